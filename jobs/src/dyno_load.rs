@@ -1,0 +1,54 @@
+//! Load averages per app and process type: samples of all its dynos, in thousandths.
+
+use yahtzee_core::accumulate::Moments;
+use yahtzee_core::job::Job;
+use yahtzee_core::window::Intake;
+use yahtzee_proto::raw::DynoLoads;
+use yahtzee_proto::summary;
+
+use crate::wire;
+
+/// Reads `DYNO_LOAD`.
+#[derive(Clone, Copy, Debug)]
+pub struct DynoLoad;
+
+/// One process type of one app in one window.
+#[derive(Debug, Default)]
+pub struct Loads {
+    one_minute: Moments,
+    five_minutes: Moments,
+    fifteen_minutes: Moments,
+}
+
+impl Job for DynoLoad {
+    const NAME: &'static str = "dyno-load";
+    const MEASUREMENT: &'static str = "DYNO_LOAD";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["process_type"];
+    type Record = DynoLoads;
+    type Accumulator = Loads;
+    type Summary = summary::DynoLoad;
+
+    fn frame_id(record: &DynoLoads) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &DynoLoads, intake: &mut Intake<'_, Loads>) {
+        for load in &record.loads {
+            intake.add(load.time_us, &[&load.process_type], |loads| {
+                wire::record(&mut loads.one_minute, load.load_1m_milli);
+                wire::record(&mut loads.five_minutes, load.load_5m_milli);
+                wire::record(&mut loads.fifteen_minutes, load.load_15m_milli);
+            });
+        }
+    }
+
+    fn summarize(&self, loads: &Loads) -> summary::DynoLoad {
+        summary::DynoLoad {
+            provenance: None,
+            load_1m_milli: wire::moments(&loads.one_minute),
+            load_5m_milli: wire::moments(&loads.five_minutes),
+            load_15m_milli: wire::moments(&loads.fifteen_minutes),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Memory per app and process type: samples of all its dynos, in bytes.
+
+use yahtzee_core::accumulate::Moments;
+use yahtzee_core::job::Job;
+use yahtzee_core::window::Intake;
+use yahtzee_proto::raw::DynoMemories;
+use yahtzee_proto::summary;
+
+use crate::wire;
+
+/// Reads `DYNO_MEMORY`.
+#[derive(Clone, Copy, Debug)]
+pub struct DynoMemory;
+
+/// One process type of one app in one window.
+#[derive(Debug, Default)]
+pub struct Memory {
+    total: Moments,
+    rss: Moments,
+    swap: Moments,
+    cache: Moments,
+    quota: Moments,
+}
+
+impl Job for DynoMemory {
+    const NAME: &'static str = "dyno-memory";
+    const MEASUREMENT: &'static str = "DYNO_MEMORY";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["process_type"];
+    type Record = DynoMemories;
+    type Accumulator = Memory;
+    type Summary = summary::DynoMemory;
+
+    fn frame_id(record: &DynoMemories) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &DynoMemories, intake: &mut Intake<'_, Memory>) {
+        for sample in &record.memories {
+            intake.add(sample.time_us, &[&sample.process_type], |memory| {
+                wire::record(&mut memory.total, sample.total_bytes);
+                wire::record(&mut memory.rss, sample.rss_bytes);
+                wire::record(&mut memory.swap, sample.swap_bytes);
+                wire::record(&mut memory.cache, sample.cache_bytes);
+                wire::record(&mut memory.quota, sample.quota_bytes);
+            });
+        }
+    }
+
+    fn summarize(&self, memory: &Memory) -> summary::DynoMemory {
+        summary::DynoMemory {
+            provenance: None,
+            total_bytes: wire::moments(&memory.total),
+            rss_bytes: wire::moments(&memory.rss),
+            swap_bytes: wire::moments(&memory.swap),
+            cache_bytes: wire::moments(&memory.cache),
+            quota_bytes: wire::moments(&memory.quota),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The metric jobs of this pipeline. One file each; [`all`] is the list.
+
+use std::sync::Arc;
+
+use yahtzee_core::job::AnyJob;
+
+pub mod dyno_load;
+pub mod dyno_memory;
+pub mod errors;
+pub mod figures;
+pub mod router_latency;
+mod wire;
+
+/// Every job, in alphabetical order of their names. A new job is one file and one line here.
+#[must_use]
+pub fn all() -> Vec<Arc<dyn AnyJob>> {
+    vec![
+        Arc::new(dyno_load::DynoLoad),
+        Arc::new(dyno_memory::DynoMemory),
+        Arc::new(errors::Errors),
+        Arc::new(router_latency::RouterLatency),
+    ]
+}
+
+/// The job of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<Arc<dyn AnyJob>> {
+    all().into_iter().find(|job| job.name() == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Response time, throughput and status of requests, per app and process type.
+//!
+//! Latency counts every router line with a service time but websockets (status 101) and notices that are no request
+//! (H80 to H82). H12 counts with its 30 s: leaving it out would make an overloaded app look fast. Throughput and
+//! status count every line with a status, notices excepted.
+
+use yahtzee_core::accumulate::{Counts, Distribution, Moments};
+use yahtzee_core::job::Job;
+use yahtzee_core::window::Intake;
+use yahtzee_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_proto::summary;
+
+use crate::wire;
+
+const SWITCHING_PROTOCOLS: u32 = 101;
+
+/// Reads `ROUTER_REQUEST`.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterLatency;
+
+/// One process type of one app in one window.
+#[derive(Debug, Default)]
+pub struct Requests {
+    service_ms: Distribution,
+    service_moments_ms: Moments,
+    connect_moments_ms: Moments,
+    by_status: Counts,
+    bytes: u64,
+}
+
+impl Job for RouterLatency {
+    const NAME: &'static str = "router-latency";
+    const MEASUREMENT: &'static str = "ROUTER_REQUEST";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["process_type"];
+    type Record = RouterRequests;
+    type Accumulator = Requests;
+    type Summary = summary::RouterLatency;
+
+    fn frame_id(record: &RouterRequests) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, Requests>) {
+        let requests = record.requests.iter().filter(|request| is_request(request));
+        for request in requests {
+            intake.add(request.time_us, &[&request.process_type], |requests| requests.fold(request));
+        }
+    }
+
+    fn summarize(&self, requests: &Requests) -> summary::RouterLatency {
+        summary::RouterLatency {
+            provenance: None,
+            service_ms: wire::distribution(&requests.service_ms),
+            service_moments_ms: wire::moments(&requests.service_moments_ms),
+            connect_moments_ms: wire::moments(&requests.connect_moments_ms),
+            by_status: requests.by_status.iter().collect(),
+            requests: requests.by_status.total(),
+            bytes: requests.bytes,
+        }
+    }
+}
+
+fn is_request(request: &RouterRequest) -> bool {
+    request.flags & Flag::NotARequest as u32 == 0
+}
+
+impl Requests {
+    fn fold(&mut self, request: &RouterRequest) {
+        if let Some(status) = request.status {
+            self.by_status.add(status, 1);
+        }
+        if let Some(service_ms) = request.service_ms
+            && request.status != Some(SWITCHING_PROTOCOLS)
+        {
+            self.service_ms.record(service_ms.into());
+            self.service_moments_ms.record(service_ms.into());
+        }
+        if let Some(connect_ms) = request.connect_ms {
+            self.connect_moments_ms.record(connect_ms.into());
+        }
+        self.bytes = self.bytes.saturating_add(request.bytes.unwrap_or(0));
+    }
+}

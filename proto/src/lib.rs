@@ -1,0 +1,15 @@
+//! Wire truth: the messages of raw topics ([`raw`]) and of summary topics ([`summary`]).
+//!
+//! Generated at build time from `proto/yahtzee/*.proto`; no logic lives here. Field numbers are permanent.
+
+/// Records of the raw topics: one record per (drain frame, owner, measurement type).
+#[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/raw.proto")]
+pub mod raw {
+    include!(concat!(env!("OUT_DIR"), "/yahtzee.raw.v1.rs"));
+}
+
+/// Values of the compacted summary topics.
+#[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/summary.proto")]
+pub mod summary {
+    include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
+}

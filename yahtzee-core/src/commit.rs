@@ -1,0 +1,135 @@
+//! Fourth stage: the durable promise what need not be read again.
+//!
+//! Nothing outside this file decides an offset.
+
+use std::fmt;
+
+use crate::quarantine::Quarantine;
+use crate::record::Offset;
+use crate::window::Window;
+
+mod metadata;
+
+pub use metadata::Unreadable;
+
+/// What a partition's commits belong to. A difference between a commit and the running worker means that the
+/// commit's numbers would be misread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Version of the fold.
+    pub generation: u32,
+    /// Id of the raw topic; another one under the same name has other offsets.
+    pub topic_id: [u8; 16],
+    /// Partitions of the raw topic; with another count owners live elsewhere.
+    pub partition_count: u32,
+    /// Length of a window in milliseconds.
+    pub window_length_ms: u32,
+    /// Who committed: worker index and count. Told, never compared.
+    pub owner_tag: OwnerTag,
+}
+
+/// Who committed: index of a worker and number of workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerTag {
+    /// Index of the worker, from 0.
+    pub worker: u16,
+    /// Number of workers.
+    pub workers: u16,
+    /// Differs between two processes with the same index.
+    pub incarnation: u32,
+}
+
+impl fmt::Display for OwnerTag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}:{:08x}", self.worker, self.workers, self.incarnation)
+    }
+}
+
+/// The commit `(c, h, M)` of one partition.
+///
+/// | part            | meaning                                                                          |
+/// |-----------------|----------------------------------------------------------------------------------|
+/// | `replay_offset` | `c`: smallest first-accepted offset over all open windows, `h` if none is open   |
+/// | `position`      | `h`: the next offset that had not been read                                      |
+/// | `mark_ms`       | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
+/// | `open`          | open windows with their first-accepted offsets: what a gap may have hit          |
+/// | `quarantine`    | windows that have lost input and can still be accepted into                      |
+///
+/// `c` is exact: `c + 1` loses a record of an open window, and any smaller one reads what is finished. Reading
+/// again from `c` with the mark restored makes every decision as the first time: records of windows that closed
+/// before `h` are late, all others of open windows lie at or after `c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    replay_offset: Offset,
+    /// The next offset that had not been read.
+    pub position: Offset,
+    /// Running maximum of the log timestamps, milliseconds since 1970.
+    pub mark_ms: Option<i64>,
+    /// Open windows, oldest first, with the offset of the first record accepted into each.
+    pub open: Vec<(Window, Offset)>,
+    /// Windows that have lost input.
+    pub quarantine: Quarantine,
+}
+
+impl Commit {
+    /// The commit of a partition that has read up to `position` and keeps the windows `open`.
+    #[must_use]
+    pub fn at(
+        position: Offset,
+        mark_ms: Option<i64>,
+        open: impl IntoIterator<Item = (Window, Offset)>,
+        quarantine: Quarantine,
+    ) -> Self {
+        let open: Vec<(Window, Offset)> = open.into_iter().collect();
+        let replay_offset = open.iter().map(|&(_, first)| first).min().unwrap_or(position);
+        Self { replay_offset, position, mark_ms, open, quarantine }
+    }
+
+    /// The offset to be committed: where a restart reads on.
+    #[must_use]
+    pub fn replay_offset(&self) -> Offset {
+        self.replay_offset
+    }
+
+    /// The text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].
+    #[must_use]
+    pub fn metadata(&self, identity: &Identity) -> String {
+        metadata::encode(self, identity)
+    }
+
+    /// Reads a stored commit back.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where the text was not written by [`Self::metadata`] for this offset.
+    pub fn read(offset: Offset, text: &str) -> Result<(Self, Identity), Unreadable> {
+        let (commit, identity) = metadata::decode(text)?;
+        if commit.replay_offset != offset {
+            return Err(Unreadable::OtherOffset { stored: offset, described: commit.replay_offset });
+        }
+        Ok((commit, identity))
+    }
+
+    /// The windows that have lost input if the log now starts at `log_start`, which is at most `position`.
+    pub(crate) fn windows_hit(&self, log_start: Offset) -> impl Iterator<Item = Window> + '_ {
+        let lost = self.open.iter().filter(move |&&(_, first)| first < log_start);
+        lost.map(|&(window, _)| window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replay_starts_at_the_lowest_first_offset_of_any_open_window() {
+        fn check(open: &[(i64, u64)], expected: u64) {
+            let open = open.iter().map(|&(window, first)| (Window(window), Offset(first)));
+            let commit = Commit::at(Offset(9), Some(0), open, Quarantine::none());
+            assert_eq!(commit.replay_offset(), Offset(expected));
+        }
+        check(&[], 9);
+        check(&[(4, 7)], 7);
+        // A younger window can have the earlier first record; the oldest window's would lose offset 2.
+        check(&[(1, 3), (2, 2)], 2);
+    }
+}

@@ -1,0 +1,337 @@
+//! Behaviour of one partition, from records in to summaries and commits out.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::assignment::WorkerIndex;
+use crate::commit::OwnerTag;
+use crate::summary::SummaryKey;
+
+mod exhaustive;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// Counts measurements and remembers, as bits, the ids of those folded in: equal state means equal content.
+#[derive(Debug)]
+pub(super) struct Ids;
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct IdRecord {
+    #[prost(bytes = "vec", tag = "7")]
+    frame_id: Vec<u8>,
+    #[prost(message, repeated, tag = "16")]
+    ids: Vec<Id>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Id {
+    #[prost(sint64, tag = "1")]
+    minute: i64,
+    #[prost(uint32, tag = "2")]
+    id: u32,
+    #[prost(string, tag = "3")]
+    dimension: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct IdSummary {
+    #[prost(uint64, tag = "16")]
+    ids: u64,
+}
+
+impl Job for Ids {
+    const NAME: &'static str = "ids";
+    const MEASUREMENT: &'static str = "IDS";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["dimension"];
+    type Record = IdRecord;
+    type Accumulator = u64;
+    type Summary = IdSummary;
+
+    fn frame_id(record: &IdRecord) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, u64>) {
+        for id in &record.ids {
+            intake.add(id.minute * MINUTE_MS * 1_000, &[&id.dimension], |ids| *ids |= 1 << id.id);
+        }
+    }
+
+    fn summarize(&self, ids: &u64) -> IdSummary {
+        IdSummary { ids: *ids }
+    }
+}
+
+pub(super) const OWNER: Owner = Owner([1; 16]);
+
+pub(super) fn identity() -> Identity {
+    Identity {
+        generation: 1,
+        topic_id: [4; 16],
+        partition_count: 1,
+        window_length_ms: 60_000,
+        owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
+    }
+}
+
+fn history(committed: Option<(Offset, &str)>, log_start: u64, log_end: u64) -> History<'_> {
+    let (log_start, log_end) = (Offset(log_start), Offset(log_end));
+    History { partition: Partition(0), committed, log_start, log_end }
+}
+
+fn open_fresh() -> PartitionCore<Ids> {
+    PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 0)).unwrap().core
+}
+
+fn measurement(minute: i64, id: u32) -> Id {
+    Id { minute, id, dimension: "web".to_owned() }
+}
+
+/// Hands the core a record received in the middle of `minute` and returns what became of it.
+fn feed(
+    core: &mut PartitionCore<Ids>,
+    offset: u64,
+    minute: i64,
+    frame: &[u8],
+    ids: &[Id],
+    out: &mut Vec<Emit>,
+) -> Fate {
+    let value = IdRecord { frame_id: frame.to_vec(), ids: ids.to_vec() }.encode_to_vec();
+    let timestamp_ms = minute * MINUTE_MS + MINUTE_MS / 2;
+    core.ingest(LogRecord { offset: Offset(offset), timestamp_ms, key: &OWNER.0, value: &value }, out)
+}
+
+/// Minute, ids and finality of summaries, in the order they were emitted.
+fn seen(emits: &[Emit]) -> Vec<(i64, u64, bool)> {
+    let read = |emit: &Emit| {
+        let minute = SummaryKey::decode(&emit.key).unwrap().window_start_ms / MINUTE_MS;
+        (minute, IdSummary::decode(&*emit.value).unwrap().ids, emit.is_final)
+    };
+    emits.iter().map(read).collect()
+}
+
+#[test]
+fn late_is_judged_by_the_mark_and_future_by_the_records_own_stamp() {
+    fn check(mark_minute: i64, record_minute: i64, minute: i64, expected: &str) {
+        let mut core = open_fresh();
+        feed(&mut core, 0, mark_minute, b"", &[], &mut Vec::new());
+        let Fate::Folded(outcomes) =
+            feed(&mut core, 1, record_minute, b"", &[measurement(minute, 0)], &mut Vec::new())
+        else {
+            panic!("poison")
+        };
+        let (accepted, late, future) = (outcomes.accepted, outcomes.late, outcomes.future);
+        assert_eq!(format!("{accepted} {late} {future}"), expected, "{mark_minute} {record_minute} {minute}");
+    }
+    check(10, 10, 10, "1 0 0");
+    check(10, 10, 5, "1 0 0");
+    check(10, 10, 4, "0 1 0");
+    check(10, 10, 11, "1 0 0");
+    check(10, 10, 12, "0 0 1");
+    // A record stamped behind the mark: late by the mark, future by its own stamp.
+    check(10, 7, 5, "1 0 0");
+    check(10, 7, 8, "1 0 0");
+    check(10, 7, 9, "0 0 1");
+    // A record's own stamp moves the mark before it is judged.
+    check(10, 20, 14, "0 1 0");
+    check(10, 20, 15, "1 0 0");
+}
+
+#[test]
+fn a_frame_counts_once_per_window_and_only_where_it_was_accepted() {
+    let mut core = open_fresh();
+    let mut check = |offset, minute, frame: &[u8], minutes: &[i64], accepted, duplicate| {
+        let ids: Vec<Id> = minutes.iter().map(|&minute| measurement(minute, 1)).collect();
+        let fate = feed(&mut core, offset, minute, frame, &ids, &mut Vec::new());
+        let Fate::Folded(outcomes) = fate else { panic!("{fate:?}") };
+        assert_eq!((outcomes.accepted, outcomes.duplicate), (accepted, duplicate), "offset {offset}");
+    };
+    let (one, two) = (&[1; 16], &[2; 16]);
+    check(0, 10, one, &[10, 10, 9], 3, 0);
+    check(1, 10, one, &[10, 10, 9], 0, 3);
+    check(2, 10, two, &[10, 9], 2, 0);
+    // The first copy was rejected as future in window 13, so the second one there is no duplicate.
+    check(3, 11, &[3; 16], &[13], 0, 0);
+    check(4, 12, &[3; 16], &[13], 1, 0);
+    // Records without a frame id take no part.
+    check(5, 12, b"", &[12], 1, 0);
+    check(6, 12, b"", &[12], 1, 0);
+}
+
+#[test]
+fn a_window_that_leaves_the_open_range_gets_a_final_summary_and_is_dropped() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1), measurement(9, 2)], &mut out);
+    feed(&mut core, 1, 14, b"", &[measurement(10, 3)], &mut out);
+    assert_eq!(seen(&out), []);
+    feed(&mut core, 2, 15, b"", &[], &mut out);
+    assert_eq!(seen(&out), [(9, 1 << 2, true)]);
+    feed(&mut core, 3, 16, b"", &[measurement(10, 4)], &mut out);
+    assert_eq!(seen(&out)[1..], [(10, 1 << 1 | 1 << 3, true)]);
+    assert_eq!(core.status().open_windows, 0);
+}
+
+#[test]
+fn changes_go_out_once_per_interval_newest_window_first() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &[measurement(9, 1), measurement(10, 2)], &mut out);
+    core.tick(12_345, &mut out);
+    assert_eq!(seen(&out), [(10, 1 << 2, false), (9, 1 << 1, false)]);
+    out.clear();
+    feed(&mut core, 1, 10, b"", &[measurement(10, 3)], &mut out);
+    core.tick(19_999, &mut out);
+    assert_eq!(seen(&out), []);
+    core.tick(20_000, &mut out);
+    assert_eq!(seen(&out), [(10, 1 << 2 | 1 << 3, false)]);
+    core.tick(40_000, &mut out);
+    assert_eq!(out.len(), 1, "nothing changed since");
+}
+
+#[test]
+fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
+    let opened =
+        PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 4)).unwrap();
+    let (mut core, mut out) = (opened.core, Vec::new());
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
+    core.tick(99_999, &mut out);
+    assert_eq!(seen(&out), []);
+    feed(&mut core, 1, 16, b"", &[measurement(16, 2)], &mut out);
+    core.tick(199_999, &mut out);
+    assert_eq!(seen(&out), [(10, 1 << 1, true)]);
+    // Offsets 2 and 3 are control records: only the end of the partition tells that they were passed.
+    core.reached(Offset(4));
+    core.tick(200_000, &mut out);
+    assert_eq!(seen(&out)[1..], [(16, 1 << 2, false)]);
+}
+
+#[test]
+fn no_commit_before_every_final_summary_is_acknowledged() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1), measurement(9, 2)], &mut out);
+    assert_eq!(core.acknowledged(0).unwrap().replay_offset(), Offset(0));
+    feed(&mut core, 1, 16, b"", &[measurement(16, 3)], &mut out);
+    assert_eq!(out.len(), 2);
+    assert_eq!(core.acknowledged(0), None);
+    assert_eq!(core.acknowledged(1), None);
+    let commit = core.acknowledged(1).unwrap();
+    assert_eq!((commit.replay_offset(), commit.position), (Offset(1), Offset(2)));
+    assert_eq!(commit.open, [(Window(16), Offset(1))]);
+}
+
+#[test]
+fn a_restart_remembers_what_was_finished() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 11, b"", &[measurement(11, 1)], &mut out);
+    feed(&mut core, 1, 15, b"", &[measurement(10, 2)], &mut out);
+    feed(&mut core, 2, 16, b"", &[measurement(16, 3)], &mut out);
+    assert_eq!(seen(&out), [(10, 1 << 2, true)]);
+    let commit = core.acknowledged(1).unwrap();
+    assert_eq!(commit.replay_offset(), Offset(0));
+
+    let text = commit.metadata(&identity());
+    let reopen = history(Some((Offset(0), &text)), 0, 3);
+    let opened = PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), reopen).unwrap();
+    assert_eq!((opened.read_from, opened.history), (Offset(0), HistoryVerdict::Resumed));
+    let (mut core, mut again) = (opened.core, Vec::new());
+    feed(&mut core, 0, 11, b"", &[measurement(11, 1)], &mut again);
+    assert_eq!(core.acknowledged(0), None, "the position of the last commit is not reached yet");
+    let fate = feed(&mut core, 1, 15, b"", &[measurement(10, 2)], &mut again);
+    assert_eq!(fate, Fate::Folded(Outcomes { late: 1, ..Outcomes::default() }));
+    feed(&mut core, 2, 16, b"", &[measurement(16, 3)], &mut again);
+    core.tick(0, &mut again);
+    assert_eq!(seen(&again), [(16, 1 << 3, false), (11, 1 << 1, false)]);
+    assert_eq!(core.acknowledged(2), Some(commit));
+}
+
+#[test]
+fn poison_moves_the_position_and_is_named() {
+    fn check(partition_count: u32, timestamp_ms: i64, key: &[u8], value: &[u8], expected: Poison) {
+        let identity = Identity { partition_count, ..identity() };
+        let history = history(None, 0, 0);
+        let mut core = PartitionCore::open(Arc::new(Ids), Policy::default(), identity, history).unwrap().core;
+        let fate = core.ingest(LogRecord { offset: Offset(7), timestamp_ms, key, value }, &mut Vec::new());
+        assert_eq!(fate, Fate::Poison(expected));
+        assert_eq!(core.status().position, Offset(8));
+    }
+    check(1, 0, b"short", b"", Poison::Key);
+    check(1, -1, &OWNER.0, b"", Poison::Timestamp);
+    check(1, 0, &OWNER.0, b"\xff\xff", Poison::Value);
+    let elsewhere = (2..).find(|&count| OWNER.partition(count) != Partition(0)).unwrap();
+    check(elsewhere, 0, &OWNER.0, b"", Poison::Partition);
+}
+
+#[test]
+fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
+    let open = [(Window(10), Offset(5)), (Window(11), Offset(8))];
+    let commit = Commit::at(Offset(20), Some(11 * MINUTE_MS), open, Quarantine::none());
+    let text = commit.metadata(&identity());
+    let check = |committed, log_start, read_from, verdict, covered: &[i64]| {
+        let history = history(committed, log_start, 30);
+        let opened = PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
+        assert_eq!((opened.read_from, opened.history), (Offset(read_from), verdict));
+        let mut core = opened.core;
+        feed(&mut core, read_from, 12, b"", &[], &mut Vec::new());
+        let quarantine = core.status().quarantine;
+        let seen: Vec<i64> = (7..20).filter(|&minute| quarantine.covers(Window(minute))).collect();
+        assert_eq!(seen, covered, "log start {log_start}");
+    };
+    let committed = Some((Offset(5), &*text));
+    check(committed, 5, 5, HistoryVerdict::Resumed, &[]);
+    check(committed, 6, 6, HistoryVerdict::Truncated, &[10]);
+    check(committed, 20, 20, HistoryVerdict::Truncated, &[10, 11]);
+    // Through the first record's window, a minute of clock skew and the future bound: 12 + 1 + 1.
+    check(committed, 21, 21, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+    check(None, 3, 3, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+    check(None, 0, 0, HistoryVerdict::Fresh, &[]);
+    // Moved by hand: the metadata does not describe this offset.
+    check(Some((Offset(9), &*text)), 0, 9, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+}
+
+#[test]
+fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
+    let opened =
+        PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3)).unwrap();
+    let mut core = opened.core;
+    assert_eq!(core.acknowledged(0), None);
+    feed(&mut core, 3, 12, b"", &[measurement(12, 1)], &mut Vec::new());
+    let commit = core.acknowledged(0).unwrap();
+    assert_eq!(commit.quarantine.reach_through(), Some(Window(14)));
+    assert_eq!(core.status().series, 0, "a quarantined window is not folded");
+}
+
+#[test]
+fn a_commit_of_something_else_is_refused() {
+    let commit = Commit::at(Offset(3), Some(0), [], Quarantine::none());
+    let check = |identity: Identity, expected: &str| {
+        let text = commit.metadata(&identity);
+        let history = history(Some((Offset(3), &text)), 0, 3);
+        let refusal =
+            PartitionCore::open(Arc::new(Ids), Policy::default(), self::identity(), history).unwrap_err();
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+    };
+    check(Identity { topic_id: [5; 16], ..identity() }, "deleted and created again");
+    check(Identity { partition_count: 2, ..identity() }, "2 partitions");
+    check(Identity { window_length_ms: 1_000, ..identity() }, "1000 ms");
+    check(Identity { generation: 2, ..identity() }, "generation 2");
+}
+
+#[test]
+fn surplus_workers_own_nothing() {
+    let idle = WorkerIndex::new(9, 12).unwrap();
+    assert_eq!(crate::assignment::slots_of(idle, 8).count(), 0);
+}
+
+/// The newest summary of each window, as a compacted topic keeps it.
+pub(super) fn compact(topic: &mut BTreeMap<i64, u64>, emits: &[Emit]) -> u32 {
+    let mut dips = 0;
+    for (minute, ids, _) in seen(emits) {
+        let before = topic.insert(minute, ids).unwrap_or(0);
+        dips += u32::from(ids.count_ones() < before.count_ones());
+    }
+    dips
+}

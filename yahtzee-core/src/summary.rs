@@ -1,0 +1,254 @@
+//! Third stage: what is published of a series, under which key, and which of two is newer.
+
+use prost::Message;
+
+use crate::owner::Owner;
+use crate::record::Offset;
+use crate::window::Window;
+
+/// Order of the summaries under one key. Equal revisions mean equal bytes; the greatest is the truth.
+///
+/// `is_final` takes part because a window that closes without a further record changes nothing but this flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision {
+    /// Version of the fold.
+    pub generation: u32,
+    /// Offset of the last raw record folded in.
+    pub last_offset: Offset,
+    /// Whether no further measurement can be accepted.
+    pub is_final: bool,
+}
+
+/// Where a summary comes from: field 1 of every summary message.
+///
+/// Wire form: `Provenance` in `proto/yahtzee/summary.proto`.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Provenance {
+    /// Version of the fold.
+    #[prost(uint32, tag = "1")]
+    pub generation: u32,
+    /// Offset of the raw record that opened the series in this window.
+    #[prost(uint64, tag = "2")]
+    pub first_offset: u64,
+    /// Offset of the last raw record folded in.
+    #[prost(uint64, tag = "3")]
+    pub last_offset: u64,
+    /// Measurements folded in.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+    /// Whether no further measurement can be accepted into the window.
+    #[prost(bool, tag = "5")]
+    pub is_final: bool,
+}
+
+/// The framework's part of a summary value; the job's fields, from 16 on, follow it on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct Envelope {
+    #[prost(message, optional, tag = "1")]
+    provenance: Option<Provenance>,
+}
+
+impl Provenance {
+    /// Reads the provenance out of a summary value and skips the job's fields.
+    ///
+    /// # Errors
+    /// Where the value is no protobuf message or has no provenance.
+    pub fn of_value(value: &[u8]) -> Result<Self, UnreadableSummary> {
+        let envelope = Envelope::decode(value).map_err(|_| UnreadableSummary::Value)?;
+        envelope.provenance.ok_or(UnreadableSummary::Value)
+    }
+
+    /// The place of the summary among those under the same key.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        let Self { generation, last_offset, is_final, .. } = *self;
+        Revision { generation, last_offset: Offset(last_offset), is_final }
+    }
+
+    /// Whether `newer` can be a later summary of the same series and window.
+    ///
+    /// Within a generation a later summary has folded in a superset: the same first record, and more
+    /// measurements if its last record is a later one. A partial rebuild breaks this.
+    #[must_use]
+    pub fn can_be_followed_by(&self, newer: &Self) -> bool {
+        if self.generation != newer.generation {
+            return self.generation < newer.generation;
+        }
+        let grows = match self.last_offset.cmp(&newer.last_offset) {
+            std::cmp::Ordering::Less => self.count < newer.count,
+            std::cmp::Ordering::Equal => self.count == newer.count,
+            std::cmp::Ordering::Greater => false,
+        };
+        grows && self.first_offset == newer.first_offset
+    }
+}
+
+/// Encodes a summary value: provenance, then the job's own message.
+pub(crate) fn encode_value(provenance: Provenance, summary: &impl Message) -> Vec<u8> {
+    let envelope = Envelope { provenance: Some(provenance) };
+    let mut value = Vec::with_capacity(envelope.encoded_len() + summary.encoded_len());
+    envelope.encode(&mut value).expect("a Vec has room for any message");
+    summary.encode(&mut value).expect("a Vec has room for any message");
+    value
+}
+
+/// The key of a summary: whose it is, which series, which window.
+///
+/// Big endian: owner (16) | per dimension its length (1) and text | window start in ms (8) | window length in ms (4).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SummaryKey {
+    /// The app.
+    pub owner: Owner,
+    /// Values of the job's dimensions, in their order.
+    pub dimensions: Vec<String>,
+    /// Start of the window, milliseconds since 1970.
+    pub window_start_ms: i64,
+    /// Length of the window in milliseconds.
+    pub window_length_ms: u32,
+}
+
+const OWNER_BYTES: usize = 16;
+const WINDOW_BYTES: usize = 8 + 4;
+
+impl SummaryKey {
+    /// The wire form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut key = self.owner.0.to_vec();
+        let dimensions: Vec<&str> = self.dimensions.iter().map(String::as_str).collect();
+        encode_dimensions(&dimensions, &mut key);
+        push_window(self.window_start_ms, self.window_length_ms, &mut key);
+        key
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// [`UnreadableSummary::Key`] where the bytes are no such key.
+    pub fn decode(key: &[u8]) -> Result<Self, UnreadableSummary> {
+        let series_bytes = key.len().checked_sub(WINDOW_BYTES).ok_or(UnreadableSummary::Key)?;
+        let (series, window) = key.split_at(series_bytes);
+        let (owner, dimensions) = series.split_at_checked(OWNER_BYTES).ok_or(UnreadableSummary::Key)?;
+        let (start, length) = window.split_at(8);
+        Ok(Self {
+            owner: Owner::from_bytes(owner).ok_or(UnreadableSummary::Key)?,
+            dimensions: decode_dimensions(dimensions).ok_or(UnreadableSummary::Key)?,
+            window_start_ms: i64::from_be_bytes(start.try_into().expect("split at 8")),
+            window_length_ms: u32::from_be_bytes(length.try_into().expect("12 less 8")),
+        })
+    }
+}
+
+/// Key of a series (owner and encoded dimensions) in a window.
+pub(crate) fn encode_key(series: &[u8], window: Window, length_ms: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(series.len() + WINDOW_BYTES);
+    key.extend_from_slice(series);
+    push_window(window.start_ms(length_ms), length_ms, &mut key);
+    key
+}
+
+fn push_window(start_ms: i64, length_ms: u32, key: &mut Vec<u8>) {
+    key.extend_from_slice(&start_ms.to_be_bytes());
+    key.extend_from_slice(&length_ms.to_be_bytes());
+}
+
+/// Appends each dimension with its length; longer ones than 255 bytes are cut at a character border.
+pub(crate) fn encode_dimensions(dimensions: &[&str], key: &mut Vec<u8>) {
+    for dimension in dimensions {
+        let text = &dimension[..dimension.floor_char_boundary(usize::from(u8::MAX))];
+        key.push(u8::try_from(text.len()).expect("cut at 255"));
+        key.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn decode_dimensions(mut bytes: &[u8]) -> Option<Vec<String>> {
+    let mut dimensions = Vec::new();
+    while let Some((&length, rest)) = bytes.split_first() {
+        let (text, rest) = rest.split_at_checked(usize::from(length))?;
+        dimensions.push(str::from_utf8(text).ok()?.to_owned());
+        bytes = rest;
+    }
+    Some(dimensions)
+}
+
+/// Bytes of a summary topic that are no summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnreadableSummary {
+    /// The key is not of the documented form.
+    Key,
+    /// The value is no message with a provenance.
+    Value,
+}
+
+impl std::fmt::Display for UnreadableSummary {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Key => "the key is not owner, dimensions, window start and window length",
+            Self::Value => "the value is not a summary message with a provenance",
+        })
+    }
+}
+
+impl std::error::Error for UnreadableSummary {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_round_trip(
+            owner: [u8; 16],
+            dimensions in prop::collection::vec("[a-zé0-9_.-]{0,40}", 0..4),
+            window_start_ms: i64,
+            window_length_ms: u32,
+        ) {
+            let key = SummaryKey { owner: Owner(owner), dimensions, window_start_ms, window_length_ms };
+            prop_assert_eq!(SummaryKey::decode(&key.encode()), Ok(key));
+        }
+
+        #[test]
+        fn any_bytes_are_a_key_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(key) = SummaryKey::decode(&bytes) {
+                prop_assert_eq!(key.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn long_dimensions_are_cut_between_characters() {
+        let key = SummaryKey {
+            owner: Owner([7; 16]),
+            dimensions: vec!["é".repeat(200)],
+            window_start_ms: 0,
+            window_length_ms: 60_000,
+        };
+        let read = SummaryKey::decode(&key.encode()).unwrap();
+        assert_eq!(read.dimensions, ["é".repeat(127)]);
+    }
+
+    #[test]
+    fn a_final_summary_is_newer_than_the_same_without_the_flag() {
+        let open = Provenance { generation: 1, first_offset: 3, last_offset: 9, count: 4, is_final: false };
+        let closed = Provenance { is_final: true, ..open };
+        assert!(open.revision() < closed.revision());
+        assert!(open.can_be_followed_by(&closed));
+    }
+
+    #[test]
+    fn a_partial_rebuild_breaks_the_chain() {
+        fn check(newer: Provenance, expected: bool) {
+            let older =
+                Provenance { generation: 1, first_offset: 3, last_offset: 9, count: 4, is_final: true };
+            assert_eq!(older.can_be_followed_by(&newer), expected, "{newer:?}");
+        }
+        let newer = Provenance { generation: 1, first_offset: 3, last_offset: 12, count: 5, is_final: true };
+        check(newer, true);
+        check(Provenance { first_offset: 12, count: 1, ..newer }, false);
+        check(Provenance { count: 4, ..newer }, false);
+        check(Provenance { generation: 2, first_offset: 12, count: 1, ..newer }, true);
+        check(Provenance { generation: 0, ..newer }, false);
+    }
+}

@@ -6,7 +6,8 @@ use prost::Message;
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::job::{AnyJob, Job};
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::{Emit, History};
+use yahtzee_core::effect::Effect;
+use yahtzee_core::partition::History;
 use yahtzee_core::record::{Fate, LogRecord, Offset};
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_proto::{raw, summary};
@@ -27,24 +28,25 @@ fn summaries<J: Job>(job: J, records: &[J::Record]) -> Vec<(Vec<String>, Figures
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history = History { partition: Partition(0), committed: None, log_start: start, log_end: start };
+    let history = History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
     let job: Arc<dyn AnyJob> = Arc::new(job);
     let mut core = Arc::clone(&job).open(job.policy(), identity, history).unwrap().core;
-    let mut emits: Vec<Emit> = Vec::new();
+    let mut effects: Vec<Effect> = Vec::new();
     for (offset, record) in records.iter().enumerate() {
         let value = record.encode_to_vec();
         let timestamp_ms = MINUTE_US / 1_000;
         let record = LogRecord { offset: Offset(offset as u64), timestamp_ms, key: &OWNER.0, value: &value };
-        let fate = core.ingest(record, &mut emits);
+        let fate = core.ingest(record, &mut effects);
         assert!(matches!(fate, Fate::Folded(outcomes) if outcomes.accepted == outcomes.total()), "{fate:?}");
     }
-    core.tick(0, &mut emits);
-    let read = |emit: &Emit| {
+    core.tick(0, &mut effects);
+    let read = |effect: &Effect| {
+        let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
         let dimensions = SummaryKey::decode(&emit.key).unwrap().dimensions;
         assert_eq!(dimensions.len(), J::DIMENSIONS.len());
         (dimensions, figures::read(J::NAME, &emit.value).unwrap())
     };
-    emits.iter().map(read).collect()
+    effects.iter().map(read).collect()
 }
 
 fn check(figures: &Figures, expected: &[(&str, f64)]) {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::quarantine::Quarantine;
 use crate::record::Offset;
+use crate::rules::Rules;
 use crate::window::Window;
 
 mod metadata;
@@ -72,16 +73,15 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The commit of a partition that has read up to `position` and keeps the windows `open`.
+    /// The commit of a partition that has read up to `position` and keeps the windows `open`, oldest first.
     #[must_use]
-    pub fn at(
+    pub fn at<R: Rules>(
         position: Offset,
         mark_ms: Option<i64>,
-        open: impl IntoIterator<Item = (Window, Offset)>,
+        open: Vec<(Window, Offset)>,
         quarantine: Quarantine,
     ) -> Self {
-        let open: Vec<(Window, Offset)> = open.into_iter().collect();
-        let replay_offset = open.iter().map(|&(_, first)| first).min().unwrap_or(position);
+        let replay_offset = R::replay_offset(position, &open);
         Self { replay_offset, position, mark_ms, open, quarantine }
     }
 
@@ -108,23 +108,18 @@ impl Commit {
         }
         Ok((commit, identity))
     }
-
-    /// The windows that have lost input if the log now starts at `log_start`, which is at most `position`.
-    pub(crate) fn windows_hit(&self, log_start: Offset) -> impl Iterator<Item = Window> + '_ {
-        let lost = self.open.iter().filter(move |&&(_, first)| first < log_start);
-        lost.map(|&(window, _)| window)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Production;
 
     #[test]
     fn replay_starts_at_the_lowest_first_offset_of_any_open_window() {
         fn check(open: &[(i64, u64)], expected: u64) {
-            let open = open.iter().map(|&(window, first)| (Window(window), Offset(first)));
-            let commit = Commit::at(Offset(9), Some(0), open, Quarantine::none());
+            let open = open.iter().map(|&(window, first)| (Window(window), Offset(first))).collect();
+            let commit = Commit::at::<Production>(Offset(9), Some(0), open, Quarantine::none());
             assert_eq!(commit.replay_offset(), Offset(expected));
         }
         check(&[], 9);

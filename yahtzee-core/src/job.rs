@@ -103,7 +103,8 @@ impl<J: Job> AnyJob for J {
         identity: Identity,
         history: History<'_>,
     ) -> Result<Opened<Box<dyn PartitionState>>, Refusal> {
-        let opened = PartitionCore::open(self, policy, identity, history)?;
-        Ok(Opened { core: Box::new(opened.core), read_from: opened.read_from, history: opened.history })
+        let Opened { core, read_from, verdict } =
+            PartitionCore::<J>::open(self, policy, identity, history)?;
+        Ok(Opened { core: Box::new(core), read_from, verdict })
     }
 }

@@ -10,6 +10,7 @@
 
 // In the order of the flow.
 pub mod commit;
+pub mod effect;
 pub mod record;
 pub mod summary;
 pub mod window;
@@ -21,3 +22,4 @@ pub mod job;
 pub mod owner;
 pub mod partition;
 pub mod quarantine;
+pub mod rules;

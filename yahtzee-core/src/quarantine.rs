@@ -73,7 +73,7 @@ impl Quarantine {
     }
 
     /// The first record after the gap: no record before it can have belonged to a window after `last`.
-    pub(crate) fn first_record(&mut self, last: Window) {
+    pub(crate) fn ends_at(&mut self, last: Window) {
         if self.is_open_ended() {
             self.reach = Reach::Through(last);
         }
@@ -124,9 +124,9 @@ mod tests {
         check(&Quarantine::until_first_record(), &[0, 1, 2, 3, 4, 5, 6, 7]);
 
         let mut gap = Quarantine::until_first_record();
-        gap.first_record(Window(3));
+        gap.ends_at(Window(3));
         check(&gap, &[0, 1, 2, 3]);
-        gap.first_record(Window(7));
+        gap.ends_at(Window(7));
         check(&gap, &[0, 1, 2, 3]);
         gap.forget_before(Window(4));
         check(&gap, &[]);

@@ -60,6 +60,8 @@ pub enum Poison {
     Value,
     /// The record lies in a partition that its owner does not hash to.
     Partition,
+    /// The job panicked on it.
+    Panic,
 }
 
 impl Poison {
@@ -71,6 +73,7 @@ impl Poison {
             Self::Timestamp => "timestamp",
             Self::Value => "value",
             Self::Partition => "partition",
+            Self::Panic => "panic",
         }
     }
 }
@@ -84,35 +87,58 @@ pub enum Fate {
     Poison(Poison),
 }
 
+/// Upper ends of the classes that late measurements are counted in, in milliseconds beyond the allowed lateness.
+pub const LATE_CLASSES_MS: [i64; 4] = [60_000, 600_000, 3_600_000, i64::MAX];
+
 /// Measurements of one record, or sums over many, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Folded into a window.
     pub accepted: u64,
-    /// Behind the mark by more than the allowed lateness.
-    pub late: u64,
+    /// Behind the mark by more than the allowed lateness, by how much more: see [`LATE_CLASSES_MS`].
+    pub late: [u64; LATE_CLASSES_MS.len()],
     /// Ahead of the record's own log timestamp by more than the future bound.
     pub future: u64,
     /// Of a frame that had been accepted into the same window before.
     pub duplicate: u64,
     /// Of a window that may have lost input.
     pub quarantined: u64,
+    /// Of a window whose room for series is used up.
+    pub capped: u64,
+    /// The most that a late one was beyond the allowed lateness, in windows; 0 if none was.
+    pub latest_windows: u64,
 }
 
 impl Outcomes {
     /// Adds the counts of another record.
     pub fn add(&mut self, other: Self) {
         self.accepted += other.accepted;
-        self.late += other.late;
+        self.late.iter_mut().zip(other.late).for_each(|(sum, late)| *sum += late);
         self.future += other.future;
         self.duplicate += other.duplicate;
         self.quarantined += other.quarantined;
+        self.capped += other.capped;
+        self.latest_windows = self.latest_windows.max(other.latest_windows);
+    }
+
+    /// Late ones of all classes.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late.iter().sum()
     }
 
     /// All measurements.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.accepted + self.late + self.future + self.duplicate + self.quarantined
+        self.accepted + self.late() + self.future + self.duplicate + self.quarantined + self.capped
+    }
+
+    /// Counts a measurement that is `windows` windows behind the oldest open one.
+    pub(crate) fn count_late(&mut self, windows: i64, length_ms: u32) {
+        let late_ms = windows.saturating_mul(i64::from(length_ms));
+        let class = LATE_CLASSES_MS.iter().position(|&end_ms| late_ms <= end_ms).unwrap_or(LATE_CLASSES_MS.len() - 1);
+        self.late[class] += 1;
+        self.latest_windows = self.latest_windows.max(windows.unsigned_abs());
     }
 }
 

@@ -92,6 +92,10 @@ pub(crate) fn encode_value(provenance: Provenance, summary: &impl Message) -> Ve
     value
 }
 
+/// Value of every dimension of the series that takes what the caps leave no room for. No process type and no code
+/// can have this name.
+pub const OTHER: &str = "(other)";
+
 /// The key of a summary: whose it is, which series, which window.
 ///
 /// Big endian: owner (16) | per dimension its length (1) and text | window start in ms (8) | window length in ms (4).
@@ -115,8 +119,7 @@ impl SummaryKey {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut key = self.owner.0.to_vec();
-        let dimensions: Vec<&str> = self.dimensions.iter().map(String::as_str).collect();
-        encode_dimensions(&dimensions, &mut key);
+        encode_dimensions(self.dimensions.iter().map(String::as_str), &mut key);
         push_window(self.window_start_ms, self.window_length_ms, &mut key);
         key
     }
@@ -153,7 +156,7 @@ fn push_window(start_ms: i64, length_ms: u32, key: &mut Vec<u8>) {
 }
 
 /// Appends each dimension with its length; longer ones than 255 bytes are cut at a character border.
-pub(crate) fn encode_dimensions(dimensions: &[&str], key: &mut Vec<u8>) {
+pub(crate) fn encode_dimensions<'a>(dimensions: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
     for dimension in dimensions {
         let text = &dimension[..dimension.floor_char_boundary(usize::from(u8::MAX))];
         key.push(u8::try_from(text.len()).expect("cut at 255"));

@@ -12,6 +12,7 @@
 //! | worker, workers      | u16, u16                                                              |
 //! | incarnation          | u32                                                                   |
 //! | position `h`         | varint                                                                |
+//! | replay offset `c`    | varint `h - c`                                                        |
 //! | mark `M`             | u8 0 for none, or 1 and zigzag varint, ms                             |
 //! | open windows         | varint count; each: zigzag varint window, less the one before; varint `h - first offset` |
 //! | reach of quarantine  | u8 0 for none, or 1 and zigzag varint window                          |
@@ -73,6 +74,7 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
     out.extend(identity.owner_tag.workers.to_le_bytes());
     out.extend(identity.owner_tag.incarnation.to_le_bytes());
     push_varint(commit.position.0, &mut out);
+    push_varint(commit.position.0.wrapping_sub(commit.replay_offset.0), &mut out);
     push_optional(commit.mark_ms, &mut out);
     push_varint(commit.open.len() as u64, &mut out);
     let mut before = 0;
@@ -155,6 +157,7 @@ impl Reader<'_> {
 
     fn commit(&mut self) -> Option<Commit> {
         let position = Offset(self.varint()?);
+        let replay_offset = Offset(position.0.wrapping_sub(self.varint()?));
         let mark_ms = self.optional()?;
         let mut open = Vec::new();
         let mut before = 0_i64;
@@ -170,7 +173,8 @@ impl Reader<'_> {
             quarantined.push(Window(before));
         }
         let reach = reach.map_or_else(Quarantine::none, |window| Quarantine::through(Window(window)));
-        Some(Commit::at(position, mark_ms, open, reach.and(quarantined)))
+        let quarantine = reach.and(quarantined);
+        Some(Commit { replay_offset, position, mark_ms, open, quarantine })
     }
 
     fn count(&mut self) -> Option<u64> {
@@ -255,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rules::Production;
 
     fn identity() -> Identity {
         Identity {
@@ -276,7 +281,8 @@ mod tests {
         ) -> Commit {
             let reach = through.map_or_else(Quarantine::none, |window| Quarantine::through(Window(window)));
             let open = open.into_iter().map(|(window, first)| (Window(window), Offset(first % (position + 1))));
-            Commit::at(Offset(position), mark_ms, open, reach.and(quarantined.into_iter().map(Window)))
+            let quarantine = reach.and(quarantined.into_iter().map(Window));
+            Commit::at::<Production>(Offset(position), mark_ms, open.collect(), quarantine)
         }
     }
 
@@ -311,7 +317,8 @@ mod tests {
 
     #[test]
     fn an_offset_that_another_tool_has_set_is_noticed() {
-        let commit = Commit::at(Offset(10), Some(5), [(Window(1), Offset(4))], Quarantine::none());
+        let open = vec![(Window(1), Offset(4))];
+        let commit = Commit::at::<Production>(Offset(10), Some(5), open, Quarantine::none());
         let read = Commit::read(Offset(7), &commit.metadata(&identity()));
         assert_eq!(read, Err(Unreadable::OtherOffset { stored: Offset(7), described: Offset(4) }));
     }

@@ -77,11 +77,11 @@ pub(super) fn identity() -> Identity {
 
 fn history(committed: Option<(Offset, &str)>, log_start: u64, log_end: u64) -> History<'_> {
     let (log_start, log_end) = (Offset(log_start), Offset(log_end));
-    History { partition: Partition(0), committed, log_start, log_end }
+    History { partition: Partition(0), committed, log_start, log_end, poisoned: &[] }
 }
 
 fn open_fresh() -> PartitionCore<Ids> {
-    PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 0)).unwrap().core
+    PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 0)).unwrap().core
 }
 
 fn measurement(minute: i64, id: u32) -> Id {
@@ -95,7 +95,7 @@ fn feed(
     minute: i64,
     frame: &[u8],
     ids: &[Id],
-    out: &mut Vec<Emit>,
+    out: &mut Vec<Effect>,
 ) -> Fate {
     let value = IdRecord { frame_id: frame.to_vec(), ids: ids.to_vec() }.encode_to_vec();
     let timestamp_ms = minute * MINUTE_MS + MINUTE_MS / 2;
@@ -103,12 +103,13 @@ fn feed(
 }
 
 /// Minute, ids and finality of summaries, in the order they were emitted.
-fn seen(emits: &[Emit]) -> Vec<(i64, u64, bool)> {
-    let read = |emit: &Emit| {
+fn seen(effects: &[Effect]) -> Vec<(i64, u64, bool)> {
+    let read = |effect: &Effect| {
+        let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
         let minute = SummaryKey::decode(&emit.key).unwrap().window_start_ms / MINUTE_MS;
         (minute, IdSummary::decode(&*emit.value).unwrap().ids, emit.is_final)
     };
-    emits.iter().map(read).collect()
+    effects.iter().map(read).collect()
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn late_is_judged_by_the_mark_and_future_by_the_records_own_stamp() {
         else {
             panic!("poison")
         };
-        let (accepted, late, future) = (outcomes.accepted, outcomes.late, outcomes.future);
+        let (accepted, late, future) = (outcomes.accepted, outcomes.late(), outcomes.future);
         assert_eq!(format!("{accepted} {late} {future}"), expected, "{mark_minute} {record_minute} {minute}");
     }
     check(10, 10, 10, "1 0 0");
@@ -193,7 +194,7 @@ fn changes_go_out_once_per_interval_newest_window_first() {
 #[test]
 fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
     let opened =
-        PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 4)).unwrap();
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 4)).unwrap();
     let (mut core, mut out) = (opened.core, Vec::new());
     feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
     core.tick(99_999, &mut out);
@@ -235,13 +236,13 @@ fn a_restart_remembers_what_was_finished() {
 
     let text = commit.metadata(&identity());
     let reopen = history(Some((Offset(0), &text)), 0, 3);
-    let opened = PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), reopen).unwrap();
-    assert_eq!((opened.read_from, opened.history), (Offset(0), HistoryVerdict::Resumed));
+    let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), reopen).unwrap();
+    assert_eq!((opened.read_from, opened.verdict), (Offset(0), HistoryVerdict::Resumed));
     let (mut core, mut again) = (opened.core, Vec::new());
     feed(&mut core, 0, 11, b"", &[measurement(11, 1)], &mut again);
     assert_eq!(core.acknowledged(0), None, "the position of the last commit is not reached yet");
     let fate = feed(&mut core, 1, 15, b"", &[measurement(10, 2)], &mut again);
-    assert_eq!(fate, Fate::Folded(Outcomes { late: 1, ..Outcomes::default() }));
+    assert_eq!(fate, Fate::Folded(Outcomes { late: [1, 0, 0, 0], latest_windows: 1, ..Outcomes::default() }));
     feed(&mut core, 2, 16, b"", &[measurement(16, 3)], &mut again);
     core.tick(0, &mut again);
     assert_eq!(seen(&again), [(16, 1 << 3, false), (11, 1 << 1, false)]);
@@ -249,31 +250,111 @@ fn a_restart_remembers_what_was_finished() {
 }
 
 #[test]
-fn poison_moves_the_position_and_is_named() {
+fn poison_moves_the_position_and_becomes_a_dead_letter_that_a_commit_waits_for() {
     fn check(partition_count: u32, timestamp_ms: i64, key: &[u8], value: &[u8], expected: Poison) {
         let identity = Identity { partition_count, ..identity() };
-        let history = history(None, 0, 0);
-        let mut core = PartitionCore::open(Arc::new(Ids), Policy::default(), identity, history).unwrap().core;
-        let fate = core.ingest(LogRecord { offset: Offset(7), timestamp_ms, key, value }, &mut Vec::new());
+        let history = History { poisoned: &[Offset(8)], ..history(None, 0, 0) };
+        let mut core =
+            PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity, history).unwrap().core;
+        let offset = Offset(if expected == Poison::Panic { 8 } else { 7 });
+        let mut out = Vec::new();
+        let fate = core.ingest(LogRecord { offset, timestamp_ms, key, value }, &mut out);
         assert_eq!(fate, Fate::Poison(expected));
-        assert_eq!(core.status().position, Offset(8));
+        assert_eq!(core.status().position, offset.next());
+        let [Effect::DeadLetter(letter)] = &out[..] else { panic!("{out:?}") };
+        assert_eq!((letter.offset, letter.reason, letter.value_bytes), (offset, expected, value.len()));
+        assert_eq!(letter.value, value[..value.len().min(4_096)]);
+        assert_eq!(core.acknowledged(0), None);
+        assert!(core.acknowledged(1).is_some());
     }
-    check(1, 0, b"short", b"", Poison::Key);
+    check(1, 0, b"short", &[7; 10_000], Poison::Key);
     check(1, -1, &OWNER.0, b"", Poison::Timestamp);
     check(1, 0, &OWNER.0, b"\xff\xff", Poison::Value);
+    check(1, 0, &OWNER.0, b"", Poison::Panic);
     let elsewhere = (2..).find(|&count| OWNER.partition(count) != Partition(0)).unwrap();
     check(elsewhere, 0, &OWNER.0, b"", Poison::Partition);
 }
 
 #[test]
+fn a_replay_does_not_repeat_dead_letters_that_a_commit_vouches_for() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
+    let broken = |offset| LogRecord { offset: Offset(offset), timestamp_ms: 600_000, key: b"?", value: b"" };
+    core.ingest(broken(1), &mut out);
+    let commit = core.acknowledged(1).unwrap();
+    assert_eq!(commit.replay_offset(), Offset(0));
+    let text = commit.metadata(&identity());
+    let reopen = history(Some((Offset(0), &text)), 0, 3);
+    let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), reopen).unwrap();
+    let (mut core, mut again) = (opened.core, Vec::new());
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut again);
+    core.ingest(broken(1), &mut again);
+    assert_eq!(again, []);
+    core.ingest(broken(2), &mut again);
+    assert_eq!(again.len(), 1);
+}
+
+#[test]
+fn late_records_are_published_whole_on_request() {
+    let policy = Policy { publishes_late: true, ..Policy::default() };
+    let mut core =
+        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
+    let mut out = Vec::new();
+    feed(&mut core, 0, 100, b"", &[measurement(100, 1)], &mut out);
+    assert_eq!(out, []);
+    feed(&mut core, 1, 100, b"", &[measurement(94, 2), measurement(80, 2), measurement(102, 3)], &mut out);
+    let [Effect::Late(late)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((late.offset, late.owner), (Offset(1), OWNER));
+    assert_eq!((late.outcomes.late, late.outcomes.latest_windows, late.outcomes.future), ([1, 0, 1, 0], 15, 1));
+    assert_eq!(IdRecord::decode(&*late.value).unwrap().ids.len(), 3);
+}
+
+#[test]
+fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
+    let policy = Policy { series_max: 8, series_per_owner_max: 3, ..Policy::default() };
+    let mut core =
+        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
+    let named = |dimension: &str, id| Id { minute: 10, id, dimension: dimension.to_owned() };
+    let ids: Vec<Id> = ["a", "b", "c", "d", "e", "a"].into_iter().zip(0..).map(|(name, id)| named(name, id)).collect();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &ids, &mut out);
+    core.tick(0, &mut out);
+    let series: Vec<(String, u64)> = out
+        .iter()
+        .map(|effect| {
+            let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
+            let key = SummaryKey::decode(&emit.key).unwrap();
+            (key.dimensions[0].clone(), IdSummary::decode(&*emit.value).unwrap().ids)
+        })
+        .collect();
+    let expected = [("a", 0b10_0001), ("b", 0b10), ("c", 0b100), ("(other)", 0b1_1000)];
+    assert_eq!(series, expected.map(|(name, ids)| (name.to_owned(), ids)));
+
+    // Eight series, then two `other` ones beyond: what comes after that has no room at all.
+    let owner = |byte| Owner([byte; 16]);
+    let mut capped = 0;
+    for byte in 2..40 {
+        let value = IdRecord { frame_id: vec![], ids: vec![named("a", 1), named("b", 2)] }.encode_to_vec();
+        let key = owner(byte).0;
+        let record = LogRecord { offset: Offset(byte.into()), timestamp_ms: 630_000, key: &key, value: &value };
+        let Fate::Folded(outcomes) = core.ingest(record, &mut out) else { panic!() };
+        assert_eq!(outcomes.total(), 2);
+        capped += outcomes.capped;
+    }
+    assert_eq!(core.status().series, 10);
+    assert!(capped > 0);
+}
+
+#[test]
 fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
-    let open = [(Window(10), Offset(5)), (Window(11), Offset(8))];
-    let commit = Commit::at(Offset(20), Some(11 * MINUTE_MS), open, Quarantine::none());
+    let open = vec![(Window(10), Offset(5)), (Window(11), Offset(8))];
+    let commit = Commit::at::<Production>(Offset(20), Some(11 * MINUTE_MS), open, Quarantine::none());
     let text = commit.metadata(&identity());
     let check = |committed, log_start, read_from, verdict, covered: &[i64]| {
         let history = history(committed, log_start, 30);
-        let opened = PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
-        assert_eq!((opened.read_from, opened.history), (Offset(read_from), verdict));
+        let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
+        assert_eq!((opened.read_from, opened.verdict), (Offset(read_from), verdict));
         let mut core = opened.core;
         feed(&mut core, read_from, 12, b"", &[], &mut Vec::new());
         let quarantine = core.status().quarantine;
@@ -295,7 +376,7 @@ fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
 #[test]
 fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
     let opened =
-        PartitionCore::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3)).unwrap();
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3)).unwrap();
     let mut core = opened.core;
     assert_eq!(core.acknowledged(0), None);
     feed(&mut core, 3, 12, b"", &[measurement(12, 1)], &mut Vec::new());
@@ -306,12 +387,12 @@ fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
 
 #[test]
 fn a_commit_of_something_else_is_refused() {
-    let commit = Commit::at(Offset(3), Some(0), [], Quarantine::none());
+    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], Quarantine::none());
     let check = |identity: Identity, expected: &str| {
         let text = commit.metadata(&identity);
         let history = history(Some((Offset(3), &text)), 0, 3);
         let refusal =
-            PartitionCore::open(Arc::new(Ids), Policy::default(), self::identity(), history).unwrap_err();
+            PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), self::identity(), history).unwrap_err();
         assert!(refusal.to_string().contains(expected), "{refusal}");
     };
     check(Identity { topic_id: [5; 16], ..identity() }, "deleted and created again");
@@ -327,9 +408,9 @@ fn surplus_workers_own_nothing() {
 }
 
 /// The newest summary of each window, as a compacted topic keeps it.
-pub(super) fn compact(topic: &mut BTreeMap<i64, u64>, emits: &[Emit]) -> u32 {
+pub(super) fn compact(topic: &mut BTreeMap<i64, u64>, effects: &[Effect]) -> u32 {
     let mut dips = 0;
-    for (minute, ids, _) in seen(emits) {
+    for (minute, ids, _) in seen(effects) {
         let before = topic.insert(minute, ids).unwrap_or(0);
         dips += u32::from(ids.count_ones() < before.count_ones());
     }

@@ -32,7 +32,7 @@ struct Run {
 fn run(log: &[i64], schedule: &[usize]) -> Run {
     let policy = Policy { lateness: LATENESS, flush_interval_ms: 1, ..Policy::default() };
     let open = |committed: Option<(Offset, &str)>, end| {
-        PartitionCore::open(Arc::new(Ids), policy, identity(), history(committed, 0, end)).unwrap()
+        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(committed, 0, end)).unwrap()
     };
     let (mut topic, mut dips, mut now_ms) = (BTreeMap::new(), 0, 0);
     let mut committed: Option<(Offset, String)> = None;

@@ -1,0 +1,77 @@
+//! What the shell must write on behalf of a partition.
+
+use crate::owner::Owner;
+use crate::record::{LogRecord, Offset, Outcomes, Poison};
+
+/// Something to be written. Order matters, and so does that none is left out: a commit waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A summary, for the summary topic.
+    Emit(Emit),
+    /// A record that could not be used, for the DLQ topic.
+    DeadLetter(DeadLetter),
+    /// A record with measurements that came too late or too early, for the LATE topic.
+    Late(Late),
+}
+
+/// A summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emit {
+    /// Decides the partition of the summary topic.
+    pub owner: Owner,
+    /// Wire form of a [`crate::summary::SummaryKey`].
+    pub key: Vec<u8>,
+    /// Provenance and the job's summary message.
+    pub value: Vec<u8>,
+    /// Whether this is the window's last word.
+    pub is_final: bool,
+}
+
+/// Bytes of a dead letter's key and of its value that are kept.
+pub const DEAD_LETTER_BYTES: usize = 4_096;
+
+/// A record that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it is in the raw partition.
+    pub offset: Offset,
+    /// Its log timestamp, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Why it could not be used.
+    pub reason: Poison,
+    /// The first [`DEAD_LETTER_BYTES`] of its key.
+    pub key: Vec<u8>,
+    /// The first [`DEAD_LETTER_BYTES`] of its value.
+    pub value: Vec<u8>,
+    /// Length of the whole value.
+    pub value_bytes: usize,
+}
+
+impl DeadLetter {
+    pub(crate) fn of(record: &LogRecord<'_>, reason: Poison) -> Self {
+        let start = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_LETTER_BYTES)].to_vec();
+        Self {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            reason,
+            key: start(record.key),
+            value: start(record.value),
+            value_bytes: record.value.len(),
+        }
+    }
+}
+
+/// A record with measurements that came too late or too early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// Where it is in the raw partition.
+    pub offset: Offset,
+    /// Its log timestamp, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What became of its measurements, and by how much the latest was too late.
+    pub outcomes: Outcomes,
+    /// The whole value: no measurement is lost to a bound.
+    pub value: Vec<u8>,
+}

@@ -1,0 +1,199 @@
+//! Where, and with what knowledge, a partition starts.
+
+use std::fmt;
+
+use crate::commit::{Commit, Identity, Unreadable};
+use crate::owner::Partition;
+use crate::quarantine::Quarantine;
+use crate::record::Offset;
+use crate::rules::Rules;
+use crate::window::Window;
+
+/// What is known of a partition before its first record is read.
+///
+/// | commit             | log start   | reads from                      | quarantine                                  |
+/// |--------------------|-------------|---------------------------------|---------------------------------------------|
+/// | none               | 0           | 0                               | nothing                                     |
+/// | none               | above 0     | log start                       | what the first record tells                 |
+/// | not ours, or moved | any         | its offset, log start at least  | what the first record tells                 |
+/// | `(c, h, M)`        | at most `c` | `c`                             | as committed                                |
+/// | `(c, h, M)`        | `c` to `h`  | log start                       | also windows whose first record is gone     |
+/// | `(c, h, M)`        | above `h`   | log start                       | what the first record tells                 |
+#[derive(Clone, Copy, Debug)]
+pub struct History<'a> {
+    /// The partition itself.
+    pub partition: Partition,
+    /// Committed offset and its metadata, if any was ever committed.
+    pub committed: Option<(Offset, &'a str)>,
+    /// First offset that the log still keeps.
+    pub log_start: Offset,
+    /// End of the log, read *after* every earlier writer was fenced. Until it is reached only final summaries go
+    /// out, so that no reader sees a dip.
+    pub log_end: Offset,
+    /// Offsets at which the job has panicked.
+    pub poisoned: &'a [Offset],
+}
+
+/// A partition ready to be read.
+#[derive(Debug)]
+pub struct Opened<C> {
+    /// The partition.
+    pub core: C,
+    /// Where to read on.
+    pub read_from: Offset,
+    /// What the commit and the log's range say about lost input.
+    pub verdict: HistoryVerdict,
+}
+
+/// What the commit and the log's range say about lost input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryVerdict {
+    /// Nothing was ever committed, and the log still has everything.
+    Fresh,
+    /// Resumed from a commit, nothing is missing.
+    Resumed,
+    /// The log starts after the commit's replay offset: the windows quarantined have lost input.
+    Truncated,
+    /// There is no usable commit and the log has lost its beginning, or its offset was set by hand.
+    Unknown,
+}
+
+/// Why a partition must not be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The commit was written by a newer Yahtzee.
+    Unreadable(Unreadable),
+    /// The commit belongs to another topic of the same name.
+    OtherTopic,
+    /// The commit was made under another number of partitions.
+    OtherPartitionCount {
+        /// In the commit.
+        committed: u32,
+        /// Now.
+        current: u32,
+    },
+    /// The commit was made under another window length.
+    OtherWindowLength {
+        /// In the commit, milliseconds.
+        committed_ms: u32,
+        /// Now, milliseconds.
+        current_ms: u32,
+    },
+    /// The commit was made by another version of the fold.
+    OtherGeneration {
+        /// In the commit.
+        committed: u32,
+        /// Now.
+        current: u32,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(reason) => reason.fmt(formatter),
+            Self::OtherTopic => formatter.write_str(
+                "the raw topic was deleted and created again since the last commit, so offsets mean other records; \
+                 raise the job's generation, or move to a new topic version",
+            ),
+            Self::OtherPartitionCount { committed, current } => write!(
+                formatter,
+                "the raw topic had {committed} partitions at the last commit and has {current} now, so owners have \
+                 moved; restore the count, or move to a new topic version"
+            ),
+            Self::OtherWindowLength { committed_ms, current_ms } => write!(
+                formatter,
+                "windows had {committed_ms} ms at the last commit and have {current_ms} ms now; restore the length, \
+                 or raise the job's generation"
+            ),
+            Self::OtherGeneration { committed, current } => write!(
+                formatter,
+                "the last commit was made by generation {committed} of the job, this is generation {current}; \
+                 every generation needs a consumer group of its own"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+pub(super) struct Resume {
+    pub(super) read_from: Offset,
+    pub(super) position: Offset,
+    pub(super) mark_ms: Option<i64>,
+    pub(super) quarantine: Quarantine,
+    pub(super) verdict: HistoryVerdict,
+}
+
+impl Resume {
+    pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, Refusal> {
+        let Some((offset, text)) = history.committed else {
+            let is_whole = history.log_start == Offset(0);
+            return Ok(if is_whole { Self::fresh() } else { Self::after_unknown_gap(history.log_start) });
+        };
+        match Commit::read(offset, text) {
+            Ok((commit, committed)) => {
+                refuse_if_other(&committed, identity)?;
+                Ok(Self::from_commit::<R>(&commit, history.log_start))
+            }
+            Err(newer @ Unreadable::NewerFormat(_)) => Err(Refusal::Unreadable(newer)),
+            Err(_) => Ok(Self::after_unknown_gap(offset.max(history.log_start))),
+        }
+    }
+
+    fn fresh() -> Self {
+        Self {
+            read_from: Offset(0),
+            position: Offset(0),
+            mark_ms: None,
+            quarantine: Quarantine::none(),
+            verdict: HistoryVerdict::Fresh,
+        }
+    }
+
+    fn after_unknown_gap(read_from: Offset) -> Self {
+        Self {
+            read_from,
+            position: read_from,
+            mark_ms: None,
+            quarantine: Quarantine::until_first_record(),
+            verdict: HistoryVerdict::Unknown,
+        }
+    }
+
+    fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
+        let mark_ms = R::restored_mark(commit);
+        if log_start > commit.position {
+            return Self { mark_ms, ..Self::after_unknown_gap(log_start) };
+        }
+        let lost = commit.open.iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
+        let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
+        let is_whole = lost.is_empty();
+        Self {
+            read_from: commit.replay_offset().max(log_start),
+            position: commit.position,
+            mark_ms,
+            quarantine: R::restored_quarantine(commit).and(lost),
+            verdict: if is_whole { HistoryVerdict::Resumed } else { HistoryVerdict::Truncated },
+        }
+    }
+}
+
+fn refuse_if_other(committed: &Identity, current: &Identity) -> Result<(), Refusal> {
+    if committed.topic_id != current.topic_id {
+        return Err(Refusal::OtherTopic);
+    }
+    if committed.partition_count != current.partition_count {
+        let (committed, current) = (committed.partition_count, current.partition_count);
+        return Err(Refusal::OtherPartitionCount { committed, current });
+    }
+    if committed.window_length_ms != current.window_length_ms {
+        let (committed_ms, current_ms) = (committed.window_length_ms, current.window_length_ms);
+        return Err(Refusal::OtherWindowLength { committed_ms, current_ms });
+    }
+    if committed.generation != current.generation {
+        let (committed, current) = (committed.generation, current.generation);
+        return Err(Refusal::OtherGeneration { committed, current });
+    }
+    Ok(())
+}

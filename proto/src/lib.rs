@@ -13,3 +13,9 @@ pub mod raw {
 pub mod summary {
     include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
 }
+
+/// Records of the DLQ and LATE topics.
+#[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/letters.proto")]
+pub mod letters {
+    include!(concat!(env!("OUT_DIR"), "/yahtzee.letters.v1.rs"));
+}

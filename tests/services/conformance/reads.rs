@@ -1,0 +1,105 @@
+//! Reading: explicit offsets, ends, ranges and times.
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Isolation, LogError, NewRecord};
+
+use super::Bench;
+use super::support::{NOON_MS, append, append_values, create, read_all, read_until, reader, record};
+
+/// A reader begins at the offset it was given, that record included.
+pub(crate) fn reads_from_explicit_offsets(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "explicit", 2));
+    append_values(&*log, &topic, 0, &["a", "b", "c"]);
+    append_values(&*log, &topic, 1, &["x", "y"]);
+    let all = read_all(&*log, &topic, &[0, 1]);
+    let offset_of = |value: &[u8]| all.records.iter().find(|seen| seen.value == value).expect("read").offset;
+    let from = [(Partition(0), offset_of(b"b")), (Partition(1), offset_of(b"y"))];
+    let mut reader = log.reader(&topic, &from, Isolation::Uncommitted).expect("reader");
+    let reading = read_until(&mut *reader, |reading| reading.has_end(0) && reading.has_end(1));
+    assert_eq!((reading.values(0), reading.values(1)), (vec!["b".into(), "c".into()], vec!["y".into()]));
+}
+
+/// The end is told after the last record, and again after more were appended and read.
+pub(crate) fn tells_the_end_again_after_each_append(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "ends", 1));
+    let mut reader = reader(&*log, &topic, &[0]);
+    for round in ["first", "second", "third"] {
+        append_values(&*log, &topic, 0, &[round, round]);
+        let wanted = |(_, next): &(Partition, Offset), last: Offset| *next > last;
+        let reading = read_until(&mut *reader, |reading| {
+            let last = reading.records.get(1).map(|seen| seen.offset);
+            last.is_some_and(|last| reading.ends.iter().any(|end| wanted(end, last)))
+        });
+        assert_eq!(reading.values(0), [round, round]);
+        let told = reading.ends.last().expect("waited for").1;
+        let bounds = log.bounds(&topic, &[Partition(0)]).expect("bounds")[0];
+        assert!(told <= bounds.end, "{told} is told, {} is the end", bounds.end);
+        assert!(reader.known_end(Partition(0)).is_some_and(|end| end >= told && end <= bounds.end));
+    }
+}
+
+/// A partition without records has an end too, at its first offset.
+pub(crate) fn tells_the_end_of_an_empty_partition(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "empty", 1));
+    let reading = read_all(&*log, &topic, &[0]);
+    assert_eq!(
+        (reading.records.as_slice(), reading.ends.as_slice()),
+        (&[][..], &[(Partition(0), Offset(0))][..])
+    );
+}
+
+/// What is appended to one partition is seen in that partition only, and a reader sees only its partitions.
+pub(crate) fn keeps_partitions_apart(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "apart", 3));
+    append_values(&*log, &topic, 0, &["zero"]);
+    append_values(&*log, &topic, 2, &["two", "two again"]);
+    let reading = read_all(&*log, &topic, &[0, 1]);
+    assert_eq!((reading.values(0), reading.records.len()), (vec!["zero".into()], 1));
+    assert_eq!(read_all(&*log, &topic, &[2]).values(2), ["two", "two again"]);
+}
+
+/// A partition that cannot be read at its offset is named; the others are read all the same.
+pub(crate) fn reports_an_offset_out_of_range_and_reads_on_elsewhere(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "range", 2));
+    append_values(&*log, &topic, 0, &["unreachable"]);
+    append_values(&*log, &topic, 1, &["reachable"]);
+    let from = [(Partition(0), Offset(1_000)), (Partition(1), Offset(0))];
+    let mut reader = log.reader(&topic, &from, Isolation::Committed).expect("reader");
+    let reading = read_until(&mut *reader, |reading| reading.has_end(1) && !reading.errors.is_empty());
+    let out_of_range = LogError::OffsetOutOfRange { topic, partition: Partition(0), offset: Offset(1_000) };
+    assert_eq!(reading.errors, [out_of_range]);
+    assert_eq!((reading.values(1), reading.records.len()), (vec!["reachable".into()], 1));
+}
+
+/// The end grows with the appends and the start stays, each in the order asked.
+pub(crate) fn bounds_follow_the_appends(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "bounds", 2));
+    let bounds = || {
+        let answer = log.bounds(&topic, &[Partition(1), Partition(0)]).expect("bounds");
+        answer.iter().map(|bounds| (bounds.start.0, bounds.end.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(bounds(), [(0, 0), (0, 0)]);
+    append_values(&*log, &topic, 1, &["a", "b", "c"]);
+    assert_eq!(bounds(), [(0, 3), (0, 0)]);
+    append_values(&*log, &topic, 0, &["d"]);
+    assert_eq!(bounds(), [(0, 3), (0, 1)]);
+}
+
+/// The first record at or after a time, though timestamps go back and forth; the end where there is none.
+pub(crate) fn finds_the_first_record_of_a_time(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "times", 1));
+    let stamps = [1_000, 3_000, 2_000, 5_000];
+    for after in stamps {
+        let record = NewRecord { timestamp_ms: NOON_MS + after, ..record(&topic, 0, "key", "value") };
+        append(&*log, vec![record]).expect("append");
+    }
+    let check = |after: i64, expected: usize| {
+        let found = log.offset_for_time(&topic, Partition(0), NOON_MS + after).expect("offset for time");
+        assert_eq!(found, Offset(expected as u64), "{after} ms after noon");
+    };
+    for after in [500, 1_000, 1_001, 2_000, 3_000, 3_001, 5_000, 5_001] {
+        let model = stamps.iter().position(|&stamp| stamp >= after).unwrap_or(stamps.len());
+        check(after, model);
+    }
+}

@@ -1,0 +1,144 @@
+//! Short words for what most properties do.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{
+    Cleanup, CommittedOffset, Isolation, Item, Log, LogError, NewRecord, Reader, TopicSpec,
+};
+
+use super::Bench;
+
+/// Timestamp of records whose time is of no interest: 14 November 2023.
+pub(crate) const NOON_MS: i64 = 1_700_000_000_000;
+
+/// After this a property gives up; nothing is asserted about time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an append may take before it fails.
+const APPEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A record that was read, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+/// All that a reader delivered, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) records: Vec<Seen>,
+    pub(crate) ends: Vec<(Partition, Offset)>,
+    pub(crate) errors: Vec<LogError>,
+}
+
+impl Reading {
+    /// The values of one partition as text.
+    pub(crate) fn values(&self, partition: u32) -> Vec<String> {
+        let of_partition = self.records.iter().filter(|seen| seen.partition == Partition(partition));
+        of_partition.map(|seen| String::from_utf8_lossy(&seen.value).into_owned()).collect()
+    }
+
+    /// Whether the end of the partition was told.
+    pub(crate) fn has_end(&self, partition: u32) -> bool {
+        self.ends.iter().any(|&(of, _)| of == Partition(partition))
+    }
+
+    fn take(&mut self, item: &Item<'_>) {
+        match *item {
+            Item::End(partition, next) => self.ends.push((partition, next)),
+            Item::Record(partition, record) => self.records.push(Seen {
+                partition,
+                offset: record.offset,
+                timestamp_ms: record.timestamp_ms,
+                key: record.key.to_vec(),
+                value: record.value.to_vec(),
+            }),
+        }
+    }
+}
+
+/// A topic that keeps its records for ever.
+pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
+    let name = name.to_owned();
+    TopicSpec { name, partitions, replication: 1, cleanup: Cleanup::Delete, retention_ms: None }
+}
+
+/// Creates a topic of a fresh name.
+pub(crate) fn create(bench: &dyn Bench, hint: &str, partitions: u32) -> String {
+    let topic = bench.topic(hint);
+    bench.log().create_topic(&spec(&topic, partitions)).expect("a fresh name can be created");
+    topic
+}
+
+/// A record with text as key and value, at [`NOON_MS`].
+pub(crate) fn record(topic: &str, partition: u32, key: &str, value: &str) -> NewRecord {
+    NewRecord {
+        topic: topic.into(),
+        partition: Partition(partition),
+        timestamp_ms: NOON_MS,
+        key: key.into(),
+        value: value.into(),
+    }
+}
+
+/// Appends and waits for the answer.
+pub(crate) fn append(log: &dyn Log, records: Vec<NewRecord>) -> Result<(), LogError> {
+    let (sender, answer) = mpsc::channel();
+    let appender = log.appender(APPEND_DEADLINE).expect("appender");
+    appender.append(records, Box::new(move |result| sender.send(result).expect("the test waits")));
+    answer.recv_timeout(PATIENCE).expect("every append is answered")
+}
+
+/// Appends texts to a partition, one call for all.
+pub(crate) fn append_values(log: &dyn Log, topic: &str, partition: u32, values: &[&str]) {
+    let records = values.iter().map(|value| record(topic, partition, "key", value)).collect();
+    append(log, records).expect("append");
+}
+
+/// Opens a reader that sees committed records only, at offset 0 of the partitions.
+pub(crate) fn reader(log: &dyn Log, topic: &str, partitions: &[u32]) -> Box<dyn Reader> {
+    let from: Vec<_> = partitions.iter().map(|&partition| (Partition(partition), Offset(0))).collect();
+    log.reader(topic, &from, Isolation::Committed).expect("reader")
+}
+
+/// Polls until `enough` holds of all that was delivered. Errors are collected, but those worth another try.
+pub(crate) fn read_until(reader: &mut dyn Reader, enough: impl Fn(&Reading) -> bool) -> Reading {
+    let begin = Instant::now();
+    let mut reading = Reading::default();
+    while !enough(&reading) {
+        assert!(begin.elapsed() < PATIENCE, "given up; so far there is {reading:?}");
+        match reader.poll(Duration::from_millis(200)) {
+            Ok(batch) => batch.for_each(|item| reading.take(&item)),
+            Err(error) if error.is_transient() => {}
+            Err(error) => reading.errors.push(error),
+        }
+    }
+    reading
+}
+
+/// Reads the partitions from offset 0 to their ends.
+pub(crate) fn read_all(log: &dyn Log, topic: &str, partitions: &[u32]) -> Reading {
+    let mut reader = reader(log, topic, partitions);
+    let reading = read_until(&mut *reader, |reading| partitions.iter().all(|&index| reading.has_end(index)));
+    assert_eq!(reading.errors, [], "reading {topic}");
+    reading
+}
+
+/// A commit.
+pub(crate) fn at(offset: u64, metadata: &str) -> CommittedOffset {
+    CommittedOffset { offset: Offset(offset), metadata: metadata.to_owned() }
+}
+
+/// What the group has committed for partition 0.
+pub(crate) fn committed(log: &dyn Log, group: &str, topic: &str) -> Option<CommittedOffset> {
+    let answer = log.committed(group, topic, &[Partition(0)]).expect("committed");
+    assert_eq!(answer.len(), 1, "one answer for one partition");
+    answer.into_iter().next().flatten()
+}

@@ -1,0 +1,60 @@
+//! Topics: created once, described as created, named where missing.
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Cleanup, Isolation, LogError, TopicSpec};
+
+use super::Bench;
+use super::support::{append, create, record, spec};
+
+/// The description has what was asked for, for both kinds of cleanup, and an id of its own.
+pub(crate) fn describes_what_was_created(bench: &dyn Bench) {
+    let log = bench.log();
+    let plain = spec(&bench.topic("plain"), 1);
+    let compacted = TopicSpec {
+        cleanup: Cleanup::CompactAndDelete,
+        retention_ms: Some(3 * 24 * 3_600_000),
+        ..spec(&bench.topic("compacted"), 5)
+    };
+    let ids = [plain, compacted].map(|wanted| {
+        assert_eq!(log.describe_topic(&wanted.name).expect("describe"), None);
+        log.create_topic(&wanted).expect("create");
+        let found = log.describe_topic(&wanted.name).expect("describe").expect("was created");
+        assert_eq!((&found.name, found.differences(&wanted)), (&wanted.name, vec![]));
+        found.id
+    });
+    assert_ne!(ids[0], ids[1]);
+}
+
+/// A second creation fails, whatever its settings, and changes nothing.
+pub(crate) fn creates_a_topic_once(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "once", 2));
+    let before = log.describe_topic(&topic).expect("describe");
+    for partitions in [2, 7] {
+        let again = log.create_topic(&spec(&topic, partitions));
+        assert_eq!(again, Err(LogError::TopicExists(topic.clone())));
+    }
+    assert_eq!(log.describe_topic(&topic).expect("describe"), before);
+}
+
+/// Every call that needs a topic, or a partition of it, names what is not there.
+pub(crate) fn names_what_is_missing(bench: &dyn Bench) {
+    let (log, topic, missing) = (bench.log(), create(bench, "there", 1), bench.topic("not-there"));
+    let check = |name: &str, index: u32| {
+        let from = [(Partition(index), Offset(0))];
+        let errors = [
+            log.reader(name, &from, Isolation::Committed).map(drop),
+            log.bounds(name, &[Partition(index)]).map(drop),
+            log.offset_for_time(name, Partition(index), 0).map(drop),
+            append(&*log, vec![record(name, index, "key", "value")]),
+        ];
+        for (call, result) in errors.iter().enumerate() {
+            let Err(LogError::NoSuchTopic { topic, .. }) = result else {
+                panic!("call {call} of {name}/{index} answers {result:?}");
+            };
+            assert_eq!(topic, name);
+        }
+    };
+    check(&missing, 0);
+    check(&topic, 1);
+}

@@ -1,0 +1,209 @@
+//! What holds on Kafka beyond the shared properties: fencing in the middle of a write, markers, deleted
+//! records, foreign members of a group, and bounds on what waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset as Place, TopicPartitionList};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Isolation, LogError, SlotName};
+
+use crate::conformance::Bench;
+use crate::conformance::support::{
+    Reading, append, append_values, at, committed, create, read_all, read_until, record,
+};
+use crate::kafka::{KafkaBench, wait_until};
+
+/// Reads partition 0 to its end, records of open and aborted transactions included.
+fn read_uncommitted(bench: &KafkaBench, topic: &str) -> Reading {
+    let from = [(Partition(0), Offset(0))];
+    let mut reader = bench.log().reader(topic, &from, Isolation::Uncommitted).expect("reader");
+    read_until(&mut *reader, |reading| reading.has_end(0))
+}
+
+fn slot(bench: &KafkaBench, hint: &str) -> SlotName {
+    SlotName { group: bench.group(hint), slot: 5 }
+}
+
+#[test]
+fn a_writer_fenced_in_the_middle_of_a_write_leaves_nothing_visible() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic, slot) = (bench.log(), create(&bench, "zombie", 1), slot(&bench, "zombie"));
+    let mut zombie = log.slot_writer(&slot).expect("slot writer");
+    let mut successor = None;
+    // The successor comes when the zombie's records are in the log and acknowledged.
+    let mut source = || {
+        successor = Some(log.slot_writer(&slot).expect("fences"));
+        vec![(topic.clone(), Partition(0), at(99, "zombie"))]
+    };
+    let outcome = zombie.write(&[record(&topic, 0, "key", "zombie")], &mut source);
+    assert_eq!(outcome, Err(LogError::Fenced(slot.to_string())));
+    let again = zombie.write(&[record(&topic, 0, "key", "again")], &mut Vec::new);
+    assert!(again.is_err(), "a writer that has failed stays unusable");
+
+    assert_eq!(committed(&*log, &slot.group, &topic), None);
+    let mut successor = successor.expect("opened during the write");
+    successor.write(&[record(&topic, 0, "key", "successor")], &mut Vec::new).expect("write");
+    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["successor"]);
+    let all = read_uncommitted(&bench, &topic);
+    assert_eq!(all.values(0), ["zombie", "successor"], "the zombie's record is in the log all the same");
+}
+
+#[test]
+fn markers_take_offsets_and_the_end_lies_behind_them() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "markers", 1));
+    let mut writer = log.slot_writer(&slot(&bench, "markers")).expect("slot writer");
+    for value in ["first", "second"] {
+        writer.write(&[record(&topic, 0, "key", value)], &mut Vec::new).expect("write");
+    }
+    // Record, marker, record, marker.
+    let mut reader = log.reader(&topic, &[(Partition(0), Offset(0))], Isolation::Committed).expect("reader");
+    assert_eq!(reader.known_end(Partition(0)), None, "nothing was fetched yet");
+    let reading = read_until(&mut *reader, |reading| reading.ends.contains(&(Partition(0), Offset(4))));
+    let offsets: Vec<Offset> = reading.records.iter().map(|seen| seen.offset).collect();
+    assert_eq!(offsets, [Offset(0), Offset(2)]);
+    assert_eq!(reader.known_end(Partition(0)), Some(Offset(4)));
+    let bounds = log.bounds(&topic, &[Partition(0)]).expect("bounds");
+    assert_eq!((bounds[0].start, bounds[0].end), (Offset(0), Offset(4)));
+}
+
+#[test]
+fn deleted_records_name_their_partition_and_the_others_go_on() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "deleted", 2));
+    for partition in 0..2 {
+        append_values(&*log, &topic, partition, &["a", "b", "c", "d"]);
+    }
+    delete_records(&bench, &topic, 1, 3);
+    let bounds = log.bounds(&topic, &[Partition(1)]).expect("bounds");
+    assert_eq!((bounds[0].start, bounds[0].end), (Offset(3), Offset(4)));
+
+    let from = [(Partition(0), Offset(0)), (Partition(1), Offset(1))];
+    let mut reader = log.reader(&topic, &from, Isolation::Committed).expect("reader");
+    let reading = read_until(&mut *reader, |reading| reading.has_end(0) && !reading.errors.is_empty());
+    let (partition, offset) = (Partition(1), Offset(1));
+    assert_eq!(reading.errors, [LogError::OffsetOutOfRange { topic, partition, offset }]);
+    assert_eq!((reading.values(0).len(), reading.values(1).len()), (4, 0));
+}
+
+#[test]
+fn a_subscribed_member_blocks_plain_commits_but_not_a_slot() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic, slot) = (bench.log(), create(&bench, "members", 1), slot(&bench, "members"));
+    log.commit(&slot.group, &topic, &[(Partition(0), at(1, "before"))]).expect("nobody is there yet");
+    let stranger: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &bench.settings().brokers)
+        .set("group.id", &slot.group)
+        .create()
+        .expect("consumer");
+    stranger.subscribe(&[&topic]).expect("subscribe");
+    wait_until("the stranger has partitions", || {
+        stranger.poll(Duration::from_millis(100));
+        stranger.assignment().expect("assignment").count() > 0
+    });
+    let refused = log.commit(&slot.group, &topic, &[(Partition(0), at(2, "refused"))]);
+    assert_eq!(refused, Err(LogError::GroupInUse(slot.group.clone())));
+    assert_eq!(committed(&*log, &slot.group, &topic), Some(at(1, "before")));
+
+    let mut writer = log.slot_writer(&slot).expect("slot writer");
+    writer.write(&[], &mut || vec![(topic.clone(), Partition(0), at(3, "fenced"))]).expect("write");
+    assert_eq!(committed(&*log, &slot.group, &topic), Some(at(3, "fenced")));
+}
+
+#[test]
+fn a_transaction_carries_4000_bytes_of_metadata() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic, slot) = (bench.log(), create(&bench, "metadata", 1), slot(&bench, "metadata"));
+    let commit = at(12, &"m".repeat(4_000));
+    let mut writer = log.slot_writer(&slot).expect("slot writer");
+    writer.write(&[], &mut || vec![(topic.clone(), Partition(0), commit.clone())]).expect("write");
+    assert_eq!(committed(&*log, &slot.group, &topic), Some(commit));
+}
+
+#[test]
+fn what_does_not_fit_fails_at_once_and_harms_nothing() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "full", 1));
+    let too_many = vec![record(&topic, 0, "key", "dropped"); 100_001];
+    let error = append(&*log, too_many).expect_err("does not fit");
+    assert!(error.is_transient(), "{error}");
+    append_values(&*log, &topic, 0, &["kept"]);
+    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["kept"]);
+}
+
+#[test]
+fn dropping_an_appender_sends_what_it_has() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "drop", 1));
+    let appender = log.appender(Duration::from_secs(30)).expect("appender");
+    let durable = Arc::new(AtomicU32::new(0));
+    for index in 0..500 {
+        let durable = Arc::clone(&durable);
+        let done = move |result: Result<(), LogError>| {
+            result.expect("append");
+            durable.fetch_add(1, Ordering::Relaxed);
+        };
+        appender.append(vec![record(&topic, 0, "key", &index.to_string())], Box::new(done));
+    }
+    drop(appender);
+    assert_eq!(durable.load(Ordering::Relaxed), 500);
+}
+
+#[test]
+fn more_records_than_fit_in_flight_are_one_transaction() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "large", 1));
+    let mut writer = log.slot_writer(&slot(&bench, "large")).expect("slot writer");
+    let records = vec![record(&topic, 0, "key", "value"); 100_001];
+    writer.write(&records, &mut Vec::new).expect("write");
+    // The records and one marker, which the broker writes a moment after it has answered.
+    let mut reader = log.reader(&topic, &[(Partition(0), Offset(0))], Isolation::Committed).expect("reader");
+    let end = (Partition(0), Offset(100_002));
+    let reading = read_until(&mut *reader, |reading| reading.ends.contains(&end));
+    assert_eq!(reading.records.len(), records.len());
+}
+
+/// A figure for people: nothing is asserted about time.
+#[test]
+fn prints_how_long_a_slot_write_takes() {
+    const WRITES: usize = 100;
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let (log, topic) = (bench.log(), create(&bench, "latency", 4));
+    let mut writer = log.slot_writer(&slot(&bench, "latency")).expect("slot writer");
+    let records: Vec<_> =
+        (0..256).map(|index| record(&topic, index % 4, "key", "40 bytes of value, more or less")).collect();
+    let mut source = || (0..4).map(|index| (topic.clone(), Partition(index), at(7, "v1"))).collect();
+    let mut times: Vec<Duration> = (0..WRITES)
+        .map(|_| {
+            let begin = Instant::now();
+            writer.write(&records, &mut source).expect("write");
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "slot write of 256 records and 4 commits: median {:?}, longest {:?}",
+        times[WRITES / 2],
+        times[WRITES - 1],
+    );
+    assert_eq!(read_all(&*log, &topic, &[0]).records.len(), WRITES * 64);
+}
+
+/// Lets the broker forget what lies below `offset`.
+fn delete_records(bench: &KafkaBench, topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &bench.settings().brokers)
+        .create()
+        .expect("admin client");
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, partition, Place::Offset(offset)).expect("a partition");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let deleted = runtime.block_on(admin.delete_records(&before, &AdminOptions::new()));
+    deleted.expect("records are deleted");
+}

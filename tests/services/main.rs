@@ -1,0 +1,7 @@
+//! Real services behind the same properties: the log on one folder, and on a broker.
+
+mod conformance;
+mod embedded;
+mod kafka;
+mod kafka_guarantees;
+mod kafka_setup;

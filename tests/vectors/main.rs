@@ -1,0 +1,46 @@
+//! The samples of `vectors/constructed`, and those below `$YAHTZEE_VECTORS`, against the ingress.
+
+mod bodies;
+mod lines;
+mod requests;
+mod sample;
+
+use sample::Sample;
+
+/// Samples whose `expect` is not what the specification asks for, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("platform_events-049", "an L14 is an error of the log system, not an unknown line"),
+    ("platform_events-050", "an L15 is an error of the log system, not an unknown line"),
+];
+
+/// Checks every sample of a form; the exceptions must still be ones.
+fn check_all(forms: &[&str], check: impl Fn(&Sample) -> Result<(), String>) {
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for sample in sample::all().iter().filter(|sample| forms.contains(&sample.form())) {
+        checked += 1;
+        let exception = EXCEPTIONS.iter().find(|(id, _)| *id == sample.id());
+        match (check(sample), exception) {
+            (Err(failure), None) => failures.push(format!("{}: {failure}", sample.id())),
+            (Ok(()), Some((id, _))) => failures.push(format!("{id} is no exception any more")),
+            (Ok(()), None) | (Err(_), Some(_)) => {}
+        }
+    }
+    assert!(failures.is_empty(), "{} of {checked} samples:\n{}", failures.len(), failures.join("\n"));
+    assert!(checked > 0, "no sample of {forms:?}");
+}
+
+#[test]
+fn lines_are_read_as_expected() {
+    check_all(&["syslog", "payload", "cli"], lines::check);
+}
+
+#[test]
+fn bodies_are_read_as_expected() {
+    check_all(&["drain_body"], bodies::check);
+}
+
+#[test]
+fn requests_are_answered_as_expected() {
+    requests::check_all();
+}

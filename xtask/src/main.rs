@@ -1,0 +1,47 @@
+//! Chores of the repository: `cargo xtask services` runs the real servers that tests talk to, and
+//! `cargo xtask test` is everything CI runs.
+
+mod services;
+mod shell;
+mod test_command;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Yahtzee repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts, stops and shows the real servers that tests talk to
+    Services(services::Arguments),
+    /// Runs everything CI runs, in order, up to the first failure
+    Test(test_command::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Services(arguments) => services::run(&arguments),
+        Command::Test(arguments) => test_command::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository: the folder above this crate's.
+fn repository_root() -> PathBuf {
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest_dir.parent().expect("the crate lives in a folder of the repository").to_owned()
+}

@@ -1,0 +1,92 @@
+//! Running the programs that fetch things, and fetching a folder all or nothing.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::command_line;
+
+/// Runs a command to its end, showing its line and letting it write to stderr.
+///
+/// # Errors
+/// If the program is missing (`hint` says how to get it) or fails.
+pub(super) fn run_tool(command: &mut Command, hint: &str) -> Result<()> {
+    let line = command_line(command);
+    eprintln!("$ {line}");
+    // stdout carries this command's own answer, so what the tool prints goes to stderr.
+    let status = match command.stdout(io::stderr()).status() {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("`{}` is not installed: {hint}", command.get_program().display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot run `{line}`")),
+    };
+    if !status.success() {
+        bail!("`{line}` failed with {status}: its own message is above");
+    }
+    Ok(())
+}
+
+/// Fills a folder and only then gives it its name: `destination` is missing or complete, never half there.
+///
+/// # Errors
+/// If `fill` fails (what it wrote is removed) or the folder cannot be created or moved.
+pub(super) fn fetch_folder(destination: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let cannot = || format!("cannot create {}", destination.display());
+    let parent = destination.parent().expect("a fetched folder lies in the folder of its server");
+    let temporary = tempfile::Builder::new().prefix(".fetching-").tempdir_in(parent).with_context(cannot)?;
+    let filled = temporary.path().join("filled");
+    fs::create_dir(&filled).with_context(cannot)?;
+    fill(&filled)?;
+    remove_folder(destination)?;
+    fs::rename(&filled, destination).with_context(cannot)
+}
+
+/// Removes a folder that may not be there.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetched_folder_replaces_the_old_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let destination = parent.path().join("lib");
+        for name in ["old", "new"] {
+            fetch_folder(&destination, |folder| Ok(fs::write(folder.join(name), "")?)).unwrap();
+        }
+        assert!(destination.join("new").exists() && !destination.join("old").exists());
+    }
+
+    #[test]
+    fn a_failed_fetch_leaves_nothing_behind() {
+        let parent = tempfile::tempdir().unwrap();
+        let fill = |folder: &Path| {
+            fs::write(folder.join("half"), "")?;
+            bail!("the network went away")
+        };
+        assert!(fetch_folder(&parent.path().join("lib"), fill).is_err());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_missing_program_comes_with_a_hint() {
+        let result = run_tool(&mut Command::new("no-such-program-yahtzee"), "try another machine");
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("not installed: try another machine"), "{message}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Configurations in, meaning or a helpful error out.
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    Config::parse(text, "test.toml", &environment(variables)).map_err(|error| error.to_string())
+}
+
+/// The error for `text` must contain every one of `parts`.
+fn check_refused(text: &str, variables: &[(&str, &str)], parts: &[&str]) {
+    let error = parse(text, variables).expect_err(text);
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is missing in: {error}");
+    }
+}
+
+#[test]
+fn defaults_alone_are_a_configuration() {
+    let config = parse("", &[]).unwrap();
+    assert!(matches!(config.log, LogChoice::Embedded(_)));
+    assert_eq!((config.layout.partitions, config.worker.slots), (32, 8));
+    assert!(config.ingress.listen.ip().is_loopback());
+}
+
+#[test]
+fn wrong_keys_and_values_are_refused_with_their_place() {
+    check_refused("[worker]\nslotz = 3", &[], &["test.toml", "slotz", "line 2", "slots"]);
+    check_refused("[worker]\nslots = \"many\"", &[], &["slots", "line 2"]);
+    check_refused("[wrker]", &[], &["wrker"]);
+    check_refused("[worker]\nguarantee = \"exactly-once\"", &[], &["at-least-once"]);
+    check_refused("[worker]\nslots = 64", &[], &["slots = 64", "partitions = 32"]);
+    check_refused("[topics]\npartitions = 0", &[], &["topics.partitions"]);
+    check_refused("[topics]\nversion = \"v 1\"", &[], &["topics.version"]);
+    check_refused("[ingress]\nlisten = \"everywhere\"", &[], &["ingress.listen", "127.0.0.1:8080"]);
+    check_refused("[jobs.errors]\nwindow_length_ms = 0", &[], &["jobs.errors.window_length_ms"]);
+    check_refused("[log]\nkind = \"kafka\"\n[log.kafka]\nca_pem = \"x\"", &[], &["client_key_pem"]);
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let config = parse(
+        "[worker]\nslots = 2",
+        &[("YAHTZEE_WORKER__SLOTS", "4"), ("YAHTZEE_TOPICS__VERSION", "v7"), ("YAHTZEE_TEST_KAFKA", "x")],
+    )
+    .unwrap();
+    assert_eq!((config.worker.slots, config.layout.version.as_str()), (4, "v7"));
+    check_refused("", &[("YAHTZEE_WORKER__SLOTZ", "4")], &["YAHTZEE_WORKER__SLOTZ", "slotz"]);
+}
+
+#[test]
+fn the_platforms_variables_are_understood() {
+    let certificates = [
+        ("KAFKA_TRUSTED_CERT", "ca"),
+        ("KAFKA_CLIENT_CERT", "cert"),
+        ("KAFKA_CLIENT_CERT_KEY", "a private key"),
+    ];
+    let mut variables = vec![
+        ("KAFKA_URL", "kafka+ssl://one:9096,kafka+ssl://two:9096"),
+        ("KAFKA_PREFIX", "river-1."),
+        ("PORT", "5000"),
+    ];
+    variables.extend(certificates);
+    let config = parse("", &variables).unwrap();
+    let LogChoice::Kafka(kafka) = &config.log else { panic!("{:?}", config.log) };
+    assert_eq!((kafka.brokers.as_str(), kafka.prefix.as_str()), ("one:9096,two:9096", "river-1."));
+    assert!(kafka.tls.is_some());
+    assert_eq!(config.ingress.listen.to_string(), "0.0.0.0:5000");
+    assert!(!format!("{config:?}").contains("a private key"), "a secret is shown");
+
+    check_refused("", &[("KAFKA_URL", "amqp://one")], &["KAFKA_URL", "amqp"]);
+    check_refused("", &[("KAFKA_URL", "kafka+ssl://one:9096")], &["KAFKA_TRUSTED_CERT"]);
+    let overridden = parse("", &[("PORT", "5000"), ("YAHTZEE_INGRESS__LISTEN", "127.0.0.1:1")]).unwrap();
+    assert_eq!(overridden.ingress.listen.port(), 1);
+}
+
+#[test]
+fn the_worker_index_comes_from_the_argument_or_the_platform() {
+    fn check(argument: Option<&str>, variables: &[(&str, &str)], expected: Result<&str, &str>) {
+        let found = worker_index_from(argument, &environment(variables));
+        match (found, expected) {
+            (Ok(worker), Ok(text)) => assert_eq!(worker.to_string(), text),
+            (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+    }
+    check(None, &[], Ok("0/1"));
+    check(Some("3/8"), &[("DYNO", "worker.1"), ("YAHTZEE_WORKERS", "2")], Ok("3/8"));
+    check(None, &[("DYNO", "worker.3"), ("YAHTZEE_WORKERS", "8")], Ok("2/8"));
+    check(None, &[("HOSTNAME", "yahtzee-worker-3"), ("YAHTZEE_WORKERS", "8")], Ok("3/8"));
+    check(Some("8/8"), &[], Err("0 to 7"));
+    check(Some("three"), &[], Err("0/2"));
+    check(None, &[("YAHTZEE_WORKERS", "8")], Err("--worker"));
+    check(None, &[("DYNO", "worker.9"), ("YAHTZEE_WORKERS", "8")], Err("out of range"));
+}
+
+#[test]
+fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
+    let config = parse("[jobs.errors]\nwindow_length_ms = 1000", &[]).unwrap();
+    let own = Policy { lateness: 9, ..Policy::default() };
+    assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
+    assert_eq!(config.policy("dyno-load", own), own);
+}

@@ -1,0 +1,11 @@
+//! The shell around [`yahtzee_core`]: it executes the core's effects against a log and owns every thread,
+//! socket and clock.
+
+pub mod admin;
+pub mod config;
+pub mod health;
+pub mod log;
+pub mod shutdown;
+pub mod telemetry;
+pub mod topics;
+pub mod worker;

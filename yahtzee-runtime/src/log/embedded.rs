@@ -1,0 +1,212 @@
+//! The embedded log: one folder, one process, the same promises as a broker.
+//!
+//! For `yahtzee demo` and `yahtzee standalone`, for the tests of job authors, and for a laptop. It is not a broker:
+//! the folder belongs to one process, and several machines need [`super::kafka`].
+//!
+//! - Offsets count from 0 per partition and are never given twice; compaction leaves gaps.
+//! - What is acknowledged is on disk (`fdatasync`) and survives `kill -9` and power loss. Concurrent appends share
+//!   a sync.
+//! - Nothing is ever open or half visible, so both [`Isolation`]s see the same.
+//! - A record is at most 1 MiB, as on a broker with default settings.
+//! - After a failed write nothing is accepted any more until the folder is opened again.
+//!
+//! One thread writes (`writer.rs`); callers read the store (`store.rs`, fjall) and the state in memory
+//! (`state.rs`) directly. The thread ends, and the folder is free, when the log and all readers, appenders and
+//! slot writers made from it are dropped.
+
+mod append;
+mod commits;
+mod format;
+mod maintenance;
+#[cfg(test)]
+mod model_tests;
+mod queue;
+mod reader;
+mod state;
+mod store;
+mod times;
+mod topics;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+
+use self::append::{EmbeddedAppender, EmbeddedSlotWriter, submit};
+use self::queue::{Answer, Job, Queue, Write};
+use self::reader::EmbeddedReader;
+use self::state::{Published, State};
+use self::store::Store;
+use super::{
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, Reader, SlotName, SlotWriter,
+    TopicDescription, TopicSpec,
+};
+
+/// A log in a folder. Clones share the folder.
+#[derive(Clone)]
+pub struct EmbeddedLog {
+    handle: Arc<Handle>,
+}
+
+/// Keeps the writer thread alive.
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writer thread and the callers share.
+struct Shared {
+    store: Store,
+    published: Published,
+    queue: Queue,
+}
+
+/// What one call of [`EmbeddedLog::maintain`] has deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Records older than their topic's retention.
+    pub expired: u64,
+    /// Records of compacted topics with a newer one of the same key.
+    pub superseded: u64,
+}
+
+impl EmbeddedLog {
+    /// Opens the folder, or creates it where it does not exist, and recovers what was acknowledged.
+    ///
+    /// # Errors
+    /// [`LogError::FolderInUse`] where a process, this one included, has it open; [`LogError::Refused`] where it
+    /// cannot be read, written or understood.
+    pub fn open(folder: &Path) -> Result<Self, LogError> {
+        let store = Store::open(folder)?;
+        let published = Published::new(State::load(&store)?);
+        let shared = Arc::new(Shared { store, published, queue: Queue::default() });
+        let of_thread = Arc::clone(&shared);
+        let writer = thread::Builder::new().name("embedded-log".to_owned());
+        let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| LogError::Refused {
+            what: "starting the writer thread of the embedded log".to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+    }
+
+    /// Applies retention and compaction as of `now_ms` (milliseconds since 1970) until nothing is left to do.
+    ///
+    /// The log does this by itself every 30 s by the wall clock; a call is for tests and for tools.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or written.
+    pub fn maintain(&self, now_ms: i64) -> Result<Maintained, LogError> {
+        let mut maintained = Maintained::default();
+        loop {
+            let turned = self.ask(|answer| Job::Maintain { now_ms, answer })?;
+            maintained.expired += turned.expired;
+            maintained.superseded += turned.superseded;
+            if !turned.is_unfinished {
+                return Ok(maintained);
+            }
+        }
+    }
+
+    /// Hands a job to the writer thread and waits for its answer.
+    fn ask<T: Send + 'static>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, LogError> {
+        let (answer, answered) = Answer::channel();
+        // Without a deadline the queue takes every job, or answers it by dropping it.
+        drop(self.handle.shared.queue.push(job(answer), None));
+        answered.recv().expect("every job is answered")
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn reader(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        _isolation: Isolation,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(EmbeddedReader::open(Arc::clone(&self.handle), topic, from)?))
+    }
+
+    fn appender(&self, deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {
+        Ok(Arc::new(EmbeddedAppender { handle: Arc::clone(&self.handle), deadline }))
+    }
+
+    fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
+        commits::check_group(&slot.group)?;
+        let epoch = self.ask(|answer| Job::OpenSlot { slot: slot.clone(), answer })?;
+        let (handle, slot) = (Arc::clone(&self.handle), slot.clone());
+        Ok(Box::new(EmbeddedSlotWriter { handle, slot, epoch, failed: None }))
+    }
+
+    fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+        let state = self.handle.shared.published.lock();
+        partitions.iter().map(|&partition| Ok(state.find(topic, partition)?.1.bounds())).collect()
+    }
+
+    fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: Partition,
+        timestamp_ms: i64,
+    ) -> Result<Offset, LogError> {
+        let (id, state) = self.handle.shared.published.lock().find(topic, partition)?;
+        times::find(&self.handle.shared.store, id, state.bounds(), timestamp_ms)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let state = self.handle.shared.published.lock();
+        let committed = |&partition: &Partition| {
+            let (id, _) = state.find(topic, partition).ok()?;
+            state.commits.get(&id.commit_key(group)).cloned()
+        };
+        Ok(partitions.iter().map(committed).collect())
+    }
+
+    fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        offsets: &[(Partition, CommittedOffset)],
+    ) -> Result<(), LogError> {
+        commits::check_group(group)?;
+        let shared = &self.handle.shared;
+        let state = shared.published.lock();
+        let draft = |(partition, committed): &(Partition, CommittedOffset)| {
+            commits::draft(&state, group, topic, *partition, committed.clone())
+        };
+        let commits = offsets.iter().map(draft).collect::<Result<_, _>>()?;
+        drop(state);
+        let (answer, answered) = Answer::channel();
+        submit(shared, Write { records: Vec::new(), commits, fence: None, expires: None, answer });
+        answered.recv().expect("every job is answered")
+    }
+
+    fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        topics::check(topic)?;
+        self.ask(|answer| Job::CreateTopic { spec: topic.clone(), answer })
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        Ok(self.handle.shared.published.lock().topic(topic).map(|topic| topic.description.clone()))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // An answer may drop the last handle on the writer thread itself, which cannot wait for its own end.
+        if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id()) {
+            // A panic has been printed, and its jobs were answered.
+            drop(writer.join());
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What lies in the store: keys and values, all integers big endian so that keys sort by number.
+//!
+//! | keyspace  | key                                         | value                                         |
+//! |-----------|---------------------------------------------|-----------------------------------------------|
+//! | `records` | topic u32, partition u32, offset u64        | timestamp i64, key length u32, key, value     |
+//! | `times`   | topic u32, partition u32, timestamp u64     | offset u64 (see `times.rs`)                   |
+//! | `newest`  | topic u32, partition u32, record key        | offset u64 (see `maintenance.rs`)             |
+//! | `meta`    | `t`, topic u32                              | a topic (see `topics.rs`)                     |
+//! | `meta`    | `p`, topic u32, partition u32               | start u64, end u64, cleaned u64, newest i64   |
+//! | `meta`    | `c`, topic u32, partition u32, group        | offset u64, metadata                          |
+//! | `meta`    | `s`, slot u32, group                        | epoch u64                                     |
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::{LogRecord, Offset};
+
+use crate::log::{Bounds, CommittedOffset, SlotName};
+
+/// First bytes of the keys in `meta`.
+pub(super) mod tag {
+    pub(in super::super) const TOPIC: u8 = b't';
+    pub(in super::super) const PARTITION: u8 = b'p';
+    pub(in super::super) const COMMIT: u8 = b'c';
+    pub(in super::super) const SLOT: u8 = b's';
+}
+
+/// A partition of the whole log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PartitionId {
+    /// Number of the topic within this log, never given twice.
+    pub(super) topic: u32,
+    /// Partition of it.
+    pub(super) partition: Partition,
+}
+
+impl PartitionId {
+    /// The first 8 bytes of all keys of this partition.
+    pub(super) fn prefix(self) -> [u8; 8] {
+        let mut key = [0; 8];
+        key[..4].copy_from_slice(&self.topic.to_be_bytes());
+        key[4..].copy_from_slice(&self.partition.0.to_be_bytes());
+        key
+    }
+
+    /// Key in `records` (an offset) or `times` (a timestamp).
+    pub(super) fn numbered(self, number: u64) -> [u8; 16] {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&self.prefix());
+        key[8..].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    /// Key in `newest`.
+    pub(super) fn keyed(self, record_key: &[u8]) -> Vec<u8> {
+        [&self.prefix(), record_key].concat()
+    }
+
+    /// Key in `meta` of the partition itself.
+    pub(super) fn meta_key(self) -> Vec<u8> {
+        [&[tag::PARTITION], self.prefix().as_slice()].concat()
+    }
+
+    /// Key in `meta` of what `group` has committed.
+    pub(super) fn commit_key(self, group: &str) -> Vec<u8> {
+        [&[tag::COMMIT], self.prefix().as_slice(), group.as_bytes()].concat()
+    }
+
+    /// Reads [`PartitionId::prefix`] back. `None` where there are fewer bytes.
+    pub(super) fn of_prefix(key: &[u8]) -> Option<Self> {
+        let (topic, rest) = key.split_first_chunk()?;
+        let partition = Partition(u32::from_be_bytes(*rest.first_chunk()?));
+        Some(Self { topic: u32::from_be_bytes(*topic), partition })
+    }
+}
+
+/// The number at the end of a key of [`PartitionId::numbered`].
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Key in `meta` of the epoch of a slot.
+pub(super) fn slot_key(slot: &SlotName) -> Vec<u8> {
+    [&[tag::SLOT], slot.slot.to_be_bytes().as_slice(), slot.group.as_bytes()].concat()
+}
+
+/// Reads [`slot_key`] back.
+pub(super) fn slot_of(key: &[u8]) -> Option<SlotName> {
+    let (slot, group) = key.get(1..)?.split_first_chunk()?;
+    Some(SlotName { group: str::from_utf8(group).ok()?.to_owned(), slot: u32::from_be_bytes(*slot) })
+}
+
+/// What changes of a partition as records come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartitionState {
+    /// First offset still kept.
+    pub(super) start: u64,
+    /// Offset of the next record. Stored with every append, so it never goes back whatever is deleted.
+    pub(super) end: u64,
+    /// Up to here compaction has looked at every record.
+    pub(super) cleaned: u64,
+    /// Largest timestamp ever appended.
+    pub(super) newest_ms: i64,
+}
+
+impl PartitionState {
+    /// A partition that never had a record.
+    pub(super) const EMPTY: Self = Self { start: 0, end: 0, cleaned: 0, newest_ms: -1 };
+
+    /// The readable range.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { start: Offset(self.start), end: Offset(self.end) }
+    }
+
+    /// Value in `meta`.
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.start.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.end.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.cleaned.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.newest_ms.to_be_bytes());
+        bytes
+    }
+
+    /// Reads [`PartitionState::to_bytes`] back.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, []) = bytes.as_chunks::<8>() else { return None };
+        let &[start, end, cleaned, newest_ms] = words else { return None };
+        Some(Self {
+            start: u64::from_be_bytes(start),
+            end: u64::from_be_bytes(end),
+            cleaned: u64::from_be_bytes(cleaned),
+            newest_ms: i64::from_be_bytes(newest_ms),
+        })
+    }
+}
+
+/// Value in `records`.
+pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let key_length = u32::try_from(key.len()).expect("the size limit of records is far below 4 GiB");
+    [&timestamp_ms.to_be_bytes(), key_length.to_be_bytes().as_slice(), key, value].concat()
+}
+
+/// Reads [`record_bytes`] back as the record of `offset`.
+pub(super) fn record_of(offset: u64, bytes: &[u8]) -> Option<LogRecord<'_>> {
+    let (timestamp_ms, rest) = bytes.split_first_chunk()?;
+    let (key_length, rest) = rest.split_first_chunk()?;
+    let (key, value) = rest.split_at_checked(u32::from_be_bytes(*key_length) as usize)?;
+    let timestamp_ms = i64::from_be_bytes(*timestamp_ms);
+    Some(LogRecord { offset: Offset(offset), timestamp_ms, key, value })
+}
+
+/// Value in `meta` of a commit.
+pub(super) fn commit_bytes(commit: &CommittedOffset) -> Vec<u8> {
+    [&commit.offset.0.to_be_bytes(), commit.metadata.as_bytes()].concat()
+}
+
+/// Reads [`commit_bytes`] back.
+pub(super) fn commit_of(bytes: &[u8]) -> Option<CommittedOffset> {
+    let (offset, metadata) = bytes.split_first_chunk()?;
+    let metadata = str::from_utf8(metadata).ok()?.to_owned();
+    Some(CommittedOffset { offset: Offset(u64::from_be_bytes(*offset)), metadata })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back(
+            timestamp_ms: i64,
+            key in prop::collection::vec(any::<u8>(), 0..40),
+            value in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let bytes = record_bytes(timestamp_ms, &key, &value);
+            let expected = LogRecord { offset: Offset(9), timestamp_ms, key: &key, value: &value };
+            prop_assert_eq!(record_of(9, &bytes), Some(expected));
+        }
+
+        #[test]
+        fn a_cut_record_is_no_record(key in prop::collection::vec(any::<u8>(), 0..40), kept: prop::sample::Index) {
+            let bytes = record_bytes(1, &key, b"");
+            prop_assert_eq!(record_of(9, &bytes[..kept.index(bytes.len())]), None);
+        }
+
+        #[test]
+        fn keys_sort_as_their_numbers(one: (u32, u32, u64), other: (u32, u32, u64)) {
+            let key = |(topic, partition, number): (u32, u32, u64)| {
+                PartitionId { topic, partition: Partition(partition) }.numbered(number)
+            };
+            prop_assert_eq!(key(one).cmp(&key(other)), one.cmp(&other));
+            prop_assert_eq!(number_of(&key(one)), Some(one.2));
+        }
+
+        #[test]
+        fn a_partition_reads_back(start: u64, end: u64, cleaned: u64, newest_ms: i64) {
+            let state = PartitionState { start, end, cleaned, newest_ms };
+            prop_assert_eq!(PartitionState::from_bytes(&state.to_bytes()), Some(state));
+        }
+
+        #[test]
+        fn a_slot_reads_back(group in ".{0,20}", slot: u32) {
+            let name = SlotName { group, slot };
+            prop_assert_eq!(slot_of(&slot_key(&name)), Some(name));
+        }
+
+        #[test]
+        fn a_commit_reads_back(offset: u64, metadata in "[ -~]{0,40}") {
+            let commit = CommittedOffset { offset: Offset(offset), metadata };
+            prop_assert_eq!(commit_of(&commit_bytes(&commit)), Some(commit));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The folder: an fjall database, opened, locked and read.
+//!
+//! Written only by the writer thread, one atomic batch at a time; read by everybody. fjall locks the folder
+//! (`flock` on its file `lock`), so a second process, or a second opening in this one, is turned away.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot, UserValue,
+};
+use yahtzee_core::record::LogRecord;
+
+use super::format::{PartitionId, number_of, record_of};
+use crate::log::LogError;
+
+/// Blocks kept in memory: enough that readers near the end never touch the disk.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// Memory per keyspace before it goes to a table; records come in bulk, the rest is small.
+const RECORDS_MEMTABLE_BYTES: u64 = 16 << 20;
+const OTHER_MEMTABLE_BYTES: u64 = 4 << 20;
+
+/// Journal kept on disk; it bounds the time of recovery too.
+const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// The open folder. See [`super::format`] for what is in it.
+pub(super) struct Store {
+    database: Database,
+    pub(super) records: Keyspace,
+    pub(super) times: Keyspace,
+    pub(super) newest: Keyspace,
+    pub(super) meta: Keyspace,
+    folder: String,
+}
+
+impl Store {
+    /// Opens the folder and creates what is missing.
+    pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
+        let name = folder.display().to_string();
+        let refused = |reason| LogError::Refused { what: format!("opening data folder {name}"), reason };
+        clear_unfinished_creation(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => LogError::FolderInUse(name.clone()),
+            _ => refused(error.to_string()),
+        })?;
+        let builder = Database::builder(folder).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
+        let database = builder.open().map_err(|error| match error {
+            fjall::Error::Locked => LogError::FolderInUse(name.clone()),
+            error => refused(reason_of(&error)),
+        })?;
+        let keyspace = |keyspace: &str, bytes: u64| {
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(bytes);
+            database.keyspace(keyspace, options).map_err(|error| refused(reason_of(&error)))
+        };
+        Ok(Self {
+            records: keyspace("records", RECORDS_MEMTABLE_BYTES)?,
+            times: keyspace("times", OTHER_MEMTABLE_BYTES)?,
+            newest: keyspace("newest", OTHER_MEMTABLE_BYTES)?,
+            meta: keyspace("meta", OTHER_MEMTABLE_BYTES)?,
+            database,
+            folder: name,
+        })
+    }
+
+    /// A batch that is on disk when its commit has returned.
+    pub(super) fn batch(&self) -> OwnedWriteBatch {
+        self.database.batch().durability(Some(PersistMode::SyncData))
+    }
+
+    /// A view in which nothing changes any more. To be dropped soon: it holds back the clearing of old versions.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    /// The kept records of a partition with offsets in the range, in order.
+    pub(super) fn scan(
+        &self,
+        snapshot: &Snapshot,
+        id: PartitionId,
+        offsets: Range<u64>,
+    ) -> impl Iterator<Item = Result<Stored, LogError>> {
+        let keys = id.numbered(offsets.start)..id.numbered(offsets.end.max(offsets.start));
+        snapshot.range(&self.records, keys).map(|guard| {
+            let (key, bytes) = guard.into_inner().map_err(|error| self.unreadable(&error))?;
+            let offset = number_of(&key).filter(|&offset| record_of(offset, &bytes).is_some());
+            let offset = offset.ok_or_else(|| self.malformed("a record"))?;
+            Ok(Stored { offset, bytes })
+        })
+    }
+
+    /// The error of a failed read.
+    pub(super) fn unreadable(&self, error: &fjall::Error) -> LogError {
+        LogError::Unavailable { what: format!("data folder {}", self.folder), reason: reason_of(error) }
+    }
+
+    /// The error of content that this version does not understand.
+    pub(super) fn malformed(&self, what: &str) -> LogError {
+        let what = format!("reading {what} in data folder {}", self.folder);
+        LogError::Refused { what, reason: "malformed; restore the folder or choose another".to_owned() }
+    }
+
+    /// The error of a failed write. What follows it is refused too: after a failed `fsync` nobody can tell which
+    /// pages are on disk, and only the recovery of a new opening finds out.
+    pub(super) fn unwritable(&self, reason: &str) -> LogError {
+        LogError::Refused {
+            what: format!("writing to data folder {}", self.folder),
+            reason: format!(
+                "{reason}; free or repair the disk, then restart: until then nothing is accepted"
+            ),
+        }
+    }
+}
+
+/// A record in the store's memory.
+pub(super) struct Stored {
+    offset: u64,
+    bytes: UserValue,
+}
+
+impl Stored {
+    /// Lends the record.
+    pub(super) fn record(&self) -> LogRecord<'_> {
+        record_of(self.offset, &self.bytes).expect("the scan let only well-formed records pass")
+    }
+}
+
+/// The operating system's words where there are some, else the store's.
+pub(super) fn reason_of(error: &fjall::Error) -> String {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+/// Removes what a process left that was killed while it created the folder: fjall refuses a folder with a journal
+/// but without its version marker, which is written last. Nothing was stored by then. `WouldBlock` where a process is just about it.
+fn clear_unfinished_creation(folder: &Path) -> io::Result<()> {
+    let (marker, journal) = (folder.join("version"), folder.join("0.jnl"));
+    let is_finished = || fs::metadata(&marker).is_ok_and(|marker| marker.len() > 0);
+    if is_finished() || !journal.try_exists()? {
+        return Ok(());
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    lock.try_lock()?;
+    if is_finished() {
+        return Ok(());
+    }
+    for file in [journal, marker] {
+        fs::remove_file(file).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_creation_cut_short_does_not_spoil_the_folder() {
+        for leftovers in [&["lock", "0.jnl"][..], &["lock", "0.jnl", "version"]] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in leftovers {
+                fs::write(folder.path().join(name), "").unwrap();
+            }
+            drop(Store::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_folder_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Store::open(file.path()).map(drop).unwrap_err();
+        assert!(matches!(&error, LogError::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
+    }
+}

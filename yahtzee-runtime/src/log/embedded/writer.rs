@@ -1,0 +1,221 @@
+//! The one thread that writes: it takes what waits, makes it durable with one `fdatasync`, and answers everybody.
+//!
+//! While the disk works, the next turn gathers behind it, so the number of syncs follows the disk and not the
+//! number of callers (group commit).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fjall::OwnedWriteBatch;
+
+use super::Shared;
+use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
+use super::maintenance;
+use super::queue::{Answer, Commit, Job, Taken, Write};
+use super::store::reason_of;
+use super::times;
+use super::topics;
+use crate::log::{LogError, SlotName, TopicDescription, TopicSpec};
+
+/// Between two rounds of retention and compaction.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Works until the queue is closed and empty.
+pub(super) fn run(shared: &Shared) {
+    // Also when this thread panics: nobody may wait for an answer that never comes.
+    let _abandon = AbandonOnDrop(shared);
+    let mut writer = Writer { shared, failed: None, maintain_at: Instant::now() + MAINTENANCE_INTERVAL };
+    loop {
+        match shared.queue.take(writer.maintain_at) {
+            Taken::Jobs(jobs) => writer.work(jobs),
+            Taken::Nothing => {}
+            Taken::Closed => return,
+        }
+        writer.maintain_if_due();
+    }
+}
+
+struct AbandonOnDrop<'a>(&'a Shared);
+
+impl Drop for AbandonOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    /// The first failed write: nothing is accepted after it.
+    failed: Option<LogError>,
+    maintain_at: Instant,
+}
+
+impl Writer<'_> {
+    fn work(&mut self, jobs: Vec<Job>) {
+        let mut turn = Turn::new(self.shared);
+        for job in jobs {
+            match (job, &self.failed) {
+                (job, Some(error)) => refuse(job, error),
+                (Job::Write(write), None) => turn.write(write),
+                (Job::OpenSlot { slot, answer }, None) => turn.open_slot(slot, answer),
+                (Job::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
+                (Job::Maintain { now_ms, answer }, None) => {
+                    self.finish(std::mem::replace(&mut turn, Turn::new(self.shared)));
+                    answer.give(self.maintain(now_ms));
+                }
+            }
+        }
+        self.finish(turn);
+    }
+
+    fn finish(&mut self, turn: Turn<'_>) {
+        if let Err(error) = turn.finish() {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: LogError) {
+        tracing::error!(target: "yahtzee::log", %error, "the embedded log accepts nothing more");
+        self.failed.get_or_insert(error);
+    }
+
+    fn maintain(&mut self, now_ms: i64) -> Result<maintenance::Turned, LogError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        maintenance::turn(self.shared, now_ms).inspect_err(|error| self.fail(error.clone()))
+    }
+
+    fn maintain_if_due(&mut self) {
+        if Instant::now() < self.maintain_at {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let turned = self.maintain(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+        // What is left over is done turn by turn, and appends come in between.
+        let is_unfinished = turned.is_ok_and(|turned| turned.is_unfinished);
+        let pause = if is_unfinished { Duration::ZERO } else { MAINTENANCE_INTERVAL };
+        self.maintain_at = Instant::now() + pause;
+    }
+}
+
+fn refuse(job: Job, error: &LogError) {
+    match job {
+        Job::Write(Write { answer, .. }) | Job::CreateTopic { answer, .. } => answer.give(Err(error.clone())),
+        Job::OpenSlot { answer, .. } => answer.give(Err(error.clone())),
+        Job::Maintain { answer, .. } => answer.give(Err(error.clone())),
+    }
+}
+
+/// Jobs that share one batch. Each sees what those before it have changed.
+struct Turn<'a> {
+    shared: &'a Shared,
+    batch: OwnedWriteBatch,
+    partitions: HashMap<PartitionId, PartitionState>,
+    commits: Vec<Commit>,
+    epochs: HashMap<SlotName, u64>,
+    topics: Vec<TopicDescription>,
+    answers: Vec<Answer<()>>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            batch: shared.store.batch(),
+            partitions: HashMap::new(),
+            commits: Vec::new(),
+            epochs: HashMap::new(),
+            topics: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        if let Err(error) = self.check(&write) {
+            return write.answer.give(Err(error));
+        }
+        for record in write.records {
+            let id = record.partition;
+            let state =
+                self.partitions.entry(id).or_insert_with(|| self.shared.published.lock().partition(id));
+            self.batch.insert(&self.shared.store.records, id.numbered(state.end), record.bytes);
+            state.end += 1;
+            state.newest_ms = state.newest_ms.max(record.timestamp_ms);
+        }
+        for commit in write.commits {
+            let bytes = commit_bytes(&commit.committed);
+            self.batch.insert(&self.shared.store.meta, commit.key.as_slice(), bytes);
+            self.commits.push(commit);
+        }
+        self.answers.push(write.answer);
+    }
+
+    fn check(&self, write: &Write) -> Result<(), LogError> {
+        if write.expires.is_some_and(|expires| expires < Instant::now()) {
+            return Err(too_slow());
+        }
+        match &write.fence {
+            Some((slot, epoch)) if self.epoch(slot) != *epoch => Err(LogError::Fenced(slot.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Current epoch of a slot; 0 where it was never opened.
+    fn epoch(&self, slot: &SlotName) -> u64 {
+        let published = || self.shared.published.lock().epochs.get(slot).copied();
+        self.epochs.get(slot).copied().or_else(published).unwrap_or(0)
+    }
+
+    fn open_slot(&mut self, slot: SlotName, answer: Answer<u64>) {
+        let epoch = self.epoch(&slot) + 1;
+        self.batch.insert(&self.shared.store.meta, slot_key(&slot), epoch.to_be_bytes());
+        self.epochs.insert(slot, epoch);
+        self.answers.push(Answer::new(Box::new(move |result| answer.give(result.map(|()| epoch)))));
+    }
+
+    fn create_topic(&mut self, spec: &TopicSpec, answer: Answer<()>) {
+        let state = self.shared.published.lock();
+        if state.topic(&spec.name).is_some() || self.topics.iter().any(|topic| topic.name == spec.name) {
+            drop(state);
+            return answer.give(Err(LogError::TopicExists(spec.name.clone())));
+        }
+        let number = state.next_number() as usize + self.topics.len();
+        let number = u32::try_from(number).expect("a folder holds far fewer than 2^32 topics");
+        let topic = topics::describe(spec);
+        let key = [&[tag::TOPIC], number.to_be_bytes().as_slice()].concat();
+        self.batch.insert(&self.shared.store.meta, key, topics::to_bytes(&topic));
+        self.topics.push(topic);
+        self.answers.push(answer);
+    }
+
+    /// Makes all of it durable, then visible, then known to the callers.
+    fn finish(mut self) -> Result<(), LogError> {
+        for (&id, state) in &self.partitions {
+            let before = self.shared.published.lock().partition(id);
+            times::note(&mut self.batch, &self.shared.store, id, &before, state);
+            self.batch.insert(&self.shared.store.meta, id.meta_key(), state.to_bytes());
+        }
+        let result = self.batch.commit().map_err(|error| self.shared.store.unwritable(&reason_of(&error)));
+        if result.is_ok() {
+            self.shared.published.update(|state| {
+                for (id, partition) in self.partitions {
+                    *state.partition_mut(id).expect("partitions never disappear") = partition;
+                }
+                state.commits.extend(self.commits.into_iter().map(|commit| (commit.key, commit.committed)));
+                state.epochs.extend(self.epochs);
+                self.topics.into_iter().for_each(|topic| state.add_topic(topic));
+            });
+        }
+        self.answers.into_iter().for_each(|answer| answer.give(result.clone()));
+        result
+    }
+}
+
+/// The error of a record that had to wait for too long.
+pub(super) fn too_slow() -> LogError {
+    LogError::Unavailable {
+        what: "the embedded log".to_owned(),
+        reason: "the disk does not keep up, and the record was not written within its deadline".to_owned(),
+    }
+}

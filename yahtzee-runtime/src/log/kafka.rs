@@ -1,0 +1,129 @@
+//! The log on Kafka, through librdkafka.
+//!
+//! Partitions are assigned, never subscribed to; offsets are given, never asked for by the reader; every write
+//! waits for all in-sync replicas. Nothing here retries what the caller must decide about.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `settings` | what is configured, and the librdkafka properties that follow from it |
+//! | `reader`, `batch` | reading in batches that borrow librdkafka's memory |
+//! | `outbox`, `appender`, `slot_writer` | producing with acknowledgement, plain and fenced |
+//! | `offsets`, `topics` | what is asked of the cluster and answered at once |
+//! | `native` | the calls that the `rdkafka` crate does not wrap |
+//! | `events`, `failure` | librdkafka's messages and error codes in our words |
+
+mod appender;
+mod batch;
+mod events;
+mod failure;
+mod native;
+mod offsets;
+mod outbox;
+mod reader;
+mod settings;
+mod slot_writer;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use batch::Messages;
+pub use settings::{KafkaSettings, KafkaTimeouts, Tls};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+
+use self::appender::KafkaAppender;
+use self::offsets::Groups;
+use self::reader::KafkaReader;
+use self::slot_writer::KafkaSlotWriter;
+use self::topics::Topics;
+use super::{
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, Reader, SlotName, SlotWriter,
+    TopicDescription, TopicSpec,
+};
+
+/// A Kafka cluster.
+///
+/// Holds one client for questions and one per consumer group that was asked about; readers and writers bring
+/// their own.
+pub struct KafkaLog {
+    settings: Arc<KafkaSettings>,
+    topics: Topics,
+    groups: Groups,
+}
+
+impl KafkaLog {
+    /// Checks the settings and waits until a broker has answered.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] where none answers within [`KafkaTimeouts::connect`], [`LogError::Refused`]
+    /// where librdkafka or this build cannot do what the settings ask for.
+    pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
+        settings.check()?;
+        let settings = Arc::new(settings);
+        let topics = Topics::connect(Arc::clone(&settings))?;
+        let groups = Groups::new(Arc::clone(&settings));
+        Ok(Self { settings, topics, groups })
+    }
+}
+
+impl Log for KafkaLog {
+    fn reader(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
+        self.topics.require(topic, &partitions)?;
+        Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))
+    }
+
+    fn appender(&self, deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {
+        Ok(Arc::new(KafkaAppender::open(&self.settings, deadline)?))
+    }
+
+    fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
+        let group = self.groups.client(&slot.group)?;
+        Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, group)?))
+    }
+
+    fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+        self.topics.bounds(topic, partitions)
+    }
+
+    fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: Partition,
+        timestamp_ms: i64,
+    ) -> Result<Offset, LogError> {
+        self.topics.offset_for_time(topic, partition, timestamp_ms)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.groups.client(group)?.committed(topic, partitions)
+    }
+
+    fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        offsets: &[(Partition, CommittedOffset)],
+    ) -> Result<(), LogError> {
+        self.groups.client(group)?.commit(topic, offsets)
+    }
+
+    fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        self.topics.create(topic)
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        self.topics.describe(topic)
+    }
+}

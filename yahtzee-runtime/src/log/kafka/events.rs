@@ -1,0 +1,111 @@
+//! What librdkafka says by itself: log lines and connection errors, passed on without flooding.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// At most one warning per client in this time: a broker that is away says so several times a second.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Events served per call: enough that none pile up, few enough that a reader may serve them with each batch.
+const SERVED: usize = 8;
+
+/// Passes on what a consumer that is polled nowhere else has to say: log lines and connection errors.
+pub(super) fn serve(consumer: &BaseConsumer<Events>) {
+    // A poll serves one event and does not tell whether there was one. Errors have gone to `Events` by then.
+    for _ in 0..SERVED {
+        drop(consumer.poll(Duration::ZERO));
+    }
+}
+
+/// Receives the events of one client.
+pub(super) struct Events {
+    role: &'static str,
+    limit: Limit,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Events {
+    /// Of a client whose part is `role`, as log lines name it.
+    pub(super) fn of(role: &'static str) -> Self {
+        Self { role, limit: Limit::default(), last_error: Mutex::new(None) }
+    }
+
+    /// The newest error that the client reported by itself about a broker.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs a condition that librdkafka recovers from.
+    pub(super) fn warn(&self, message: &str) {
+        if let Some(suppressed) = self.limit.admit(Instant::now()) {
+            tracing::warn!(target: "librdkafka", client = self.role, suppressed, "{message}");
+        }
+    }
+}
+
+impl ClientContext for Events {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            // Configured properties go to every client; librdkafka notes those that its kind ignores.
+            _ if facility == "CONFWARN" => {
+                tracing::debug!(target: "librdkafka", client = self.role, "{message}");
+            }
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => self.warn(message),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", client = self.role, facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.warn(&format!("{error}: {reason}"));
+        // That all are down follows from what was said of each, and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Events {}
+
+/// Lets one through per [`QUIET`] and counts the others.
+#[derive(Default)]
+struct Limit(Mutex<(Option<Instant>, u64)>);
+
+impl Limit {
+    /// How many were held back since the last one, or `None` where this one is.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, suppressed) = &mut *state;
+        if last.is_some_and(|last| now.saturating_duration_since(last) < QUIET) {
+            *suppressed += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_warning_per_interval_with_the_number_held_back() {
+        let (limit, start) = (Limit::default(), Instant::now());
+        assert_eq!(limit.admit(start), Some(0));
+        assert_eq!(limit.admit(start + QUIET / 3), None);
+        assert_eq!(limit.admit(start + QUIET / 2), None);
+        assert_eq!(limit.admit(start + QUIET), Some(2));
+        assert_eq!(limit.admit(start + 3 * QUIET), Some(0));
+    }
+}

@@ -1,0 +1,140 @@
+//! librdkafka's error codes in our words.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use yahtzee_core::owner::Partition;
+
+use crate::log::LogError;
+
+/// An error code of librdkafka or of a broker, and what was said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) reason: String,
+}
+
+impl Failure {
+    /// A failure that is known by its code alone.
+    pub(super) fn of(code: Code) -> Self {
+        Self { code, reason: code.to_string() }
+    }
+
+    /// In our words; `what` says what was being done, to what.
+    pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
+        let (what, reason) = (what.into(), self.reason);
+        if is_transient(self.code) {
+            LogError::Unavailable { what, reason }
+        } else {
+            LogError::Refused { what, reason }
+        }
+    }
+
+    /// As [`Failure::into_error`], where the code may also say that a topic or partition is missing.
+    pub(super) fn into_topic_error(self, topic: &str, partition: Option<Partition>) -> LogError {
+        if is_missing(self.code) {
+            return LogError::NoSuchTopic { topic: topic.to_owned(), partition };
+        }
+        self.into_error(match partition {
+            Some(partition) => format!("{topic}/{partition}"),
+            None => format!("topic {topic}"),
+        })
+    }
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            // The value may be a secret; the description names the property.
+            KafkaError::ClientConfig(_, description, property, _) => {
+                Self { code: Code::InvalidArgument, reason: format!("{description} ({property})") }
+            }
+            KafkaError::Transaction(error) => Self { code: error.code(), reason: error.string() },
+            KafkaError::AdminOp(code) => Self::of(code),
+            error => Self {
+                code: error.rdkafka_error_code().unwrap_or(Code::InvalidArgument),
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Whether a successor took over the transactional id.
+pub(super) fn is_fenced(code: Code) -> bool {
+    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+}
+
+/// Whether the topic or partition does not exist.
+pub(super) fn is_missing(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
+}
+
+/// Whether the same request may succeed later.
+fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::BrokerDestroy
+            | Code::BrokerNotAvailable
+            | Code::BrokerTransportFailure
+            | Code::ConcurrentTransactions
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::ISRInsufficient
+            | Code::LeaderNotAvailable
+            | Code::MessageTimedOut
+            | Code::NetworkException
+            | Code::NotController
+            | Code::NotCoordinator
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::NotLeaderForPartition
+            | Code::OperationTimedOut
+            | Code::PurgeInflight
+            | Code::PurgeQueue
+            | Code::QueueFull
+            | Code::ReplicaNotAvailable
+            | Code::RequestTimedOut
+            | Code::Resolve
+            | Code::Retry
+            | Code::TimedOutQueue
+            | Code::UnstableOffsetCommit
+            | Code::WaitingForCoordinator
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_by_itself_is_transient() {
+        fn check(code: Code, transient: bool) {
+            let error = Failure::of(code).into_error("the question");
+            assert_eq!(error.is_transient(), transient, "{error}");
+            assert!(error.to_string().contains("the question"), "{error}");
+        }
+        check(Code::AllBrokersDown, true);
+        check(Code::MessageTimedOut, true);
+        check(Code::NotEnoughReplicas, true);
+        check(Code::MessageSizeTooLarge, false);
+        check(Code::TopicAuthorizationFailed, false);
+    }
+
+    #[test]
+    fn a_missing_partition_is_named() {
+        let partition = Some(Partition(7));
+        let error = Failure::of(Code::UnknownPartition).into_topic_error("RAW.v1", partition);
+        assert_eq!(error, LogError::NoSuchTopic { topic: "RAW.v1".to_owned(), partition });
+    }
+
+    #[test]
+    fn a_refused_property_does_not_show_its_value() {
+        let error = rdkafka::ClientConfig::new()
+            .set("sasl.password.of.nobody", "hunter2")
+            .create::<rdkafka::consumer::BaseConsumer>()
+            .err()
+            .expect("no such property");
+        let failure = Failure::from(error);
+        assert!(failure.reason.contains("sasl.password.of.nobody"), "{}", failure.reason);
+        assert!(!failure.reason.contains("hunter2"), "{}", failure.reason);
+    }
+}

@@ -1,0 +1,169 @@
+//! Committed offsets of consumer groups that nobody subscribes with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::{Offset as Place, TopicPartitionList};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+
+use super::events::{self, Events};
+use super::failure::Failure;
+use super::native::{self, CommittedEntry};
+use super::settings::KafkaSettings;
+use crate::log::{CommittedOffset, LogError};
+
+/// Clients by group: each knows its coordinator, and librdkafka has one group per client.
+pub(super) struct Groups {
+    settings: Arc<KafkaSettings>,
+    clients: Mutex<HashMap<String, Arc<GroupClient>>>,
+}
+
+impl Groups {
+    pub(super) fn new(settings: Arc<KafkaSettings>) -> Self {
+        Self { settings, clients: Mutex::default() }
+    }
+
+    /// The client of `group`, created when first asked for.
+    pub(super) fn client(&self, group: &str) -> Result<Arc<GroupClient>, LogError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(group) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(GroupClient::open(Arc::clone(&self.settings), group)?);
+        clients.insert(group.to_owned(), Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+/// A consumer that neither subscribes nor reads.
+pub(super) struct GroupClient {
+    settings: Arc<KafkaSettings>,
+    group: String,
+    consumer: BaseConsumer<Events>,
+}
+
+impl GroupClient {
+    fn open(settings: Arc<KafkaSettings>, group: &str) -> Result<Self, LogError> {
+        let consumer =
+            BaseConsumer::from_config_and_context(&settings.group_client(group), Events::of("group"))
+                .map_err(|error| Failure::from(error).into_error(format!("creating a client of {group}")))?;
+        Ok(Self { settings, group: group.to_owned(), consumer })
+    }
+
+    /// What a transaction says of the group: its name, and that it has no members.
+    pub(super) fn metadata(&self) -> ConsumerGroupMetadata {
+        events::serve(&self.consumer);
+        self.consumer.group_metadata().expect("the client was created with a group")
+    }
+
+    /// Commits in the order of `partitions`.
+    pub(super) fn committed(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        events::serve(&self.consumer);
+        let name = self.settings.prefixed(topic);
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            asked.add_partition(&name, native_partition(topic, partition)?);
+        }
+        let answer = self.consumer.committed_offsets(asked, self.settings.timeouts.request);
+        let entries = answer.map_err(|error| self.error_of(error.into()))?;
+        let entries = native::committed_entries(&entries);
+        partitions.iter().map(|&partition| self.commit_of(&entries, partition)).collect()
+    }
+
+    fn commit_of(
+        &self,
+        entries: &[CommittedEntry],
+        partition: Partition,
+    ) -> Result<Option<CommittedOffset>, LogError> {
+        let of_partition = |entry: &&CommittedEntry| u32::try_from(entry.partition) == Ok(partition.0);
+        let entry = entries.iter().find(of_partition).expect("the answer is the list that was asked for");
+        if entry.code != Code::NoError {
+            return Err(self.error_of(Failure::of(entry.code)));
+        }
+        Ok(u64::try_from(entry.offset).ok().map(|offset| CommittedOffset {
+            offset: Offset(offset),
+            // Foreign tools may have committed anything; our metadata carries a checksum.
+            metadata: String::from_utf8_lossy(&entry.metadata).into_owned(),
+        }))
+    }
+
+    /// Commits without a fence.
+    pub(super) fn commit(
+        &self,
+        topic: &str,
+        offsets: &[(Partition, CommittedOffset)],
+    ) -> Result<(), LogError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        events::serve(&self.consumer);
+        let name = self.settings.prefixed(topic);
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, commit) in offsets {
+            add(&mut list, &name, *partition, commit)?;
+        }
+        native::commit(self.consumer.client(), &list, self.settings.timeouts.request)
+            .map_err(|failure| self.error_of(failure))
+    }
+
+    fn error_of(&self, failure: Failure) -> LogError {
+        match failure.code {
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
+                LogError::GroupInUse(self.group.clone())
+            }
+            _ => failure.into_error(format!("offsets of group {} at {}", self.group, self.settings.brokers)),
+        }
+    }
+}
+
+/// Adds a commit to a list for the broker. `name` is the topic's full name.
+pub(super) fn add(
+    list: &mut TopicPartitionList,
+    name: &str,
+    partition: Partition,
+    commit: &CommittedOffset,
+) -> Result<(), LogError> {
+    let CommittedOffset { offset, metadata } = commit;
+    let refused = |reason: &str| LogError::Refused {
+        what: format!("commit {offset} of {name}/{partition}"),
+        reason: reason.to_owned(),
+    };
+    if !metadata.is_ascii() {
+        return Err(refused("its metadata is not ASCII"));
+    }
+    let offset = i64::try_from(offset.0).map_err(|_| refused("the offset is beyond Kafka's"))?;
+    let mut entry = list.add_partition(name, native_partition(name, partition)?);
+    entry.set_metadata(metadata);
+    entry.set_offset(Place::Offset(offset)).map_err(|error| refused(&error.to_string()))
+}
+
+fn native_partition(topic: &str, partition: Partition) -> Result<i32, LogError> {
+    i32::try_from(partition.0)
+        .map_err(|_| LogError::NoSuchTopic { topic: topic.to_owned(), partition: Some(partition) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ascii_metadata_and_kafka_offsets_are_committed() {
+        fn check(offset: u64, metadata: &str, accepted: bool) {
+            let commit = CommittedOffset { offset: Offset(offset), metadata: metadata.to_owned() };
+            let added = add(&mut TopicPartitionList::new(), "RAW.v1", Partition(0), &commit);
+            assert_eq!(added.is_ok(), accepted, "{commit:?}");
+        }
+        check(0, "", true);
+        check(7, "v1.AAEC", true);
+        check(7, "naïve", false);
+        check(u64::MAX, "v1.AAEC", false);
+    }
+}

@@ -1,0 +1,213 @@
+//! A producer with its own polling thread, which answers for each call once.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use yahtzee_core::owner::Partition;
+
+use super::events::Events;
+use super::failure::Failure;
+use super::native;
+use crate::log::{LogError, NewRecord};
+
+/// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
+pub(super) const MOST_IN_FLIGHT: usize = 100_000;
+
+/// Told once what became of a call.
+pub(super) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
+
+/// A producer and what it still has to answer for.
+pub(super) struct Outbox {
+    producer: ThreadedProducer<Deliveries>,
+    prefix: String,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Outbox {
+    /// Creates the producer and its thread.
+    pub(super) fn open(config: &ClientConfig, prefix: &str, role: &'static str) -> Result<Self, LogError> {
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let context = Deliveries {
+            events: Events::of(role),
+            prefix: prefix.to_owned(),
+            in_flight: Arc::clone(&in_flight),
+        };
+        let producer = ThreadedProducer::from_config_and_context(config, context)
+            .map_err(|error| Failure::from(error).into_error(format!("creating the {role}")))?;
+        Ok(Self { producer, prefix: prefix.to_owned(), in_flight })
+    }
+
+    /// The producer, for its transaction calls.
+    pub(super) fn producer(&self) -> &ThreadedProducer<Deliveries> {
+        &self.producer
+    }
+
+    /// Hands the records to librdkafka. `done` is called once, perhaps before this returns: when all are
+    /// acknowledged, or at the first failure. Never waits for room.
+    pub(super) fn send(&self, records: &[NewRecord], done: Done) {
+        if records.is_empty() {
+            return done(Ok(()));
+        }
+        if let Err(error) = check(records).and_then(|()| self.reserve(records.len())) {
+            return done(Err(error));
+        }
+        let ticket = Arc::new(Ticket {
+            unacknowledged: AtomicUsize::new(records.len()),
+            done: Mutex::new(Some(done)),
+        });
+        for (index, record) in records.iter().enumerate() {
+            if let Err(error) = self.enqueue(record, Arc::clone(&ticket)) {
+                self.in_flight.fetch_sub(records.len() - index, Ordering::Relaxed);
+                return ticket.fail(error);
+            }
+        }
+    }
+
+    /// Takes room for `count` more records, or says that there is none.
+    fn reserve(&self, count: usize) -> Result<(), LogError> {
+        let room = |waiting: usize| waiting.checked_add(count).filter(|&sum| sum <= MOST_IN_FLIGHT);
+        match self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(_) => Ok(()),
+            Err(waiting) => Err(LogError::Unavailable {
+                what: "the queue of records to be sent".to_owned(),
+                reason: format!("{waiting} records wait for acknowledgement, {count} more do not fit"),
+            }),
+        }
+    }
+
+    fn enqueue(&self, record: &NewRecord, ticket: Arc<Ticket>) -> Result<(), LogError> {
+        let failed = |failure: Failure| failure.into_topic_error(&record.topic, Some(record.partition));
+        let partition =
+            i32::try_from(record.partition.0).map_err(|_| failed(Failure::of(Code::UnknownPartition)))?;
+        let topic = prefixed(&self.prefix, &record.topic);
+        let message = BaseRecord::with_opaque_to(&topic, ticket)
+            .partition(partition)
+            .timestamp(record.timestamp_ms)
+            .key(record.key.as_slice())
+            .payload(record.value.as_slice());
+        self.producer.send(message).map_err(|(error, _)| failed(error.into()))
+    }
+
+    /// Waits until all was answered for, without lingering.
+    pub(super) fn flush(&self, timeout: Duration) -> Result<(), Failure> {
+        native::flush(self.client(), timeout)
+    }
+
+    pub(super) fn client(&self) -> &Client<Deliveries> {
+        self.producer.client()
+    }
+}
+
+fn prefixed<'a>(prefix: &str, topic: &'a str) -> Cow<'a, str> {
+    if prefix.is_empty() { Cow::Borrowed(topic) } else { Cow::Owned(format!("{prefix}{topic}")) }
+}
+
+/// librdkafka stamps a record of time 0 with the present, silently; no log has records from before 1970.
+fn check(records: &[NewRecord]) -> Result<(), LogError> {
+    match records.iter().find(|record| record.timestamp_ms <= 0) {
+        None => Ok(()),
+        Some(record) => Err(LogError::Refused {
+            what: format!("a record to {}/{}", record.topic, record.partition),
+            reason: format!(
+                "its timestamp is {} ms; Kafka's client takes only later ones than 0",
+                record.timestamp_ms
+            ),
+        }),
+    }
+}
+
+/// What the records of one call share.
+pub(super) struct Ticket {
+    unacknowledged: AtomicUsize,
+    done: Mutex<Option<Done>>,
+}
+
+impl Ticket {
+    fn acknowledge(&self) {
+        if self.unacknowledged.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.answer(Ok(()));
+        }
+    }
+
+    fn fail(&self, error: LogError) {
+        self.answer(Err(error));
+    }
+
+    fn answer(&self, result: Result<(), LogError>) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(done) = done {
+            done(result);
+        }
+    }
+}
+
+/// Receives the delivery reports of one producer, on its polling thread.
+pub(super) struct Deliveries {
+    events: Events,
+    prefix: String,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.events.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.events.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Ticket>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        match report {
+            Ok(_) => ticket.acknowledge(),
+            Err((error, message)) => {
+                let topic = message.topic().strip_prefix(&self.prefix).unwrap_or_else(|| message.topic());
+                let partition = u32::try_from(message.partition()).ok().map(Partition);
+                ticket.fail(Failure::from(error.clone()).into_topic_error(topic, partition));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_call_is_answered_once() {
+        fn check(outcomes: &[bool], expected: Option<bool>) {
+            let (sender, answers) = mpsc::channel();
+            let done: Done = Box::new(move |result| sender.send(result.is_ok()).expect("received below"));
+            let unacknowledged = AtomicUsize::new(3);
+            let ticket = Ticket { unacknowledged, done: Mutex::new(Some(done)) };
+            for &acknowledged in outcomes {
+                if acknowledged {
+                    ticket.acknowledge();
+                } else {
+                    ticket.fail(LogError::TopicExists("any error".to_owned()));
+                }
+            }
+            drop(ticket);
+            assert_eq!(answers.iter().collect::<Vec<_>>(), Vec::from_iter(expected), "{outcomes:?}");
+        }
+        check(&[true, true], None);
+        check(&[true, true, true], Some(true));
+        check(&[true, false, true], Some(false));
+        check(&[false, false, false], Some(false));
+    }
+}

@@ -1,0 +1,108 @@
+//! Reading assigned partitions from explicit offsets.
+
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+
+use super::batch::{BatchQueue, PartitionFailure};
+use super::events::Events;
+use super::failure::{self, Failure};
+use super::native;
+use super::settings::KafkaSettings;
+use crate::log::{Batch, Isolation, LogError, Reader};
+
+/// Longest wait of one call; a longer one would overflow librdkafka's milliseconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// A client of its own that fetches some partitions of one topic.
+pub(super) struct KafkaReader {
+    topic: String,
+    native_topic: CString,
+    queue: BatchQueue,
+    /// What cannot be read on and was not reported yet.
+    lost: VecDeque<LogError>,
+}
+
+impl KafkaReader {
+    /// Begins to fetch. The partitions must exist.
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Self, LogError> {
+        let native_topic = native::topic_name(&settings.prefixed(topic));
+        let opened = native_topic.and_then(|native_topic| {
+            let consumer =
+                BaseConsumer::from_config_and_context(&settings.reader(isolation), Events::of("reader"))?;
+            let queue = BatchQueue::open(consumer, &native_topic, &native_places(from)?)?;
+            Ok((native_topic, queue))
+        });
+        let (native_topic, queue) = opened.map_err(|failure| failure.into_topic_error(topic, None))?;
+        Ok(Self { topic: topic.to_owned(), native_topic, queue, lost: VecDeque::new() })
+    }
+
+    /// Sorts the errors of a batch into what the caller must know and what passes by itself.
+    fn sort_failures(&mut self) {
+        for PartitionFailure { partition, offset, failure } in self.queue.failures() {
+            match failure.code {
+                Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+                    let topic = self.topic.clone();
+                    self.lost.push_back(LogError::OffsetOutOfRange { topic, partition, offset });
+                }
+                code if failure::is_missing(code) || is_final(code) => {
+                    self.lost.push_back(failure.into_topic_error(&self.topic, Some(partition)));
+                }
+                _ => {
+                    let message = format!("{}/{partition}: {}", self.topic, failure.reason);
+                    self.queue.consumer().client().context().warn(&message);
+                }
+            }
+        }
+    }
+}
+
+impl Reader for KafkaReader {
+    fn poll(&mut self, wait: Duration) -> Result<Batch<'_>, LogError> {
+        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+        loop {
+            if let Some(error) = self.lost.pop_front() {
+                return Err(error);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.queue.fill(left);
+            self.sort_failures();
+            let nothing_yet = self.queue.messages().next().is_none();
+            if !nothing_yet || (self.lost.is_empty() && left.is_zero()) {
+                break;
+            }
+        }
+        Ok(Batch::Kafka(self.queue.messages()))
+    }
+
+    fn known_end(&self, partition: Partition) -> Option<Offset> {
+        let client = self.queue.consumer().client();
+        native::cached_end(client, &self.native_topic, partition).map(Offset)
+    }
+}
+
+/// Errors that librdkafka does not recover from by fetching again.
+fn is_final(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::InvalidTopic)
+}
+
+/// Partitions and offsets in Kafka's signed numbers.
+fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, Failure> {
+    from.iter()
+        .map(|&(partition, offset)| {
+            let place = i32::try_from(partition.0).ok().zip(i64::try_from(offset.0).ok());
+            place.ok_or_else(|| Failure::of(Code::InvalidArgument))
+        })
+        .collect()
+}

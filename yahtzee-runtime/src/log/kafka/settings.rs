@@ -1,0 +1,326 @@
+//! What is configured, and the librdkafka properties that follow from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::log::{Isolation, LogError, SlotName};
+
+/// Where the cluster is and how to talk to it.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// Bootstrap brokers: `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Put before every topic, consumer group and transactional id (Heroku's `KAFKA_PREFIX`); may be empty.
+    pub prefix: String,
+    /// Certificates; `None` speaks plain text.
+    pub tls: Option<Tls>,
+    /// Further librdkafka properties, such as `ssl.endpoint.identification.algorithm`. Those that carry a
+    /// promise of Yahtzee are refused.
+    pub extra: BTreeMap<String, String>,
+    /// How long to wait for what.
+    pub timeouts: KafkaTimeouts,
+}
+
+/// Certificates of a mutually authenticated connection, in PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// The authority that signed the brokers' certificates.
+    pub ca_pem: String,
+    /// This client's certificate.
+    pub cert_pem: String,
+    /// This client's private key.
+    pub key_pem: String,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaTimeouts {
+    /// For the first answer of any broker.
+    pub connect: Duration,
+    /// For one question, such as an end offset, and for one commit.
+    pub request: Duration,
+    /// For the acknowledgement of a slot writer's records. Bounds how old a paused writer's records can be.
+    pub delivery: Duration,
+    /// For a whole transaction. A dead writer holds back its committed readers for that long.
+    pub transaction: Duration,
+}
+
+impl Default for KafkaTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            delivery: Duration::from_secs(10),
+            transaction: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Properties that carry promises, or that have a field of their own.
+const DECIDED: &[&str] = &[
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "check.crcs",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "request.required.acks",
+    "transaction.timeout.ms",
+    "transactional.id",
+];
+
+impl KafkaSettings {
+    /// Plain text to `brokers` (`host:port`, several separated by commas), no prefix, default timeouts.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            prefix: String::new(),
+            tls: None,
+            extra: BTreeMap::new(),
+            timeouts: KafkaTimeouts::default(),
+        }
+    }
+
+    /// Refuses what cannot work, before any client exists.
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        let refused = |what: String, reason: &str| Err(LogError::Refused { what, reason: reason.to_owned() });
+        if let Some(name) = self.extra.keys().find(|name| DECIDED.contains(&name.as_str())) {
+            return refused(
+                format!("Kafka property {name}"),
+                "its value is part of what Yahtzee promises; remove it from the configuration",
+            );
+        }
+        if self.timeouts.delivery > self.timeouts.transaction {
+            return refused(
+                format!("a delivery timeout of {:?}", self.timeouts.delivery),
+                "it must not exceed the transaction timeout; lower it or raise that",
+            );
+        }
+        if self.tls.is_some() && !cfg!(feature = "tls") {
+            return refused(
+                format!("TLS to {}", self.brokers),
+                "this binary was built without it; build with `--features tls`",
+            );
+        }
+        Ok(())
+    }
+
+    /// The name that the cluster knows a topic or group by.
+    pub(super) fn prefixed(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// A client that asks but never reads: topics, bounds, times.
+    pub(super) fn query_client(&self) -> ClientConfig {
+        // Bounds are those of the log: open transactions count, whoever may read them.
+        self.with(&[], &[("isolation.level", "read_uncommitted")])
+    }
+
+    /// A client that creates and describes topics.
+    pub(super) fn admin_client(&self) -> ClientConfig {
+        self.with(&[], &[])
+    }
+
+    /// A client that speaks for a consumer group and never reads.
+    pub(super) fn group_client(&self, group: &str) -> ClientConfig {
+        self.with(&[], &[("group.id", &self.prefixed(group)), ("enable.auto.commit", "false")])
+    }
+
+    /// A client that reads assigned partitions.
+    pub(super) fn reader(&self, isolation: Isolation) -> ClientConfig {
+        let isolation = match isolation {
+            Isolation::Uncommitted => "read_uncommitted",
+            Isolation::Committed => "read_committed",
+        };
+        self.with(
+            READING,
+            &[
+                // Assigning needs a group, but this one is never joined and nothing is committed to it.
+                ("group.id", &self.prefixed("yahtzee-reader")),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "error"),
+                ("enable.partition.eof", "true"),
+                ("check.crcs", "true"),
+                ("isolation.level", isolation),
+            ],
+        )
+    }
+
+    /// A producer whose records are durable after `deadline`, or have failed.
+    pub(super) fn appender(&self, deadline: Duration) -> ClientConfig {
+        self.with(
+            WRITING,
+            &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", &millis(deadline))],
+        )
+    }
+
+    /// The transactional producer of a slot.
+    pub(super) fn slot_writer(&self, slot: &SlotName) -> ClientConfig {
+        self.with(
+            WRITING,
+            &[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("transactional.id", &self.prefixed(&slot.to_string())),
+                ("transaction.timeout.ms", &millis(self.timeouts.transaction)),
+                ("message.timeout.ms", &millis(self.timeouts.delivery)),
+            ],
+        )
+    }
+
+    /// Tuning, over it what is configured, over that what is decided.
+    fn with(&self, tuning: &[(&str, &str)], decided: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for &(name, value) in CONNECTION.iter().chain(tuning) {
+            config.set(name, value);
+        }
+        if let Some(tls) = &self.tls {
+            config
+                .set("security.protocol", "ssl")
+                .set("ssl.ca.pem", &tls.ca_pem)
+                .set("ssl.certificate.pem", &tls.cert_pem)
+                .set("ssl.key.pem", &tls.key_pem);
+        }
+        config.set("socket.timeout.ms", millis(self.timeouts.request));
+        for (name, value) in &self.extra {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        for &(name, value) in decided {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// Where librdkafka's defaults do not serve any client. [`KafkaSettings::extra`] goes over these lists.
+const CONNECTION: &[(&str, &str)] = &[
+    ("client.id", "yahtzee"),
+    ("log.connection.close", "false"),
+    ("socket.keepalive.enable", "true"),
+    ("reconnect.backoff.max.ms", "1000"),
+    // Topics are created long before they are used: a missing one is an error soon.
+    ("topic.metadata.propagation.max.ms", "1000"),
+];
+
+const READING: &[(&str, &str)] = &[
+    // The default of one second starves a reader whose queue was full once.
+    ("fetch.queue.backoff.ms", "10"),
+    // About 400 bytes of memory per queued small record: 40 MB, and one response more.
+    ("queued.min.messages", "100000"),
+    ("queued.max.messages.kbytes", "32768"),
+    ("fetch.message.max.bytes", "262144"),
+    // How long the broker waits for a first byte: the delay of an end-of-partition mark.
+    ("fetch.wait.max.ms", "50"),
+];
+
+const WRITING: &[(&str, &str)] =
+    &[("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
+
+/// librdkafka takes 0 for "never", so that the shortest time is one millisecond.
+fn millis(duration: Duration) -> String {
+    duration.as_millis().max(1).to_string()
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("prefix", &self.prefix)
+            .field("tls", &self.tls)
+            // Names only: a value may be a password.
+            .field("extra", &self.extra.keys())
+            .field("timeouts", &self.timeouts)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> KafkaSettings {
+        KafkaSettings::new("broker:9092")
+    }
+
+    #[test]
+    fn decided_properties_cannot_be_overridden() {
+        fn check(name: &str, accepted: bool) {
+            let mut settings = settings();
+            settings.extra.insert(name.to_owned(), "anything".to_owned());
+            assert_eq!(settings.check().is_ok(), accepted, "{name}");
+        }
+        check("acks", false);
+        check("isolation.level", false);
+        check("transactional.id", false);
+        check("linger.ms", true);
+        check("sasl.password", true);
+    }
+
+    #[test]
+    fn configured_properties_go_over_the_defaults() {
+        let mut settings = settings();
+        settings.extra.insert("linger.ms".to_owned(), "50".to_owned());
+        let config = settings.appender(Duration::from_secs(4));
+        assert_eq!(config.get("linger.ms"), Some("50"));
+        assert_eq!(config.get("message.timeout.ms"), Some("4000"));
+        assert_eq!(config.get("acks"), Some("all"));
+    }
+
+    #[test]
+    fn the_prefix_is_on_every_name() {
+        let settings = KafkaSettings { prefix: "wabash-58799.".to_owned(), ..settings() };
+        let slot = SlotName { group: "latency".to_owned(), slot: 3 };
+        assert_eq!(settings.prefixed("RAW.v1"), "wabash-58799.RAW.v1");
+        assert_eq!(settings.group_client("latency").get("group.id"), Some("wabash-58799.latency"));
+        let writer = settings.slot_writer(&slot);
+        assert_eq!(writer.get("transactional.id"), Some("wabash-58799.latency.slot-3"));
+    }
+
+    #[test]
+    fn a_record_must_fail_before_its_transaction_does() {
+        let mut settings = settings();
+        settings.timeouts.delivery = settings.timeouts.transaction + Duration::from_millis(1);
+        assert!(matches!(settings.check(), Err(LogError::Refused { .. })));
+    }
+
+    #[test]
+    fn debug_output_keeps_secrets() {
+        let mut settings = settings();
+        let secret = |name: &str| format!("secret {name}");
+        settings.tls =
+            Some(Tls { ca_pem: secret("ca"), cert_pem: secret("certificate"), key_pem: secret("key") });
+        settings.extra.insert("sasl.password".to_owned(), secret("password"));
+        let text = format!("{settings:?}");
+        assert!(text.contains("sasl.password") && text.contains("broker:9092"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_without_the_feature_says_how_to_get_it() {
+        let pem = String::new;
+        let tls = Some(Tls { ca_pem: pem(), cert_pem: pem(), key_pem: pem() });
+        let error = KafkaSettings { tls, ..settings() }.check().expect_err("not built in");
+        assert!(error.to_string().contains("--features tls"), "{error}");
+    }
+}

@@ -1,0 +1,172 @@
+//! The fenced writer of one slot: a transaction per write.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::producer::Producer;
+use yahtzee_core::owner::Partition;
+
+use super::failure::{self, Failure};
+use super::offsets::{self, GroupClient};
+use super::outbox::{MOST_IN_FLIGHT, Outbox};
+use super::settings::KafkaSettings;
+use crate::log::{CommitSource, CommittedOffset, LogError, NewRecord, SlotName, SlotWriter};
+
+/// How often a transaction call is made that librdkafka says may be repeated.
+const ATTEMPTS: usize = 3;
+
+/// For an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
+const ABORT: Duration = Duration::from_secs(2);
+
+/// A transactional producer. After any error it is unusable: a delayed commit or abort could hit the next
+/// transaction, so the next `init_transactions` of the slot settles what became of this one.
+pub(super) struct KafkaSlotWriter {
+    settings: Arc<KafkaSettings>,
+    slot: SlotName,
+    outbox: Outbox,
+    group: Arc<GroupClient>,
+    failed: bool,
+}
+
+impl KafkaSlotWriter {
+    /// Opens the slot: every earlier writer of it is fenced and its open transaction aborted.
+    pub(super) fn open(
+        settings: &Arc<KafkaSettings>,
+        slot: &SlotName,
+        group: Arc<GroupClient>,
+    ) -> Result<Self, LogError> {
+        let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
+        let settings = Arc::clone(settings);
+        let writer = Self { settings, slot: slot.clone(), outbox, group, failed: false };
+        let timeout = writer.settings.timeouts.transaction;
+        repeat(timeout, |left| writer.outbox.producer().init_transactions(left))
+            .map_err(|error| writer.call_error("fencing earlier writers", error))?;
+        Ok(writer)
+    }
+
+    fn transact(&self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
+        // With nothing to be acknowledged the commits are known before anything is begun.
+        let early = records.is_empty().then(&mut *commit);
+        if early.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
+        let begun = self.outbox.producer().begin_transaction();
+        begun.map_err(|error| self.call_error("beginning a transaction", error))?;
+        let staged = self.deliver(records).and_then(|()| self.stage(&early.unwrap_or_else(commit)));
+        match staged {
+            Ok(()) => self.commit_transaction(),
+            Err(error) => Err(self.abort(error)),
+        }
+    }
+
+    /// Sends the records and waits until all are acknowledged.
+    fn deliver(&self, records: &[NewRecord]) -> Result<(), LogError> {
+        for chunk in records.chunks(MOST_IN_FLIGHT) {
+            let (sender, answer) = mpsc::sync_channel(1);
+            // Where nobody listens any more the flush has failed, and that is the error.
+            self.outbox.send(chunk, Box::new(move |result| drop(sender.send(result))));
+            // librdkafka looks for timed-out records once per second.
+            let flushed = self.outbox.flush(self.settings.timeouts.delivery + Duration::from_secs(1));
+            let unanswered = || flushed.err().unwrap_or_else(|| Failure::of(Code::OperationTimedOut));
+            answer
+                .try_recv()
+                .unwrap_or_else(|_| Err(unanswered().into_error(self.named("sending records"))))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the commits to the transaction.
+    fn stage(&self, commits: &[(String, Partition, CommittedOffset)]) -> Result<(), LogError> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for (topic, partition, commit) in commits {
+            offsets::add(&mut list, &self.settings.prefixed(topic), *partition, commit)?;
+        }
+        let (group, timeout) = (self.group.metadata(), self.settings.timeouts.request);
+        repeat(timeout, |left| self.outbox.producer().send_offsets_to_transaction(&list, &group, left))
+            .map_err(|error| self.call_error("adding offsets", error))
+    }
+
+    fn commit_transaction(&self) -> Result<(), LogError> {
+        // All is flushed already, so that the crate's own flush does not wait in steps of 100 ms.
+        let timeout = self.settings.timeouts.transaction;
+        match repeat(timeout, |left| self.outbox.producer().commit_transaction(left)) {
+            Ok(()) => Ok(()),
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                Err(self.abort(self.call_error("committing", KafkaError::Transaction(error))))
+            }
+            // The outcome may be unknown: an abort now could undo nothing, or the wrong thing.
+            Err(error) => Err(self.call_error("committing", error)),
+        }
+    }
+
+    /// Aborts as far as possible and says what the failure was.
+    fn abort(&self, error: LogError) -> LogError {
+        if self.fatal_error().is_none() {
+            let aborted = self.outbox.producer().abort_transaction(ABORT);
+            if let Err(abort_error) = aborted {
+                tracing::warn!(slot = %self.slot, %abort_error, "a transaction was left to its timeout");
+            }
+        }
+        match self.fatal_error() {
+            Some(failure) => self.failure_error("writing", failure),
+            None => error,
+        }
+    }
+
+    fn call_error(&self, what: &str, error: KafkaError) -> LogError {
+        let failure = self.fatal_error().unwrap_or_else(|| error.into());
+        self.failure_error(what, failure)
+    }
+
+    fn failure_error(&self, what: &str, failure: Failure) -> LogError {
+        if failure::is_fenced(failure.code) {
+            return LogError::Fenced(self.slot.to_string());
+        }
+        failure.into_error(self.named(what))
+    }
+
+    fn fatal_error(&self) -> Option<Failure> {
+        self.outbox.client().fatal_error().map(|(code, reason)| Failure { code, reason })
+    }
+
+    fn named(&self, what: &str) -> String {
+        format!("{what} for {} at {}", self.slot, self.settings.brokers)
+    }
+}
+
+impl SlotWriter for KafkaSlotWriter {
+    fn write(&mut self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
+        if self.failed {
+            return Err(LogError::Refused {
+                what: format!("a write to {}", self.slot),
+                reason: "an earlier write has failed; open the slot again and restart from its commits"
+                    .to_owned(),
+            });
+        }
+        let written = self.transact(records, commit);
+        self.failed = written.is_err();
+        written
+    }
+}
+
+/// Makes a transaction call with the time that is left, and again where librdkafka says that it may be.
+fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> KafkaResult<()> {
+    let deadline = Instant::now() + within;
+    let mut attempts = 1;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match call(left) {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && attempts < ATTEMPTS && Instant::now() < deadline =>
+            {
+                attempts += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}

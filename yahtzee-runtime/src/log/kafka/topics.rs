@@ -1,0 +1,293 @@
+//! Topics: existence, description, creation, bounds and times.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::{Offset as Place, TopicPartitionList};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+
+use super::events::{self, Events};
+use super::failure::{self, Failure};
+use super::native::{self, TopicFacts};
+use super::settings::KafkaSettings;
+use crate::log::{Bounds, Cleanup, LogError, TopicDescription, TopicSpec};
+
+/// How often a new topic is looked for until brokers know it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Questions about topics, asked by one client that never reads.
+pub(super) struct Topics {
+    settings: Arc<KafkaSettings>,
+    client: BaseConsumer<Events>,
+}
+
+impl Topics {
+    /// Waits for the first answer of a broker.
+    pub(super) fn connect(settings: Arc<KafkaSettings>) -> Result<Self, LogError> {
+        let client = BaseConsumer::from_config_and_context(&settings.query_client(), Events::of("query"))
+            .map_err(|error| Failure::from(error).into_error("creating a Kafka client"))?;
+        let topics = Self { settings, client };
+        if topics.client.client().fetch_cluster_id(topics.settings.timeouts.connect).is_none() {
+            events::serve(&topics.client);
+            let last_error = topics.client.client().context().last_error();
+            return Err(LogError::Unavailable {
+                what: format!("the Kafka brokers {}", topics.settings.brokers),
+                reason: last_error
+                    .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect)),
+            });
+        }
+        Ok(topics)
+    }
+
+    /// Checks that a topic and some partitions of it exist.
+    pub(super) fn require(&self, topic: &str, partitions: &[Partition]) -> Result<(), LogError> {
+        let missing = |partition| LogError::NoSuchTopic { topic: topic.to_owned(), partition };
+        let facts = self.facts(topic)?.ok_or_else(|| missing(None))?;
+        match partitions.iter().find(|partition| partition.0 >= facts.partitions) {
+            Some(&partition) => Err(missing(Some(partition))),
+            None => Ok(()),
+        }
+    }
+
+    /// First and next offset of each partition. Records of open transactions count.
+    pub(super) fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+        self.require(topic, partitions)?;
+        let name = self.settings.prefixed(topic);
+        partitions.iter().map(|&partition| self.bounds_of(topic, &name, partition)).collect()
+    }
+
+    fn bounds_of(&self, topic: &str, name: &str, partition: Partition) -> Result<Bounds, LogError> {
+        let (start, end) = self
+            .client
+            .fetch_watermarks(name, native_partition(partition), self.settings.timeouts.request)
+            .map_err(|error| Failure::from(error).into_topic_error(topic, Some(partition)))?;
+        Ok(Bounds { start: offset_of(start), end: offset_of(end) })
+    }
+
+    /// First offset of a time, or the end. Times before 1970 are those of 1970.
+    pub(super) fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: Partition,
+        timestamp_ms: i64,
+    ) -> Result<Offset, LogError> {
+        self.require(topic, &[partition])?;
+        let name = self.settings.prefixed(topic);
+        let failed = |failure: Failure| failure.into_topic_error(topic, Some(partition));
+        let mut times = TopicPartitionList::with_capacity(1);
+        // In this question librdkafka takes the time in the offset's place.
+        times
+            .add_partition_offset(&name, native_partition(partition), Place::Offset(timestamp_ms.max(0)))
+            .map_err(|error| failed(error.into()))?;
+        let answer = self
+            .client
+            .offsets_for_times(times, self.settings.timeouts.request)
+            .map_err(|error| failed(error.into()))?;
+        let found = answer.find_partition(&name, native_partition(partition));
+        let found = found.expect("the answer is the list that was asked for");
+        found.error().map_err(|error| failed(error.into()))?;
+        match found.offset() {
+            Place::Offset(offset) => Ok(offset_of(offset)),
+            _ => Ok(self.bounds_of(topic, &name, partition)?.end),
+        }
+    }
+
+    /// Describes a topic; `None` where it does not exist.
+    pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        let Some(TopicFacts { id, partitions, replication }) = self.facts(topic)? else {
+            return Ok(None);
+        };
+        let (cleanup, retention_ms) = match self.configuration(topic) {
+            Ok(resource) => keeping(&resource),
+            // Deleted since the first question.
+            Err(failure) if failure::is_missing(failure.code) => return Ok(None),
+            Err(failure) => return Err(failure.into_topic_error(topic, None)),
+        };
+        let name = topic.to_owned();
+        Ok(Some(TopicDescription { name, id, partitions, replication, cleanup, retention_ms }))
+    }
+
+    fn configuration(&self, topic: &str) -> Result<ConfigResource, Failure> {
+        let name = self.settings.prefixed(topic);
+        let (admin, options) = self.admin()?;
+        let answer = wait_for(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options))?;
+        let resource = answer.into_iter().next().ok_or_else(|| Failure::of(Code::BadMessage))?;
+        resource.map_err(Failure::of)
+    }
+
+    /// Creates a topic and waits until brokers answer for it.
+    pub(super) fn create(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        let failed = |failure: Failure| failure.into_topic_error(&topic.name, None);
+        let invalid = |reason: &str| {
+            failed(Failure {
+                code: Code::InvalidArgument,
+                reason: format!("{reason} is beyond Kafka's range"),
+            })
+        };
+        let partitions = i32::try_from(topic.partitions).map_err(|_| invalid("the number of partitions"))?;
+        let replication = i32::try_from(topic.replication).map_err(|_| invalid("the replication"))?;
+        let (name, properties) = (self.settings.prefixed(&topic.name), properties_of(topic));
+        let mut new = NewTopic::new(&name, partitions, TopicReplication::Fixed(replication));
+        new.config = properties.iter().map(|(property, value)| (*property, value.as_str())).collect();
+        let (admin, options) = self.admin().map_err(failed)?;
+        let answer = wait_for(admin.create_topics([&new], &options)).map_err(|error| failed(error.into()))?;
+        match answer.into_iter().next() {
+            Some(Ok(_)) => self.wait_until_known(topic),
+            Some(Err((_, Code::TopicAlreadyExists))) => Err(LogError::TopicExists(topic.name.clone())),
+            Some(Err((_, code))) => Err(failed(Failure::of(code))),
+            None => Err(failed(Failure::of(Code::BadMessage))),
+        }
+    }
+
+    /// A created topic reaches the brokers' metadata a moment later.
+    fn wait_until_known(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        let deadline = Instant::now() + self.settings.timeouts.request;
+        while self.facts(&topic.name)?.is_none_or(|facts| facts.partitions < topic.partitions) {
+            if Instant::now() > deadline {
+                return Err(LogError::Unavailable {
+                    what: format!("topic {}", topic.name),
+                    reason: format!(
+                        "created, but not known to brokers after {:?}",
+                        self.settings.timeouts.request
+                    ),
+                });
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    fn facts(&self, topic: &str) -> Result<Option<TopicFacts>, LogError> {
+        events::serve(&self.client);
+        let (name, timeout) = (self.settings.prefixed(topic), self.settings.timeouts.request);
+        native::describe_topic(self.client.client(), &name, timeout)
+            .map_err(|failure| failure.into_topic_error(topic, None))
+    }
+
+    /// A client for one request: nobody would serve the events of a long-lived one.
+    fn admin(&self) -> Result<(AdminClient<Events>, AdminOptions), Failure> {
+        let admin = AdminClient::from_config_and_context(&self.settings.admin_client(), Events::of("admin"))?;
+        let timeout = Some(self.settings.timeouts.request);
+        Ok((admin, AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)))
+    }
+}
+
+/// Topic properties. What is not listed is the brokers' default.
+fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
+    let mut properties = vec![
+        ("message.timestamp.type", "CreateTime".to_owned()),
+        ("retention.ms", topic.retention_ms.unwrap_or(-1).to_string()),
+    ];
+    match topic.cleanup {
+        Cleanup::Delete => properties.push(("cleanup.policy", "delete".to_owned())),
+        Cleanup::CompactAndDelete => properties.extend([
+            ("cleanup.policy", "compact,delete".to_owned()),
+            // Half of the log being superseded summaries (the default) is too much for a cold start.
+            ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+            // Also closes the segment being written, which is never compacted.
+            ("max.compaction.lag.ms", "3600000".to_owned()),
+        ]),
+    }
+    if topic.replication >= 3 {
+        properties.push(("min.insync.replicas", "2".to_owned()));
+    }
+    properties
+}
+
+/// What a topic's configuration keeps of old records.
+fn keeping(resource: &ConfigResource) -> (Cleanup, Option<i64>) {
+    let value = |name: &str| {
+        let entry = resource.entries.iter().find(|entry| entry.name == name);
+        entry.and_then(|entry| entry.value.as_deref()).unwrap_or_default()
+    };
+    let policy: Vec<&str> = value("cleanup.policy").split(',').map(str::trim).collect();
+    let cleanup = if policy.contains(&"compact") { Cleanup::CompactAndDelete } else { Cleanup::Delete };
+    // Without the delete policy the time is not looked at.
+    let retention_ms = value("retention.ms").parse().ok();
+    (cleanup, retention_ms.filter(|&ms| ms >= 0 && policy.contains(&"delete")))
+}
+
+fn native_partition(partition: Partition) -> i32 {
+    i32::try_from(partition.0).expect("partitions that exist have Kafka's numbers")
+}
+
+fn offset_of(offset: i64) -> Offset {
+    Offset(u64::try_from(offset).unwrap_or(0))
+}
+
+/// Waits on this thread; the crate's admin calls are futures, and nothing else here is.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+
+    #[test]
+    fn three_copies_need_two_in_sync() {
+        fn check(replication: u32, expected: Option<&str>) {
+            let (name, cleanup) = ("RAW.v1".to_owned(), Cleanup::Delete);
+            let spec = TopicSpec { name, partitions: 32, replication, cleanup, retention_ms: None };
+            let properties = properties_of(&spec);
+            let found = properties.iter().find(|(property, _)| *property == "min.insync.replicas");
+            assert_eq!(found.map(|(_, value)| value.as_str()), expected, "{replication}");
+        }
+        check(1, None);
+        check(3, Some("2"));
+    }
+
+    #[test]
+    fn policies_of_foreign_topics_are_read_for_what_they_keep() {
+        fn check(policy: &str, retention_ms: &str, expected: (Cleanup, Option<i64>)) {
+            let entry = |name: &str, value: &str| ConfigEntry {
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
+                source: ConfigSource::DynamicTopic,
+                is_read_only: false,
+                is_default: false,
+                is_sensitive: false,
+            };
+            let specifier = OwnedResourceSpecifier::Topic("any".to_owned());
+            let entries = vec![entry("cleanup.policy", policy), entry("retention.ms", retention_ms)];
+            assert_eq!(keeping(&ConfigResource { specifier, entries }), expected, "{policy} {retention_ms}");
+        }
+        check("delete", "1000", (Cleanup::Delete, Some(1000)));
+        check("delete", "-1", (Cleanup::Delete, None));
+        check("compact, delete", "1000", (Cleanup::CompactAndDelete, Some(1000)));
+        check("compact", "1000", (Cleanup::CompactAndDelete, None));
+    }
+
+    #[test]
+    fn waits_for_an_answer_from_another_thread() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || sender.send(7).expect("the receiver waits"));
+        assert_eq!(wait_for(receiver), Ok(7));
+        thread.join().expect("sends without panic");
+    }
+}

@@ -1,0 +1,123 @@
+//! A batch of records in one arena: filled once, lent as often as asked, emptied without freeing.
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::{LogRecord, Offset};
+
+use super::Item;
+
+/// Records copied into one buffer. Reused between polls, so that a poll allocates only while it grows.
+#[derive(Debug, Default)]
+pub struct Page {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Record {
+        partition: Partition,
+        offset: Offset,
+        timestamp_ms: i64,
+        start: usize,
+        key_end: usize,
+        end: usize,
+    },
+    End(Partition, Offset),
+}
+
+impl Page {
+    /// Forgets all items and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
+    /// Copies a record to the end of the page.
+    pub fn push_record(&mut self, partition: Partition, record: LogRecord<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(record.key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(record.value);
+        let end = self.bytes.len();
+        let LogRecord { offset, timestamp_ms, .. } = record;
+        self.entries.push(Entry::Record { partition, offset, timestamp_ms, start, key_end, end });
+    }
+
+    /// Notes that everything below `next` of `partition` was delivered.
+    pub fn push_end(&mut self, partition: Partition, next: Offset) {
+        self.entries.push(Entry::End(partition, next));
+    }
+
+    /// Number of items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no item.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Lends the records alone.
+    pub fn records(&self) -> impl Iterator<Item = LogRecord<'_>> {
+        self.items().filter_map(|item| match item {
+            Item::Record(_, record) => Some(record),
+            Item::End(..) => None,
+        })
+    }
+
+    /// Lends the items in the order they were pushed.
+    #[must_use]
+    pub fn items(&self) -> PageItems<'_> {
+        PageItems { bytes: &self.bytes, entries: self.entries.iter() }
+    }
+}
+
+/// Iterator over the items of a [`Page`].
+#[derive(Debug)]
+pub struct PageItems<'a> {
+    bytes: &'a [u8],
+    entries: std::slice::Iter<'a, Entry>,
+}
+
+impl<'a> Iterator for PageItems<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        Some(match *self.entries.next()? {
+            Entry::Record { partition, offset, timestamp_ms, start, key_end, end } => Item::Record(
+                partition,
+                LogRecord {
+                    offset,
+                    timestamp_ms,
+                    key: &self.bytes[start..key_end],
+                    value: &self.bytes[key_end..end],
+                },
+            ),
+            Entry::End(partition, next) => Item::End(partition, next),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lends_what_was_pushed_in_order() {
+        let mut page = Page::default();
+        for offset in 0..3 {
+            let value = vec![b'v'; offset as usize];
+            let record = LogRecord { offset: Offset(offset), timestamp_ms: -1, key: b"key", value: &value };
+            page.push_record(Partition(7), record);
+        }
+        page.push_end(Partition(7), Offset(3));
+        let seen: Vec<String> = page.items().map(|item| format!("{item:?}")).collect();
+        assert_eq!(seen.len(), 4);
+        assert!(seen[2].contains("[118, 118]"), "{}", seen[2]);
+        page.clear();
+        assert!(page.is_empty() && page.items().next().is_none());
+    }
+}

@@ -1,0 +1,75 @@
+//! Topics: what is asked for and what is there.
+
+/// What happens to old records of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Records older than the retention are deleted.
+    Delete,
+    /// Only the newest record of a key is kept, and records older than the retention are deleted.
+    CompactAndDelete,
+}
+
+/// A topic to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name.
+    pub name: String,
+    /// Number of partitions; never changes while the topic lives.
+    pub partitions: u32,
+    /// Copies of each partition (1 on one broker, 3 in production). The embedded log keeps one.
+    pub replication: u32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// How long records are kept, in milliseconds by their timestamp; `None` keeps them for ever.
+    pub retention_ms: Option<i64>,
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Name.
+    pub name: String,
+    /// Unique per creation: a topic that was deleted and created again has another id.
+    pub id: [u8; 16],
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication: u32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// Retention in milliseconds; `None` keeps for ever.
+    pub retention_ms: Option<i64>,
+}
+
+impl TopicDescription {
+    /// What differs from `wanted`, each as a sentence part; empty where the topic serves.
+    #[must_use]
+    pub fn differences(&self, wanted: &TopicSpec) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.partitions != wanted.partitions {
+            found.push(format!(
+                "has {} partitions, configured are {} (the count of a live topic never changes: \
+                 set `topics.partitions = {}` or move to a new `topics.version`)",
+                self.partitions, wanted.partitions, self.partitions
+            ));
+        }
+        if self.cleanup != wanted.cleanup {
+            found.push(format!("has cleanup {:?}, needed is {:?}", self.cleanup, wanted.cleanup));
+        }
+        if self.replication != wanted.replication {
+            found.push(format!("has replication {}, configured is {}", self.replication, wanted.replication));
+        }
+        if self.retention_ms != wanted.retention_ms {
+            found.push(format!(
+                "keeps records {}, configured is {}",
+                text_of(self.retention_ms),
+                text_of(wanted.retention_ms)
+            ));
+        }
+        found
+    }
+}
+
+fn text_of(retention_ms: Option<i64>) -> String {
+    retention_ms.map_or_else(|| "for ever".to_owned(), |ms| format!("for {ms} ms"))
+}

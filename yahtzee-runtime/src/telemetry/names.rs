@@ -1,0 +1,191 @@
+//! Every metric of every process, in one typed and documented list.
+//!
+//! The macros of the `metrics` crate are banned elsewhere: a metric that is not here cannot be written.
+#![allow(clippy::disallowed_macros, reason = "this is the place that the ban points to")]
+
+use metrics::{Label, Unit};
+
+/// A count that only grows.
+#[derive(Debug)]
+pub struct Counter(Definition);
+
+/// A value that goes up and down.
+#[derive(Debug)]
+pub struct Gauge(Definition);
+
+/// A distribution of observed values, exposed as quantiles.
+#[derive(Debug)]
+pub struct Histogram(Definition);
+
+/// What a metric is called and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Prometheus name, with the unit last and `_total` for counters.
+    pub name: &'static str,
+    /// One sentence for operators.
+    pub help: &'static str,
+    /// Names of its labels; their values are few and bounded.
+    pub labels: &'static [&'static str],
+    unit: Option<Unit>,
+}
+
+impl Definition {
+    /// Pairs the label names with `values`.
+    fn labelled(&self, values: &[&str]) -> Vec<Label> {
+        debug_assert_eq!(self.labels.len(), values.len(), "labels of {}", self.name);
+        let pairs = self.labels.iter().zip(values);
+        pairs.map(|(&name, &value)| Label::new(name, value.to_owned())).collect()
+    }
+}
+
+impl Counter {
+    /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
+    #[must_use]
+    pub fn with(&self, label_values: &[&str]) -> metrics::Counter {
+        metrics::counter!(self.0.name, self.0.labelled(label_values))
+    }
+}
+
+impl Gauge {
+    /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
+    #[must_use]
+    pub fn with(&self, label_values: &[&str]) -> metrics::Gauge {
+        metrics::gauge!(self.0.name, self.0.labelled(label_values))
+    }
+}
+
+impl Histogram {
+    /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
+    #[must_use]
+    pub fn with(&self, label_values: &[&str]) -> metrics::Histogram {
+        metrics::histogram!(self.0.name, self.0.labelled(label_values))
+    }
+}
+
+/// Declares the list: one constant per metric, and [`describe_all`] and [`ALL`] over all of them.
+macro_rules! metrics {
+    ($($kind:ident $constant:ident = $name:literal [$($label:literal),*] $unit:expr, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: $kind =
+                $kind(Definition { name: $name, help: $help, labels: &[$($label),*], unit: $unit });
+        )*
+
+        /// Every definition, in the order of the list.
+        pub const ALL: &[Definition] = &[$($constant.0),*];
+
+        /// Registers name, unit and help of every metric with the installed recorder.
+        pub fn describe_all() {
+            $(metrics!(@describe $kind $constant);)*
+        }
+    };
+    (@describe Counter $constant:ident) => { describe(&$constant.0, |name, unit, help| match unit {
+        Some(unit) => metrics::describe_counter!(name, unit, help),
+        None => metrics::describe_counter!(name, help),
+    }) };
+    (@describe Gauge $constant:ident) => { describe(&$constant.0, |name, unit, help| match unit {
+        Some(unit) => metrics::describe_gauge!(name, unit, help),
+        None => metrics::describe_gauge!(name, help),
+    }) };
+    (@describe Histogram $constant:ident) => { describe(&$constant.0, |name, unit, help| match unit {
+        Some(unit) => metrics::describe_histogram!(name, unit, help),
+        None => metrics::describe_histogram!(name, help),
+    }) };
+}
+
+fn describe(definition: &Definition, with: impl Fn(&'static str, Option<Unit>, &'static str)) {
+    with(definition.name, definition.unit, definition.help);
+}
+
+metrics! {
+    // Ingress
+    Counter INGRESS_REQUESTS = "yahtzee_ingress_requests_total" ["status"] None,
+        "Drain requests by HTTP status of the reply";
+    Counter INGRESS_FRAMES = "yahtzee_ingress_frames_total" ["outcome"] None,
+        "Drain requests that carried content, by outcome: stored, duplicate, unreadable, not_stored";
+    Counter INGRESS_LINES = "yahtzee_ingress_lines_total" ["class"] None,
+        "Log lines read, by class of line";
+    Counter INGRESS_BYTES = "yahtzee_ingress_body_bytes_total" [] None,
+        "Bytes of drain bodies after decompression";
+    Counter INGRESS_MEASUREMENTS = "yahtzee_ingress_measurements_total" ["type"] None,
+        "Measurements written to raw topics, by measurement type";
+    Counter INGRESS_REPAIRED = "yahtzee_ingress_frames_repaired_total" [] None,
+        "Messages whose octet count did not hold and whose border was found by repair";
+    Counter INGRESS_SKIPPED_BYTES = "yahtzee_ingress_skipped_bytes_total" [] None,
+        "Bytes of drain bodies that belong to no readable message";
+    Counter INGRESS_COUNT_MISMATCHES = "yahtzee_ingress_count_mismatches_total" [] None,
+        "Bodies whose number of messages differs from Logplex-Msg-Count";
+    Counter INGRESS_TIME_REPLACED = "yahtzee_ingress_time_replaced_total" [] None,
+        "Measurements whose time was unreadable or too far ahead and became the receive time";
+    Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] None,
+        "Platform lines that were cut and gave no measurement";
+    Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] None,
+        "Bodies whose drain token is in no table, so that the owner was derived from the token";
+    Histogram INGRESS_ACK_SECONDS = "yahtzee_ingress_ack_seconds" [] Some(Unit::Seconds),
+        "Time from the end of a drain request's body to its reply";
+
+    // Record
+    Counter RECORD_READ = "yahtzee_record_read_total" ["job"] None,
+        "Raw records read";
+    Counter RECORD_READ_BYTES = "yahtzee_record_read_bytes_total" ["job"] None,
+        "Bytes of raw records read, keys and values";
+    Counter RECORD_MEASUREMENTS = "yahtzee_record_measurements_total" ["job", "outcome"] None,
+        "Measurements by outcome: accepted, late, future, duplicate, quarantined, capped";
+    Counter RECORD_LATE = "yahtzee_record_late_total" ["job", "by"] None,
+        "Late measurements by how far beyond the allowed lateness they were: 1m, 10m, 1h, more";
+    Counter RECORD_DEAD_LETTERS = "yahtzee_record_dead_letters_total" ["job"] None,
+        "Records written to the DLQ topic";
+    Counter RECORD_POISON = "yahtzee_record_poison_total" ["job", "reason"] None,
+        "Raw records that could not be used at all, by reason";
+    Gauge RECORD_POSITION_LAG = "yahtzee_record_position_lag" ["job", "partition"] None,
+        "Raw records between the read position and the end of the partition: work not yet done";
+    Gauge RECORD_REPLAY_LAG = "yahtzee_record_replay_lag" ["job", "partition"] None,
+        "Raw records between the committed offset and the read position: what a restart would read again. Trails by design";
+
+    // Window
+    Gauge WINDOW_OPEN = "yahtzee_window_open" ["job"] None,
+        "Open windows over all partitions of this worker";
+    Gauge WINDOW_SERIES = "yahtzee_window_series" ["job"] None,
+        "Series over all open windows of this worker";
+    Gauge WINDOW_MARK_AGE_SECONDS = "yahtzee_window_mark_age_seconds" ["job", "partition"] Some(Unit::Seconds),
+        "Wall clock minus the partition's mark";
+    Gauge WINDOW_QUARANTINED = "yahtzee_window_quarantined" ["job", "partition"] None,
+        "Windows that may have lost input and are not published";
+
+    // Summary
+    Counter SUMMARY_EMITTED = "yahtzee_summary_emitted_total" ["job", "kind"] None,
+        "Summaries acknowledged by the log, by kind: change, final";
+    Counter SUMMARY_FAILED = "yahtzee_summary_write_failures_total" ["job"] None,
+        "Writes of summaries that failed and are repeated from current state";
+
+    // Commit
+    Counter COMMIT_DONE = "yahtzee_commit_total" ["job"] None,
+        "Commits acknowledged, counted per partition";
+    Gauge COMMIT_AGE_SECONDS = "yahtzee_commit_age_seconds" ["job"] Some(Unit::Seconds),
+        "Seconds since the last acknowledged commit of the partition that waits longest";
+
+    // Sink
+    Counter SINK_SUMMARIES = "yahtzee_sink_summaries_total" ["store", "outcome"] None,
+        "Summaries handled by the sink, by outcome: stored, stale, unreadable";
+    Counter SINK_CHAIN_VIOLATIONS = "yahtzee_sink_chain_violations_total" ["store"] None,
+        "Summaries that contradict the stored one of the same generation: must stay 0";
+    Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] None,
+        "Summary records between the sink's position and the end, over all partitions";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_prefixed_and_carry_no_reserved_suffix() {
+        let names: BTreeSet<&str> = ALL.iter().map(|definition| definition.name).collect();
+        assert_eq!(names.len(), ALL.len(), "a name stands twice in the list");
+        for name in names {
+            assert!(name.starts_with("yahtzee_"), "{name}");
+            assert!(name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{name}");
+        }
+    }
+}

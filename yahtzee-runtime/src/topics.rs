@@ -1,0 +1,84 @@
+//! Names and settings of the topics of one measurement type.
+
+use crate::log::{Cleanup, TopicSpec};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// How topics are laid out: the same for all measurement types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicLayout {
+    /// Last part of every topic name, as in `v1`.
+    pub version: String,
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// Copies of every partition.
+    pub replication: u32,
+    /// Retention of raw topics in milliseconds; `None` keeps for ever.
+    pub raw_retention_ms: Option<i64>,
+    /// Retention of summary topics in milliseconds; `None` keeps for ever.
+    pub summary_retention_ms: Option<i64>,
+}
+
+impl Default for TopicLayout {
+    fn default() -> Self {
+        Self {
+            version: "v1".to_owned(),
+            partitions: 32,
+            replication: 1,
+            raw_retention_ms: Some(2 * DAY_MS),
+            summary_retention_ms: Some(7 * DAY_MS),
+        }
+    }
+}
+
+impl TopicLayout {
+    /// Name of the raw topic, as in `ROUTER_REQUEST.v1`.
+    #[must_use]
+    pub fn raw(&self, measurement: &str) -> String {
+        format!("{measurement}.{}", self.version)
+    }
+
+    /// Name of the summary topic, as in `ROUTER_REQUEST_SUMMARY.v1`.
+    #[must_use]
+    pub fn summary(&self, measurement: &str) -> String {
+        format!("{measurement}_SUMMARY.{}", self.version)
+    }
+
+    /// Name of the topic of records that could not be used, as in `DLQ.ROUTER_REQUEST.v1`.
+    #[must_use]
+    pub fn dead_letters(&self, measurement: &str) -> String {
+        format!("DLQ.{}", self.raw(measurement))
+    }
+
+    /// Name of the topic of records outside their windows, as in `LATE.ROUTER_REQUEST.v1`.
+    #[must_use]
+    pub fn late(&self, measurement: &str) -> String {
+        format!("LATE.{}", self.raw(measurement))
+    }
+
+    /// All topics of a measurement type, the raw topic first. The LATE topic only where `publishes_late`.
+    #[must_use]
+    pub fn specs(&self, measurement: &str, publishes_late: bool) -> Vec<TopicSpec> {
+        let delete = |name| self.spec(name, Cleanup::Delete, self.raw_retention_ms);
+        let mut specs = vec![
+            delete(self.raw(measurement)),
+            // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
+            self.spec(self.summary(measurement), Cleanup::CompactAndDelete, self.summary_retention_ms),
+            self.spec(self.dead_letters(measurement), Cleanup::Delete, self.summary_retention_ms),
+        ];
+        if publishes_late {
+            specs.push(delete(self.late(measurement)));
+        }
+        specs
+    }
+
+    fn spec(&self, name: String, cleanup: Cleanup, retention_ms: Option<i64>) -> TopicSpec {
+        TopicSpec { name, partitions: self.partitions, replication: self.replication, cleanup, retention_ms }
+    }
+}
+
+/// Consumer group of a job's generation: never shared, never subscribed with.
+#[must_use]
+pub fn group(job: &str, generation: u32, version: &str) -> String {
+    format!("yahtzee.{job}.g{generation}.{version}")
+}

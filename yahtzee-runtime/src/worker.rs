@@ -1,0 +1,248 @@
+//! A worker: one thread per job, each with one reader and one fenced writer per slot.
+//!
+//! Any failed write ends a thread's run, and the next run starts from the last commit: recovery from a broken
+//! transaction, an unreachable broker and a crash are one and the same path. Old bytes are never sent again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use yahtzee_core::assignment::{WorkerIndex, slots_of};
+use yahtzee_core::job::AnyJob;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::Refusal;
+use yahtzee_core::record::Offset;
+use yahtzee_core::window::Policy;
+
+use crate::health::{Condition, Health};
+use crate::log::{LogError, SharedLog, TopicSpec};
+use crate::shutdown::StopSignal;
+use crate::topics::TopicLayout;
+
+mod brake;
+mod counting;
+mod letters;
+mod progress;
+mod run;
+mod slot;
+mod worst_owners;
+mod writer;
+
+pub use brake::PoisonLimits;
+pub use progress::{JobProgress, Progress};
+
+/// What all jobs of a worker share.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// This worker's place.
+    pub worker: WorkerIndex,
+    /// Number of slots the partitions are grouped into; never depends on the number of workers.
+    pub slots: u32,
+    /// Names and sizes of topics.
+    pub layout: TopicLayout,
+    /// How summaries and commits are written.
+    pub guarantee: Guarantee,
+    /// Differs between two processes with the same index; told in commit metadata.
+    pub incarnation: u32,
+    /// How long a summary may take to be acknowledged.
+    pub write_deadline: Duration,
+    /// When unusable input stops a job.
+    pub poison: PoisonLimits,
+    /// A process that stood still for longer than this ends itself: another one may have taken over. `None` where
+    /// that cannot be.
+    pub pause_max: Option<Duration>,
+}
+
+/// How summaries and commits are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// Summaries and commit become visible together, and a predecessor that is still running is fenced.
+    #[default]
+    Fenced,
+    /// Summaries first, then a plain commit. Readers rely on revisions alone.
+    AtLeastOnce,
+}
+
+/// A job with the policy that is in force.
+#[derive(Clone)]
+pub struct JobPlan {
+    /// The job.
+    pub job: Arc<dyn AnyJob>,
+    /// Its policy after configuration.
+    pub policy: Policy,
+}
+
+/// Why a job stopped. Texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JobFailure {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A topic is not as configured.
+    #[error("topic {topic} {difference}")]
+    Topic {
+        /// Name.
+        topic: String,
+        /// What is different.
+        difference: String,
+    },
+    /// A partition must not be worked on.
+    #[error("partition {partition} of {topic}: {refusal}")]
+    Refused {
+        /// Raw topic.
+        topic: String,
+        /// Partition.
+        partition: Partition,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Too much input cannot be used.
+    #[error(
+        "{what}, last at {topic}/{partition} offset {offset}; look into the DLQ topic, then deploy a job that reads \
+         them: nothing after the last commit is lost"
+    )]
+    TooMuchPoison {
+        /// Which limit was passed.
+        what: String,
+        /// Raw topic.
+        topic: String,
+        /// Partition.
+        partition: Partition,
+        /// Offset of the last one.
+        offset: Offset,
+    },
+    /// The job's code panicked on a record.
+    #[error("the job panicked on {topic}/{partition} offset {offset}; the record goes to the DLQ")]
+    Panicked {
+        /// Raw topic.
+        topic: String,
+        /// Partition.
+        partition: Partition,
+        /// Offset of the record.
+        offset: Offset,
+    },
+    /// The process stood still.
+    #[error(
+        "this process stood still for {0:?}; another worker may have taken over, so it ends without writing"
+    )]
+    Paused(Duration),
+}
+
+impl JobFailure {
+    /// Whether starting again from the last commit can help. Input that fell off the log while it was read is named
+    /// and quarantined by the next start.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_transient() || matches!(error, LogError::OffsetOutOfRange { .. }),
+            Self::Panicked { .. } => true,
+            Self::Topic { .. } | Self::Refused { .. } | Self::TooMuchPoison { .. } | Self::Paused(_) => false,
+        }
+    }
+}
+
+/// The running threads of a worker.
+#[derive(Debug)]
+pub struct Worker {
+    threads: Vec<(&'static str, JoinHandle<Result<(), JobFailure>>)>,
+}
+
+impl Worker {
+    /// Starts one thread per job. A job without a slot here starts none and says so.
+    #[must_use]
+    pub fn start(plans: Vec<JobPlan>, log: &SharedLog, settings: &WorkerSettings, outside: &Outside) -> Self {
+        if slots_of(settings.worker, settings.slots).next().is_none() {
+            tracing::warn!(
+                worker = %settings.worker, slots = settings.slots,
+                "more workers than slots: this worker has no partition and stays idle"
+            );
+            plans.iter().for_each(|plan| outside.health.set(plan.job.name(), Condition::Ready));
+            return Self { threads: Vec::new() };
+        }
+        let start = |plan: JobPlan| {
+            let name = plan.job.name();
+            let (log, settings, outside) = (Arc::clone(log), settings.clone(), outside.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("job-{name}"))
+                .spawn(move || supervise(&plan, &log, &settings, &outside))
+                .expect("the system can start a thread");
+            (name, thread)
+        };
+        Self { threads: plans.into_iter().map(start).collect() }
+    }
+
+    /// Waits for all threads and returns the first failure.
+    ///
+    /// # Errors
+    /// The name of the first job that failed, and why.
+    pub fn join(self) -> Result<(), (&'static str, JobFailure)> {
+        let mut first = Ok(());
+        for (name, thread) in self.threads {
+            let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if let (Err(failure), Ok(())) = (ended, &first) {
+                first = Err((name, failure));
+            }
+        }
+        first
+    }
+}
+
+/// What a thread tells and hears of the rest of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// Given when the process ends; a job that fails for good gives it too.
+    pub stop: StopSignal,
+    /// Where the job reports its state.
+    pub health: Health,
+    /// Where the job reports its figures.
+    pub progress: Progress,
+}
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(500);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Runs a job until the process stops, starting again from the last commit after every failure that may pass.
+fn supervise(
+    plan: &JobPlan,
+    log: &SharedLog,
+    settings: &WorkerSettings,
+    outside: &Outside,
+) -> Result<(), JobFailure> {
+    let name = plan.job.name();
+    let mut back_off = BACK_OFF_MIN;
+    let mut poisoned = Poisoned::new();
+    while !outside.stop.is_stopped() {
+        outside.health.set(name, Condition::Starting("opening its slots".to_owned()));
+        let committed_before = outside.progress.commits(name);
+        let Err(failure) = run::run(plan, log, settings, outside, &poisoned) else { break };
+        if !failure.is_transient() {
+            tracing::error!(job = name, %failure, "job stopped");
+            outside.health.set(name, Condition::Failed(failure.to_string()));
+            outside.stop.stop();
+            return Err(failure);
+        }
+        if let JobFailure::Panicked { partition, offset, .. } = failure {
+            poisoned.entry(partition).or_default().push(offset);
+        }
+        if outside.progress.commits(name) > committed_before {
+            back_off = BACK_OFF_MIN;
+        }
+        tracing::warn!(job = name, %failure, ?back_off, "starting again from the last commit");
+        outside.health.set(name, Condition::Troubled(failure.to_string()));
+        outside.stop.wait(back_off);
+        back_off = (back_off * 2).min(BACK_OFF_MAX);
+    }
+    Ok(())
+}
+
+/// Offsets at which the job has panicked, by partition. After a restart of the process it panics there once more.
+type Poisoned = BTreeMap<Partition, Vec<Offset>>;
+
+impl JobPlan {
+    /// The topics of the job, as configured, the raw topic first.
+    #[must_use]
+    pub fn topics(&self, layout: &TopicLayout) -> Vec<TopicSpec> {
+        layout.specs(self.job.measurement(), self.policy.publishes_late)
+    }
+}

@@ -1,0 +1,205 @@
+//! Counting what happens to records: into metrics and into the job's progress.
+
+use std::time::Duration;
+
+use yahtzee_core::owner::Owner;
+use yahtzee_core::partition::Status;
+use yahtzee_core::record::{Fate, LATE_CLASSES_MS, LogRecord, Offset, Outcomes, Poison};
+
+use crate::telemetry::names;
+
+use super::slot::{Part, Written};
+use super::worst_owners::WorstOwners;
+use super::{JobProgress, Progress};
+
+/// Names of [`yahtzee_core::record::LATE_CLASSES_MS`].
+const LATE_CLASSES: [&str; LATE_CLASSES_MS.len()] = ["1m", "10m", "1h", "more"];
+
+/// Owners that are named as the worst.
+const WORST_OWNERS: usize = 5;
+
+/// Handles of one job's metrics, made once.
+pub(super) struct Counting {
+    job: &'static str,
+    progress: Progress,
+    read: metrics::Counter,
+    read_bytes: metrics::Counter,
+    outcomes: [metrics::Counter; 6],
+    late: [metrics::Counter; LATE_CLASSES.len()],
+    changes: metrics::Counter,
+    finals: metrics::Counter,
+    dead_letters: metrics::Counter,
+    commits: metrics::Counter,
+    commit_age: metrics::Gauge,
+    open_windows: metrics::Gauge,
+    series: metrics::Gauge,
+    parts: Vec<PartGauges>,
+    worst_owners: WorstOwners,
+    batch: Batch,
+}
+
+/// Counts since the last [`Counting::publish`]: one addition per record, no lock and no atomic.
+#[derive(Default)]
+struct Batch {
+    records: u64,
+    bytes: u64,
+    outcomes: Outcomes,
+    poison: u64,
+}
+
+struct PartGauges {
+    position_lag: metrics::Gauge,
+    replay_lag: metrics::Gauge,
+    mark_age: metrics::Gauge,
+    quarantined: metrics::Gauge,
+}
+
+impl Counting {
+    pub(super) fn new(job: &'static str, progress: &Progress, partitions: impl Iterator<Item = u32>) -> Self {
+        let outcome = |outcome| names::RECORD_MEASUREMENTS.with(&[job, outcome]);
+        Self {
+            job,
+            progress: progress.clone(),
+            read: names::RECORD_READ.with(&[job]),
+            read_bytes: names::RECORD_READ_BYTES.with(&[job]),
+            outcomes: ["accepted", "late", "future", "duplicate", "quarantined", "capped"].map(outcome),
+            late: LATE_CLASSES.map(|class| names::RECORD_LATE.with(&[job, class])),
+            changes: names::SUMMARY_EMITTED.with(&[job, "change"]),
+            finals: names::SUMMARY_EMITTED.with(&[job, "final"]),
+            dead_letters: names::RECORD_DEAD_LETTERS.with(&[job]),
+            commits: names::COMMIT_DONE.with(&[job]),
+            commit_age: names::COMMIT_AGE_SECONDS.with(&[job]),
+            open_windows: names::WINDOW_OPEN.with(&[job]),
+            series: names::WINDOW_SERIES.with(&[job]),
+            parts: partitions.map(|partition| PartGauges::new(job, partition)).collect(),
+            worst_owners: WorstOwners::default(),
+            batch: Batch::default(),
+        }
+    }
+
+    /// Counts one record.
+    pub(super) fn record(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, fate: Fate) {
+        self.batch.records += 1;
+        self.batch.bytes += (record.key.len() + record.value.len()) as u64;
+        match fate {
+            Fate::Folded(outcomes) => {
+                self.batch.outcomes.add(outcomes);
+                if outcomes.late() > 0 {
+                    let owner = Owner::from_bytes(record.key).expect("a folded record has an owner");
+                    self.worst_owners.add(owner, outcomes.late());
+                }
+            }
+            Fate::Poison(reason) => self.poison(topic, part, record, reason),
+        }
+    }
+
+    fn poison(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, reason: Poison) {
+        self.batch.poison += 1;
+        names::RECORD_POISON.with(&[self.job, reason.name()]).increment(1);
+        tracing::warn!(
+            job = self.job, topic, partition = %part.partition, offset = %record.offset,
+            reason = reason.name(), value_bytes = record.value.len(),
+            "record cannot be used and goes to the DLQ"
+        );
+    }
+
+    /// Adds what was counted since the last call to metrics and progress.
+    pub(super) fn publish(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.records == 0 {
+            return;
+        }
+        self.read.increment(batch.records);
+        self.read_bytes.increment(batch.bytes);
+        let Outcomes { accepted, late, future, duplicate, quarantined, capped, .. } = batch.outcomes;
+        let all_late = batch.outcomes.late();
+        let counts = [accepted, all_late, future, duplicate, quarantined, capped];
+        self.outcomes.iter().zip(counts).for_each(|(counter, count)| counter.increment(count));
+        self.late.iter().zip(late).for_each(|(counter, count)| counter.increment(count));
+        self.progress.update(self.job, |progress| {
+            progress.records += batch.records;
+            progress.outcomes.add(batch.outcomes);
+            progress.poison += batch.poison;
+        });
+    }
+
+    /// Counts one write.
+    pub(super) fn written(&self, written: Written) {
+        self.changes.increment(written.changes);
+        self.finals.increment(written.finals);
+        self.dead_letters.increment(written.dead_letters);
+        self.commits.increment(written.commits);
+        self.progress.update(self.job, |progress| {
+            progress.summaries += written.changes + written.finals;
+            progress.commits += written.commits;
+        });
+    }
+
+    /// Names the owners with the most late measurements since the last call, if there are any.
+    pub(super) fn report_worst_owners(&mut self) {
+        let worst = self.worst_owners.take(WORST_OWNERS);
+        if !worst.is_empty() {
+            tracing::info!(
+                job = self.job,
+                ?worst,
+                "owners with the most late measurements of the last minute"
+            );
+        }
+    }
+
+    /// Sets the gauges. `parts` in the order given to [`Self::new`], each with its known end.
+    pub(super) fn gauges<'a>(
+        &self,
+        parts: impl Iterator<Item = (&'a Part, Option<Offset>)>,
+        now_ms: u64,
+        wall_clock: Duration,
+    ) {
+        let mut sums = JobProgress { is_caught_up: true, ..JobProgress::default() };
+        let (mut windows, mut series) = (0, 0);
+        for ((part, end), gauges) in parts.zip(&self.parts) {
+            let status = part.core.status();
+            let position_lag = end.map_or(0, |end| end.0.saturating_sub(status.position.0));
+            let replay_lag = status.position.0.saturating_sub(part.replay_offset.0);
+            gauges.set(&status, position_lag, replay_lag, wall_clock);
+            sums.position_lag += position_lag;
+            sums.replay_lag += replay_lag;
+            sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(part.committed_at_ms));
+            sums.is_caught_up &= status.is_caught_up;
+            windows += status.open_windows;
+            series += status.series;
+        }
+        self.open_windows.set(windows as f64);
+        self.series.set(series as f64);
+        self.commit_age.set(sums.commit_age_ms as f64 / 1_000.0);
+        self.progress.update(self.job, |progress| {
+            progress.position_lag = sums.position_lag;
+            progress.replay_lag = sums.replay_lag;
+            progress.commit_age_ms = sums.commit_age_ms;
+            progress.is_caught_up = sums.is_caught_up;
+        });
+    }
+}
+
+impl PartGauges {
+    fn new(job: &str, partition: u32) -> Self {
+        let partition = partition.to_string();
+        let labels: &[&str] = &[job, &partition];
+        Self {
+            position_lag: names::RECORD_POSITION_LAG.with(labels),
+            replay_lag: names::RECORD_REPLAY_LAG.with(labels),
+            mark_age: names::WINDOW_MARK_AGE_SECONDS.with(labels),
+            quarantined: names::WINDOW_QUARANTINED.with(labels),
+        }
+    }
+
+    fn set(&self, status: &Status, position_lag: u64, replay_lag: u64, wall_clock: Duration) {
+        self.position_lag.set(position_lag as f64);
+        self.replay_lag.set(replay_lag as f64);
+        let quarantined =
+            status.quarantine.windows().len() + usize::from(status.quarantine.reach_through().is_some());
+        self.quarantined.set(quarantined as f64);
+        if let Some(mark_ms) = status.mark_ms {
+            self.mark_age.set(wall_clock.as_secs_f64() - mark_ms as f64 / 1_000.0);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Figures of the running jobs, for displays and reports in the same process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use yahtzee_core::record::Outcomes;
+
+/// Figures of one job on this worker. Counts grow over restarts of the job's thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobProgress {
+    /// Raw records read.
+    pub records: u64,
+    /// Measurements by outcome.
+    pub outcomes: Outcomes,
+    /// Records that could not be used.
+    pub poison: u64,
+    /// Summaries acknowledged, changes and finals.
+    pub summaries: u64,
+    /// Commits acknowledged, counted per partition.
+    pub commits: u64,
+    /// Raw records between position and end, over all partitions.
+    pub position_lag: u64,
+    /// Raw records between committed offset and position, over all partitions.
+    pub replay_lag: u64,
+    /// Milliseconds since the last acknowledged commit of the partition that waits longest.
+    pub commit_age_ms: u64,
+    /// Whether every partition has reached the end that it saw at its start.
+    pub is_caught_up: bool,
+}
+
+/// The figures of all jobs by name. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<BTreeMap<&'static str, JobProgress>>>);
+
+impl Progress {
+    /// Changes the figures of a job.
+    pub fn update(&self, job: &'static str, change: impl FnOnce(&mut JobProgress)) {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(jobs.entry(job).or_default());
+    }
+
+    /// The figures of every job that has started.
+    #[must_use]
+    pub fn jobs(&self) -> BTreeMap<&'static str, JobProgress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Commits of one job so far.
+    pub(super) fn commits(&self, job: &str) -> u64 {
+        self.jobs().get(job).map_or(0, |progress| progress.commits)
+    }
+}

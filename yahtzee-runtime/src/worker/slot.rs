@@ -1,0 +1,155 @@
+//! One slot: its partitions, what they have to write, and the writer that makes it durable.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use yahtzee_core::commit::Commit;
+use yahtzee_core::effect::{Effect, Emit};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::PartitionState;
+use yahtzee_core::record::Offset;
+
+use crate::log::{CommittedOffset, LogError, NewRecord};
+
+use super::letters;
+use super::writer::Writer;
+
+/// An unchanged commit is written again after this time: the broker forgets offsets that nobody renews.
+const RENEWAL_MS: u64 = 10 * 60 * 1_000;
+
+/// One partition in the hands of the shell.
+pub(super) struct Part {
+    pub(super) partition: Partition,
+    pub(super) core: Box<dyn PartitionState>,
+    pub(super) effects: Vec<Effect>,
+    /// The newest acknowledged commit.
+    pub(super) committed: Option<Commit>,
+    /// Replay offset of the newest commit, or where reading started.
+    pub(super) replay_offset: Offset,
+    /// Monotonic milliseconds of the newest acknowledged commit, or of the start.
+    pub(super) committed_at_ms: u64,
+}
+
+/// Partitions that are fenced as one.
+pub(super) struct Slot {
+    pub(super) parts: Vec<Part>,
+    writer: Writer,
+    topics: Topics,
+    records: Vec<NewRecord>,
+}
+
+/// The topics of a job.
+#[derive(Clone)]
+pub(super) struct Topics {
+    pub(super) job: &'static str,
+    pub(super) raw: String,
+    pub(super) summary: Arc<str>,
+    pub(super) dead_letters: Arc<str>,
+    pub(super) late: Arc<str>,
+    /// Partitions of all of them.
+    pub(super) partitions: u32,
+}
+
+/// What one write made durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    pub(super) changes: u64,
+    pub(super) finals: u64,
+    pub(super) dead_letters: u64,
+    pub(super) commits: u64,
+}
+
+impl Written {
+    fn count(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Emit(Emit { is_final: true, .. }) => self.finals += 1,
+            Effect::Emit(_) => self.changes += 1,
+            Effect::DeadLetter(_) => self.dead_letters += 1,
+            Effect::Late(_) => {}
+        }
+    }
+}
+
+impl Slot {
+    pub(super) fn new(parts: Vec<Part>, writer: Writer, topics: Topics) -> Self {
+        Self { parts, writer, topics, records: Vec::new() }
+    }
+
+    /// Effects that wait to be written.
+    pub(super) fn backlog(&self) -> usize {
+        self.parts.iter().map(|part| part.effects.len()).sum()
+    }
+
+    /// Makes all waiting effects durable and commits what that allows.
+    ///
+    /// On error nothing is to be trusted but the log: the caller opens the slot anew.
+    pub(super) fn write(&mut self, now_ms: u64) -> Result<Written, LogError> {
+        let mut written = Written::default();
+        let timestamp_ms = wall_clock_ms();
+        self.records.clear();
+        let mut emitted = Vec::with_capacity(self.parts.len());
+        for part in &mut self.parts {
+            emitted.push(part.effects.len() as u64);
+            for effect in part.effects.drain(..) {
+                written.count(&effect);
+                self.records.push(record(effect, &self.topics, part.partition, timestamp_ms));
+            }
+        }
+        let (parts, raw) = (&mut self.parts, &self.topics.raw);
+        let mut commits = Vec::new();
+        self.writer.write(&self.records, &mut || {
+            commits = parts
+                .iter_mut()
+                .zip(&emitted)
+                .map(|(part, &count)| part.next_commit(count, now_ms))
+                .collect();
+            let due = parts.iter().zip(&commits);
+            due.filter_map(|(part, commit)| {
+                Some((raw.clone(), part.partition, part.offset_of(commit.as_ref()?)))
+            })
+            .collect()
+        })?;
+        for (part, commit) in self.parts.iter_mut().zip(commits) {
+            if let Some(commit) = commit {
+                written.commits += 1;
+                part.replay_offset = commit.replay_offset();
+                part.committed = Some(commit);
+                part.committed_at_ms = now_ms;
+            }
+        }
+        Ok(written)
+    }
+}
+
+impl Part {
+    /// What may be committed now that `effects` are durable, if it says anything new or is to be renewed.
+    fn next_commit(&mut self, effects: u64, now_ms: u64) -> Option<Commit> {
+        let commit = self.core.acknowledged(effects)?;
+        let is_due = now_ms >= self.committed_at_ms + RENEWAL_MS;
+        (is_due || self.committed.as_ref() != Some(&commit)).then_some(commit)
+    }
+
+    fn offset_of(&self, commit: &Commit) -> CommittedOffset {
+        CommittedOffset { offset: commit.replay_offset(), metadata: commit.metadata(self.core.identity()) }
+    }
+}
+
+fn record(effect: Effect, topics: &Topics, partition: Partition, timestamp_ms: i64) -> NewRecord {
+    match effect {
+        Effect::Emit(emit) => NewRecord {
+            topic: Arc::clone(&topics.summary),
+            partition: emit.owner.partition(topics.partitions),
+            timestamp_ms,
+            key: emit.key,
+            value: emit.value,
+        },
+        Effect::DeadLetter(letter) => letters::dead_letter(letter, topics, partition, timestamp_ms),
+        Effect::Late(late) => letters::late(late, topics, partition, timestamp_ms),
+    }
+}
+
+/// Stamps summary records, for the retention of their topic only.
+fn wall_clock_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}

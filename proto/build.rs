@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=yahtzee");
-    let descriptors = protox::compile(["yahtzee/letters.proto", "yahtzee/raw.proto", "yahtzee/summary.proto"], ["."])?;
+    let descriptors =
+        protox::compile(["yahtzee/letters.proto", "yahtzee/raw.proto", "yahtzee/summary.proto"], ["."])?;
     prost_build::Config::new().btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use prost::Message;
 use yahtzee_core::commit::{Identity, OwnerTag};
+use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{AnyJob, Job};
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::effect::Effect;
 use yahtzee_core::partition::History;
 use yahtzee_core::record::{Fate, LogRecord, Offset};
 use yahtzee_core::summary::{Provenance, SummaryKey};
@@ -28,7 +28,8 @@ fn summaries<J: Job>(job: J, records: &[J::Record]) -> Vec<(Vec<String>, Figures
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history = History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history =
+        History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
     let job: Arc<dyn AnyJob> = Arc::new(job);
     let mut core = Arc::clone(&job).open(job.policy(), identity, history).unwrap().core;
     let mut effects: Vec<Effect> = Vec::new();

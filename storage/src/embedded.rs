@@ -105,7 +105,7 @@ impl EmbeddedStore {
     /// # Errors
     /// Where the folder cannot be written. Nothing of the batch is stored then.
     pub fn write(&self, batch: &[Summary<'_>]) -> Result<Vec<Outcome>, StoreError> {
-        let mut pending: BTreeMap<(i64, Vec<u8>), (Provenance, &[u8])> = BTreeMap::new();
+        let mut pending = Pending::new();
         let mut outcomes = Vec::with_capacity(batch.len());
         for summary in batch {
             outcomes.push(self.decide(summary, &mut pending)?);
@@ -119,11 +119,7 @@ impl EmbeddedStore {
     }
 
     /// Compares a summary with the stored row, or with an earlier one of the same batch.
-    fn decide<'a>(
-        &self,
-        summary: &Summary<'a>,
-        pending: &mut BTreeMap<(i64, Vec<u8>), (Provenance, &'a [u8])>,
-    ) -> Result<Outcome, StoreError> {
+    fn decide<'a>(&self, summary: &Summary<'a>, pending: &mut Pending<'a>) -> Result<Outcome, StoreError> {
         let (Ok(key), Ok(provenance)) =
             (SummaryKey::decode(summary.key), Provenance::of_value(summary.value))
         else {
@@ -217,6 +213,9 @@ impl EmbeddedStore {
         StoreError::Failed { folder: self.folder.clone(), reason }
     }
 }
+
+/// What a batch is about to write: by day and row key, the newest summary so far.
+type Pending<'a> = BTreeMap<(i64, Vec<u8>), (Provenance, &'a [u8])>;
 
 fn row_key(job: &str, summary_key: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + job.len() + summary_key.len());

@@ -208,7 +208,7 @@ fn a_failed_write_is_reported_and_the_last_one() {
 
     let log = open(folder.path());
     let kept = log.bounds("topic", &[Partition(0)]).unwrap()[0].end.0;
-    assert_eq!(kept, acknowledged.parse().unwrap(), "all that was acknowledged and nothing else");
+    assert_eq!(kept, acknowledged.parse::<u64>().unwrap(), "all that was acknowledged and nothing else");
     append_values(&*log, "topic", 0, &["accepted again"]);
 }
 
@@ -287,6 +287,25 @@ fn compaction_keeps_the_newest_of_each_key() {
     assert_eq!(log.maintain(NOON_MS).unwrap(), Maintained { expired: 0, superseded: 1 });
     assert_eq!(log.maintain(NOON_MS).unwrap(), Maintained::default(), "nothing is left to do");
     check_kept(&*log, &[(4, "c"), (5, "b"), (6, ""), (7, "a")], (0, 8));
+}
+
+/// More than one turn of the writer thread can do, in both parts of the work.
+#[test]
+fn maintenance_goes_on_until_nothing_is_left() {
+    let folder = fresh_folder();
+    let log = open(folder.path());
+    create_aging(&*log, Cleanup::CompactAndDelete, Some(5_000));
+    for partition in 0..2 {
+        let keys = (0..10_000).map(|index| (index % 100).to_string());
+        append(&*log, keys.map(|key| record("topic", partition, &key, "value")).collect()).unwrap();
+    }
+    assert_eq!(log.maintain(NOON_MS).unwrap(), Maintained { expired: 0, superseded: 2 * 9_900 });
+    for partition in 0..2 {
+        let keys = (0..9_000).map(|index| (100 + index).to_string());
+        append(&*log, keys.map(|key| record("topic", partition, &key, "value")).collect()).unwrap();
+    }
+    assert_eq!(log.maintain(i64::MAX).unwrap(), Maintained { expired: 2 * 9_100, superseded: 0 });
+    check_kept(&*log, &[], (19_000, 19_000));
 }
 
 /// A key beyond what the store's own keys may have is kept, but never superseded.

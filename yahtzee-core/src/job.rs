@@ -103,8 +103,7 @@ impl<J: Job> AnyJob for J {
         identity: Identity,
         history: History<'_>,
     ) -> Result<Opened<Box<dyn PartitionState>>, Refusal> {
-        let Opened { core, read_from, verdict } =
-            PartitionCore::<J>::open(self, policy, identity, history)?;
+        let Opened { core, read_from, verdict } = PartitionCore::<J>::open(self, policy, identity, history)?;
         Ok(Opened { core: Box::new(core), read_from, verdict })
     }
 }

@@ -136,7 +136,8 @@ impl Outcomes {
     /// Counts a measurement that is `windows` windows behind the oldest open one.
     pub(crate) fn count_late(&mut self, windows: i64, length_ms: u32) {
         let late_ms = windows.saturating_mul(i64::from(length_ms));
-        let class = LATE_CLASSES_MS.iter().position(|&end_ms| late_ms <= end_ms).unwrap_or(LATE_CLASSES_MS.len() - 1);
+        let class =
+            LATE_CLASSES_MS.iter().position(|&end_ms| late_ms <= end_ms).unwrap_or(LATE_CLASSES_MS.len() - 1);
         self.late[class] += 1;
         self.latest_windows = self.latest_windows.max(windows.unsigned_abs());
     }

@@ -81,7 +81,9 @@ fn history(committed: Option<(Offset, &str)>, log_start: u64, log_end: u64) -> H
 }
 
 fn open_fresh() -> PartitionCore<Ids> {
-    PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 0)).unwrap().core
+    PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 0))
+        .unwrap()
+        .core
 }
 
 fn measurement(minute: i64, id: u32) -> Id {
@@ -194,7 +196,8 @@ fn changes_go_out_once_per_interval_newest_window_first() {
 #[test]
 fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
     let opened =
-        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 4)).unwrap();
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 0, 4))
+            .unwrap();
     let (mut core, mut out) = (opened.core, Vec::new());
     feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
     core.tick(99_999, &mut out);
@@ -306,7 +309,10 @@ fn late_records_are_published_whole_on_request() {
     feed(&mut core, 1, 100, b"", &[measurement(94, 2), measurement(80, 2), measurement(102, 3)], &mut out);
     let [Effect::Late(late)] = &out[..] else { panic!("{out:?}") };
     assert_eq!((late.offset, late.owner), (Offset(1), OWNER));
-    assert_eq!((late.outcomes.late, late.outcomes.latest_windows, late.outcomes.future), ([1, 0, 1, 0], 15, 1));
+    assert_eq!(
+        (late.outcomes.late, late.outcomes.latest_windows, late.outcomes.future),
+        ([1, 0, 1, 0], 15, 1)
+    );
     assert_eq!(IdRecord::decode(&*late.value).unwrap().ids.len(), 3);
 }
 
@@ -316,7 +322,8 @@ fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
     let mut core =
         PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
     let named = |dimension: &str, id| Id { minute: 10, id, dimension: dimension.to_owned() };
-    let ids: Vec<Id> = ["a", "b", "c", "d", "e", "a"].into_iter().zip(0..).map(|(name, id)| named(name, id)).collect();
+    let ids: Vec<Id> =
+        ["a", "b", "c", "d", "e", "a"].into_iter().zip(0..).map(|(name, id)| named(name, id)).collect();
     let mut out = Vec::new();
     feed(&mut core, 0, 10, b"", &ids, &mut out);
     core.tick(0, &mut out);
@@ -337,7 +344,8 @@ fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
     for byte in 2..40 {
         let value = IdRecord { frame_id: vec![], ids: vec![named("a", 1), named("b", 2)] }.encode_to_vec();
         let key = owner(byte).0;
-        let record = LogRecord { offset: Offset(byte.into()), timestamp_ms: 630_000, key: &key, value: &value };
+        let record =
+            LogRecord { offset: Offset(byte.into()), timestamp_ms: 630_000, key: &key, value: &value };
         let Fate::Folded(outcomes) = core.ingest(record, &mut out) else { panic!() };
         assert_eq!(outcomes.total(), 2);
         capped += outcomes.capped;
@@ -353,7 +361,8 @@ fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
     let text = commit.metadata(&identity());
     let check = |committed, log_start, read_from, verdict, covered: &[i64]| {
         let history = history(committed, log_start, 30);
-        let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
+        let opened =
+            PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
         assert_eq!((opened.read_from, opened.verdict), (Offset(read_from), verdict));
         let mut core = opened.core;
         feed(&mut core, read_from, 12, b"", &[], &mut Vec::new());
@@ -376,7 +385,8 @@ fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
 #[test]
 fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
     let opened =
-        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3)).unwrap();
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3))
+            .unwrap();
     let mut core = opened.core;
     assert_eq!(core.acknowledged(0), None);
     feed(&mut core, 3, 12, b"", &[measurement(12, 1)], &mut Vec::new());
@@ -391,8 +401,8 @@ fn a_commit_of_something_else_is_refused() {
     let check = |identity: Identity, expected: &str| {
         let text = commit.metadata(&identity);
         let history = history(Some((Offset(3), &text)), 0, 3);
-        let refusal =
-            PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), self::identity(), history).unwrap_err();
+        let refusal = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), self::identity(), history)
+            .unwrap_err();
         assert!(refusal.to_string().contains(expected), "{refusal}");
     };
     check(Identity { topic_id: [5; 16], ..identity() }, "deleted and created again");

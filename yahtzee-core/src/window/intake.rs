@@ -99,7 +99,9 @@ impl<A: Default> Intake<'_, A> {
         self.write_key(dimensions.iter().copied());
         let state = self.windows.entry(window, self.offset);
         let mut place = state.find(self.series_key);
-        if place.is_none() && (self.rules.takes_series)(state.states.len(), state.series_of(self.owner), self.policy) {
+        if place.is_none()
+            && (self.rules.takes_series)(state.states.len(), state.series_of(self.owner), self.policy)
+        {
             place = Some(state.open(self.series_key, self.owner, self.offset));
         }
         if place.is_none() {

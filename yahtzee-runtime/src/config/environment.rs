@@ -82,11 +82,11 @@ pub(super) fn apply_platform(file: &mut FileConfig, environment: &Environment) -
         file.log.kafka.brokers = brokers;
         if is_encrypted {
             let kafka = &mut file.log.kafka;
-            kafka.ca_pem = get("KAFKA_TRUSTED_CERT", "LOG__KAFKA__CA_PEM").or(kafka.ca_pem.take());
-            kafka.client_cert_pem =
-                get("KAFKA_CLIENT_CERT", "LOG__KAFKA__CLIENT_CERT_PEM").or(kafka.client_cert_pem.take());
-            kafka.client_key_pem =
-                get("KAFKA_CLIENT_CERT_KEY", "LOG__KAFKA__CLIENT_KEY_PEM").or(kafka.client_key_pem.take());
+            kafka.ca_pem = get("KAFKA_TRUSTED_CERT", "LOG__KAFKA__CA_PEM").or_else(|| kafka.ca_pem.take());
+            kafka.client_cert_pem = get("KAFKA_CLIENT_CERT", "LOG__KAFKA__CLIENT_CERT_PEM")
+                .or_else(|| kafka.client_cert_pem.take());
+            kafka.client_key_pem = get("KAFKA_CLIENT_CERT_KEY", "LOG__KAFKA__CLIENT_KEY_PEM")
+                .or_else(|| kafka.client_key_pem.take());
             if kafka.ca_pem.is_none() {
                 return Err(ConfigError::Malformed {
                     origin: "KAFKA_URL".to_owned(),

@@ -1,10 +1,12 @@
 //! Log output through `tracing`: text for people, JSON for machines.
 
+use std::fs::File;
 use std::io::IsTerminal;
+use std::sync::Mutex;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,20 +19,29 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends log lines to standard error. `filter` is a level or a list of directives such as
-/// `info,yahtzee_runtime=debug`.
+/// Where log lines go.
+#[derive(Debug)]
+pub enum LogOutput {
+    /// Standard error.
+    StandardError,
+    /// A file, appended to: where the terminal is taken.
+    File(File),
+}
+
+/// Starts logging. `filter` is a level or a list of directives such as `info,yahtzee_runtime=debug`.
 ///
 /// # Errors
 /// The text of what is wrong with `filter`, or that logging was set up before.
-pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), String> {
+pub fn start_logging(format: LogFormat, filter: &str, output: LogOutput) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("log filter `{filter}` is not readable: {error}; try `info`"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(std::io::stderr);
+    let (writer, is_terminal) = match output {
+        LogOutput::StandardError => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+        LogOutput::File(file) => (BoxMakeWriter::new(Mutex::new(file)), false),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = match format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| format!("logging was already started: {error}"))

@@ -40,7 +40,6 @@ impl Definition {
 
 impl Counter {
     /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
-    #[must_use]
     pub fn with(&self, label_values: &[&str]) -> metrics::Counter {
         metrics::counter!(self.0.name, self.0.labelled(label_values))
     }
@@ -48,7 +47,6 @@ impl Counter {
 
 impl Gauge {
     /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
-    #[must_use]
     pub fn with(&self, label_values: &[&str]) -> metrics::Gauge {
         metrics::gauge!(self.0.name, self.0.labelled(label_values))
     }
@@ -56,7 +54,6 @@ impl Gauge {
 
 impl Histogram {
     /// A handle for these label values, in the order of the definition. Keep it where the path is hot.
-    #[must_use]
     pub fn with(&self, label_values: &[&str]) -> metrics::Histogram {
         metrics::histogram!(self.0.name, self.0.labelled(label_values))
     }

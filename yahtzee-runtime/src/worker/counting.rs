@@ -161,6 +161,7 @@ impl Counting {
             let position_lag = end.map_or(0, |end| end.0.saturating_sub(status.position.0));
             let replay_lag = status.position.0.saturating_sub(part.replay_offset.0);
             gauges.set(&status, position_lag, replay_lag, wall_clock);
+            sums.positions += status.position.0;
             sums.position_lag += position_lag;
             sums.replay_lag += replay_lag;
             sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(part.committed_at_ms));
@@ -172,6 +173,7 @@ impl Counting {
         self.series.set(series as f64);
         self.commit_age.set(sums.commit_age_ms as f64 / 1_000.0);
         self.progress.update(self.job, |progress| {
+            progress.positions = sums.positions;
             progress.position_lag = sums.position_lag;
             progress.replay_lag = sums.replay_lag;
             progress.commit_age_ms = sums.commit_age_ms;

@@ -18,6 +18,8 @@ pub struct JobProgress {
     pub summaries: u64,
     /// Commits acknowledged, counted per partition.
     pub commits: u64,
+    /// Sum of the read positions of all partitions.
+    pub positions: u64,
     /// Raw records between position and end, over all partitions.
     pub position_lag: u64,
     /// Raw records between committed offset and position, over all partitions.

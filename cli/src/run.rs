@@ -1,0 +1,82 @@
+//! `yahtzee run`: a worker process.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use yahtzee_core::assignment::{WorkerIndex, slots_of};
+use yahtzee_runtime::config::{Config, LogChoice, worker_index_from};
+use yahtzee_runtime::worker::{JobPlan, Outside, Worker, WorkerSettings};
+
+use crate::jobs::plans;
+use crate::process::{GlobalOptions, Process};
+
+/// Which part of the work this process does.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// This worker's index, from 0, and the number of workers, as in `0/2`; without it from YAHTZEE_WORKERS with
+    /// DYNO or HOSTNAME, else the only worker
+    #[arg(long, value_name = "INDEX/COUNT")]
+    worker: Option<String>,
+    /// Jobs to run; all if none is named
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+}
+
+pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
+    let process = Process::start(global)?;
+    let worker =
+        worker_index_from(options.worker.as_deref(), &process.environment).map_err(|error| anyhow!(error))?;
+    let plans = plans(&process.config, &options.jobs)?;
+    announce(&process.config, worker, &plans);
+    let log = process.config.log.open()?;
+    let settings = settings(&process.config, worker);
+    let outside =
+        Outside { stop: process.stop.clone(), health: process.health.clone(), ..Outside::default() };
+    let threads = Worker::start(plans, &log, &settings, &outside);
+    process.block_on(process.stop.stopped());
+    threads.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))
+}
+
+/// Settings of a worker, from configuration.
+pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
+    WorkerSettings {
+        worker,
+        slots: config.worker.slots,
+        layout: config.layout.clone(),
+        guarantee: config.worker.guarantee,
+        incarnation: incarnation(),
+        write_deadline: config.worker.write_deadline,
+        poison: config.worker.poison,
+        // The folder of an embedded log belongs to this process: nobody can have taken over.
+        pause_max: matches!(config.log, LogChoice::Kafka(_)).then_some(config.worker.pause_max),
+    }
+}
+
+/// Tells two processes with the same index apart: start time and process id, mixed.
+fn incarnation() -> u32 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since_1970.as_millis() as u32).wrapping_mul(0x9e37_79b9) ^ std::process::id()
+}
+
+/// Logs the values that are in force: no lateness and no interval is hidden.
+fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
+    let slots: Vec<u32> = slots_of(worker, config.worker.slots).collect();
+    tracing::info!(
+        %worker, ?slots, of_slots = config.worker.slots, partitions = config.layout.partitions,
+        guarantee = ?config.worker.guarantee, "worker"
+    );
+    for JobPlan { job, policy } in plans {
+        tracing::info!(
+            job = job.name(),
+            generation = job.generation(),
+            raw = config.layout.raw(job.measurement()),
+            summary = config.layout.summary(job.measurement()),
+            window_length_ms = policy.length_ms,
+            lateness_windows = policy.lateness,
+            future_windows = policy.future,
+            flush_interval_ms = policy.flush_interval_ms,
+            "job"
+        );
+    }
+}

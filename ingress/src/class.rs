@@ -1,0 +1,191 @@
+//! What a log line is, by who wrote it: APP-NAME and PROCID decide, never the priority and never the text.
+
+use crate::syslog::Line;
+use crate::value::token_uuid;
+
+/// Declares the classes with their stable names.
+macro_rules! classes {
+    ($($(#[doc = $doc:literal])* $class:ident = $name:literal,)*) => {
+        /// Class of a log line.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Class {
+            $($(#[doc = $doc])* $class,)*
+        }
+
+        impl Class {
+            /// Every class.
+            pub const ALL: &[Self] = &[$(Self::$class),*];
+
+            /// Stable name, for metrics.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$class => $name,)*
+                }
+            }
+        }
+    };
+}
+
+classes! {
+    /// A request, from the router.
+    Router = "router",
+    /// Load of a dyno, from log-runtime-metrics.
+    DynoLoad = "dyno_load",
+    /// Memory of a dyno, from log-runtime-metrics.
+    DynoMemory = "dyno_memory",
+    /// An R code.
+    DynoError = "dyno_error",
+    /// A dyno went from one state to another.
+    DynoState = "dyno_state",
+    /// A process ended with a status.
+    DynoExit = "dyno_exit",
+    /// The report of memory in front of an R14 or R15.
+    DynoMemReport = "dyno_mem_report",
+    /// Anything else the platform says about a dyno.
+    DynoOther = "dyno_other",
+    /// A release was created.
+    Release = "release",
+    /// The formation was scaled.
+    Scale = "scale",
+    /// Anything else from the platform's API.
+    ApiOther = "api_other",
+    /// The log system announces loss (L10 to L13).
+    LogLoss = "log_loss",
+    /// Another L code of the log system.
+    LogNotice = "log_notice",
+    /// A sample of the Postgres add-on.
+    Postgres = "postgres",
+    /// A sample of the Redis add-on.
+    Redis = "redis",
+    /// A sample of pgbouncer.
+    Pgbouncer = "pgbouncer",
+    /// Output of the application.
+    App = "app",
+    /// A readable header, but nothing known behind it.
+    Unknown = "unknown",
+    /// No readable header.
+    Malformed = "malformed",
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The router.
+    Router,
+    /// The platform's API.
+    Api,
+    /// Logplex or log-shuttle.
+    LogSystem,
+    /// The platform, about a dyno.
+    Dyno,
+    /// Presumably an add-on, whose samples are of this class; an application can imitate it.
+    AddOn(Class),
+    /// The application.
+    App,
+    /// Nobody known.
+    Unknown,
+}
+
+impl Writer {
+    /// Who wrote `line`, by its APP-NAME and PROCID.
+    ///
+    /// Application output always has APP-NAME `app` or the name of its own source, so it cannot pass for
+    /// the platform. A log token `t.<uuid>` counts as `heroku`.
+    #[must_use]
+    pub fn of(line: &Line<'_>) -> Self {
+        let is_platform = line.app_name == b"heroku" || token_uuid(line.app_name, b"t.").is_some();
+        let is_app = line.app_name == b"app";
+        match line.proc_id {
+            b"log-shuttle" => Self::LogSystem,
+            b"1" if line.app_name == b"logplex" => Self::LogSystem,
+            b"logplex" if is_platform => Self::LogSystem,
+            b"router" if is_platform => Self::Router,
+            b"api" if is_platform || is_app => Self::Api,
+            _ if is_platform => Self::Dyno,
+            b"heroku-postgres" if is_app => Self::AddOn(Class::Postgres),
+            b"heroku-redis" if is_app => Self::AddOn(Class::Redis),
+            b"heroku-pgbouncer" if is_app => Self::AddOn(Class::Pgbouncer),
+            _ if is_app => Self::App,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The class of a line of the platform's API.
+#[must_use]
+pub fn api_class(text: &[u8]) -> Class {
+    if text.starts_with(b"Release v") {
+        Class::Release
+    } else if text.starts_with(b"Scaled to ") || text.starts_with(b"Scale to ") {
+        Class::Scale
+    } else {
+        Class::ApiOther
+    }
+}
+
+/// The class of a line about a dyno that is neither a sample nor an error.
+#[must_use]
+pub fn dyno_event_class(text: &[u8]) -> Class {
+    let continues_with_digit = |prefix: &[u8]| {
+        let rest = text.strip_prefix(prefix).unwrap_or_default();
+        rest.first().is_some_and(u8::is_ascii_digit)
+    };
+    if text.starts_with(b"State changed from ") {
+        Class::DynoState
+    } else if continues_with_digit(b"Process exited with status ") {
+        Class::DynoExit
+    } else if continues_with_digit(b"Process running mem=") {
+        Class::DynoMemReport
+    } else {
+        Class::DynoOther
+    }
+}
+
+/// The class of a line that an add-on may have written: its own if it carries a sample.
+#[must_use]
+pub fn add_on_class(text: &[u8], add_on: Class) -> Class {
+    let has_sample = text.split(|&byte| byte == b' ').any(|token| token.starts_with(b"sample#"));
+    if has_sample { add_on } else { Class::App }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_who_writes() {
+        fn check(app_name: &str, proc_id: &str, expected: Writer) {
+            let message = format!("<1>1 T host {app_name} {proc_id} - x");
+            let line = Line::parse(message.as_bytes()).unwrap();
+            assert_eq!(Writer::of(&line), expected, "{app_name} {proc_id}");
+        }
+        let token = "t.0a1b2c3d-0000-4000-8000-00000000abcd";
+        for platform in ["heroku", token] {
+            check(platform, "router", Writer::Router);
+            check(platform, "logplex", Writer::LogSystem);
+            check(platform, "api", Writer::Api);
+            check(platform, "web.1", Writer::Dyno);
+            check(platform, "dynoload", Writer::Dyno);
+        }
+        check("token", "log-shuttle", Writer::LogSystem);
+        check("logplex", "1", Writer::LogSystem);
+        check("app", "api", Writer::Api);
+        check("app", "heroku-postgres", Writer::AddOn(Class::Postgres));
+        for (app_name, proc_id) in [("app", "router"), ("app", "logplex"), ("app", "web.1"), ("app", "api.1")]
+        {
+            check(app_name, proc_id, Writer::App);
+        }
+        for (app_name, proc_id) in
+            [("Heroku", "router"), ("t.some-token", "router"), ("web.3", "d.1"), ("x", "api")]
+        {
+            check(app_name, proc_id, Writer::Unknown);
+        }
+    }
+
+    #[test]
+    fn names_of_classes_are_unique() {
+        let names: std::collections::BTreeSet<_> = Class::ALL.iter().map(|class| class.name()).collect();
+        assert_eq!(names.len(), Class::ALL.len());
+    }
+}

@@ -1,0 +1,230 @@
+//! From the lines of one delivery to its raw records, with counts of what was seen on the way.
+
+use yahtzee_core::owner::Owner;
+
+use crate::class::Class;
+use crate::frame::Frames;
+use crate::measure::{Measurement, Reading, Receipt, measure};
+use crate::owner::{TokenTable, derived_owner};
+use crate::pack::{MEASUREMENT_TYPES, PREPENDED_INDEX, Packer, Provenance, RawRecord};
+use crate::syslog::Line;
+use crate::value::token_uuid;
+
+/// What was seen in some lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    lines: [u64; Class::ALL.len()],
+    measurements: [u64; MEASUREMENT_TYPES.len()],
+    /// Messages whose border was found by repair.
+    pub repaired: u64,
+    /// Bytes that belong to no readable message.
+    pub skipped_bytes: u64,
+    /// Platform lines that were cut where their figures are.
+    pub truncated: u64,
+    /// Measurements at their receive time, because the line's own was unreadable or too far ahead.
+    pub time_replaced: u64,
+    /// Deliveries with a token that no table knows.
+    pub unknown_tokens: u64,
+}
+
+impl Counts {
+    /// Lines of this class.
+    #[must_use]
+    pub fn lines(&self, class: Class) -> u64 {
+        self.lines[class as usize]
+    }
+
+    /// Lines of all classes.
+    #[must_use]
+    pub fn all_lines(&self) -> u64 {
+        self.lines.iter().sum()
+    }
+
+    /// Measurements with their types.
+    pub fn measurements(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        MEASUREMENT_TYPES.into_iter().zip(self.measurements)
+    }
+
+    /// Adds the counts of other lines.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = self.lines.iter_mut().zip(&other.lines);
+        pairs
+            .chain(self.measurements.iter_mut().zip(&other.measurements))
+            .for_each(|(sum, count)| *sum += count);
+        self.repaired += other.repaired;
+        self.skipped_bytes += other.skipped_bytes;
+        self.truncated += other.truncated;
+        self.time_replaced += other.time_replaced;
+        self.unknown_tokens += other.unknown_tokens;
+    }
+
+    fn line(&mut self, reading: &Reading) {
+        self.lines[reading.class as usize] += 1;
+        self.truncated += u64::from(reading.truncated);
+    }
+
+    fn measurement(&mut self, measurement: &Measurement) {
+        let measurement_type = measurement.measurement_type();
+        let index = MEASUREMENT_TYPES.iter().position(|&name| name == measurement_type);
+        self.measurements[index.expect("every type is in the list")] += 1;
+    }
+}
+
+/// Collects the lines of one delivery.
+#[derive(Debug)]
+pub struct Collector<'a> {
+    tokens: &'a TokenTable,
+    owner: Owner,
+    packer: Packer,
+    counts: Counts,
+    has_unknown_token: bool,
+}
+
+impl<'a> Collector<'a> {
+    /// Starts a delivery of `owner`. Lines that carry a log token belong to that token's owner instead.
+    #[must_use]
+    pub fn new(tokens: &'a TokenTable, owner: Owner, provenance: Provenance) -> Self {
+        let (packer, counts) = (Packer::new(provenance), Counts::default());
+        Self { tokens, owner, packer, counts, has_unknown_token: false }
+    }
+
+    /// Adds one line; `None` is a message without a readable header.
+    pub fn add(&mut self, line: Option<&Line<'_>>, receipt: Receipt) {
+        let reading = line.map_or_else(|| Reading::of_class(Class::Malformed), |line| measure(line, receipt));
+        self.counts.line(&reading);
+        for measurement in reading.measurements.into_iter().flatten() {
+            self.counts.measurement(&measurement);
+            self.counts.time_replaced += u64::from(reading.time_replaced);
+            let owner = line.map_or(self.owner, |line| self.owner_of(line));
+            self.packer.add(owner, measurement);
+        }
+    }
+
+    /// A log token names the owner of its own line only, never of those that follow.
+    fn owner_of(&mut self, line: &Line<'_>) -> Owner {
+        if token_uuid(line.app_name, b"t.").is_none() {
+            return self.owner;
+        }
+        let known = self.tokens.get(line.app_name);
+        self.has_unknown_token |= known.is_none();
+        known.map_or_else(|| derived_owner(line.app_name), |entry| entry.owner)
+    }
+
+    /// The records, and what was seen.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<RawRecord>, Counts) {
+        self.counts.unknown_tokens += u64::from(self.has_unknown_token);
+        (self.packer.finish(), self.counts)
+    }
+}
+
+/// Reads a whole octet-counted body into `collector`.
+pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, recv_us: i64) {
+    let mut frames = Frames::new(body, repair);
+    let mut next_index = 0;
+    let mut is_first = true;
+    for frame in frames.by_ref() {
+        let line = Line::parse(frame.message);
+        let is_prepended = is_first && line.as_ref().is_some_and(announces_overflow);
+        let frame_index = if is_prepended { PREPENDED_INDEX } else { next_index };
+        next_index += u32::from(!is_prepended);
+        is_first = false;
+        collector.counts.repaired += u64::from(frame.repaired);
+        collector.add(line.as_ref(), Receipt { recv_us, frame_index, repaired: frame.repaired });
+    }
+    collector.counts.skipped_bytes += u64::try_from(frames.skipped_bytes()).expect("fits");
+}
+
+/// Whether this is the L10 line that Logplex puts in front of a body, written anew for every attempt.
+fn announces_overflow(line: &Line<'_>) -> bool {
+    line.proc_id == b"logplex" && line.text_after_structured_data().starts_with(b"Error L10 ")
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use yahtzee_proto::raw::{PlatformErrors, RouterRequests, SourceKind};
+
+    use super::*;
+    use crate::pack::{ERROR, ROUTER_REQUEST};
+
+    const OWNER: Owner = Owner([7; 16]);
+    const TIME_US: i64 = 1_772_600_767_000_000;
+
+    fn provenance() -> Provenance {
+        Provenance { recv_us: TIME_US, frame_id: None, source_kind: SourceKind::Logplex, drain: None }
+    }
+
+    fn message(app_name: &str, proc_id: &str, text: &str) -> String {
+        let message = format!("<1>1 2026-03-04T05:06:07Z host {app_name} {proc_id} - {text}");
+        format!("{} {message}", message.len())
+    }
+
+    fn router(app_name: &str) -> String {
+        message(app_name, "router", "at=info path=\"/\" fwd=x dyno=web.1 status=200")
+    }
+
+    fn read(tokens: &TokenTable, body: &str) -> (Vec<RawRecord>, Counts) {
+        let mut collector = Collector::new(tokens, OWNER, provenance());
+        collect_body(&mut collector, body.as_bytes(), true, TIME_US);
+        collector.finish()
+    }
+
+    fn request_indices(record: &RawRecord) -> Vec<u32> {
+        let requests = RouterRequests::decode(record.payload.as_slice()).unwrap().requests;
+        requests.iter().map(|request| request.frame_index).collect()
+    }
+
+    #[test]
+    fn a_prepended_notice_of_loss_moves_no_index() {
+        fn check(front: &str, expected_requests: &[u32], expected_errors: &[u32]) {
+            let body = format!("{front}{}{}", router("heroku"), router("heroku"));
+            let (records, _) = read(&TokenTable::default(), &body);
+            let of_type = |name| records.iter().find(|record| record.measurement_type == name);
+            assert_eq!(
+                of_type(ROUTER_REQUEST).map(request_indices).unwrap_or_default(),
+                expected_requests,
+                "{front}"
+            );
+            let errors = of_type(ERROR)
+                .map(|record| PlatformErrors::decode(record.payload.as_slice()).unwrap().errors);
+            let indices: Vec<_> = errors.unwrap_or_default().iter().map(|error| error.frame_index).collect();
+            assert_eq!(indices, expected_errors, "{front}");
+        }
+        check("", &[0, 1], &[]);
+        check(
+            &message("heroku", "logplex", "Error L10 (output buffer overflow): 3 messages"),
+            &[0, 1],
+            &[PREPENDED_INDEX],
+        );
+        check(&message("heroku", "web.1", "Error R14 (Memory quota exceeded)"), &[1, 2], &[0]);
+        check(&message("app", "web.1", "hello"), &[1, 2], &[]);
+    }
+
+    #[test]
+    fn a_log_token_names_the_owner_of_its_line_only() {
+        let known = "t.0a1b2c3d-0000-4000-8000-00000000abcd";
+        let unknown = "t.0a1b2c3d-0000-4000-8000-00000000ffff";
+        let tokens: TokenTable = [(known, Owner([9; 16]))].into_iter().collect();
+        let body = [router(known), router(unknown), router("heroku")].concat();
+        let (records, counts) = read(&tokens, &body);
+        let by_owner: Vec<_> = records.iter().map(|record| (record.owner, request_indices(record))).collect();
+        assert!(by_owner.contains(&(Owner([9; 16]), vec![0])));
+        assert!(by_owner.contains(&(derived_owner(unknown.as_bytes()), vec![1])));
+        assert!(by_owner.contains(&(OWNER, vec![2])));
+        assert_eq!(counts.unknown_tokens, 1);
+    }
+
+    #[test]
+    fn what_was_seen_is_counted() {
+        let body = format!("{}{}garbage", router("heroku"), message("app", "web.1", "x\n"));
+        let (_, mut counts) = read(&TokenTable::default(), &format!("{body}{}", message("", "", "")));
+        assert_eq!((counts.lines(Class::Router), counts.lines(Class::App)), (1, 1));
+        assert_eq!(counts.repaired, 1);
+        assert_eq!(counts.measurements().collect::<Vec<_>>()[0], (ROUTER_REQUEST, 1));
+        let one = counts.clone();
+        counts.add(&one);
+        assert_eq!(counts.all_lines(), 2 * one.all_lines());
+        assert_eq!(counts.repaired, 2);
+    }
+}

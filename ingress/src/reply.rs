@@ -1,0 +1,98 @@
+//! Replies to drain requests.
+//!
+//! The status is a switch between loss and repetition: Logplex takes 2xx as delivered, drops the frame for
+//! good on any 4xx but 429, and sends it again on everything else. So content never gets a 4xx.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+
+/// What a sender is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Stored, or not worth sending again.
+    Taken,
+    /// No or wrong credentials.
+    Unauthorized,
+    /// No such path.
+    NotFound,
+    /// Not a POST.
+    MethodNotAllowed,
+    /// Larger than allowed.
+    TooLarge,
+    /// Not a drain body.
+    UnsupportedType,
+    /// Over the owner's rate: try again.
+    TooManyRequests,
+    /// Not stored: try again.
+    Unavailable,
+}
+
+impl Reply {
+    /// Its HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Taken => StatusCode::NO_CONTENT,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
+    #[must_use]
+    pub fn into_response(self, close: bool) -> Response<Body> {
+        let mut response = Response::new(Body::new(Nothing));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        if close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.add_headers(headers);
+        response
+    }
+
+    fn add_headers(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"drain\""))
+            }
+            Self::MethodNotAllowed => headers.insert(header::ALLOW, HeaderValue::from_static("POST")),
+            _ => None,
+        };
+    }
+}
+
+/// A body of no bytes that does not say so beforehand: hyper drops `Content-Length` where it knows that
+/// nothing will follow.
+struct Nothing;
+
+impl HttpBody for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}

@@ -1,0 +1,120 @@
+//! The state of the HTTP service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::auth::Credentials;
+use crate::dedupe::Dedupe;
+use crate::delivery::Delivery;
+use crate::owner::TokenTable;
+use crate::rate::RateLimit;
+use crate::settings::Settings;
+use crate::stats::IngressStats;
+
+/// Tells the wall clock, in microseconds since 1970.
+pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;
+
+/// The HTTP service: what all requests share.
+pub struct Ingress {
+    pub(crate) settings: Settings,
+    pub(crate) credentials: Credentials,
+    pub(crate) tokens: TokenTable,
+    pub(crate) dedupe: Arc<Dedupe>,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) queue: mpsc::Sender<Delivery>,
+    pub(crate) stats: IngressStats,
+    clock: ReceiveClock,
+    is_closing: AtomicBool,
+}
+
+impl Ingress {
+    /// A service that hands what it receives to `queue`, which should be short: a full one means 503.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        tokens: TokenTable,
+        queue: mpsc::Sender<Delivery>,
+        clock: WallClock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            credentials: Credentials::new(settings.credentials.iter().map(String::as_str)),
+            tokens,
+            dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
+            rate_limit: settings.owner_bytes_per_second.map(RateLimit::new),
+            queue,
+            stats: IngressStats::default(),
+            clock: ReceiveClock::new(clock),
+            is_closing: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    /// What the service has seen so far.
+    #[must_use]
+    pub fn stats(&self) -> &IngressStats {
+        &self.stats
+    }
+
+    /// The receive stamp of now, microseconds since 1970; never less than an earlier one.
+    pub(crate) fn recv_us(&self) -> i64 {
+        self.clock.now_us()
+    }
+
+    /// From now on every reply asks its sender to close the connection.
+    pub fn begin_shutdown(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Ingress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = formatter.debug_struct("Ingress");
+        debug.field("settings", &self.settings).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+/// A wall clock that does not go back: a step of the system's clock must not make records look late.
+struct ReceiveClock {
+    clock: WallClock,
+    latest_us: AtomicI64,
+}
+
+impl ReceiveClock {
+    fn new(clock: WallClock) -> Self {
+        Self { clock, latest_us: AtomicI64::new(i64::MIN) }
+    }
+
+    fn now_us(&self) -> i64 {
+        let now_us = (self.clock)();
+        self.latest_us.fetch_max(now_us, Ordering::Relaxed).max(now_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receive_stamps_do_not_go_back() {
+        let wall_us = Arc::new(AtomicI64::new(0));
+        let source = Arc::clone(&wall_us);
+        let clock = ReceiveClock::new(Box::new(move || source.load(Ordering::Relaxed)));
+        let check = |wall, expected| {
+            wall_us.store(wall, Ordering::Relaxed);
+            assert_eq!(clock.now_us(), expected);
+        };
+        check(-5, -5);
+        check(10, 10);
+        check(7, 10);
+        check(10, 10);
+        check(11, 11);
+    }
+}

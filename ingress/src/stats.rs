@@ -1,0 +1,174 @@
+//! What the service has seen, for reports; and the same as metrics.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use yahtzee_runtime::telemetry::names;
+
+use crate::class::Class;
+use crate::collect::Counts;
+use crate::pack::MEASUREMENT_TYPES;
+
+/// What became of a drain request that carried content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameOutcome {
+    /// Everything in it that measures something is in the log.
+    Stored,
+    /// It had been stored before, or another attempt of it was.
+    Duplicate,
+    /// Not one line of it could be read.
+    Unreadable,
+    /// The log did not take it.
+    NotStored,
+}
+
+impl FrameOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Stored, Self::Duplicate, Self::Unreadable, Self::NotStored];
+
+    /// Stable name, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Unreadable => "unreadable",
+            Self::NotStored => "not_stored",
+        }
+    }
+}
+
+/// Sums since the start of the process, all of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    frames: [u64; FrameOutcome::ALL.len()],
+    /// Bodies whose number of messages differs from what their header says.
+    pub count_mismatches: u64,
+    /// Bytes of bodies after decompression.
+    pub body_bytes: u64,
+    /// What was seen in the lines of stored and unreadable requests.
+    pub counts: Counts,
+}
+
+impl Snapshot {
+    /// Requests with this outcome.
+    #[must_use]
+    pub fn frames(&self, outcome: FrameOutcome) -> u64 {
+        self.frames[outcome as usize]
+    }
+}
+
+/// Counts what the service sees.
+pub struct IngressStats {
+    sums: Mutex<Snapshot>,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for IngressStats {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("IngressStats").field(&self.snapshot()).finish()
+    }
+}
+
+impl Default for IngressStats {
+    fn default() -> Self {
+        Self { sums: Mutex::default(), metrics: Metrics::new() }
+    }
+}
+
+impl IngressStats {
+    /// The sums so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.with_sums(|sums| sums.clone())
+    }
+
+    /// Counts a request with content.
+    pub(crate) fn frame(&self, outcome: FrameOutcome) {
+        self.metrics.frames[outcome as usize].increment(1);
+        self.with_sums(|sums| sums.frames[outcome as usize] += 1);
+    }
+
+    /// Counts what was seen in the lines of a request.
+    pub(crate) fn lines(&self, counts: &Counts) {
+        self.metrics.add(counts);
+        self.with_sums(|sums| sums.counts.add(counts));
+    }
+
+    /// Counts a body of this size.
+    pub(crate) fn body(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).expect("fits");
+        self.metrics.body_bytes.increment(bytes);
+        self.with_sums(|sums| sums.body_bytes += bytes);
+    }
+
+    /// Counts a body with more or fewer messages than its header says.
+    pub(crate) fn count_mismatch(&self) {
+        self.metrics.count_mismatches.increment(1);
+        self.with_sums(|sums| sums.count_mismatches += 1);
+    }
+
+    /// Counts a reply with this status.
+    pub(crate) fn reply(&self, status: &str) {
+        names::INGRESS_REQUESTS.with(&[status]).increment(1);
+    }
+
+    /// Observes the time from the end of a body to its reply.
+    pub(crate) fn ack(&self, elapsed: Duration) {
+        self.metrics.ack_seconds.record(elapsed.as_secs_f64());
+    }
+
+    fn with_sums<T>(&self, read_or_add: impl FnOnce(&mut Snapshot) -> T) -> T {
+        read_or_add(&mut self.sums.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Handles of the metrics, one per label value.
+struct Metrics {
+    frames: Vec<metrics::Counter>,
+    lines: Vec<metrics::Counter>,
+    measurements: Vec<metrics::Counter>,
+    body_bytes: metrics::Counter,
+    count_mismatches: metrics::Counter,
+    repaired: metrics::Counter,
+    skipped_bytes: metrics::Counter,
+    truncated: metrics::Counter,
+    time_replaced: metrics::Counter,
+    unknown_tokens: metrics::Counter,
+    ack_seconds: metrics::Histogram,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let frame = |outcome: FrameOutcome| names::INGRESS_FRAMES.with(&[outcome.name()]);
+        let line = |class: &Class| names::INGRESS_LINES.with(&[class.name()]);
+        let measurement = |name: &str| names::INGRESS_MEASUREMENTS.with(&[name]);
+        Self {
+            frames: FrameOutcome::ALL.into_iter().map(frame).collect(),
+            lines: Class::ALL.iter().map(line).collect(),
+            measurements: MEASUREMENT_TYPES.into_iter().map(measurement).collect(),
+            body_bytes: names::INGRESS_BYTES.with(&[]),
+            count_mismatches: names::INGRESS_COUNT_MISMATCHES.with(&[]),
+            repaired: names::INGRESS_REPAIRED.with(&[]),
+            skipped_bytes: names::INGRESS_SKIPPED_BYTES.with(&[]),
+            truncated: names::INGRESS_TRUNCATED.with(&[]),
+            time_replaced: names::INGRESS_TIME_REPLACED.with(&[]),
+            unknown_tokens: names::INGRESS_UNKNOWN_TOKENS.with(&[]),
+            ack_seconds: names::INGRESS_ACK_SECONDS.with(&[]),
+        }
+    }
+
+    fn add(&self, counts: &Counts) {
+        for (counter, &class) in self.lines.iter().zip(Class::ALL) {
+            counter.increment(counts.lines(class));
+        }
+        for (counter, (_, count)) in self.measurements.iter().zip(counts.measurements()) {
+            counter.increment(count);
+        }
+        self.repaired.increment(counts.repaired);
+        self.skipped_bytes.increment(counts.skipped_bytes);
+        self.truncated.increment(counts.truncated);
+        self.time_replaced.increment(counts.time_replaced);
+        self.unknown_tokens.increment(counts.unknown_tokens);
+    }
+}

@@ -1,0 +1,202 @@
+//! What becomes of deliveries: stored once, answered truthfully. The log is a stub, the time is simulated.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, StatusCode};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+use yahtzee_core::owner::Owner;
+use yahtzee_ingress::class::Class;
+use yahtzee_ingress::owner::TokenTable;
+use yahtzee_ingress::stats::FrameOutcome;
+use yahtzee_ingress::{Delivery, Ingress, NotStored, Settings, http_router};
+
+const RECV_US: i64 = 1_772_600_767_000_000;
+
+/// A service with a queue of one delivery.
+fn service(settings: Settings) -> (Arc<Ingress>, mpsc::Receiver<Delivery>) {
+    let (queue, deliveries) = mpsc::channel(1);
+    (Ingress::new(settings, TokenTable::default(), queue, Box::new(|| RECV_US)), deliveries)
+}
+
+fn message() -> String {
+    let message =
+        "<158>1 2026-03-04T05:06:07Z host heroku router - at=info path=\"/\" fwd=x dyno=web.1 status=200\n";
+    format!("{} {message}", message.len())
+}
+
+fn request(frame_id: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post("/drain")
+        .header("content-type", "application/logplex-1")
+        .header("logplex-drain-token", "d.1")
+        .header("logplex-msg-count", "1")
+        .header("logplex-frame-id", frame_id);
+    request.body(body.into()).expect("valid")
+}
+
+async fn send(ingress: &Arc<Ingress>, request: Request<Body>) -> StatusCode {
+    let response = http_router(Arc::clone(ingress)).oneshot(request).await;
+    response.unwrap_or_else(|never| match never {}).status()
+}
+
+async fn post(ingress: &Arc<Ingress>, frame_id: &str) -> StatusCode {
+    send(ingress, request(frame_id, message())).await
+}
+
+/// Waits until so many attempts have been found to be duplicates.
+async fn duplicates(ingress: &Ingress, count: u64) {
+    while ingress.stats().snapshot().frames(FrameOutcome::Duplicate) < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn attempts_in_flight_at_once_get_one_answer_and_are_stored_once() {
+    for (outcome, expected) in [
+        (Ok(()), StatusCode::NO_CONTENT),
+        (Err(NotStored { reason: "broker down".to_owned() }), StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let (ingress, mut deliveries) = service(Settings::default());
+        let log = async {
+            let delivery = deliveries.recv().await.expect("one delivery");
+            duplicates(&ingress, 2).await;
+            delivery.reply.send(outcome).expect("somebody waits");
+        };
+        let attempts = [post(&ingress, "F"), post(&ingress, "F"), post(&ingress, "F")];
+        let [first, second, third] = attempts;
+        let (first, second, third, ()) = tokio::join!(first, second, third, log);
+        assert_eq!([first, second, third], [expected; 3]);
+        assert!(deliveries.try_recv().is_err(), "produced more than once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_acknowledgement_answers_the_next_attempt() {
+    let (ingress, mut deliveries) = service(Settings::default());
+    assert_eq!(post(&ingress, "F").await, StatusCode::SERVICE_UNAVAILABLE);
+    let delivery = deliveries.recv().await.expect("handed over all the same");
+    let log = async {
+        duplicates(&ingress, 1).await;
+        delivery.reply.send(Ok(())).expect("the service still waits");
+    };
+    let (second, ()) = tokio::join!(post(&ingress, "F"), log);
+    assert_eq!(second, StatusCode::NO_CONTENT);
+    assert_eq!(post(&ingress, "F").await, StatusCode::NO_CONTENT);
+    assert!(deliveries.try_recv().is_err(), "produced more than once");
+    assert_eq!(ingress.stats().snapshot().counts.lines(Class::Router), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_goes_away_does_not_undo_its_delivery() {
+    let (ingress, mut deliveries) = service(Settings::default());
+    let attempt = tokio::time::timeout(Duration::from_millis(1), post(&ingress, "F"));
+    assert!(attempt.await.is_err());
+    let delivery = deliveries.recv().await.expect("handed over before the sender went");
+    delivery.reply.send(Ok(())).expect("the service still waits");
+    assert_eq!(post(&ingress, "F").await, StatusCode::NO_CONTENT);
+    assert!(deliveries.try_recv().is_err(), "produced more than once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_means_try_again_and_the_next_attempt_counts() {
+    let (ingress, mut deliveries) = service(Settings::default());
+    assert_eq!(post(&ingress, "A").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(post(&ingress, "B").await, StatusCode::SERVICE_UNAVAILABLE);
+    let held = deliveries.recv().await.expect("the first");
+    let log = async {
+        let delivery = deliveries.recv().await.expect("the second, at its second attempt");
+        delivery.reply.send(Ok(())).expect("somebody waits");
+    };
+    let (second, ()) = tokio::join!(post(&ingress, "B"), log);
+    assert_eq!(second, StatusCode::NO_CONTENT);
+    drop(held);
+    assert_eq!(ingress.stats().snapshot().frames(FrameOutcome::Stored), 1);
+}
+
+#[tokio::test]
+async fn a_stopped_log_means_try_again() {
+    let (ingress, deliveries) = service(Settings::default());
+    drop(deliveries);
+    assert_eq!(post(&ingress, "F").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ingress.stats().snapshot().frames(FrameOutcome::NotStored), 1);
+    assert_eq!(ingress.stats().snapshot().counts.all_lines(), 0);
+}
+
+#[tokio::test]
+async fn the_path_names_the_owner_of_senders_without_a_token() {
+    async fn check(path: &str, expected: StatusCode, expected_owner: Option<Owner>) {
+        let (ingress, mut deliveries) = service(Settings::default());
+        let request = Request::post(path).header("content-type", "application/logplex-1");
+        let request = request.body(Body::from(message())).expect("valid");
+        let log = async {
+            let delivery = deliveries.recv().await?;
+            let owner = delivery.records[0].owner;
+            delivery.reply.send(Ok(())).ok().map(|()| owner)
+        };
+        let attempt = async {
+            let status = send(&ingress, request).await;
+            drop(ingress);
+            status
+        };
+        let (status, owner) = tokio::join!(attempt, log);
+        assert_eq!((status, owner), (expected, expected_owner), "{path}");
+    }
+    let uuid = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+    check(&format!("/drain/{uuid}"), StatusCode::NO_CONTENT, Owner::parse(uuid)).await;
+    check("/drain/nobody", StatusCode::NOT_FOUND, None).await;
+    check("/elsewhere", StatusCode::NOT_FOUND, None).await;
+}
+
+#[tokio::test]
+async fn content_without_measurements_is_taken_without_the_log() {
+    async fn check(body: &str, expected: Option<FrameOutcome>) {
+        let (ingress, mut deliveries) = service(Settings::default());
+        assert_eq!(send(&ingress, request("F", body.to_owned())).await, StatusCode::NO_CONTENT);
+        assert!(deliveries.try_recv().is_err());
+        let snapshot = ingress.stats().snapshot();
+        let counted: Vec<_> =
+            FrameOutcome::ALL.into_iter().filter(|&outcome| snapshot.frames(outcome) > 0).collect();
+        assert_eq!(counted, Vec::from_iter(expected), "{body:?}");
+    }
+    check("", None).await;
+    check(" \n", None).await;
+    check("trolllllll", Some(FrameOutcome::Unreadable)).await;
+    check("7 <13>1 x", Some(FrameOutcome::Unreadable)).await;
+    check("33 <190>1 T host app web.1 - hello ab", Some(FrameOutcome::Stored)).await;
+}
+
+/// A body that never arrives.
+struct Never;
+
+impl HttpBody for Never {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_means_try_again() {
+    let (ingress, _deliveries) = service(Settings::default());
+    assert_eq!(send(&ingress, request("F", Body::new(Never))).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn bodies_above_the_limit_are_refused_for_good() {
+    async fn check(bytes: usize, expected: StatusCode) {
+        let (ingress, _deliveries) = service(Settings { max_body_bytes: 1_000, ..Settings::default() });
+        assert_eq!(send(&ingress, request("F", "x".repeat(bytes))).await, expected, "{bytes} bytes");
+    }
+    check(1_000, StatusCode::NO_CONTENT).await;
+    check(1_001, StatusCode::PAYLOAD_TOO_LARGE).await;
+}

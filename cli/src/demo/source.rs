@@ -1,6 +1,6 @@
 //! What feeds the demo: a generator over HTTP, or recordings.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ impl Source {
             return Ok(Self::Generator(Box::new(Fleet::new(settings, wall_clock_us()))));
         }
         for path in &options.input {
-            File::open(path).with_context(|| format!("cannot read --input {}", path.display()))?;
+            fs::metadata(path).with_context(|| format!("cannot read --input {}", path.display()))?;
         }
         Ok(Self::Recordings(options.input.clone()))
     }

@@ -42,7 +42,8 @@ fn wrong_arguments() {
 fn missing_topics_and_other_partition_counts() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let mut log = vec![("YAHTZEE_LOG__EMBEDDED__FOLDER", log.to_str().unwrap()), ("YAHTZEE_ADMIN__LISTEN", "")];
+    let mut log =
+        vec![("YAHTZEE_LOG__EMBEDDED__FOLDER", log.to_str().unwrap()), ("YAHTZEE_ADMIN__LISTEN", "")];
     check(&["run"], &log, &["ROUTER_REQUEST.v1", "yahtzee topics create"]);
     check(&["topics", "check"], &log, &["missing", "yahtzee topics create"]);
     let created = yahtzee(&["topics", "create"]).envs(log.iter().copied()).output().unwrap();

@@ -38,7 +38,9 @@ fn the_admin_address_tells_health_and_metrics_that_promtool_accepts() {
     let address = process.address_in("metrics");
     wait_for("readiness", || get(&address, "/readyz").filter(|(status, _)| *status == 200));
     assert_eq!(get(&address, "/healthz").unwrap().0, 200);
-    wait_for("summaries in the store", || metric(&address, "yahtzee_sink_summaries_total").filter(|&sum| sum > 0.0));
+    wait_for("summaries in the store", || {
+        metric(&address, "yahtzee_sink_summaries_total").filter(|&sum| sum > 0.0)
+    });
     let (_, text) = get(&address, "/metrics").unwrap();
     check_with_promtool(&text);
     assert!(process.terminate().success());
@@ -134,7 +136,7 @@ fn after_kill_9_and_a_restart_the_finished_minutes_are_those_of_an_uninterrupted
         feed.write_all(&text.as_bytes()[..text.len() * part / 4]).unwrap();
         wait_for("two commits after the first summaries", || {
             let commits = metric(&address, "yahtzee_commit_total")?;
-            let summaries = metric(&address, "yahtzee_summary_emitted_total")?;
+            let summaries = metric(&address, "yahtzee_summaries_emitted_total")?;
             (commits > 0.0 && summaries > 0.0).then_some(())
         });
         process.kill();

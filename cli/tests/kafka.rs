@@ -132,7 +132,8 @@ fn statuses(store: &Path) -> BTreeMap<u32, u64> {
         assert_eq!(SummaryKey::decode(&key).unwrap().dimensions, ["web"]);
         assert!(Provenance::of_value(&value).unwrap().is_final);
         for (name, count) in figures::read(&job, &value).unwrap() {
-            let Some(status) = name.strip_prefix("status_").and_then(|status| status.parse::<u32>().ok()) else {
+            let Some(status) = name.strip_prefix("status_").and_then(|status| status.parse::<u32>().ok())
+            else {
                 continue;
             };
             if status != CLOSING_STATUS {

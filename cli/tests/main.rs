@@ -1,4 +1,5 @@
 //! The real `yahtzee` command, as processes: started, killed, started again, and told wrong things.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bad_input;
 mod demo;

@@ -34,7 +34,9 @@ impl Process {
         let mut child = command.spawn().expect("the command starts");
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
         Self { child, lines, seen: String::new() }
     }
 
@@ -136,5 +138,8 @@ pub(crate) fn rows(folder: &Path) -> Rows {
 /// The rows that can not change any more.
 pub(crate) fn finished(rows: &Rows) -> Rows {
     let is_final = |revision: &Revision| revision.is_final;
-    rows.iter().filter(|(_, (revision, _))| is_final(revision)).map(|(key, row)| (key.clone(), row.clone())).collect()
+    rows.iter()
+        .filter(|(_, (revision, _))| is_final(revision))
+        .map(|(key, row)| (key.clone(), row.clone()))
+        .collect()
 }

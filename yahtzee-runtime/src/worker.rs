@@ -18,6 +18,7 @@ use yahtzee_core::window::Policy;
 use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
 use crate::shutdown::StopSignal;
+use crate::telemetry::names;
 use crate::topics::TopicLayout;
 
 mod brake;
@@ -228,6 +229,7 @@ fn supervise(
         if outside.progress.commits(name) > committed_before {
             back_off = BACK_OFF_MIN;
         }
+        names::JOB_RESTARTS.with(&[name]).increment(1);
         tracing::warn!(job = name, %failure, ?back_off, "starting again from the last commit");
         outside.health.set(name, Condition::Troubled(failure.to_string()));
         outside.stop.wait(back_off);

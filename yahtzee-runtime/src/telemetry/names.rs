@@ -150,16 +150,16 @@ metrics! {
         "Windows that may have lost input and are not published";
 
     // Summary
-    Counter SUMMARY_EMITTED = "yahtzee_summary_emitted_total" ["job", "kind"] None,
+    Counter SUMMARY_EMITTED = "yahtzee_summaries_emitted_total" ["job", "kind"] None,
         "Summaries acknowledged by the log, by kind: change, final";
-    Counter SUMMARY_FAILED = "yahtzee_summary_write_failures_total" ["job"] None,
-        "Writes of summaries that failed and are repeated from current state";
+    Counter JOB_RESTARTS = "yahtzee_job_restarts_total" ["job"] None,
+        "Times that a job started again from its last commit after a failure that may pass";
 
     // Commit
     Counter COMMIT_DONE = "yahtzee_commit_total" ["job"] None,
         "Commits acknowledged, counted per partition";
     Gauge COMMIT_AGE_SECONDS = "yahtzee_commit_age_seconds" ["job"] Some(Unit::Seconds),
-        "Seconds since the last acknowledged commit of the partition that waits longest";
+        "Seconds since the commit of the partition that waits longest last said all there was to say";
 
     // Sink
     Counter SINK_SUMMARIES = "yahtzee_sink_summaries_total" ["store", "outcome"] None,

@@ -164,7 +164,7 @@ impl Counting {
             sums.positions += status.position.0;
             sums.position_lag += position_lag;
             sums.replay_lag += replay_lag;
-            sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(part.committed_at_ms));
+            sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(part.current_at_ms));
             sums.is_caught_up &= status.is_caught_up;
             windows += status.open_windows;
             series += status.series;

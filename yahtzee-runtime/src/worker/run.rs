@@ -276,6 +276,7 @@ impl Opening<'_> {
             committed: None,
             replay_offset: opened.read_from,
             committed_at_ms: 0,
+            current_at_ms: 0,
         })
     }
 }

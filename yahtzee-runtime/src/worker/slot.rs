@@ -28,6 +28,8 @@ pub(super) struct Part {
     pub(super) replay_offset: Offset,
     /// Monotonic milliseconds of the newest acknowledged commit, or of the start.
     pub(super) committed_at_ms: u64,
+    /// Monotonic milliseconds at which the newest commit last said all there was to say, or of the start.
+    pub(super) current_at_ms: u64,
 }
 
 /// Partitions that are fenced as one.
@@ -96,25 +98,20 @@ impl Slot {
             }
         }
         let (parts, raw) = (&mut self.parts, &self.topics.raw);
-        let mut commits = Vec::new();
+        let mut allowed: Vec<Option<Commit>> = Vec::new();
         self.writer.write(&self.records, &mut || {
-            commits = parts
-                .iter_mut()
-                .zip(&emitted)
-                .map(|(part, &count)| part.next_commit(count, now_ms))
-                .collect();
-            let due = parts.iter().zip(&commits);
-            due.filter_map(|(part, commit)| {
-                Some((raw.clone(), part.partition, part.offset_of(commit.as_ref()?)))
-            })
-            .collect()
+            allowed =
+                parts.iter_mut().zip(&emitted).map(|(part, &count)| part.core.acknowledged(count)).collect();
+            let offsets = parts
+                .iter()
+                .zip(&allowed)
+                .filter_map(|(part, commit)| part.offset_of(commit.as_ref()?, now_ms));
+            offsets.map(|(partition, offset)| (raw.clone(), partition, offset)).collect()
         })?;
-        for (part, commit) in self.parts.iter_mut().zip(commits) {
+        for (part, commit) in self.parts.iter_mut().zip(allowed) {
             if let Some(commit) = commit {
-                written.commits += 1;
-                part.replay_offset = commit.replay_offset();
-                part.committed = Some(commit);
-                part.committed_at_ms = now_ms;
+                part.current_at_ms = now_ms;
+                written.commits += u64::from(part.committed(commit, now_ms));
             }
         }
         Ok(written)
@@ -122,15 +119,27 @@ impl Slot {
 }
 
 impl Part {
-    /// What may be committed now that `effects` are durable, if it says anything new or is to be renewed.
-    fn next_commit(&mut self, effects: u64, now_ms: u64) -> Option<Commit> {
-        let commit = self.core.acknowledged(effects)?;
-        let is_due = now_ms >= self.committed_at_ms + RENEWAL_MS;
-        (is_due || self.committed.as_ref() != Some(&commit)).then_some(commit)
+    /// The offset to be written for a commit that is allowed, if it says anything new or is to be renewed.
+    fn offset_of(&self, commit: &Commit, now_ms: u64) -> Option<(Partition, CommittedOffset)> {
+        let metadata = || commit.metadata(self.core.identity());
+        self.is_due(commit, now_ms).then(|| {
+            (self.partition, CommittedOffset { offset: commit.replay_offset(), metadata: metadata() })
+        })
     }
 
-    fn offset_of(&self, commit: &Commit) -> CommittedOffset {
-        CommittedOffset { offset: commit.replay_offset(), metadata: commit.metadata(self.core.identity()) }
+    fn is_due(&self, commit: &Commit, now_ms: u64) -> bool {
+        now_ms >= self.committed_at_ms + RENEWAL_MS || self.committed.as_ref() != Some(commit)
+    }
+
+    /// Notes that an allowed commit is durable; tells whether it was written just now.
+    fn committed(&mut self, commit: Commit, now_ms: u64) -> bool {
+        let is_written = self.is_due(&commit, now_ms);
+        if is_written {
+            self.replay_offset = commit.replay_offset();
+            self.committed = Some(commit);
+            self.committed_at_ms = now_ms;
+        }
+        is_written
     }
 }
 

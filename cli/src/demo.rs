@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use yahtzee_runtime::config::{Config, Environment, LogChoice, process_environment};
 use yahtzee_runtime::telemetry::logging::LogOutput;
 
+use crate::ingress::Heartbeats;
 use crate::process::Process;
 
 mod ending;
@@ -65,7 +66,8 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<()> {
     let process = Process::start_with(config, log_output(folder.path(), is_live)?)?;
     let started = Instant::now();
     let source = Source::new(options)?;
-    let pipeline = Pipeline::start(&process, source.names())?;
+    let heartbeats = if options.input.is_empty() { Heartbeats::On } else { Heartbeats::Off };
+    let pipeline = Pipeline::start(&process, source.names(), heartbeats)?;
     announce(&process, &pipeline, &folder, options);
     let feeding = source.start(&process, &pipeline)?;
     watch::watch(

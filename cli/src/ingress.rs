@@ -27,19 +27,33 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     require_topics(&process.config, &log)?;
     let listener = process.block_on(listen(&process.config.ingress))?;
     let tokens = tokens(&process.config.ingress)?;
-    let ingress = open(&process, &log, tokens)?;
+    let ingress = open(&process, &log, tokens, Heartbeats::On)?;
     process.health.set(PART, Condition::Ready);
     let stop = process.stop.clone();
     process.block_on(serve(listener, ingress, async move { stop.stopped().await }))?;
     Ok(())
 }
 
+/// Whether every partition gets the present time now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heartbeats {
+    On,
+    /// For recordings, which keep their own time.
+    Off,
+}
+
 /// The service, with a task that writes its deliveries to the log.
-pub(crate) fn open(process: &Process, log: &SharedLog, tokens: TokenTable) -> Result<Arc<Ingress>> {
+pub(crate) fn open(
+    process: &Process,
+    log: &SharedLog,
+    tokens: TokenTable,
+    heartbeats: Heartbeats,
+) -> Result<Arc<Ingress>> {
     let config = &process.config.ingress;
     let appender = log.appender(config.ack_budget)?;
     let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
-    process.spawn(LogWriter::new(appender, &process.config.layout).run(deliveries));
+    let clock = (heartbeats == Heartbeats::On).then_some(wall_clock_us as fn() -> i64);
+    process.spawn(LogWriter::new(appender, &process.config.layout).run(deliveries, clock));
     Ok(Ingress::new(settings(config), tokens, queue, Box::new(wall_clock_us)))
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::config::{Config, LogChoice, worker_index_from};
-use yahtzee_runtime::worker::{JobPlan, Outside, Worker, WorkerSettings};
+use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
 
 use crate::jobs::plans;
 use crate::process::{GlobalOptions, Process};
@@ -29,6 +29,7 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
         worker_index_from(options.worker.as_deref(), &process.environment).map_err(|error| anyhow!(error))?;
     let plans = plans(&process.config, &options.jobs)?;
     announce(&process.config, worker, &plans);
+    check_memory(&process.config, worker, &plans)?;
     let log = process.config.log.open()?;
     let settings = settings(&process.config, worker);
     let outside =
@@ -79,4 +80,12 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
             "job"
         );
     }
+}
+
+/// Logs what the windows can come to hold, and refuses what does not fit.
+fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
+    let bound = MemoryBound::of(plans, worker, config.worker.slots, config.layout.partitions);
+    tracing::info!(series = bound.series, mebibytes = bound.bytes >> 20, "memory bound of the windows");
+    let limit_bytes = config.worker.memory_max_bytes.or_else(memory_of_machine).unwrap_or(u64::MAX);
+    bound.check(limit_bytes).map_err(|error| anyhow!(error))
 }

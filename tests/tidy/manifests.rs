@@ -31,7 +31,7 @@ const PURE: &[(&str, &[&str])] =
 
 /// Packages that only some folders may name, in their tests neither.
 const RESERVED: &[(&str, &[&str])] =
-    &[("rdkafka", &["yahtzee-runtime", "cli", "benches"]), ("rdkafka-sys", &["yahtzee-runtime", "benches"])];
+    &[("rdkafka", &["yahtzee-runtime", "benches", "tests"]), ("rdkafka-sys", &["yahtzee-runtime", "benches"])];
 
 const BUILT_FROM: &[&str] = &["dependencies", "build-dependencies"];
 const ANY_USE: &[&str] = &["dependencies", "build-dependencies", "dev-dependencies"];

@@ -139,6 +139,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             return Err(Poison::Timestamp);
         }
         self.advance_mark(record.timestamp_ms, out);
+        if record.is_heartbeat() {
+            return Ok(Outcomes::default());
+        }
         let owner = owner_of(record)?;
         if owner.partition(self.identity.partition_count) != self.partition {
             return Err(Poison::Partition);

@@ -35,6 +35,15 @@ pub struct LogRecord<'a> {
     pub value: &'a [u8],
 }
 
+impl LogRecord<'_> {
+    /// Whether this is a heartbeat: a record without key and value. Ingress writes one to every partition now and
+    /// then; it moves the mark on, so that the windows of a partition without traffic close too.
+    #[must_use]
+    pub fn is_heartbeat(&self) -> bool {
+        self.key.is_empty() && self.value.is_empty()
+    }
+}
+
 /// Identity of a drain frame: the same for every delivery of it.
 ///
 /// Ingress makes it from drain token and frame id, so the same id under another token is another frame.

@@ -65,6 +65,15 @@ pub struct Policy {
     pub publishes_late: bool,
 }
 
+impl Policy {
+    /// Series that one partition can hold at most: those of all windows that can be open, `other` ones included.
+    #[must_use]
+    pub fn series_bound(&self) -> u64 {
+        let windows = u64::from(self.lateness) + 1 + u64::from(self.future);
+        windows * intake::series_room(self) as u64
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -73,7 +82,7 @@ impl Default for Policy {
             future: 1,
             flush_interval_ms: 10_000,
             clock_skew_ms: 60_000,
-            series_max: 1_000_000,
+            series_max: 20_000,
             series_per_owner_max: 1_000,
             publishes_late: false,
         }

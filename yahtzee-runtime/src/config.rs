@@ -82,6 +82,8 @@ pub struct WorkerConfig {
     pub poison: PoisonLimits,
     /// A worker that stood still for longer than this ends itself.
     pub pause_max: Duration,
+    /// Memory that windows may come to need, in bytes; `None` for all of the machine's.
+    pub memory_max_bytes: Option<u64>,
 }
 
 /// Settings of the ingress process.

@@ -24,6 +24,7 @@ use crate::topics::TopicLayout;
 mod brake;
 mod counting;
 mod letters;
+mod memory;
 mod progress;
 mod run;
 mod slot;
@@ -31,6 +32,7 @@ mod worst_owners;
 mod writer;
 
 pub use brake::PoisonLimits;
+pub use memory::{MemoryBound, memory_of_machine};
 pub use progress::{JobProgress, Progress};
 
 /// What all jobs of a worker share.

@@ -18,6 +18,7 @@ use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::sink::Tap;
 
 use super::snapshot::Rows;
+use crate::ingress::Heartbeats;
 use crate::jobs::plans;
 use crate::process::Process;
 use crate::sink::Sinks;
@@ -50,7 +51,7 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn start(process: &Process, names: Names) -> Result<Self> {
+    pub(crate) fn start(process: &Process, names: Names, heartbeats: Heartbeats) -> Result<Self> {
         let config = &process.config;
         let plans = plans(config, &[])?;
         let log = config.log.open()?;
@@ -71,7 +72,7 @@ impl Pipeline {
         let worker = Worker::start(plans.clone(), &log, &run::settings(config, WorkerIndex::ALONE), &outside);
         let listener = process.block_on(ingress::listen(&config.ingress))?;
         let drain_address = listener.local_addr()?;
-        let ingress = ingress::open(process, &log, names.tokens.iter().cloned().collect())?;
+        let ingress = ingress::open(process, &log, names.tokens.iter().cloned().collect(), heartbeats)?;
         let stop = ingress_stop.clone();
         let serving =
             process.spawn(serve(listener, Arc::clone(&ingress), async move { stop.stopped().await }));

@@ -177,6 +177,16 @@ fn a_window_that_leaves_the_open_range_gets_a_final_summary_and_is_dropped() {
 }
 
 #[test]
+fn a_heartbeat_closes_windows_and_is_no_poison() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
+    let heartbeat = LogRecord { offset: Offset(1), timestamp_ms: 16 * MINUTE_MS, key: b"", value: b"" };
+    assert_eq!(core.ingest(heartbeat, &mut out), Fate::Folded(Outcomes::default()));
+    assert_eq!(seen(&out), [(10, 1 << 1, true)]);
+}
+
+#[test]
 fn changes_go_out_once_per_interval_newest_window_first() {
     let mut core = open_fresh();
     let mut out = Vec::new();

@@ -11,6 +11,11 @@ use super::{Policy, Window, Windows};
 /// Of the room for series, the part that is kept for `other` series beyond `series_max`.
 const OTHER_SHARE: usize = 8;
 
+/// Series that one window can hold, `other` ones included.
+pub(super) fn series_room(policy: &Policy) -> usize {
+    policy.series_max.saturating_add(policy.series_max / OTHER_SHARE + 1)
+}
+
 /// The windows that a record may put measurements into.
 ///
 /// | window of the measurement        | outcome     |
@@ -119,7 +124,7 @@ impl<A: Default> Intake<'_, A> {
     /// The owner's `other` series, opened while there is room for it.
     fn other(&mut self, window: Window, dimensions: usize) -> Option<u32> {
         self.write_key(std::iter::repeat_n(OTHER, dimensions));
-        let room = self.policy.series_max.saturating_add(self.policy.series_max / OTHER_SHARE + 1);
+        let room = series_room(self.policy);
         let state = self.windows.entry(window, self.offset);
         let open = state.find(self.series_key);
         let has_room = state.states.len() < room;

@@ -57,6 +57,7 @@ fn worker(section: &WorkerSection) -> WorkerConfig {
         write_deadline: Duration::from_millis(section.write_deadline_ms),
         poison: PoisonLimits { run_max: section.poison_run_max, percent_max: section.poison_percent_max },
         pause_max: Duration::from_millis(section.pause_max_ms),
+        memory_max_bytes: (section.memory_max_mib > 0).then_some(section.memory_max_mib << 20),
     }
 }
 

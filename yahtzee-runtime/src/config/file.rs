@@ -157,6 +157,9 @@ pub struct WorkerSection {
     pub poison_percent_max: u64,
     /// Milliseconds that a worker may stand still before it ends itself, because another may have taken over.
     pub pause_max_ms: u64,
+    /// Memory that windows may come to need by the caps of the jobs, in MiB; a worker that could need more does not
+    /// start. 0 (default) for all of the machine's or the control group's.
+    pub memory_max_mib: u64,
 }
 
 impl Default for WorkerSection {
@@ -168,6 +171,7 @@ impl Default for WorkerSection {
             poison_run_max: 1_000,
             poison_percent_max: 50,
             pause_max_ms: 30_000,
+            memory_max_mib: 0,
         }
     }
 }
@@ -186,7 +190,7 @@ pub struct JobSection {
     pub flush_interval_ms: Option<u64>,
     /// Greatest difference between the clocks of two ingress processes, in milliseconds (60,000).
     pub clock_skew_ms: Option<u32>,
-    /// Series of one window of one partition at most (1,000,000); further ones go to `(other)`.
+    /// Series of one window of one partition at most (20,000); further ones go to `(other)`.
     pub series_max: Option<usize>,
     /// Series of one owner in one window at most (1,000); further ones go to `(other)`.
     pub series_per_owner_max: Option<usize>,

@@ -1,0 +1,83 @@
+//! How much memory a worker can come to need: known before it starts.
+
+use std::fs;
+
+use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
+
+use super::JobPlan;
+
+/// Mean bytes of a series in one window, everything included. Goal and measurement: `benches/README.md`.
+const BYTES_PER_SERIES: u64 = 256;
+
+/// What the windows of a worker's jobs can hold at most, by configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBound {
+    /// Series over all jobs, partitions and open windows.
+    pub series: u64,
+    /// Bytes for them, at a mean size per series.
+    pub bytes: u64,
+}
+
+impl MemoryBound {
+    /// The bound of a worker that runs `plans` on its share of `partition_count` partitions in `slot_count` slots.
+    #[must_use]
+    pub fn of(plans: &[JobPlan], worker: WorkerIndex, slot_count: u32, partition_count: u32) -> Self {
+        let partitions = slots_of(worker, slot_count)
+            .map(|slot| partitions_of(slot, slot_count, partition_count).count() as u64)
+            .sum::<u64>();
+        let per_partition: u64 = plans.iter().map(|plan| plan.policy.series_bound()).sum();
+        let series = partitions.saturating_mul(per_partition);
+        Self { series, bytes: series.saturating_mul(BYTES_PER_SERIES) }
+    }
+
+    /// Refuses a bound that does not fit into `limit_bytes`.
+    ///
+    /// # Errors
+    /// The text of what is too much, and what to do.
+    pub fn check(self, limit_bytes: u64) -> Result<(), String> {
+        if self.bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(format!(
+            "windows can come to hold {} series, about {} MiB, and {} MiB are allowed; lower `series_max` of the jobs, \
+             run more workers, or raise `worker.memory_max_mib`",
+            self.series,
+            self.bytes >> 20,
+            limit_bytes >> 20
+        ))
+    }
+}
+
+/// Memory that this process may use: the limit of its control group, else all of the machine's. `None` where neither
+/// can be read.
+#[must_use]
+pub fn memory_of_machine() -> Option<u64> {
+    let group =
+        fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    group.or_else(|| total_of(&fs::read_to_string("/proc/meminfo").ok()?))
+}
+
+fn total_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_what_to_do() {
+        let bound = MemoryBound { series: 1_000_000, bytes: 256_000_000 };
+        assert_eq!(bound.check(256_000_000), Ok(()));
+        let refusal = bound.check(255_000_000).unwrap_err();
+        assert!(refusal.contains("1000000 series") && refusal.contains("series_max"), "{refusal}");
+    }
+
+    #[test]
+    fn the_machines_memory_is_read_in_bytes() {
+        assert_eq!(total_of("MemFree: 1 kB\nMemTotal:   24576 kB\n"), Some(24 << 20));
+        assert_eq!(total_of("nothing"), None);
+    }
+}

@@ -5,3 +5,4 @@ mod embedded;
 mod kafka;
 mod kafka_guarantees;
 mod kafka_setup;
+mod worker;

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod config;
 pub mod health;
 pub mod log;
+pub mod replay;
 pub mod shutdown;
 pub mod telemetry;
 pub mod topics;

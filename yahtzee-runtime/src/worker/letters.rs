@@ -103,3 +103,64 @@ pub(super) fn late(late: Late, topics: &Topics, partition: Partition, now_ms: i6
 fn key(topics: &Topics, partition: Partition, offset: Offset) -> Vec<u8> {
     format!("{}/{}/{partition}/{offset}", topics.job, topics.raw).into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_core::owner::Owner;
+    use yahtzee_core::record::{Outcomes, Poison};
+    use yahtzee_proto::letters;
+
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics {
+            job: "errors",
+            raw: "ERROR.v1".to_owned(),
+            summary: "ERROR_SUMMARY.v1".into(),
+            dead_letters: "DLQ.ERROR.v1".into(),
+            late: "LATE.ERROR.v1".into(),
+            partitions: 4,
+        }
+    }
+
+    /// The messages are declared here once more, because the framework does not know this pipeline's schema.
+    #[test]
+    fn letters_read_the_same_through_the_published_schema() {
+        let letter = DeadLetter {
+            offset: Offset(7),
+            timestamp_ms: 99,
+            reason: Poison::Value,
+            key: vec![1, 2],
+            value: vec![3],
+            value_bytes: 5_000,
+        };
+        let record = dead_letter(letter, &topics(), Partition(3), 1_000);
+        assert_eq!(
+            (&*record.topic, record.partition, record.timestamp_ms),
+            ("DLQ.ERROR.v1", Partition(3), 1_000)
+        );
+        assert_eq!(record.key, b"errors/ERROR.v1/3/7");
+        let published = letters::DeadLetter::decode(&*record.value).unwrap();
+        let expected = letters::DeadLetter {
+            job: "errors".to_owned(),
+            topic: "ERROR.v1".to_owned(),
+            partition: 3,
+            offset: 7,
+            timestamp_ms: 99,
+            reason: "value".to_owned(),
+            key: vec![1, 2],
+            value: vec![3],
+            value_bytes: 5_000,
+        };
+        assert_eq!(published, expected);
+
+        let outcomes = Outcomes { late: [1, 2, 0, 0], future: 4, latest_windows: 9, ..Outcomes::default() };
+        let rejected =
+            Late { offset: Offset(8), timestamp_ms: 98, owner: Owner([6; 16]), outcomes, value: vec![1] };
+        let record = late(rejected, &topics(), Partition(1), 1_000);
+        assert_eq!((&*record.topic, record.key.as_slice()), ("LATE.ERROR.v1", &b"errors/ERROR.v1/1/8"[..]));
+        let published = letters::Late::decode(&*record.value).unwrap();
+        assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));
+        assert_eq!((published.owner, published.value), (vec![6; 16], vec![1]));
+    }
+}

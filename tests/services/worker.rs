@@ -1,0 +1,221 @@
+//! A whole worker on the embedded log: what it writes, and what stops it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::job::Job;
+use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::record::Offset;
+use yahtzee_core::summary::Provenance;
+use yahtzee_core::window::{Intake, Policy};
+use yahtzee_proto::letters::{DeadLetter, Late};
+use yahtzee_runtime::log::embedded::EmbeddedLog;
+use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};
+use yahtzee_runtime::topics::TopicLayout;
+use yahtzee_runtime::worker::{
+    Guarantee, JobFailure, JobPlan, Outside, PoisonLimits, Worker, WorkerSettings,
+};
+
+/// Counts records; panics on the value `PANIC`.
+struct Counting;
+
+const PANIC: u64 = 666;
+
+#[derive(Clone, PartialEq, Message)]
+struct Number {
+    #[prost(uint64, tag = "16")]
+    number: u64,
+    #[prost(sint64, tag = "17")]
+    time_ms: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Count {
+    #[prost(uint64, tag = "16")]
+    sum: u64,
+}
+
+impl Job for Counting {
+    const NAME: &'static str = "counting";
+    const MEASUREMENT: &'static str = "NUMBER";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record = Number;
+    type Accumulator = u64;
+    type Summary = Count;
+
+    fn frame_id(_: &Number) -> &[u8] {
+        b""
+    }
+
+    fn fold(&self, record: &Number, intake: &mut Intake<'_, u64>) {
+        assert!(record.number != PANIC, "this number was made to panic");
+        intake.add(record.time_ms * 1_000, &[], |sum| *sum += record.number);
+    }
+
+    fn summarize(&self, sum: &u64) -> Count {
+        Count { sum: *sum }
+    }
+}
+
+const OWNER: Owner = Owner([5; 16]);
+const START_MS: i64 = 1_700_000_000_000;
+
+/// A folder with a log and the topics of the job, one partition each.
+struct World {
+    log: SharedLog,
+    plan: JobPlan,
+    layout: TopicLayout,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log: SharedLog = Arc::new(EmbeddedLog::open(folder.path()).unwrap());
+        let layout = TopicLayout {
+            partitions: 1,
+            raw_retention_ms: None,
+            summary_retention_ms: None,
+            ..TopicLayout::default()
+        };
+        let policy = Policy { flush_interval_ms: 20, publishes_late: true, ..Policy::default() };
+        let plan = JobPlan { job: Arc::new(Counting), policy };
+        plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
+        Self { log, plan, layout, _folder: folder }
+    }
+
+    /// Appends values received at these minutes after the start.
+    fn feed(&self, values: &[(i64, Vec<u8>)]) {
+        let record = |(minute, value): &(i64, Vec<u8>)| NewRecord {
+            topic: self.layout.raw("NUMBER").into(),
+            partition: Partition(0),
+            timestamp_ms: START_MS + minute * 60_000,
+            key: OWNER.0.to_vec(),
+            value: value.clone(),
+        };
+        let (done, result) = std::sync::mpsc::channel();
+        let appender = self.log.appender(Duration::from_secs(10)).unwrap();
+        let done = Box::new(move |outcome| done.send(outcome).unwrap());
+        appender.append(values.iter().map(record).collect(), done);
+        result.recv().unwrap().unwrap();
+    }
+
+    fn start(&self, guarantee: Guarantee, outside: &Outside) -> Worker {
+        let settings = WorkerSettings {
+            worker: WorkerIndex::ALONE,
+            slots: 1,
+            layout: self.layout.clone(),
+            guarantee,
+            incarnation: 1,
+            write_deadline: Duration::from_secs(10),
+            poison: PoisonLimits { run_max: 50, percent_max: 50 },
+            pause_max: None,
+        };
+        Worker::start(vec![self.plan.clone()], &self.log, &settings, outside)
+    }
+
+    /// Runs a worker until it has read everything, and stops it.
+    fn run(&self, guarantee: Guarantee) {
+        let outside = Outside::default();
+        let worker = self.start(guarantee, &outside);
+        let end = self.log.bounds(&self.layout.raw("NUMBER"), &[Partition(0)]).unwrap()[0].end.0;
+        let started = Instant::now();
+        while outside.progress.jobs().get("counting").is_none_or(|job| job.positions < end) {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", outside.progress.jobs());
+            assert!(!outside.stop.is_stopped(), "the job stopped");
+            std::thread::yield_now();
+        }
+        outside.stop.stop();
+        worker.join().unwrap();
+    }
+
+    /// All values of a topic, in order.
+    fn values(&self, topic: &str) -> Vec<Vec<u8>> {
+        let from = [(Partition(0), Offset(0))];
+        let mut reader = self.log.reader(topic, &from, Isolation::Committed).unwrap();
+        let mut values = Vec::new();
+        loop {
+            for item in reader.poll(Duration::from_secs(10)).unwrap() {
+                match item {
+                    Item::Record(_, record) => values.push(record.value.to_vec()),
+                    Item::End(..) => return values,
+                }
+            }
+        }
+    }
+
+    /// Sum and finality of the last summary of each window, by its first offset.
+    fn summaries(&self) -> Vec<(u64, u64, bool)> {
+        let mut last = std::collections::BTreeMap::new();
+        for value in self.values(&self.layout.summary("NUMBER")) {
+            let provenance = Provenance::of_value(&value).unwrap();
+            let sum = Count::decode(&*value).unwrap().sum;
+            last.insert(provenance.first_offset, (provenance.first_offset, sum, provenance.is_final));
+        }
+        last.into_values().collect()
+    }
+}
+
+fn number(minute: i64, number: u64) -> (i64, Vec<u8>) {
+    late_number(minute, minute, number)
+}
+
+/// Received at one minute, measured at another.
+fn late_number(received: i64, measured: i64, number: u64) -> (i64, Vec<u8>) {
+    (received, Number { number, time_ms: START_MS + measured * 60_000 }.encode_to_vec())
+}
+
+#[test]
+fn both_guarantees_write_the_same_summaries() {
+    for guarantee in [Guarantee::Fenced, Guarantee::AtLeastOnce] {
+        let world = World::new();
+        world.feed(&[number(0, 1), number(0, 2), number(1, 10)]);
+        world.run(guarantee);
+        assert_eq!(world.summaries(), [(0, 3, false), (2, 10, false)], "{guarantee:?}");
+        world.feed(&[number(6, 100), late_number(6, 1, 20)]);
+        world.run(guarantee);
+        assert_eq!(world.summaries(), [(0, 3, true), (2, 30, false), (3, 100, false)], "{guarantee:?}");
+    }
+}
+
+#[test]
+fn a_record_that_makes_the_job_panic_goes_to_the_dlq_and_the_rest_is_folded() {
+    let world = World::new();
+    world.feed(&[number(0, 1), number(0, PANIC), number(0, 2)]);
+    for _ in 0..2 {
+        world.run(Guarantee::Fenced);
+        let letters = world.values(&world.layout.dead_letters("NUMBER"));
+        let [letter] = &letters[..] else { panic!("{} letters", letters.len()) };
+        let letter = DeadLetter::decode(&**letter).unwrap();
+        assert_eq!((letter.offset, letter.reason.as_str()), (1, "panic"));
+        assert_eq!(world.summaries(), [(0, 3, false)]);
+    }
+}
+
+#[test]
+fn what_comes_outside_its_windows_is_in_the_late_topic() {
+    let world = World::new();
+    world.feed(&[number(10, 1), late_number(10, 4, 2), late_number(10, 12, 3)]);
+    world.run(Guarantee::Fenced);
+    let late: Vec<Late> =
+        world.values(&world.layout.late("NUMBER")).iter().map(|value| Late::decode(&**value).unwrap()).collect();
+    let seen: Vec<(u64, u64, u64)> = late.iter().map(|late| (late.offset, late.late, late.future)).collect();
+    assert_eq!(seen, [(1, 1, 0), (2, 0, 1)]);
+}
+
+#[test]
+fn too_much_poison_stops_the_job_before_it_drains_the_topic() {
+    let world = World::new();
+    world.feed(&[number(0, 1)]);
+    world.run(Guarantee::Fenced);
+    world.feed(&vec![(0, b"\xff".to_vec()); 1_000]);
+    let outside = Outside::default();
+    let (job, failure) = world.start(Guarantee::Fenced, &outside).join().unwrap_err();
+    assert_eq!(job, "counting");
+    assert!(matches!(failure, JobFailure::TooMuchPoison { offset: Offset(51), .. }), "{failure}");
+    assert!(outside.stop.is_stopped() && !outside.health.is_alive());
+    assert!(world.values(&world.layout.dead_letters("NUMBER")).len() <= 51);
+}

@@ -1,0 +1,122 @@
+//! Recomputing: ranges of a raw topic through fresh production cores, beside running workers and unseen by them.
+//!
+//! `yahtzee replay` publishes what comes out, `yahtzee verify` compares it with what was published.
+//!
+//! A range begins in the middle of a log, so its first windows lack input. They are not guessed at: the core
+//! quarantines them, as it does after a gap. Windows that no record of the range has closed are not final either.
+//! So what comes out is final and whole, byte for byte what a worker publishes, and the windows at both edges are
+//! named in the [`Tally`].
+//!
+//! | edge   | by offset                                    | by time                                               |
+//! |--------|----------------------------------------------|-------------------------------------------------------|
+//! | start  | windows that the first record tells are left out | reading begins `F` windows and a clock difference earlier |
+//! | end    | windows open there are left out              | reading goes on for `L` windows, until they are closed |
+//!
+//! | file | subject |
+//! |---|---|
+//! | `span` | from a range to what is read of each partition |
+//! | `partition` | one partition's span through a core |
+//! | `journal` | what a replay that was interrupted goes on with |
+//! | `publish` | writing what came out, together with the progress |
+
+use yahtzee_core::commit::{Identity, OwnerTag};
+use yahtzee_core::owner::Partition;
+
+use crate::log::{Log, LogError};
+use crate::topics::TopicLayout;
+use crate::worker::{JobFailure, JobPlan};
+
+mod journal;
+mod partition;
+mod publish;
+mod span;
+
+pub use journal::{Begun, Journal};
+pub use partition::{PartitionReplay, Recomputed, Tally};
+pub use publish::Publisher;
+pub use span::{Edge, Range, Span};
+
+/// A job and the raw topic that it is recomputed from.
+#[derive(Clone)]
+pub struct Subject {
+    /// The job and its policy.
+    pub plan: JobPlan,
+    /// Name of the raw topic.
+    pub raw: String,
+    /// What summaries and progress belong to.
+    pub identity: Identity,
+}
+
+/// Why a replay stopped. Texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The job cannot be run on this topic.
+    #[error(transparent)]
+    Job(#[from] JobFailure),
+    /// A replay of this id was begun with other settings.
+    #[error(
+        "replay `{id}` was begun as `{before}`, this is `{now}`; repeat it as it was to go on, or begin again with \
+         --fresh, or choose another --id"
+    )]
+    OtherSettings {
+        /// Its id.
+        id: String,
+        /// What was asked for when it began.
+        before: String,
+        /// What is asked for now.
+        now: String,
+    },
+    /// The journal cannot be read.
+    #[error(
+        "consumer group {group} holds something else than the journal of a replay; choose another --id, or \
+         overwrite it with --fresh"
+    )]
+    ForeignJournal {
+        /// The group.
+        group: String,
+    },
+}
+
+impl Subject {
+    /// Finds the raw topic of a job. `generation` is what recomputed summaries carry; `token` tells this replay's
+    /// progress from another's.
+    ///
+    /// # Errors
+    /// Where the topic is missing or has another number of partitions than configured.
+    pub fn open(
+        log: &dyn Log,
+        plan: &JobPlan,
+        layout: &TopicLayout,
+        generation: u32,
+        token: u32,
+    ) -> Result<Self, ReplayError> {
+        let wanted = plan.topics(layout).swap_remove(0);
+        let Some(found) = log.describe_topic(&wanted.name)? else {
+            return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
+        };
+        if found.partitions != wanted.partitions {
+            let difference = found.differences(&wanted).swap_remove(0);
+            return Err(JobFailure::Topic { topic: wanted.name, difference }.into());
+        }
+        let identity = Identity {
+            generation,
+            topic_id: found.id,
+            partition_count: found.partitions,
+            window_length_ms: plan.policy.length_ms,
+            owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: token },
+        };
+        Ok(Self { plan: plan.clone(), raw: wanted.name, identity })
+    }
+
+    /// All partitions of the raw topic.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Partition> {
+        (0..self.identity.partition_count).map(Partition).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

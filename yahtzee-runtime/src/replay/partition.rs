@@ -1,0 +1,316 @@
+//! One partition's span through a production core.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use yahtzee_core::effect::{Effect, Emit};
+use yahtzee_core::owner::Owner;
+use yahtzee_core::partition::{History, PartitionState};
+use yahtzee_core::record::{Fate, LogRecord, Offset, Outcomes};
+use yahtzee_core::rules::{Production, Rules};
+use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::window::Window;
+
+use crate::log::{CommittedOffset, Isolation, Item, Log, LogError, Reader};
+use crate::worker::JobFailure;
+
+use super::{ReplayError, Span, Subject};
+
+const POLL: Duration = Duration::from_millis(50);
+/// A log that gives nothing for this long has lost what it had, or nobody answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One summary that came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recomputed {
+    /// Its window.
+    pub window: Window,
+    /// What a worker would publish.
+    pub emit: Emit,
+}
+
+/// What one partition has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records read.
+    pub records: u64,
+    /// Records that could not be used.
+    pub poison: u64,
+    /// Measurements by what became of them.
+    pub outcomes: Outcomes,
+    /// Final summaries of wanted windows.
+    pub summaries: u64,
+    /// Windows with such summaries.
+    pub windows: BTreeSet<Window>,
+    /// This window and all before it may lack input: no summary of them comes out.
+    pub incomplete_through: Option<Window>,
+    /// Further windows that lack input.
+    pub incomplete: BTreeSet<Window>,
+    /// Wanted windows that have input and were not closed: no final summary of them comes out.
+    pub still_open: Vec<Window>,
+}
+
+/// A partition that is being recomputed. Call [`Self::turn`] until [`Self::is_done`].
+pub struct PartitionReplay<'a> {
+    log: &'a dyn Log,
+    subject: &'a Subject,
+    span: Span,
+    owner: Option<Owner>,
+    core: Box<dyn PartitionState>,
+    reader: Box<dyn Reader>,
+    next: Offset,
+    effects: Vec<Effect>,
+    /// Effects that were handed out and not acknowledged.
+    handed_out: u64,
+    /// Whether the first record, which may tell how far a gap reaches, has been read.
+    has_begun: bool,
+    tally: Tally,
+    /// The newest progress and the tally at it: where a panic of the job leads back to.
+    progress: Option<CommittedOffset>,
+    tally_at_progress: Tally,
+    poisoned: Vec<Offset>,
+    last_heard: Instant,
+}
+
+impl<'a> PartitionReplay<'a> {
+    /// Opens the span at its start, or at the `progress` of an earlier attempt. With an `owner`, all records are
+    /// read, because all of them move the mark, and only this owner's summaries come out.
+    ///
+    /// # Errors
+    /// Where the log does not answer, or the progress belongs to another topic or generation.
+    pub fn open(
+        log: &'a dyn Log,
+        subject: &'a Subject,
+        span: Span,
+        owner: Option<Owner>,
+        progress: Option<CommittedOffset>,
+    ) -> Result<Self, ReplayError> {
+        let opened = open(log, subject, &span, progress.as_ref(), &[])?;
+        Ok(Self {
+            log,
+            subject,
+            span,
+            owner,
+            core: opened.core,
+            reader: opened.reader,
+            next: opened.next,
+            effects: Vec::new(),
+            handed_out: 0,
+            has_begun: false,
+            tally: Tally::default(),
+            progress,
+            tally_at_progress: Tally::default(),
+            poisoned: Vec::new(),
+            last_heard: Instant::now(),
+        })
+    }
+
+    /// What is read.
+    #[must_use]
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The next offset to be read.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        self.next
+    }
+
+    /// Whether the whole span has been read.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.next >= self.span.end
+    }
+
+    /// What it has come to so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Reads one batch and returns the final summaries of wanted windows that it has closed.
+    ///
+    /// A record that makes the job panic is treated as workers treat it: the partition is read again from the newest
+    /// progress without it. Summaries may then come a second time, with the same bytes.
+    ///
+    /// # Errors
+    /// Where the log fails, or has nothing to say for a minute.
+    pub fn turn(&mut self) -> Result<Vec<Recomputed>, ReplayError> {
+        if self.is_done() {
+            return Ok(Vec::new());
+        }
+        if let Some(offset) = self.read()? {
+            self.poisoned.push(offset);
+            self.begin_again()?;
+        }
+        Ok(self.take())
+    }
+
+    /// Folds one batch. Returns the offset at which the job has panicked, if it has.
+    fn read(&mut self) -> Result<Option<Offset>, ReplayError> {
+        let Self { reader, core, effects, tally, span, next, has_begun, .. } = self;
+        let (before, mut at) = (*next, None);
+        let batch = reader.poll(POLL)?;
+        let folded = catch_unwind(AssertUnwindSafe(|| {
+            for item in batch {
+                match item {
+                    Item::Record(_, record) if record.offset < span.end => {
+                        at = Some(record.offset);
+                        fold(&mut **core, &record, effects, tally);
+                        if !*has_begun {
+                            *has_begun = true;
+                            note_gap(&**core, tally);
+                        }
+                        *next = record.offset.next();
+                    }
+                    Item::Record(_, record) => *next = record.offset,
+                    Item::End(_, end) => *next = end.max(*next),
+                }
+            }
+        }));
+        match (folded, at) {
+            (Ok(()), _) => {}
+            (Err(_), Some(offset)) => return Ok(Some(offset)),
+            (Err(panic), None) => resume_unwind(panic),
+        }
+        if self.is_done() {
+            self.core.reached(self.span.end);
+        }
+        self.hear(before)?;
+        Ok(None)
+    }
+
+    /// Gives up on a log that does not come any nearer to the end of the span.
+    fn hear(&mut self, before: Offset) -> Result<(), LogError> {
+        if self.next > before {
+            self.last_heard = Instant::now();
+        }
+        if self.last_heard.elapsed() < PATIENCE {
+            return Ok(());
+        }
+        let Span { partition, end, .. } = self.span;
+        Err(LogError::Unavailable {
+            what: format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next),
+            reason: format!("nothing came for {PATIENCE:?}"),
+        })
+    }
+
+    fn begin_again(&mut self) -> Result<(), ReplayError> {
+        let opened = open(self.log, self.subject, &self.span, self.progress.as_ref(), &self.poisoned)?;
+        (self.core, self.reader, self.next) = (opened.core, opened.reader, opened.next);
+        self.effects.clear();
+        self.handed_out = 0;
+        self.has_begun = false;
+        self.tally = self.tally_at_progress.clone();
+        Ok(())
+    }
+
+    /// The waiting final summaries of wanted windows.
+    fn take(&mut self) -> Vec<Recomputed> {
+        self.handed_out += self.effects.len() as u64;
+        let effects = std::mem::take(&mut self.effects);
+        let wanted: Vec<Recomputed> = effects.into_iter().filter_map(|effect| self.wanted(effect)).collect();
+        self.tally.summaries += wanted.len() as u64;
+        self.tally.windows.extend(wanted.iter().map(|summary| summary.window));
+        wanted
+    }
+
+    fn wanted(&self, effect: Effect) -> Option<Recomputed> {
+        let Effect::Emit(emit) = effect else { return None };
+        let key = SummaryKey::decode(&emit.key).expect("the core writes its own keys");
+        let window = Window::of_ms(key.window_start_ms, key.window_length_ms);
+        let is_wanted = self.span.wants(window) && self.owner.is_none_or(|owner| owner == emit.owner);
+        is_wanted.then_some(Recomputed { window, emit })
+    }
+
+    /// All that was returned is durable. Answers with the progress that this allows, to be stored for a later
+    /// attempt.
+    #[must_use = "progress that is not stored is work that a later attempt repeats"]
+    pub fn acknowledged(&mut self) -> Option<CommittedOffset> {
+        let commit = self.core.acknowledged(std::mem::take(&mut self.handed_out))?;
+        let metadata = commit.metadata(self.core.identity());
+        let progress = CommittedOffset { offset: commit.replay_offset(), metadata };
+        self.progress = Some(progress.clone());
+        self.tally_at_progress = self.tally.clone();
+        Some(progress)
+    }
+
+    /// The summaries of wanted windows that are still open at the end of the span, as a worker that has read as far
+    /// and is asked to stop publishes them. None before the end is reached.
+    pub fn take_open(&mut self) -> Vec<Recomputed> {
+        self.core.tick(u64::MAX / 2, &mut self.effects);
+        self.handed_out += self.effects.len() as u64;
+        let effects = std::mem::take(&mut self.effects);
+        effects.into_iter().filter_map(|effect| self.wanted(effect)).collect()
+    }
+
+    /// First window that can still change at the end of the span: all before it are final. The oldest possible
+    /// window where nothing was read.
+    #[must_use]
+    pub fn open_from(&self) -> Window {
+        Production::open_from(self.core.status().mark_ms, &self.subject.plan.policy)
+    }
+
+    /// Ends the replay of the partition.
+    #[must_use]
+    pub fn finish(mut self) -> Tally {
+        let commit = self.core.acknowledged(self.handed_out);
+        let open = commit.map(|commit| commit.open).unwrap_or_default();
+        let open = open.into_iter().map(|(window, _)| window);
+        self.tally.still_open = open.filter(|&window| self.span.wants(window)).collect();
+        self.tally.incomplete_through =
+            self.tally.incomplete_through.filter(|&last| last >= self.span.first_window);
+        self.tally
+    }
+}
+
+struct Opened {
+    core: Box<dyn PartitionState>,
+    reader: Box<dyn Reader>,
+    next: Offset,
+}
+
+fn open(
+    log: &dyn Log,
+    subject: &Subject,
+    span: &Span,
+    progress: Option<&CommittedOffset>,
+    poisoned: &[Offset],
+) -> Result<Opened, ReplayError> {
+    let Subject { plan, raw, identity } = subject;
+    let partition = span.partition;
+    let log_start = log.bounds(raw, &[partition])?[0].start;
+    let origin = span.origin(identity, log_start);
+    let committed = progress.or(origin.as_ref());
+    let history = History {
+        partition,
+        committed: committed.map(|committed| (committed.offset, committed.metadata.as_str())),
+        // Without a commit the core begins where the log does; here that is the start of the span.
+        log_start: if committed.is_some() { log_start } else { log_start.max(span.start) },
+        log_end: span.end,
+        poisoned,
+    };
+    let opened = Arc::clone(&plan.job)
+        .open(plan.policy, *identity, history)
+        .map_err(|refusal| JobFailure::Refused { topic: raw.clone(), partition, refusal })?;
+    let reader = log.reader(raw, &[(partition, opened.read_from)], Isolation::Uncommitted)?;
+    Ok(Opened { core: opened.core, reader, next: opened.read_from })
+}
+
+fn fold(core: &mut dyn PartitionState, record: &LogRecord<'_>, effects: &mut Vec<Effect>, tally: &mut Tally) {
+    tally.records += 1;
+    match core.ingest(*record, effects) {
+        Fate::Folded(outcomes) => tally.outcomes.add(outcomes),
+        Fate::Poison(_) => tally.poison += 1,
+    }
+}
+
+/// After the first record it is known which windows lack input.
+fn note_gap(core: &dyn PartitionState, tally: &mut Tally) {
+    let quarantine = core.status().quarantine;
+    tally.incomplete_through = quarantine.reach_through().max(tally.incomplete_through);
+    tally.incomplete.extend(quarantine.windows());
+}

@@ -1,0 +1,67 @@
+//! Writing what came out, together with the progress: a reader sees both or neither.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use yahtzee_core::owner::Partition;
+
+use crate::log::{CommittedOffset, Log, LogError, NewRecord, SlotName, SlotWriter};
+
+use super::{PartitionReplay, Recomputed};
+
+/// Writes into one summary topic. Fenced under the replay's own name: a second process of the same replay stops the
+/// first, and no worker is touched.
+pub struct Publisher {
+    writer: Box<dyn SlotWriter>,
+    raw: String,
+    topic: Arc<str>,
+    partitions: u32,
+}
+
+impl Publisher {
+    /// Opens the writer of the replay whose progress is kept in `group`. `topic` has `partitions` partitions.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub fn open(
+        log: &dyn Log,
+        group: &str,
+        raw: &str,
+        topic: &str,
+        partitions: u32,
+    ) -> Result<Self, LogError> {
+        let writer = log.slot_writer(&SlotName { group: group.to_owned(), slot: 0 })?;
+        Ok(Self { writer, raw: raw.to_owned(), topic: topic.into(), partitions })
+    }
+
+    /// Makes `summaries`, which are all that `part` has returned since the last call, and its progress durable.
+    ///
+    /// # Errors
+    /// Where the log fails; nothing of it is visible then, and the replay can be repeated.
+    pub fn write(
+        &mut self,
+        summaries: Vec<Recomputed>,
+        part: &mut PartitionReplay<'_>,
+    ) -> Result<(), LogError> {
+        let timestamp_ms = wall_clock_ms();
+        let record = |Recomputed { emit, .. }: Recomputed| NewRecord {
+            topic: Arc::clone(&self.topic),
+            partition: emit.owner.partition(self.partitions),
+            timestamp_ms,
+            key: emit.key,
+            value: emit.value,
+        };
+        let records: Vec<NewRecord> = summaries.into_iter().map(record).collect();
+        let raw = &self.raw;
+        self.writer.write(&records, &mut || {
+            let at = |progress: CommittedOffset, partition: Partition| (raw.clone(), partition, progress);
+            part.acknowledged().map(|progress| at(progress, part.span().partition)).into_iter().collect()
+        })
+    }
+}
+
+/// Stamps summary records, for the retention of their topic only.
+fn wall_clock_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,180 @@
+//! From a range of offsets or times to what is read of each partition.
+
+use yahtzee_core::commit::{Commit, Identity};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::quarantine::Quarantine;
+use yahtzee_core::record::Offset;
+use yahtzee_core::rules::Production;
+use yahtzee_core::window::{Policy, Window};
+
+use crate::log::{Bounds, CommittedOffset, Log, LogError};
+
+use super::Subject;
+
+/// What to recompute. An edge that is absent is the log's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Where it begins; the edge belongs to it.
+    pub from: Option<Edge>,
+    /// Where it ends; the edge does not belong to it.
+    pub to: Option<Edge>,
+}
+
+/// One end of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// An offset of the raw topic: exactly these records are read, and the windows at the edge may be incomplete.
+    Offset(Offset),
+    /// An event time in milliseconds since 1970: as many records are read as the windows within need.
+    Time(i64),
+}
+
+/// What is read of one partition, and which windows are wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The partition.
+    pub partition: Partition,
+    /// First offset to be read.
+    pub start: Offset,
+    /// The offset after the last one to be read.
+    pub end: Offset,
+    /// First window that is wanted; none is refused where the range does not begin at a time.
+    pub first_window: Window,
+    /// The window after the last one that is wanted.
+    pub end_window: Window,
+}
+
+/// No window is older.
+const FIRST: Window = Window(i64::MIN);
+/// No window is younger.
+const END: Window = Window(i64::MAX);
+
+impl Range {
+    /// What is read of `partitions`, given what the log keeps now.
+    ///
+    /// # Errors
+    /// Where the log does not answer.
+    pub fn resolve(
+        &self,
+        log: &dyn Log,
+        subject: &Subject,
+        partitions: &[Partition],
+    ) -> Result<Vec<Span>, LogError> {
+        let bounds = log.bounds(&subject.raw, partitions)?;
+        let each = partitions.iter().zip(bounds);
+        each.map(|(&partition, bounds)| self.span(log, subject, partition, bounds)).collect()
+    }
+
+    fn span(
+        &self,
+        log: &dyn Log,
+        subject: &Subject,
+        partition: Partition,
+        bounds: Bounds,
+    ) -> Result<Span, LogError> {
+        let policy = &subject.plan.policy;
+        let at = |time_ms: i64| log.offset_for_time(&subject.raw, partition, time_ms.max(0));
+        let within = |offset: Offset| offset.clamp(bounds.start, bounds.end);
+        let (start, first_window) = match self.from {
+            None => (bounds.start, FIRST),
+            Some(Edge::Offset(offset)) => (within(offset), FIRST),
+            Some(Edge::Time(time_ms)) => {
+                let first = first_within(time_ms, policy.length_ms);
+                (within(at(read_from_ms(first, policy))?), first)
+            }
+        };
+        let (end, end_window) = match self.to {
+            None => (bounds.end, END),
+            Some(Edge::Offset(offset)) => (within(offset), END),
+            Some(Edge::Time(time_ms)) => {
+                let end = Window::of_ms(time_ms, policy.length_ms);
+                (within(at(closed_at_ms(end, policy))?.next()), end)
+            }
+        };
+        Ok(Span { partition, start, end: end.max(start), first_window, end_window })
+    }
+}
+
+/// The first window that begins at or after a time.
+fn first_within(time_ms: i64, length_ms: u32) -> Window {
+    Window::of_ms(time_ms.saturating_sub(1), length_ms).plus(1)
+}
+
+/// No record received before this time reaches `first`: so [`yahtzee_core::rules::Rules::gap_reaches`] says of the
+/// millisecond before.
+fn read_from_ms(first: Window, policy: &Policy) -> i64 {
+    let reaches_ms = first.minus(policy.future).start_ms(policy.length_ms);
+    reaches_ms.saturating_sub(i64::from(policy.clock_skew_ms))
+}
+
+/// A record received at this time closes the window before `end`.
+fn closed_at_ms(end: Window, policy: &Policy) -> i64 {
+    end.plus(policy.lateness).start_ms(policy.length_ms)
+}
+
+impl Span {
+    /// Whether the window is wanted.
+    #[must_use]
+    pub fn wants(&self, window: Window) -> bool {
+        (self.first_window..self.end_window).contains(&window)
+    }
+
+    /// Records to be read, at most.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.end.0.saturating_sub(self.start.0)
+    }
+
+    /// Whether there is nothing to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The commit that says what a time tells of the records before the start: they reach no wanted window.
+    ///
+    /// None where the log itself begins there, and what was deleted before may have been received later than that;
+    /// nor where the range begins at an offset. Then the first record tells.
+    pub(super) fn origin(&self, identity: &Identity, log_start: Offset) -> Option<CommittedOffset> {
+        let is_known = self.start > log_start || log_start == Offset(0);
+        (is_known && self.first_window != FIRST).then(|| {
+            let quarantine = Quarantine::through(self.first_window.minus(1));
+            let commit = Commit::at::<Production>(self.start, None, Vec::new(), quarantine);
+            CommittedOffset { offset: commit.replay_offset(), metadata: commit.metadata(identity) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_core::rules::Rules;
+
+    use super::*;
+
+    #[test]
+    fn a_time_names_the_windows_that_lie_behind_it() {
+        let check =
+            |time_ms, expected| assert_eq!(first_within(time_ms, 60_000), Window(expected), "{time_ms}");
+        check(0, 0);
+        check(1, 1);
+        check(60_000, 1);
+        check(60_001, 2);
+        check(-60_000, -1);
+    }
+
+    #[test]
+    fn reading_begins_after_all_that_cannot_matter_and_ends_when_all_is_closed() {
+        for (length_ms, future, skew_ms, lateness) in
+            [(60_000, 1, 60_000, 5), (1_000, 0, 0, 0), (1_000, 3, 1_700, 2)]
+        {
+            let policy = Policy { length_ms, future, clock_skew_ms: skew_ms, lateness, ..Policy::default() };
+            let window = Window(1_000);
+            let from_ms = read_from_ms(window, &policy);
+            assert!(Production::gap_reaches(from_ms - 1, &policy) < window);
+            assert!(Production::gap_reaches(from_ms, &policy) >= window);
+            let closed_ms = closed_at_ms(window.plus(1), &policy);
+            assert!(Production::open_from(Some(closed_ms), &policy) > window);
+            assert!(Production::open_from(Some(closed_ms - 1), &policy) <= window);
+        }
+    }
+}

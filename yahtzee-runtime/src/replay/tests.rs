@@ -1,0 +1,307 @@
+//! Whatever the range, and however often it is interrupted: what comes out is what the whole log gives, byte for
+//! byte, and what does not come out is named.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use prost::Message;
+use yahtzee_core::job::Job;
+use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::record::Offset;
+use yahtzee_core::summary::Provenance;
+use yahtzee_core::window::{Intake, Policy, Window};
+
+use super::*;
+use crate::log::embedded::EmbeddedLog;
+use crate::log::{Isolation, Item, NewRecord, TopicSpec};
+
+/// In the future, so that the log's own retention, which goes by the wall clock, leaves the records alone.
+const BEGIN_MS: i64 = 4_102_444_800_000;
+const LENGTH_MS: u32 = 1_000;
+const SKEW_MS: i64 = 700;
+const OWNER: Owner = Owner([7; 16]);
+const ONLY: Partition = Partition(0);
+
+/// Adds numbers up; falls over a record that tells it to.
+struct Sum;
+
+#[derive(Clone, PartialEq, Message)]
+struct Entry {
+    #[prost(bytes = "vec", tag = "7")]
+    frame_id: Vec<u8>,
+    #[prost(sint64, repeated, tag = "16")]
+    times_ms: Vec<i64>,
+    #[prost(uint64, tag = "17")]
+    number: u64,
+    #[prost(bool, tag = "18")]
+    panics: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Total {
+    #[prost(uint64, tag = "16")]
+    total: u64,
+}
+
+impl Job for Sum {
+    const NAME: &'static str = "sum";
+    const MEASUREMENT: &'static str = "SUM";
+    const GENERATION: u32 = 3;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record = Entry;
+    type Accumulator = u64;
+    type Summary = Total;
+
+    fn frame_id(entry: &Entry) -> &[u8] {
+        &entry.frame_id
+    }
+
+    fn fold(&self, entry: &Entry, intake: &mut Intake<'_, u64>) {
+        assert!(!entry.panics, "told to");
+        for time_ms in &entry.times_ms {
+            intake.add(time_ms * 1_000, &[], |total| *total += entry.number);
+        }
+    }
+
+    fn summarize(&self, total: &u64) -> Total {
+        Total { total: *total }
+    }
+
+    fn policy(&self) -> Policy {
+        let clock_skew_ms = u32::try_from(SKEW_MS).unwrap();
+        Policy { length_ms: LENGTH_MS, lateness: 2, future: 1, clock_skew_ms, ..Policy::default() }
+    }
+}
+
+/// A record: how long after the one before it was received, how far its clock is behind, event times relative to
+/// that, and its frame.
+type Drawn = (i64, i64, Vec<i64>, u8);
+
+fn records(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Drawn>> {
+    let record = (0..600_i64, 0..SKEW_MS, prop::collection::vec(-4_000..2_500_i64, 1..4), 0..40_u8);
+    prop::collection::vec(record, count)
+}
+
+/// A log with one partition of raw records.
+struct World {
+    _folder: tempfile::TempDir,
+    log: EmbeddedLog,
+    subject: Subject,
+    layout: TopicLayout,
+    end_ms: i64,
+}
+
+impl World {
+    fn of(drawn: &[Drawn], panicking: &[usize], retention_ms: Option<i64>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path()).unwrap();
+        let layout = TopicLayout { partitions: 1, raw_retention_ms: retention_ms, ..TopicLayout::default() };
+        let plan = JobPlan { job: Arc::new(Sum), policy: Job::policy(&Sum) };
+        plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
+        let (mut now_ms, mut appended) = (BEGIN_MS, Vec::new());
+        for (number, (after_ms, behind_ms, times_ms, frame)) in drawn.iter().enumerate() {
+            now_ms += after_ms;
+            let timestamp_ms = now_ms - behind_ms;
+            let entry = Entry {
+                frame_id: vec![*frame; 16],
+                times_ms: times_ms.iter().map(|time_ms| timestamp_ms + time_ms).collect(),
+                number: number as u64 + 1,
+                panics: panicking.contains(&number),
+            };
+            let (key, value) = (OWNER.0.to_vec(), entry.encode_to_vec());
+            appended.push(NewRecord { topic: "SUM.v1".into(), partition: ONLY, timestamp_ms, key, value });
+        }
+        let (done, durable) = mpsc::channel();
+        let appender = log.appender(Duration::from_secs(60)).unwrap();
+        appender.append(appended, Box::new(move |result| done.send(result).unwrap()));
+        durable.recv().unwrap().unwrap();
+        let subject = Subject::open(&log, &plan, &layout, 3, 1).unwrap();
+        Self { _folder: folder, log, subject, layout, end_ms: now_ms }
+    }
+
+    fn replay(&self, range: Range) -> (Vec<Recomputed>, Tally, Window) {
+        let span = range.resolve(&self.log, &self.subject, &[ONLY]).unwrap().swap_remove(0);
+        let mut part = PartitionReplay::open(&self.log, &self.subject, span, None, None).unwrap();
+        let mut all = Vec::new();
+        while !part.is_done() {
+            all.extend(part.turn().unwrap());
+        }
+        let open_from = part.open_from();
+        (all, part.finish(), open_from)
+    }
+
+    /// Key and value of all finished windows, by window.
+    fn whole(&self) -> Vec<Recomputed> {
+        self.replay(Range::default()).0
+    }
+
+    /// The newest value of every key of a topic.
+    fn topic(&self, name: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut reader = self.log.reader(name, &[(ONLY, Offset(0))], Isolation::Committed).unwrap();
+        let mut found: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        loop {
+            for item in reader.poll(Duration::from_secs(60)).unwrap() {
+                let Item::Record(_, record) = item else { return found };
+                found.insert(record.key.to_vec(), record.value.to_vec());
+            }
+        }
+    }
+}
+
+fn by_key(summaries: Vec<Recomputed>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    summaries.into_iter().map(|summary| (summary.emit.key, summary.emit.value)).collect()
+}
+
+/// The finished windows of `whole` that `is_wanted`.
+fn only(whole: &[Recomputed], is_wanted: impl Fn(Window) -> bool) -> Vec<Recomputed> {
+    whole.iter().filter(|summary| is_wanted(summary.window)).cloned().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn offsets_give_whole_windows_and_name_the_others(drawn in records(1..120), from in 0..120_u64, len in 0..120_u64) {
+        let world = World::of(&drawn, &[], None);
+        let edge = |offset| Some(Edge::Offset(Offset(offset)));
+        let (found, tally, open_from) = world.replay(Range { from: edge(from), to: edge(from + len) });
+        let is_complete = |window| tally.incomplete_through.is_none_or(|last| window > last) && window < open_from;
+        // All of what is complete came out, and nothing else.
+        prop_assert_eq!(&found, &only(&world.whole(), is_complete));
+        prop_assert_eq!(tally.summaries, found.len() as u64);
+        prop_assert!(tally.still_open.iter().all(|&window| window >= open_from));
+        let read = (drawn.len() as u64).min(from + len).saturating_sub(from);
+        prop_assert_eq!(tally.records, read);
+    }
+
+    #[test]
+    fn times_give_exactly_their_windows(drawn in records(1..120), from_ms in -2_000..20_000_i64, len_ms in 0..20_000_i64) {
+        let world = World::of(&drawn, &[], None);
+        let (from_ms, to_ms) = (BEGIN_MS + from_ms, BEGIN_MS + from_ms + len_ms);
+        let (found, tally, _) =
+            world.replay(Range { from: Some(Edge::Time(from_ms)), to: Some(Edge::Time(to_ms)) });
+        let is_within = |window: Window| {
+            window.start_ms(LENGTH_MS) >= from_ms && window.plus(1).start_ms(LENGTH_MS) <= to_ms
+        };
+        prop_assert_eq!(&found, &only(&world.whole(), is_within));
+        prop_assert_eq!(tally.incomplete_through, None);
+    }
+
+    #[test]
+    fn a_truncated_log_gives_whole_windows_and_names_the_others(
+        drawn in records(20..120), kept_ms in 0..30_000_i64, from_ms in prop::option::of(-2_000..20_000_i64),
+    ) {
+        let world = World::of(&drawn, &[], Some(1_000_000));
+        let whole = world.whole();
+        world.log.maintain(world.end_ms - kept_ms + 1_000_000).unwrap();
+        let from = from_ms.map(|from_ms| Edge::Time(BEGIN_MS + from_ms));
+        let (found, tally, open_from) = world.replay(Range { from, to: None });
+        let is_complete = |window: Window| {
+            let is_wanted = from_ms.is_none_or(|from_ms| window.start_ms(LENGTH_MS) >= BEGIN_MS + from_ms);
+            is_wanted && tally.incomplete_through.is_none_or(|last| window > last) && window < open_from
+        };
+        prop_assert_eq!(found, only(&whole, is_complete));
+    }
+
+    #[test]
+    fn an_interrupted_replay_goes_on_and_ends_as_one_that_was_not(
+        drawn in records(30..120), stops in prop::collection::vec(0..3_usize, 1..5),
+    ) {
+        let world = World::of(&drawn, &[], None);
+        let spec = TopicSpec { name: "SHADOW".to_owned(), ..world.subject.plan.topics(&world.layout).swap_remove(1) };
+        world.log.create_topic(&spec).unwrap();
+        let journal = Journal::new(&world.log, "test", "into SHADOW");
+        for (attempt, writes) in stops.iter().copied().chain([usize::MAX]).enumerate() {
+            let mut subject = world.subject.clone();
+            subject.identity.owner_tag.incarnation = attempt as u32;
+            let begun = journal.begin(subject, &[ONLY], &Range::default(), false).unwrap();
+            prop_assert_eq!(begun.is_continued, attempt > 0);
+            let publisher = Publisher::open(&world.log, &journal.group(), &begun.subject.raw, "SHADOW", 1);
+            run(&world, begun, publisher.unwrap(), writes);
+        }
+        prop_assert_eq!(world.topic("SHADOW"), by_key(world.whole()));
+    }
+}
+
+/// Writes so often and then, as after a kill, not any more.
+fn run(world: &World, begun: Begun, mut publisher: Publisher, writes: usize) {
+    let (span, progress) = begun.parts.into_iter().next().unwrap();
+    // In small steps, so that there is something to be interrupted.
+    for end in (span.start.0..span.end.0).step_by(10).chain([span.end.0]).skip(1).take(writes) {
+        let committed = world.log.committed("yahtzee.replay.test", &begun.subject.raw, &[ONLY]).unwrap();
+        let progress = committed.into_iter().next().flatten().or_else(|| progress.clone());
+        let step = Span { end: Offset(end), ..span.clone() };
+        let mut part = PartitionReplay::open(&world.log, &begun.subject, step, None, progress).unwrap();
+        let mut summaries = Vec::new();
+        while !part.is_done() {
+            summaries.extend(part.turn().unwrap());
+        }
+        publisher.write(summaries, &mut part).unwrap();
+    }
+}
+
+#[test]
+fn other_settings_are_refused_until_it_is_begun_afresh() {
+    let world = World::of(&[(0, 0, vec![0], 1)], &[], None);
+    let begin = |asked: &str, is_fresh| {
+        let journal = Journal::new(&world.log, "test", asked);
+        journal.begin(world.subject.clone(), &[ONLY], &Range::default(), is_fresh)
+    };
+    assert!(!begin("into A", false).unwrap().is_continued);
+    assert!(begin("into A", false).unwrap().is_continued);
+    let refusal = begin("into B", false).err().unwrap().to_string();
+    assert!(
+        refusal.contains("into A") && refusal.contains("into B") && refusal.contains("--fresh"),
+        "{refusal}"
+    );
+    assert!(!begin("into B", true).unwrap().is_continued);
+    assert!(begin("into B", false).unwrap().is_continued);
+}
+
+#[test]
+fn progress_of_an_attempt_before_a_fresh_one_counts_for_nothing() {
+    let drawn: Vec<Drawn> = (0..50).map(|frame| (500, 0, vec![0], frame)).collect();
+    let world = World::of(&drawn, &[], None);
+    let begin = |token, is_fresh| {
+        let mut subject = world.subject.clone();
+        subject.identity.owner_tag.incarnation = token;
+        let journal = Journal::new(&world.log, "test", "into SUM_SUMMARY.v1");
+        journal.begin(subject, &[ONLY], &Range::default(), is_fresh).unwrap()
+    };
+    let first = begin(1, false);
+    let publisher =
+        Publisher::open(&world.log, "yahtzee.replay.test", "SUM.v1", "SUM_SUMMARY.v1", 1).unwrap();
+    run(&world, first, publisher, 2);
+    assert!(begin(2, false).parts[0].1.is_some());
+    assert!(begin(3, true).parts[0].1.is_none());
+    assert!(begin(4, false).parts[0].1.is_none());
+}
+
+#[test]
+fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
+    let drawn: Vec<Drawn> = (0..40).map(|frame| (500, 0, vec![0], frame)).collect();
+    let world = World::of(&drawn, &[7, 23], None);
+    let (found, tally, _) = world.replay(Range::default());
+    assert_eq!(tally.poison, 2);
+    let folded: u64 = by_key(found).values().map(|value| Provenance::of_value(value).unwrap().count).sum();
+    let open = tally.still_open.len() as u64;
+    // One measurement per record, two records per window.
+    assert_eq!(folded + 2 * open, 38);
+}
+
+#[test]
+fn open_windows_come_out_on_request_and_are_not_final() {
+    let drawn: Vec<Drawn> = (0..9).map(|frame| (500, 0, vec![0], frame)).collect();
+    let world = World::of(&drawn, &[], None);
+    let span = Range::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+    let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
+    while !part.is_done() {
+        part.turn().unwrap();
+    }
+    let open = part.take_open();
+    let windows: std::collections::BTreeSet<Window> = open.iter().map(|summary| summary.window).collect();
+    assert_eq!(windows.into_iter().collect::<Vec<_>>(), part.finish().still_open);
+    assert!(open.iter().all(|summary| !summary.emit.is_final));
+}

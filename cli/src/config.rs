@@ -22,7 +22,7 @@ pub(crate) fn config(global: &GlobalOptions, command: &ConfigCommand) -> Result<
         ConfigCommand::Example => print!("{EXAMPLE}"),
         ConfigCommand::Check => {
             let config = global.load()?;
-            crate::jobs::plans(&config, &[])?;
+            crate::jobs::plans(global, &config, &[])?;
             let origin =
                 global.file().map_or_else(|| "defaults alone".to_owned(), |file| file.display().to_string());
             println!("ok: {origin}");
@@ -40,6 +40,10 @@ mod tests {
 
     use super::*;
 
+    fn global() -> GlobalOptions {
+        GlobalOptions { config: None, jobs: yahtzee_jobs::all().into() }
+    }
+
     /// The example as it is, and with every commented key switched on, is a valid configuration.
     #[test]
     fn the_example_is_read_by_the_strict_parser() {
@@ -47,7 +51,7 @@ mod tests {
         let everything: Vec<&str> =
             EXAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
         let config = Config::parse(&everything.join("\n"), "example", &Environment::new()).unwrap();
-        crate::jobs::plans(&config, &[]).unwrap();
+        crate::jobs::plans(&global(), &config, &[]).unwrap();
     }
 
     /// Every key of every section stands in the example: the names are read off an error message of the parser.

@@ -12,7 +12,7 @@ use yahtzee_runtime::config::{Config, Environment, LogChoice, process_environmen
 use yahtzee_runtime::telemetry::logging::LogOutput;
 
 use crate::ingress::Heartbeats;
-use crate::process::Process;
+use crate::process::{GlobalOptions, Process};
 
 mod ending;
 mod fleet;
@@ -55,19 +55,19 @@ pub(crate) struct DemoOptions {
     data: Option<PathBuf>,
 }
 
-pub(crate) fn demo(options: &DemoOptions) -> Result<()> {
+pub(crate) fn demo(global: &GlobalOptions, options: &DemoOptions) -> Result<()> {
     if !(options.rate.is_finite() && options.rate > 0.0) {
         bail!("--rate {} must be above 0", options.rate);
     }
     let duration = options.duration.map(Duration::try_from).transpose().context("--for is negative")?;
     let folder = Folder::open(options.data.as_deref())?;
-    let config = config(folder.path(), !options.input.is_empty())?;
+    let config = config(global, folder.path(), !options.input.is_empty())?;
     let is_live = !options.json && std::io::stdout().is_terminal() && options.input.is_empty();
     let process = Process::start_with(config, log_output(folder.path(), is_live)?)?;
     let started = Instant::now();
     let source = Source::new(options)?;
     let heartbeats = if options.input.is_empty() { Heartbeats::On } else { Heartbeats::Off };
-    let pipeline = Pipeline::start(&process, source.names(), heartbeats)?;
+    let pipeline = Pipeline::start(global, &process, source.names(), heartbeats)?;
     announce(&process, &pipeline, &folder, options);
     let feeding = source.start(&process, &pipeline)?;
     watch::watch(
@@ -85,7 +85,7 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<()> {
 }
 
 /// The demo's settings. Variables of the form `YAHTZEE_SECTION__KEY` apply, those of a platform do not.
-fn config(folder: &Path, is_recording: bool) -> Result<Config> {
+fn config(global: &GlobalOptions, folder: &Path, is_recording: bool) -> Result<Config> {
     let mut text = "
         [topics]
         partitions = 8
@@ -99,7 +99,7 @@ fn config(folder: &Path, is_recording: bool) -> Result<Config> {
         filter = 'warn'
     "
     .to_owned();
-    for job in yahtzee_jobs::all() {
+    for job in global.jobs.all() {
         text += &format!("\n[jobs.{}]\nflush_interval_ms = 1000\n", job.name());
     }
     let own: Environment =

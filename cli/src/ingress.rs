@@ -24,7 +24,7 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let process = Process::start(global)?;
     process.health.set(PART, Condition::Starting("connecting to the log".to_owned()));
     let log = process.config.log.open()?;
-    require_topics(&process.config, &log)?;
+    require_topics(global, &process.config, &log)?;
     let listener = process.block_on(listen(&process.config.ingress))?;
     let tokens = tokens(&process.config.ingress)?;
     let ingress = open(&process, &log, tokens, Heartbeats::On)?;
@@ -85,8 +85,8 @@ fn tokens(config: &IngressConfig) -> Result<TokenTable> {
 }
 
 /// A missing topic, or one with another partition count, would put owners where no worker looks for them.
-fn require_topics(config: &Config, log: &SharedLog) -> Result<()> {
-    let plans = plans(config, &[])?;
+fn require_topics(global: &GlobalOptions, config: &Config, log: &SharedLog) -> Result<()> {
+    let plans = plans(global, config, &[])?;
     for wanted in specs(&plans, &config.layout) {
         let found = log.describe_topic(&wanted.name)?;
         let found =

@@ -36,7 +36,7 @@ struct Listed {
 
 pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> {
     let config = global.load()?;
-    let listed: Vec<Listed> = plans(&config, &[])?.iter().map(|plan| list(&config, plan)).collect();
+    let listed: Vec<Listed> = plans(global, &config, &[])?.iter().map(|plan| list(&config, plan)).collect();
     if options.json {
         println!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
@@ -76,18 +76,17 @@ fn list(config: &Config, plan: &JobPlan) -> Listed {
 }
 
 /// The jobs of these names (all if none is named) with the policies that are in force.
-pub(crate) fn plans(config: &Config, names: &[String]) -> Result<Vec<JobPlan>> {
-    let known: Vec<Arc<dyn AnyJob>> = yahtzee_jobs::all();
-    let known_names = || known.iter().map(|job| job.name()).collect::<Vec<_>>().join(", ");
+pub(crate) fn plans(global: &GlobalOptions, config: &Config, names: &[String]) -> Result<Vec<JobPlan>> {
     for name in names.iter().chain(config.jobs.keys()) {
-        if yahtzee_jobs::find(name).is_none() {
-            bail!("there is no job `{name}`; the jobs are {}", known_names());
+        if global.jobs.find(name).is_none() {
+            let known: Vec<&str> = global.jobs.all().iter().map(|job| job.name()).collect();
+            bail!("there is no job `{name}`; the jobs are {}", known.join(", "));
         }
     }
-    let is_named = |job: &Arc<dyn AnyJob>| names.is_empty() || names.iter().any(|name| name == job.name());
+    let is_named = |job: &&Arc<dyn AnyJob>| names.is_empty() || names.iter().any(|name| name == job.name());
     let plan = |job: &Arc<dyn AnyJob>| JobPlan {
         job: Arc::clone(job),
         policy: config.policy(job.name(), job.policy()),
     };
-    Ok(known.iter().filter(|job| is_named(job)).map(plan).collect())
+    Ok(global.jobs.all().iter().filter(is_named).map(plan).collect())
 }

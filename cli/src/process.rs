@@ -1,14 +1,17 @@
 //! What all long-running subcommands share: configuration, logging, metrics, health, signals.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Runtime;
+use yahtzee_core::job::AnyJob;
 use yahtzee_runtime::admin;
 use yahtzee_runtime::config::{Config, Environment, process_environment};
 use yahtzee_runtime::health::Health;
@@ -27,6 +30,37 @@ pub(crate) struct GlobalOptions {
     /// Configuration file; without it `yahtzee.toml` in this folder, if there is one, else defaults
     #[arg(long, global = true, value_name = "FILE", env = "YAHTZEE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// The jobs that the command was built with.
+    #[arg(skip)]
+    pub(crate) jobs: Registry,
+}
+
+/// The jobs that the command was built with.
+#[derive(Clone, Default)]
+pub(crate) struct Registry(Vec<Arc<dyn AnyJob>>);
+
+impl Registry {
+    /// Every job, in the order of the list.
+    pub(crate) fn all(&self) -> &[Arc<dyn AnyJob>] {
+        &self.0
+    }
+
+    /// The job of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn AnyJob>> {
+        self.0.iter().find(|job| job.name() == name)
+    }
+}
+
+impl From<Vec<Arc<dyn AnyJob>>> for Registry {
+    fn from(jobs: Vec<Arc<dyn AnyJob>>) -> Self {
+        Self(jobs)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|job| job.name())).finish()
+    }
 }
 
 impl GlobalOptions {

@@ -27,7 +27,7 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
     let process = Process::start(global)?;
     let worker =
         worker_index_from(options.worker.as_deref(), &process.environment).map_err(|error| anyhow!(error))?;
-    let plans = plans(&process.config, &options.jobs)?;
+    let plans = plans(global, &process.config, &options.jobs)?;
     announce(&process.config, worker, &plans);
     check_memory(&process.config, worker, &plans)?;
     let log = process.config.log.open()?;

@@ -30,7 +30,7 @@ pub(crate) enum SinkCommand {
 pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> {
     let SinkCommand::Embedded { jobs } = command;
     let process = Process::start(global)?;
-    let plans = plans(&process.config, jobs)?;
+    let plans = plans(global, &process.config, jobs)?;
     let store = Arc::new(EmbeddedStore::open(&process.config.sink.embedded_folder)?);
     let log = process.config.log.open()?;
     let threads = Sinks::start(&plans, &process.config, &log, &store, None, &process.health, &process.stop);

@@ -20,7 +20,7 @@ pub(crate) enum TopicsCommand {
 
 pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<()> {
     let config = global.load()?;
-    let wanted = specs(&plans(&config, &[])?, &config.layout);
+    let wanted = specs(&plans(global, &config, &[])?, &config.layout);
     let log = config.log.open()?;
     if matches!(command, TopicsCommand::Create) {
         for topic in &wanted {

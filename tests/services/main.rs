@@ -1,4 +1,5 @@
 //! Real services behind the same properties: the log on one folder, and on a broker.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod conformance;
 mod embedded;

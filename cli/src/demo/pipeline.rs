@@ -20,7 +20,7 @@ use yahtzee_storage::sink::Tap;
 use super::snapshot::Rows;
 use crate::ingress::Heartbeats;
 use crate::jobs::plans;
-use crate::process::Process;
+use crate::process::{GlobalOptions, Process};
 use crate::sink::Sinks;
 use crate::topics::specs;
 use crate::{ingress, run};
@@ -51,9 +51,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn start(process: &Process, names: Names, heartbeats: Heartbeats) -> Result<Self> {
+    pub(crate) fn start(
+        global: &GlobalOptions,
+        process: &Process,
+        names: Names,
+        heartbeats: Heartbeats,
+    ) -> Result<Self> {
         let config = &process.config;
-        let plans = plans(config, &[])?;
+        let plans = plans(global, config, &[])?;
         let log = config.log.open()?;
         for topic in specs(&plans, &config.layout) {
             match log.create_topic(&topic) {

@@ -1,0 +1,76 @@
+//! The `yahtzee` command: one file per subcommand, everything else in the libraries.
+//!
+//! It is a library so that a crate with jobs of its own gets the whole command: its `main` hands its list to [`main`].
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use yahtzee_core::job::AnyJob;
+
+mod config;
+mod demo;
+mod ingress;
+mod jobs;
+mod process;
+mod run;
+mod sink;
+mod topics;
+
+/// Windowed metric aggregation whose state is the log.
+///
+/// Try `yahtzee demo` first: it needs no server. In production each step is a process of its own:
+/// `topics create`, then `ingress`, `run` and `sink`, all with the same configuration file.
+#[derive(Debug, Parser)]
+#[command(name = "yahtzee", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: process::GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch per-app, per-minute metrics come out of log-drain traffic: everything in one process
+    Demo(demo::DemoOptions),
+    /// Create the topics, or compare them with the configuration
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
+    /// Receive log drains over HTTP and write raw records
+    Ingress,
+    /// Run aggregation jobs: read raw records, write summaries
+    Run(run::RunOptions),
+    /// Carry summaries from their topics into a store
+    #[command(subcommand)]
+    Sink(sink::SinkCommand),
+    /// List the jobs with their topics and policies
+    Jobs(jobs::JobsOptions),
+    /// Show an example configuration, or check one
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Runs the command with these jobs.
+#[must_use]
+pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
+    let mut cli = Cli::parse();
+    cli.global.jobs = jobs.into();
+    let global = &cli.global;
+    let done = match cli.command {
+        Command::Demo(options) => demo::demo(global, &options),
+        Command::Topics(command) => topics::topics(global, &command),
+        Command::Ingress => ingress::ingress(global),
+        Command::Run(options) => run::run(global, &options),
+        Command::Sink(command) => sink::sink(global, &command),
+        Command::Jobs(options) => jobs::jobs(global, &options),
+        Command::Config(command) => config::config(global, &command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

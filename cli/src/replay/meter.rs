@@ -1,0 +1,97 @@
+//! How far a replay has come: a bar on a terminal, lines elsewhere; and how fast it may go.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use yahtzee_core::owner::Partition;
+
+const BAR: &str = "{msg}  {wide_bar}  {human_pos}/{human_len} records  {per_sec}  {eta}";
+/// Between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tells of the progress on standard error.
+pub(crate) struct Meter {
+    view: View,
+    done: u64,
+    total: u64,
+    part: String,
+    rate_limit: Option<RateLimit>,
+}
+
+enum View {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+impl Meter {
+    /// A meter of `total` records of which at most so many are read per second.
+    pub(crate) fn start(total: u64, records_per_second: Option<u32>) -> Self {
+        let view = match stderr().is_terminal() {
+            true => {
+                let style = ProgressStyle::with_template(BAR).expect("the template is written in this file");
+                View::Bar(ProgressBar::new(total).with_style(style))
+            }
+            false => View::Lines { last: Instant::now() },
+        };
+        let rate_limit = records_per_second.map(RateLimit::new);
+        Self { view, done: 0, total, part: String::new(), rate_limit }
+    }
+
+    /// A partition begins.
+    pub(crate) fn begin(&mut self, job: &str, partition: Partition) {
+        self.part = format!("{job}/{partition}");
+        if let View::Bar(bar) = &self.view {
+            bar.set_message(self.part.clone());
+        }
+    }
+
+    /// So many more offsets are done. Waits where that was too fast.
+    pub(crate) fn advance(&mut self, records: u64) {
+        self.done += records;
+        match &mut self.view {
+            View::Bar(bar) => bar.set_position(self.done),
+            View::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
+                *last = Instant::now();
+                eprintln!("{}: {} of {} records", self.part, self.done, self.total);
+            }
+            View::Lines { .. } => {}
+        }
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.pass(records);
+        }
+    }
+
+    /// The partition has ended.
+    pub(crate) fn end(&self) {
+        if let View::Lines { .. } = self.view {
+            eprintln!("{}: done, {} of {} records", self.part, self.done, self.total);
+        }
+    }
+
+    /// All has ended.
+    pub(crate) fn finish(self) {
+        if let View::Bar(bar) = self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Keeps the mean rate since the start below a limit.
+struct RateLimit {
+    records_per_second: f64,
+    started: Instant,
+    passed: u64,
+}
+
+impl RateLimit {
+    fn new(records_per_second: u32) -> Self {
+        Self { records_per_second: f64::from(records_per_second), started: Instant::now(), passed: 0 }
+    }
+
+    fn pass(&mut self, records: u64) {
+        self.passed += records;
+        let due = Duration::from_secs_f64(self.passed as f64 / self.records_per_second);
+        std::thread::sleep(due.saturating_sub(self.started.elapsed()));
+    }
+}

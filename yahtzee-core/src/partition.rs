@@ -12,7 +12,7 @@ use crate::owner::{Owner, Partition};
 use crate::quarantine::Quarantine;
 use crate::record::{Fate, FrameId, LogRecord, Offset, Outcomes, Poison, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
-use crate::summary::{Provenance, encode_key, encode_value};
+use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
 use crate::window::{Intake, IntakeRules, Policy, Reach, SeriesState, Window, WindowState, Windows};
 
 mod resume;
@@ -285,6 +285,17 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Every open series with its accumulator, windows from the oldest, series in order of first appearance.
+    pub fn series(&self) -> impl Iterator<Item = (SummaryKey, &J::Accumulator)> + '_ {
+        let key = |window: Window, series: &[u8]| {
+            let key = encode_key(series, window, self.policy.length_ms);
+            SummaryKey::decode(&key).expect("the core writes keys that it can read")
+        };
+        self.windows.0.iter().flat_map(move |(&window, state)| {
+            state.states.iter().map(move |series| (key(window, &series.series), &series.accumulator))
+        })
     }
 
     fn summary_of(&self, window: Window, series: &SeriesState<J::Accumulator>, is_final: bool) -> Effect {

@@ -58,6 +58,17 @@ impl Provenance {
         envelope.provenance.ok_or(UnreadableSummary::Value)
     }
 
+    /// Parts a summary value, as the core writes it, into its provenance and the job's own message.
+    ///
+    /// # Errors
+    /// As [`Self::of_value`], or where the provenance does not come first.
+    pub fn split(value: &[u8]) -> Result<(Self, &[u8]), UnreadableSummary> {
+        let provenance = Self::of_value(value)?;
+        let envelope = Envelope { provenance: Some(provenance) }.encode_to_vec();
+        let body = value.strip_prefix(envelope.as_slice()).ok_or(UnreadableSummary::Value)?;
+        Ok((provenance, body))
+    }
+
     /// The place of the summary among those under the same key.
     #[must_use]
     pub fn revision(&self) -> Revision {

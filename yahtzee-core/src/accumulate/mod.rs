@@ -6,6 +6,7 @@
 //! value this gives byte-identical summaries after a replay, and minutes that merge into hours.
 //! `f64` appears in answers ([`Moments::mean`]), never in state.
 
+mod compose;
 mod counts;
 mod distribution;
 mod gauge;
@@ -15,6 +16,8 @@ mod moments;
 mod tally;
 mod wire;
 
+#[doc(hidden)]
+pub use compose::{Parts, encode_part};
 pub use counts::Counts;
 pub use distribution::Distribution;
 pub use gauge::Gauge;

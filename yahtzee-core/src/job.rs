@@ -1,5 +1,6 @@
 //! What a developer writes: a metric job.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use prost::Message;
 
 use crate::commit::Identity;
 use crate::partition::{History, Opened, PartitionCore, PartitionState, Refusal};
+use crate::summary::UnreadableSummary;
 use crate::window::{Intake, Policy};
 
 /// One metric: how raw records become one summary per owner, series and window.
@@ -46,11 +48,20 @@ pub trait Job: Send + Sync + 'static {
     /// What is published of a series.
     fn summarize(&self, accumulator: &Self::Accumulator) -> Self::Summary;
 
+    /// The figures of a summary for people and programs that do not know its message, with units in their names.
+    /// Absent ones are left out, never 0.
+    fn figures(_summary: &Self::Summary) -> Figures {
+        Figures::new()
+    }
+
     /// Which windows are kept and how often summaries go out, where configuration does not say otherwise.
     fn policy(&self) -> Policy {
         Policy::default()
     }
 }
+
+/// Figures of a summary by name.
+pub type Figures = BTreeMap<String, f64>;
 
 /// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
 pub trait AnyJob: Send + Sync {
@@ -64,6 +75,11 @@ pub trait AnyJob: Send + Sync {
     fn dimensions(&self) -> &'static [&'static str];
     /// [`Job::policy`].
     fn policy(&self) -> Policy;
+    /// [`Job::figures`] of a summary value.
+    ///
+    /// # Errors
+    /// Where the value is not a summary of this job.
+    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary>;
     /// Opens a partition of this job: see [`PartitionCore::open`].
     ///
     /// # Errors
@@ -95,6 +111,11 @@ impl<J: Job> AnyJob for J {
 
     fn policy(&self) -> Policy {
         Job::policy(self)
+    }
+
+    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
+        let summary = J::Summary::decode(value).map_err(|_| UnreadableSummary::Value)?;
+        Ok(<J as Job>::figures(&summary))
     }
 
     fn open(

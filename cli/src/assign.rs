@@ -7,7 +7,9 @@ use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 
 use crate::process::GlobalOptions;
 
-/// Show which worker reads which partitions. Computed as every worker computes it for itself: no log is asked.
+/// Show which worker reads which partitions, and what moves when their number changes
+///
+/// Computed as every worker computes it for itself: no log is asked.
 ///
 /// Slots are the groups of partitions that are fenced as one. Their number is fixed by configuration; a change of the
 /// number of workers moves whole slots. A slot that moves is read again from its last commit by its new worker, which
@@ -131,7 +133,8 @@ fn owners(workers: u32, slots: u32) -> Result<Vec<u32>> {
 
 fn text(assignment: &Assignment) -> String {
     let Assignment { slots, partitions, workers, compare } = assignment;
-    let mut text = format!("{} over {} slots of {partitions} partitions\n", workers_text(workers.len()), slots);
+    let mut text =
+        format!("{} over {} slots of {partitions} partitions\n", workers_text(workers.len()), slots);
     text += &shares_text(workers);
     let Some(Comparison { workers: after, moves, partitions_moved }) = compare else { return text };
     text += &format!("\nwith {}\n{}\n", workers_text(after.len()), shares_text(after));
@@ -143,7 +146,8 @@ fn text(assignment: &Assignment) -> String {
         moves.len()
     );
     for Move { slot, from_worker, to_worker, partitions } in moves {
-        text += &format!("  slot {slot}: worker {from_worker} -> {to_worker}, partitions {}\n", list(partitions));
+        text +=
+            &format!("  slot {slot}: worker {from_worker} -> {to_worker}, partitions {}\n", list(partitions));
     }
     text
 }

@@ -66,7 +66,7 @@ fn list(config: &Config, plan: &JobPlan) -> Listed {
         generation: job.generation(),
         dimensions: job.dimensions(),
         raw_topic: config.layout.raw(job.measurement()),
-        summary_topic: config.layout.summary(job.measurement()),
+        summary_topic: config.layout.summary(job.summary()),
         consumer_group: group(job.name(), job.generation(), &config.layout.version),
         window_length_ms: policy.length_ms,
         lateness_windows: policy.lateness,

@@ -8,14 +8,19 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use yahtzee_core::job::AnyJob;
 
+mod assign;
+mod commits;
 mod config;
 mod demo;
 mod ingress;
 mod jobs;
+mod new_job;
 mod process;
+mod replay;
 mod run;
 mod sink;
 mod topics;
+mod verify;
 
 /// Windowed metric aggregation whose state is the log.
 ///
@@ -44,8 +49,14 @@ enum Command {
     /// Carry summaries from their topics into a store
     #[command(subcommand)]
     Sink(sink::SinkCommand),
+    Commits(commits::CommitsOptions),
+    Assign(assign::AssignOptions),
+    Replay(replay::ReplayOptions),
+    Verify(verify::VerifyOptions),
     /// List the jobs with their topics and policies
     Jobs(jobs::JobsOptions),
+    /// Create a crate with a job of your own, its tests and this whole command
+    NewJob(new_job::NewJobOptions),
     /// Show an example configuration, or check one
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -63,7 +74,12 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Ingress => ingress::ingress(global),
         Command::Run(options) => run::run(global, &options),
         Command::Sink(command) => sink::sink(global, &command),
+        Command::Commits(options) => commits::commits(global, &options),
+        Command::Assign(options) => assign::assign(global, &options),
+        Command::Replay(options) => replay::replay(global, &options),
+        Command::Verify(options) => verify::verify(global, &options),
         Command::Jobs(options) => jobs::jobs(global, &options),
+        Command::NewJob(options) => new_job::new_job(&options),
         Command::Config(command) => config::config(global, &command),
     };
     match done {

@@ -72,7 +72,7 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
             job = job.name(),
             generation = job.generation(),
             raw = config.layout.raw(job.measurement()),
-            summary = config.layout.summary(job.measurement()),
+            summary = config.layout.summary(job.summary()),
             window_length_ms = policy.length_ms,
             lateness_windows = policy.lateness,
             future_windows = policy.future,

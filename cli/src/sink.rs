@@ -85,7 +85,7 @@ pub(crate) fn sink_plan(plan: &JobPlan, config: &Config, tap: Option<Arc<Tap>>) 
     let job = plan.job.name();
     SinkPlan {
         job,
-        topic: config.layout.summary(plan.job.measurement()),
+        topic: config.layout.summary(plan.job.summary()),
         partitions: config.layout.partitions,
         group: format!("yahtzee.sink.embedded.{job}.{}", config.layout.version),
         tap,

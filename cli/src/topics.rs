@@ -1,5 +1,7 @@
 //! `yahtzee topics create|check`: the topics of all jobs.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use yahtzee_runtime::log::{Log, LogError, TopicSpec};
@@ -34,9 +36,10 @@ pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<
     check(&wanted, &*log)
 }
 
-/// Every topic of these jobs, as configured.
+/// Every topic of these jobs, as configured; each once, though several jobs may read it.
 pub(crate) fn specs(plans: &[JobPlan], layout: &TopicLayout) -> Vec<TopicSpec> {
-    plans.iter().flat_map(|plan| plan.topics(layout)).collect()
+    let by_name = plans.iter().flat_map(|plan| plan.topics(layout)).map(|topic| (topic.name.clone(), topic));
+    by_name.collect::<BTreeMap<String, TopicSpec>>().into_values().collect()
 }
 
 /// Prints a line per topic and fails if one is missing or different.

@@ -4,4 +4,5 @@
 mod bad_input;
 mod demo;
 mod kafka;
+mod operators;
 mod support;

@@ -30,8 +30,10 @@ const PURE: &[(&str, &[&str])] =
     &[("yahtzee-core", &["prost"]), ("jobs", &["prost", "yahtzee-core", "yahtzee-proto"])];
 
 /// Packages that only some folders may name, in their tests neither.
-const RESERVED: &[(&str, &[&str])] =
-    &[("rdkafka", &["yahtzee-runtime", "benches", "tests"]), ("rdkafka-sys", &["yahtzee-runtime", "benches"])];
+const RESERVED: &[(&str, &[&str])] = &[
+    ("rdkafka", &["yahtzee-runtime", "benches", "tests"]),
+    ("rdkafka-sys", &["yahtzee-runtime", "benches"]),
+];
 
 const BUILT_FROM: &[&str] = &["dependencies", "build-dependencies"];
 const ANY_USE: &[&str] = &["dependencies", "build-dependencies", "dev-dependencies"];

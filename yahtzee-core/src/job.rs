@@ -19,8 +19,11 @@ pub trait Job: Send + Sync + 'static {
     /// Names the job in configuration, metrics, consumer groups and on the command line. Permanent once released.
     const NAME: &'static str;
 
-    /// Measurement type: the stem of the raw and the summary topic. Permanent once released.
+    /// Measurement type: the stem of the raw topic. Permanent once released.
     const MEASUREMENT: &'static str;
+
+    /// Stem of the summary topic: to be set where several jobs read one raw topic. Permanent once released.
+    const SUMMARY: &'static str = Self::MEASUREMENT;
 
     /// Version of the fold: raise it with every change that gives other bytes for the same records.
     const GENERATION: u32;
@@ -69,6 +72,8 @@ pub trait AnyJob: Send + Sync {
     fn name(&self) -> &'static str;
     /// [`Job::MEASUREMENT`].
     fn measurement(&self) -> &'static str;
+    /// [`Job::SUMMARY`].
+    fn summary(&self) -> &'static str;
     /// [`Job::GENERATION`].
     fn generation(&self) -> u32;
     /// [`Job::DIMENSIONS`].
@@ -99,6 +104,10 @@ impl<J: Job> AnyJob for J {
 
     fn measurement(&self) -> &'static str {
         J::MEASUREMENT
+    }
+
+    fn summary(&self) -> &'static str {
+        J::SUMMARY
     }
 
     fn generation(&self) -> u32 {

@@ -38,10 +38,10 @@ impl TopicLayout {
         format!("{measurement}.{}", self.version)
     }
 
-    /// Name of the summary topic, as in `ROUTER_REQUEST_SUMMARY.v1`.
+    /// Name of the summary topic of a stem, as in `ROUTER_REQUEST_SUMMARY.v1`.
     #[must_use]
-    pub fn summary(&self, measurement: &str) -> String {
-        format!("{measurement}_SUMMARY.{}", self.version)
+    pub fn summary(&self, stem: &str) -> String {
+        format!("{stem}_SUMMARY.{}", self.version)
     }
 
     /// Name of the topic of records that could not be used, as in `DLQ.ROUTER_REQUEST.v1`.
@@ -56,14 +56,15 @@ impl TopicLayout {
         format!("LATE.{}", self.raw(measurement))
     }
 
-    /// All topics of a measurement type, the raw topic first. The LATE topic only where `publishes_late`.
+    /// All topics of a job that reads `measurement` and publishes under the stem `summary`, the raw topic first. The LATE
+    /// topic only where `publishes_late`.
     #[must_use]
-    pub fn specs(&self, measurement: &str, publishes_late: bool) -> Vec<TopicSpec> {
+    pub fn specs(&self, measurement: &str, summary: &str, publishes_late: bool) -> Vec<TopicSpec> {
         let delete = |name| self.spec(name, Cleanup::Delete, self.raw_retention_ms);
         let mut specs = vec![
             delete(self.raw(measurement)),
             // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
-            self.spec(self.summary(measurement), Cleanup::CompactAndDelete, self.summary_retention_ms),
+            self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
             self.spec(self.dead_letters(measurement), Cleanup::Delete, self.summary_retention_ms),
         ];
         if publishes_late {

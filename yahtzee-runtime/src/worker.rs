@@ -247,6 +247,6 @@ impl JobPlan {
     /// The topics of the job, as configured, the raw topic first.
     #[must_use]
     pub fn topics(&self, layout: &TopicLayout) -> Vec<TopicSpec> {
-        layout.specs(self.job.measurement(), self.policy.publishes_late)
+        layout.specs(self.job.measurement(), self.job.summary(), self.policy.publishes_late)
     }
 }

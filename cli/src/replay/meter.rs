@@ -8,7 +8,7 @@ use yahtzee_core::owner::Partition;
 
 const BAR: &str = "{msg}  {wide_bar}  {human_pos}/{human_len} records  {per_sec}  {eta}";
 /// Between two lines where there is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Tells of the progress on standard error.
 pub(crate) struct Meter {
@@ -16,6 +16,8 @@ pub(crate) struct Meter {
     done: u64,
     total: u64,
     part: String,
+    /// Where the partition began.
+    begun_at: u64,
     rate_limit: Option<RateLimit>,
 }
 
@@ -35,12 +37,13 @@ impl Meter {
             false => View::Lines { last: Instant::now() },
         };
         let rate_limit = records_per_second.map(RateLimit::new);
-        Self { view, done: 0, total, part: String::new(), rate_limit }
+        Self { view, done: 0, total, part: String::new(), begun_at: 0, rate_limit }
     }
 
     /// A partition begins.
     pub(crate) fn begin(&mut self, job: &str, partition: Partition) {
         self.part = format!("{job}/{partition}");
+        self.begun_at = self.done;
         if let View::Bar(bar) = &self.view {
             bar.set_message(self.part.clone());
         }
@@ -64,7 +67,7 @@ impl Meter {
 
     /// The partition has ended.
     pub(crate) fn end(&self) {
-        if let View::Lines { .. } = self.view {
+        if matches!(self.view, View::Lines { .. }) && self.done > self.begun_at {
             eprintln!("{}: done, {} of {} records", self.part, self.done, self.total);
         }
     }

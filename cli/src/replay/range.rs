@@ -10,6 +10,7 @@ use yahtzee_runtime::worker::JobPlan;
 
 use super::time::Moment;
 use crate::jobs::plans;
+use crate::process::GlobalOptions;
 
 /// Which jobs, which partitions, which windows.
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ fn parse_owner(text: &str) -> Result<Owner, String> {
 
 impl RangeOptions {
     /// Checks what was asked for.
-    pub(crate) fn scope(&self, config: &Config) -> Result<Scope> {
+    pub(crate) fn scope(&self, global: &GlobalOptions, config: &Config) -> Result<Scope> {
         let count = config.layout.partitions;
         let mut partitions = match self.owner {
             Some(owner) => vec![owner.partition(count)],
@@ -72,7 +73,7 @@ impl RangeOptions {
             to: edge(self.to.as_ref(), self.to_offset),
         };
         self.check_order()?;
-        Ok(Scope { plans: plans(config, &self.jobs)?, partitions, owner: self.owner, range })
+        Ok(Scope { plans: plans(global, config, &self.jobs)?, partitions, owner: self.owner, range })
     }
 
     fn check_order(&self) -> Result<()> {
@@ -85,15 +86,11 @@ impl RangeOptions {
         Ok(())
     }
 
-    /// Whether the range goes to the end of the log.
-    pub(crate) fn is_open_ended(&self) -> bool {
-        self.to.is_none() && self.to_offset.is_none()
-    }
-
     /// What was asked for, but for the jobs: equal for a repetition.
     pub(crate) fn asked(&self) -> String {
         let mut words = Vec::new();
-        let mut push = |name: &str, value: Option<String>| words.extend(value.map(|value| format!("--{name} {value}")));
+        let mut push =
+            |name: &str, value: Option<String>| words.extend(value.map(|value| format!("--{name} {value}")));
         push("owner", self.owner.map(|owner| owner.to_string()));
         push("from", self.from.as_ref().map(|from| from.written.clone()));
         push("to", self.to.as_ref().map(|to| to.written.clone()));

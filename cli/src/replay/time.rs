@@ -19,7 +19,9 @@ impl Moment {
     fn parse_at(text: &str, now: Timestamp) -> Result<Self, String> {
         let time = if text.starts_with('-') { before(text, now) } else { text.parse().ok() };
         let time: Timestamp = time.ok_or_else(|| {
-            format!("{text:?} is neither a time like 2026-03-04T05:06:00Z nor a duration back from now like -2h")
+            format!(
+                "{text:?} is neither a time like 2026-03-04T05:06:00Z nor a duration back from now like -2h"
+            )
         })?;
         Ok(Self { written: text.to_owned(), time_ms: time.as_millisecond() })
     }

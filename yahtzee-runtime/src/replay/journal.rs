@@ -1,9 +1,9 @@
 //! What an interrupted replay goes on with: its ranges and its progress, as commits of two groups of its own.
 //!
-//! | group                     | offset           | metadata                                                     |
-//! |---------------------------|------------------|--------------------------------------------------------------|
-//! | `yahtzee.replay-plan.<id>`| start of the span | the rest of the span, the replay's token, and what was asked |
-//! | `yahtzee.replay.<id>`     | replay offset    | [`yahtzee_core::commit`], its incarnation being the token    |
+//! | group                            | offset            | metadata                                                     |
+//! |----------------------------------|-------------------|--------------------------------------------------------------|
+//! | `yahtzee.replay-plan.<id>.<job>` | start of the span | the rest of the span, the replay's token, and what was asked |
+//! | `yahtzee.replay.<id>.<job>`      | replay offset     | [`yahtzee_core::commit`], its incarnation being the token    |
 //!
 //! The plan fixes what times and `end of the log` meant when the replay began. Progress with another token belongs to
 //! an attempt that was begun again since, and counts for nothing.
@@ -20,10 +20,11 @@ use super::{Range, ReplayError, Span, Subject};
 /// Names the form of the metadata of a plan.
 const FORM: &str = "replay-1";
 
-/// The journal of the replay of one id.
+/// The journal of one job in the replay of one id.
 pub struct Journal<'a> {
     log: &'a dyn Log,
     id: String,
+    job: String,
     asked: String,
 }
 
@@ -46,20 +47,20 @@ struct Planned {
 }
 
 impl<'a> Journal<'a> {
-    /// The journal of `id`, for a replay that was asked for as `asked` (ASCII).
+    /// The journal of `job` in the replay `id`, which was asked for as `asked` (ASCII).
     #[must_use]
-    pub fn new(log: &'a dyn Log, id: &str, asked: &str) -> Self {
-        Self { log, id: id.to_owned(), asked: asked.to_owned() }
+    pub fn new(log: &'a dyn Log, id: &str, job: &str, asked: &str) -> Self {
+        Self { log, id: id.to_owned(), job: job.to_owned(), asked: asked.to_owned() }
     }
 
     /// Group of the progress; also names the fenced writer.
     #[must_use]
     pub fn group(&self) -> String {
-        format!("yahtzee.replay.{}", self.id)
+        format!("yahtzee.replay.{}.{}", self.id, self.job)
     }
 
     fn plan_group(&self) -> String {
-        format!("yahtzee.replay-plan.{}", self.id)
+        format!("yahtzee.replay-plan.{}.{}", self.id, self.job)
     }
 
     /// Goes on with what an earlier attempt has begun, or begins: always if `is_fresh`.

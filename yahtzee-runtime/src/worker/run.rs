@@ -324,7 +324,7 @@ fn check_topics(
     let topics = Topics {
         job: plan.job.name(),
         raw: layout.raw(measurement),
-        summary: layout.summary(measurement).into(),
+        summary: layout.summary(plan.job.summary()).into(),
         dead_letters: layout.dead_letters(measurement).into(),
         late: layout.late(measurement).into(),
         partitions: layout.partitions,

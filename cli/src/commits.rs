@@ -1,0 +1,79 @@
+//! `yahtzee commits`: what every partition's worker has promised, and how far it is.
+
+use anyhow::Result;
+use clap::Args;
+use jiff::Timestamp;
+use yahtzee_core::commit::Identity;
+use yahtzee_core::owner::Partition;
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::log::{Log, LogError};
+use yahtzee_runtime::topics::group;
+use yahtzee_runtime::worker::JobPlan;
+
+use crate::jobs::plans;
+use crate::process::GlobalOptions;
+
+mod flags;
+mod report;
+
+use flags::Deadline;
+use report::{Committed, JobReport, PartReport};
+
+/// Show the commit of every partition: who works on it, how far it is, and what is wrong with it
+///
+/// A commit is an offset c to read again from, and in its metadata the position h that was reached and the mark, which
+/// is the partition's time. Position lag is what has not been read; replay lag is what a restart reads once more, so it
+/// is never 0 while windows are open. Only reads: no worker is fenced and no group is joined.
+///
+/// Marks that stand still while the log grows are partitions without a worker: compare with `yahtzee assign`.
+#[derive(Debug, Args)]
+pub(crate) struct CommitsOptions {
+    /// Jobs to show; all if none is named
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Result<()> {
+    let config = global.load()?;
+    let plans = plans(global, &config, &options.jobs)?;
+    let log = config.log.open()?;
+    let now_ms = Timestamp::now().as_millisecond();
+    let jobs: Vec<JobReport> =
+        plans.iter().map(|plan| job(&config, &*log, plan, now_ms)).collect::<Result<_>>()?;
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&jobs)?),
+        false => jobs.iter().for_each(|job| print!("{}", job.text())),
+    }
+    Ok(())
+}
+
+/// The commits of one job. The topic is shown with the partitions it has, whatever is configured.
+fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<JobReport> {
+    let raw = config.layout.raw(plan.job.measurement());
+    let Some(topic) = log.describe_topic(&raw)? else {
+        return Err(LogError::NoSuchTopic { topic: raw, partition: None }.into());
+    };
+    let group = group(plan.job.name(), plan.job.generation(), &config.layout.version);
+    let partitions: Vec<Partition> = (0..topic.partitions).map(Partition).collect();
+    let running = Identity {
+        generation: plan.job.generation(),
+        topic_id: topic.id,
+        partition_count: config.layout.partitions,
+        window_length_ms: plan.policy.length_ms,
+        owner_tag: Default::default(),
+    };
+    let deadline = Deadline::of(topic.retention_ms, now_ms);
+    let committed = log.committed(&group, &raw, &partitions)?;
+    let bounds = log.bounds(&raw, &partitions)?;
+    let mut report = JobReport::of(plan, &topic, group, config.layout.partitions);
+    for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
+        let at_deadline = deadline.offset(log, &raw, partition)?;
+        let read = committed.map(|committed| Committed::read(&committed));
+        let flags = flags::of(read.as_ref(), &bounds, &running, at_deadline);
+        report.partitions.push(PartReport::of(partition, &bounds, read, flags, now_ms));
+    }
+    Ok(report)
+}

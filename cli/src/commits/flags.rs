@@ -1,0 +1,193 @@
+//! What can be wrong with a commit.
+
+use std::fmt;
+
+use serde::Serialize;
+use yahtzee_core::commit::Identity;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Bounds, Log, LogError};
+
+use super::report::{Committed, Told};
+
+/// A commit that retention reaches within this time is told.
+const MARGIN_MS: i64 = 6 * 60 * 60 * 1_000;
+
+/// Something that an operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Flag {
+    /// Nothing was ever committed although there are records.
+    NoCommit,
+    /// The metadata is not a commit's.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+    /// The topic was deleted and created again.
+    OtherTopic,
+    /// Another number of partitions.
+    OtherPartitionCount {
+        /// In the commit.
+        committed: u32,
+    },
+    /// Another window length.
+    OtherWindowLength {
+        /// In the commit, milliseconds.
+        committed_ms: u32,
+    },
+    /// Another version of the fold.
+    OtherGeneration {
+        /// In the commit.
+        committed: u32,
+    },
+    /// The log has lost records that a restart would read.
+    BelowLogStart,
+    /// The log will soon lose records that a restart would read.
+    NearLogStart,
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCommit => formatter.write_str("no commit: no worker has finished anything here; see `yahtzee assign`"),
+            Self::Unreadable { reason } => write!(formatter, "unreadable metadata: {reason}"),
+            Self::OtherTopic => formatter.write_str(
+                "the commit belongs to a topic since deleted; workers refuse it: raise the job's generation",
+            ),
+            Self::OtherPartitionCount { committed } => write!(
+                formatter,
+                "the commit was made with {committed} partitions; workers refuse it: set topics.partitions = {committed}"
+            ),
+            Self::OtherWindowLength { committed_ms } => write!(
+                formatter,
+                "the commit was made with windows of {committed_ms} ms; workers refuse it: restore the length"
+            ),
+            Self::OtherGeneration { committed } => {
+                write!(formatter, "the commit was made by generation {committed}; workers refuse it")
+            }
+            Self::BelowLogStart => formatter.write_str(
+                "below the log start: input was lost, and the windows it may have hit will not be published",
+            ),
+            Self::NearLogStart => formatter.write_str(
+                "near the log start: retention deletes what a restart reads within hours; start a worker or raise \
+                 topics.raw_retention_hours",
+            ),
+        }
+    }
+}
+
+/// What is to be told of one partition. `at_deadline` is the first offset that retention spares for some hours.
+pub(super) fn of(
+    committed: Option<&Committed>,
+    bounds: &Bounds,
+    running: &Identity,
+    at_deadline: Option<Offset>,
+) -> Vec<Flag> {
+    let Some(committed) = committed else {
+        return if bounds.end > Offset(0) { vec![Flag::NoCommit] } else { Vec::new() };
+    };
+    let mut flags = match &committed.told {
+        Ok(told) => mismatches(told, running),
+        Err(reason) => vec![Flag::Unreadable { reason: reason.to_string() }],
+    };
+    let has_unread = committed.offset < bounds.end;
+    if committed.offset < bounds.start {
+        flags.push(Flag::BelowLogStart);
+    } else if has_unread && at_deadline.is_some_and(|spared| committed.offset < spared) {
+        flags.push(Flag::NearLogStart);
+    }
+    flags
+}
+
+fn mismatches(told: &Told, running: &Identity) -> Vec<Flag> {
+    let Identity { generation, topic_id, partition_count, window_length_ms, .. } = told.identity;
+    let possible = [
+        (topic_id != running.topic_id, Flag::OtherTopic),
+        (
+            partition_count != running.partition_count,
+            Flag::OtherPartitionCount { committed: partition_count },
+        ),
+        (
+            window_length_ms != running.window_length_ms,
+            Flag::OtherWindowLength { committed_ms: window_length_ms },
+        ),
+        (generation != running.generation, Flag::OtherGeneration { committed: generation }),
+    ];
+    possible.into_iter().filter_map(|(is_other, flag)| is_other.then_some(flag)).collect()
+}
+
+/// The time before which records are deleted soon; none where they are kept for ever.
+pub(super) struct Deadline(Option<i64>);
+
+impl Deadline {
+    /// Of a topic that keeps records for `retention_ms`.
+    pub(super) fn of(retention_ms: Option<i64>, now_ms: i64) -> Self {
+        // Where little is kept at all, a quarter of it counts as soon.
+        Self(retention_ms.map(|kept_ms| now_ms - kept_ms + MARGIN_MS.min(kept_ms / 4)))
+    }
+
+    /// The first offset that is spared.
+    pub(super) fn offset(
+        &self,
+        log: &dyn Log,
+        topic: &str,
+        partition: Partition,
+    ) -> Result<Option<Offset>, LogError> {
+        self.0.map(|time_ms| log.offset_for_time(topic, partition, time_ms.max(0))).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_core::commit::{Commit, OwnerTag};
+    use yahtzee_core::quarantine::Quarantine;
+    use yahtzee_core::rules::Production;
+    use yahtzee_runtime::log::CommittedOffset;
+
+    use super::*;
+
+    const RUNNING: Identity = Identity {
+        generation: 3,
+        topic_id: [1; 16],
+        partition_count: 8,
+        window_length_ms: 60_000,
+        owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
+    };
+
+    fn committed(offset: u64, identity: &Identity) -> Committed {
+        let commit = Commit::at::<Production>(Offset(offset), Some(0), Vec::new(), Quarantine::none());
+        Committed::read(&CommittedOffset { offset: Offset(offset), metadata: commit.metadata(identity) })
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        fn check(committed: Option<Committed>, at_deadline: Option<u64>, expected: &[Flag]) {
+            let bounds = Bounds { start: Offset(10), end: Offset(90) };
+            assert_eq!(of(committed.as_ref(), &bounds, &RUNNING, at_deadline.map(Offset)), expected);
+        }
+        check(None, None, &[Flag::NoCommit]);
+        check(Some(committed(50, &RUNNING)), None, &[]);
+        check(Some(committed(9, &RUNNING)), None, &[Flag::BelowLogStart]);
+        check(Some(committed(50, &RUNNING)), Some(51), &[Flag::NearLogStart]);
+        check(Some(committed(50, &RUNNING)), Some(50), &[]);
+        // All has been read: nothing can be lost.
+        check(Some(committed(90, &RUNNING)), Some(95), &[]);
+        let other = Identity { generation: 2, topic_id: [2; 16], ..RUNNING };
+        check(Some(committed(50, &other)), None, &[Flag::OtherTopic, Flag::OtherGeneration { committed: 2 }]);
+        let other = Identity { partition_count: 4, window_length_ms: 1_000, ..RUNNING };
+        let expected =
+            [Flag::OtherPartitionCount { committed: 4 }, Flag::OtherWindowLength { committed_ms: 1_000 }];
+        check(Some(committed(50, &other)), None, &expected);
+        let foreign =
+            Committed::read(&CommittedOffset { offset: Offset(50), metadata: "by hand".to_owned() });
+        let flags = of(Some(&foreign), &Bounds { start: Offset(0), end: Offset(90) }, &RUNNING, None);
+        assert!(matches!(&*flags, [Flag::Unreadable { .. }]), "{flags:?}");
+    }
+
+    #[test]
+    fn an_empty_partition_needs_no_commit() {
+        let bounds = Bounds { start: Offset(0), end: Offset(0) };
+        assert_eq!(of(None, &bounds, &RUNNING, None), []);
+    }
+}

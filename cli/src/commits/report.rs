@@ -1,0 +1,230 @@
+//! Commits as they are shown.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use yahtzee_core::commit::{Commit, Identity, Unreadable};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_core::window::Window;
+use yahtzee_runtime::log::{Bounds, CommittedOffset, TopicDescription};
+use yahtzee_runtime::worker::JobPlan;
+
+use super::flags::Flag;
+use crate::replay::{time_text, window_text};
+
+/// A committed offset with its metadata decoded.
+pub(super) struct Committed {
+    pub(super) offset: Offset,
+    pub(super) told: Result<Told, Unreadable>,
+}
+
+/// What the metadata tells.
+pub(super) struct Told {
+    pub(super) commit: Commit,
+    pub(super) identity: Identity,
+}
+
+impl Committed {
+    /// Decodes what is stored.
+    pub(super) fn read(stored: &CommittedOffset) -> Self {
+        let told = Commit::read(stored.offset, &stored.metadata);
+        Self { offset: stored.offset, told: told.map(|(commit, identity)| Told { commit, identity }) }
+    }
+}
+
+/// One job.
+#[derive(Serialize)]
+pub(super) struct JobReport {
+    job: &'static str,
+    generation: u32,
+    raw_topic: String,
+    consumer_group: String,
+    topic_partitions: u32,
+    configured_partitions: u32,
+    pub(super) partitions: Vec<PartReport>,
+}
+
+/// One partition.
+#[derive(Serialize)]
+pub(super) struct PartReport {
+    partition: u32,
+    log_start: u64,
+    log_end: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed_offset: Option<u64>,
+    #[serde(flatten)]
+    told: Option<Decoded>,
+    flags: Vec<Flag>,
+}
+
+/// The decoded metadata.
+#[derive(Serialize)]
+struct Decoded {
+    position: u64,
+    mark: Option<String>,
+    mark_age_ms: Option<i64>,
+    worker: String,
+    generation: u32,
+    position_lag: u64,
+    replay_lag: u64,
+    open_windows: Vec<OpenWindow>,
+    quarantined_through: Option<String>,
+    quarantined_windows: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct OpenWindow {
+    window: String,
+    first_offset: u64,
+}
+
+impl JobReport {
+    pub(super) fn of(
+        plan: &JobPlan,
+        topic: &TopicDescription,
+        consumer_group: String,
+        configured_partitions: u32,
+    ) -> Self {
+        Self {
+            job: plan.job.name(),
+            generation: plan.job.generation(),
+            raw_topic: topic.name.clone(),
+            consumer_group,
+            topic_partitions: topic.partitions,
+            configured_partitions,
+            partitions: Vec::new(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Self {
+            job, generation, raw_topic, consumer_group, topic_partitions, configured_partitions, ..
+        } = self;
+        let mut text = format!("{job} (generation {generation})  {raw_topic}  {consumer_group}\n");
+        if topic_partitions != configured_partitions {
+            text += &format!(
+                "  ! the topic has {topic_partitions} partitions, configured are {configured_partitions}: workers \
+                 refuse it; set topics.partitions = {topic_partitions}\n"
+            );
+        }
+        text += "  part  worker             offset c  position h   pos lag  replay lag  log                     mark (age)\n";
+        self.partitions.iter().for_each(|part| text += &part.text());
+        text
+    }
+}
+
+impl PartReport {
+    pub(super) fn of(
+        partition: Partition,
+        bounds: &Bounds,
+        committed: Option<Committed>,
+        flags: Vec<Flag>,
+        now_ms: i64,
+    ) -> Self {
+        let committed_offset = committed.as_ref().map(|committed| committed.offset.0);
+        let told = committed.and_then(|committed| committed.told.ok());
+        Self {
+            partition: partition.0,
+            log_start: bounds.start.0,
+            log_end: bounds.end.0,
+            committed_offset,
+            told: told.map(|told| Decoded::of(&told, bounds.end, now_ms)),
+            flags,
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { partition, log_start, log_end, committed_offset, told, flags } = self;
+        let (log, offset) =
+            (format!("{log_start}..{log_end}"), committed_offset.map(|offset| offset.to_string()));
+        let offset = offset.unwrap_or_else(|| "-".to_owned());
+        let mut text = match told {
+            Some(told) => {
+                let Decoded { worker, position, position_lag, replay_lag, .. } = told;
+                let mark = told.mark_text();
+                format!(
+                    "  {partition:>4}  {worker:<16} {offset:>10} {position:>11} {position_lag:>9} {replay_lag:>11}  \
+                     {log:<22}  {mark}\n"
+                )
+            }
+            None => format!(
+                "  {partition:>4}  {:<16} {offset:>10} {:>11} {:>9} {:>11}  {log:<22}\n",
+                "-", "-", "-", "-"
+            ),
+        };
+        if let Some(told) = told {
+            text += &told.windows_text();
+        }
+        flags.iter().for_each(|flag| writeln!(text, "        ! {flag}").expect("a String takes any text"));
+        text
+    }
+}
+
+impl Decoded {
+    fn of(told: &Told, log_end: Offset, now_ms: i64) -> Self {
+        let Told { commit, identity } = told;
+        let text = |window: Window| window_text(window, identity.window_length_ms);
+        let open = commit.open.iter();
+        Self {
+            position: commit.position.0,
+            mark: commit.mark_ms.map(time_text),
+            mark_age_ms: commit.mark_ms.map(|mark_ms| now_ms - mark_ms),
+            worker: identity.owner_tag.to_string(),
+            generation: identity.generation,
+            position_lag: log_end.0.saturating_sub(commit.position.0),
+            replay_lag: commit.position.0.saturating_sub(commit.replay_offset().0),
+            open_windows: open
+                .map(|&(window, first)| OpenWindow { window: text(window), first_offset: first.0 })
+                .collect(),
+            quarantined_through: commit.quarantine.reach_through().map(text),
+            quarantined_windows: commit.quarantine.windows().map(text).collect(),
+        }
+    }
+
+    fn mark_text(&self) -> String {
+        match (&self.mark, self.mark_age_ms) {
+            (Some(mark), Some(age_ms)) => format!("{mark} ({})", age_text(age_ms)),
+            _ => "none".to_owned(),
+        }
+    }
+
+    fn windows_text(&self) -> String {
+        let mut text = String::new();
+        if !self.open_windows.is_empty() {
+            let each = |open: &OpenWindow| format!("{} from {}", open.window, open.first_offset);
+            let open: Vec<String> = self.open_windows.iter().map(each).collect();
+            text += &format!("        open: {}\n", open.join(", "));
+        }
+        if let Some(last) = &self.quarantined_through {
+            text += &format!("        quarantined: all up to {last}\n");
+        }
+        if !self.quarantined_windows.is_empty() {
+            text += &format!("        quarantined: {}\n", self.quarantined_windows.join(", "));
+        }
+        text
+    }
+}
+
+/// Of an age in milliseconds, the largest unit of which there are two or more.
+fn age_text(age_ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit_ms, _)| age_ms >= 2 * unit_ms);
+    unit.map_or_else(|| format!("{age_ms} ms"), |(unit_ms, name)| format!("{} {name}", age_ms / unit_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_largest_fitting_unit() {
+        let check = |age_ms, expected| assert_eq!(age_text(age_ms), expected);
+        check(-5, "-5 ms");
+        check(1_999, "1999 ms");
+        check(2_000, "2 s");
+        check(119_999, "119 s");
+        check(7_200_000, "2 h");
+        check(172_800_000, "2 d");
+    }
+}

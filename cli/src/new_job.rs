@@ -1,0 +1,183 @@
+//! `yahtzee new-job`: a crate with a job, its schema, its tests and the whole command, to start from.
+//!
+//! The files are those of `examples/slow-requests` under another name, so what is handed out is what CI builds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+
+/// Which job, and where.
+#[derive(Debug, Args)]
+pub(crate) struct NewJobOptions {
+    /// Name of the job and of its crate: lower case letters, digits and dashes, as in `page-weight`
+    name: String,
+    /// Folder that the crate's folder is created in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    into: PathBuf,
+    /// Folder of the Yahtzee repository; without it the one that this folder lies in
+    #[arg(long, value_name = "DIR")]
+    framework: Option<PathBuf>,
+}
+
+/// Path within the crate, and text under the example's name.
+const FILES: [(&str, &str); 4] = [
+    ("build.rs", include_str!("../../examples/slow-requests/build.rs")),
+    ("proto/slow_requests.proto", include_str!("../../examples/slow-requests/proto/slow_requests.proto")),
+    ("src/lib.rs", include_str!("../../examples/slow-requests/src/lib.rs")),
+    ("src/main.rs", include_str!("../../examples/slow-requests/src/main.rs")),
+];
+
+pub(crate) fn new_job(options: &NewJobOptions) -> Result<()> {
+    let names = Names::of(&options.name)?;
+    let framework = framework(options.framework.as_deref())?;
+    let folder = options.into.join(&options.name);
+    if folder.exists() {
+        bail!("{} exists already; choose another name, or another folder with --into", folder.display());
+    }
+    for (path, text) in FILES {
+        write(&folder.join(names.apply(path)), &names.apply(text))?;
+    }
+    write(&folder.join("Cargo.toml"), &manifest(&options.name, &framework))?;
+    let lock = framework.join("Cargo.lock");
+    if lock.exists() {
+        // The framework's own versions of everything: what is tested there is what is built here.
+        fs::copy(&lock, folder.join("Cargo.lock"))
+            .with_context(|| format!("cannot copy {}", lock.display()))?;
+    }
+    println!("created {}\n\nnext:", folder.display());
+    println!("  cd {}", folder.display());
+    println!("  cargo test              # the job's laws, and a crash at every single write");
+    println!("  cargo run -- jobs       # its topics and its policy");
+    println!("  cargo run -- demo       # live, beside the stock jobs");
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let parent = path.parent().expect("files of a crate lie in a folder");
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The repository that is told, or that the present folder lies in.
+fn framework(told: Option<&Path>) -> Result<PathBuf> {
+    let is_repository = |folder: &Path| folder.join("yahtzee-core/Cargo.toml").exists();
+    if let Some(folder) = told {
+        let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+        let missing =
+            || anyhow!("{} is not the Yahtzee repository: it has no yahtzee-core", folder.display());
+        return if is_repository(&folder) { Ok(folder) } else { Err(missing()) };
+    }
+    let here = std::env::current_dir()?;
+    let found = here.ancestors().find(|folder| is_repository(folder));
+    found
+        .map(Path::to_owned)
+        .ok_or_else(|| anyhow!("tell where the Yahtzee repository is, with --framework DIR"))
+}
+
+fn manifest(name: &str, framework: &Path) -> String {
+    let framework = framework.display();
+    format!(
+        r#"[package]
+name = "{name}"
+version = "0.1.0"
+edition = "2024"
+publish = false
+
+[dependencies]
+prost = "0.14"
+yahtzee-cli = {{ path = "{framework}/cli" }}
+yahtzee-core = {{ path = "{framework}/yahtzee-core" }}
+yahtzee-jobs = {{ path = "{framework}/jobs" }}
+yahtzee-proto = {{ path = "{framework}/proto" }}
+
+[build-dependencies]
+prost-build = {{ version = "0.14", default-features = false }}
+protox = {{ version = "0.10", default-features = false }}
+
+[dev-dependencies]
+yahtzee-sim = {{ path = "{framework}/yahtzee-sim" }}
+
+# A crate of its own, wherever it lies.
+[workspace]
+"#
+    )
+}
+
+/// The forms in which a job's name appears.
+struct Names {
+    dashed: String,
+    snake: String,
+    camel: String,
+    upper: String,
+    words: String,
+}
+
+impl Names {
+    fn of(name: &str) -> Result<Self> {
+        let is_word = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+        };
+        let words: Vec<&str> = name.split('-').collect();
+        if !words.iter().all(|word| is_word(word)) {
+            bail!(
+                "job name `{name}`: lower case letters, digits and single dashes are allowed, as in `page-weight`"
+            );
+        }
+        let capital = |word: &&str| word[..1].to_uppercase() + &word[1..];
+        Ok(Self {
+            dashed: name.to_owned(),
+            snake: words.join("_"),
+            camel: words.iter().map(capital).collect(),
+            upper: words.join("_").to_uppercase(),
+            words: words.join(" "),
+        })
+    }
+
+    /// A text of the example with this name in all its forms.
+    fn apply(&self, text: &str) -> String {
+        text.replace("slow-requests", &self.dashed)
+            .replace("slow_requests", &self.snake)
+            .replace("SlowRequests", &self.camel)
+            .replace("SLOW_REQUEST", &self.upper)
+            .replace("slow requests", &self.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_all_their_forms() {
+        let names = Names::of("page-weight2").unwrap();
+        let found = names.apply("slow-requests slow_requests SlowRequests SLOW_REQUEST");
+        assert_eq!(found, "page-weight2 page_weight2 PageWeight2 PAGE_WEIGHT2");
+        for wrong in ["", "Page", "page--weight", "-page", "2page", "page weight", "../page"] {
+            assert!(Names::of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_crate_is_created_once_and_points_to_the_framework() {
+        let folder = tempfile::tempdir().unwrap();
+        let framework = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let options = NewJobOptions {
+            name: "page-weight".to_owned(),
+            into: folder.path().to_owned(),
+            framework: Some(framework.to_owned()),
+        };
+        new_job(&options).unwrap();
+        let job = fs::read_to_string(folder.path().join("page-weight/src/lib.rs")).unwrap();
+        assert!(job.contains("pub struct PageWeight;") && job.contains("/page_weight.rs"), "{job}");
+        assert!(
+            !job.to_lowercase().contains("slow_req") && !job.contains("SlowReq"),
+            "something of the example's name is left: {job}"
+        );
+        let manifest: String = fs::read_to_string(folder.path().join("page-weight/Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("{}/yahtzee-core", framework.display())), "{manifest}");
+        assert!(new_job(&options).unwrap_err().to_string().contains("exists already"));
+    }
+}

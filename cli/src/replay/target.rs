@@ -1,0 +1,146 @@
+//! Where a replay publishes: nowhere, into a topic of its own, or into the summary topic as a new generation.
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::log::{Log, LogError, TopicSpec};
+use yahtzee_runtime::topics::TopicLayout;
+use yahtzee_runtime::worker::JobPlan;
+
+use crate::jobs::plans;
+use crate::process::GlobalOptions;
+
+/// Exactly one of these must be chosen.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct TargetOptions {
+    /// Publish nothing: count records, windows and summaries per partition
+    #[arg(long)]
+    dry_run: bool,
+    /// Publish into this topic, created if missing with the settings of the summary topic: the same keys and bytes, for
+    /// comparing. Needs one --job, since keys do not name their job
+    #[arg(long, value_name = "TOPIC")]
+    into: Option<String>,
+    /// Publish into the summary topic, as generation G: sinks prefer it to what workers have published. G must be
+    /// greater than the job's generation, and the next release of the job must be greater than G
+    #[arg(long, value_name = "G")]
+    as_generation: Option<u32>,
+}
+
+/// Where a replay publishes.
+pub(super) enum Target {
+    /// Nowhere.
+    DryRun,
+    /// Into a topic of its own.
+    Shadow(String),
+    /// Into the summary topic, as this generation.
+    Generation(u32),
+}
+
+impl TargetOptions {
+    /// Checks what was asked for.
+    pub(super) fn target(
+        &self,
+        global: &GlobalOptions,
+        config: &Config,
+        chosen: &[JobPlan],
+    ) -> Result<Target> {
+        if let Some(topic) = &self.into {
+            ensure!(
+                chosen.len() == 1,
+                "--into takes one job, because keys do not name theirs; choose one with --job and a topic for each"
+            );
+            if belongs_to_pipeline(topic, &config.layout, &plans(global, config, &[])?) {
+                bail!(
+                    "{topic} is a topic of the pipeline; choose another name for --into, as in SHADOW.{topic}"
+                );
+            }
+            return Ok(Target::Shadow(topic.clone()));
+        }
+        let Some(generation) = self.as_generation else { return Ok(Target::DryRun) };
+        for plan in chosen {
+            let (name, current) = (plan.job.name(), plan.job.generation());
+            ensure!(
+                generation > current,
+                "job {name} is at generation {current}, so sinks would not prefer generation {generation}; choose \
+                 --as-generation {} or more",
+                current + 1
+            );
+        }
+        Ok(Target::Generation(generation))
+    }
+}
+
+fn belongs_to_pipeline(topic: &str, layout: &TopicLayout, plans: &[JobPlan]) -> bool {
+    let specs = plans.iter().flat_map(|plan| layout.specs(plan.job.measurement(), plan.job.summary(), true));
+    specs.map(|spec| spec.name).any(|name| topic == name || topic == format!("RETRY.{name}"))
+}
+
+impl Target {
+    /// Whether anything is written.
+    pub(super) fn publishes(&self) -> bool {
+        !matches!(self, Self::DryRun)
+    }
+
+    /// The id of a replay that is not given one.
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::DryRun => "dry-run".to_owned(),
+            Self::Shadow(topic) => topic.clone(),
+            Self::Generation(generation) => format!("g{generation}"),
+        }
+    }
+
+    /// The option that asked for it.
+    pub(super) fn asked(&self) -> String {
+        match self {
+            Self::DryRun => "--dry-run".to_owned(),
+            Self::Shadow(topic) => format!("--into {topic}"),
+            Self::Generation(generation) => format!("--as-generation {generation}"),
+        }
+    }
+
+    /// The generation that its summaries carry.
+    pub(super) fn generation(&self, plan: &JobPlan) -> u32 {
+        match self {
+            Self::DryRun | Self::Shadow(_) => plan.job.generation(),
+            Self::Generation(generation) => *generation,
+        }
+    }
+
+    /// The topic of its summaries.
+    pub(super) fn topic(&self, layout: &TopicLayout, plan: &JobPlan) -> Option<String> {
+        match self {
+            Self::DryRun => None,
+            Self::Shadow(topic) => Some(topic.clone()),
+            Self::Generation(_) => Some(layout.summary(plan.job.summary())),
+        }
+    }
+
+    /// Creates a shadow topic, and refuses topics that cannot take the summaries.
+    pub(super) fn create(&self, config: &Config, plans: &[JobPlan], log: &dyn Log) -> Result<()> {
+        for plan in plans {
+            let Some(name) = self.topic(&config.layout, plan) else { return Ok(()) };
+            let wanted = TopicSpec { name, ..summary_spec(&config.layout, plan) };
+            if let Self::Shadow(_) = self {
+                match log.create_topic(&wanted) {
+                    Ok(()) | Err(LogError::TopicExists(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let Some(found) = log.describe_topic(&wanted.name)? else {
+                return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
+            };
+            if found.partitions != wanted.partitions || found.cleanup != wanted.cleanup {
+                bail!("topic {} {}", wanted.name, found.differences(&wanted).swap_remove(0));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn summary_spec(layout: &TopicLayout, plan: &JobPlan) -> TopicSpec {
+    let summary = layout.summary(plan.job.summary());
+    let mut specs = plan.topics(layout).into_iter();
+    specs.find(|spec| spec.name == summary).expect("a job has a summary topic")
+}

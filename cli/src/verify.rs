@@ -1,0 +1,231 @@
+//! `yahtzee verify`: what was published, against the raw log.
+
+use std::num::NonZeroU64;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use yahtzee_core::commit::Commit;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::log::SharedLog;
+use yahtzee_runtime::replay::{Edge, PartitionReplay, Span, Subject};
+use yahtzee_runtime::topics::group;
+use yahtzee_runtime::worker::JobPlan;
+
+use crate::process::GlobalOptions;
+use crate::replay::{Meter, PartReport, RangeOptions, Scope};
+
+mod compare;
+mod found;
+mod report;
+
+use compare::{Comparable, Summaries, compare};
+use found::{StoredRows, topic_rows};
+use report::{JobReport, Place, Report};
+
+/// Recompute a range of the raw topics and compare it with what was published, byte for byte
+///
+/// Nothing is written, and workers are not disturbed. Of each partition so much is read as its worker has committed:
+/// everything final up to there must have been published. The newest summary of every key counts, as it does for
+/// readers; windows that the raw log does not hold whole, or that are not closed, are named and not compared.
+///
+/// Exit code 0 if all is equal, 1 if something differs, 2 if the command line is wrong.
+///
+/// After a repair with `yahtzee replay --as-generation G`, verify the same range with --generation G. The embedded store
+/// belongs to one process: stop the sink, or compare with --against topic.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    /// What to compare with: the summary topic, the embedded store (`sink.embedded.folder`), or both
+    #[arg(long, value_enum, default_value_t = Against::Both)]
+    against: Against,
+    /// Compare windows that are still open as well; equal only where the worker was stopped in good order
+    #[arg(long, conflicts_with_all = ["to", "to_offset"])]
+    open: bool,
+    /// The generation that is expected, instead of the job's
+    #[arg(long, value_name = "G")]
+    generation: Option<u32>,
+    /// Print so many differences per job; all are counted
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    show: usize,
+    /// Read no more than so many records per second
+    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    range: RangeOptions,
+}
+
+/// What to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Against {
+    /// The summary topic
+    Topic,
+    /// The embedded store
+    Store,
+    /// Both
+    Both,
+}
+
+pub(crate) fn verify(global: &GlobalOptions, options: &VerifyOptions) -> Result<()> {
+    let config = global.load()?;
+    let scope = options.range.scope(global, &config)?;
+    let folder = &config.sink.embedded_folder;
+    let stored = match options.against {
+        Against::Topic => None,
+        Against::Store | Against::Both => {
+            ensure!(
+                folder.exists(),
+                "there is no store at {} (`sink.embedded.folder`); compare with --against topic",
+                folder.display()
+            );
+            Some(StoredRows::read(folder, &scope, config.layout.partitions)?)
+        }
+    };
+    let log = config.log.open()?;
+    let report = Verification { config: &config, log, options, scope, stored }.run()?;
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => print!("{}", report.text()),
+    }
+    match NonZeroU64::new(report.differences()) {
+        Some(differences) => bail!("{differences} differences"),
+        None => Ok(()),
+    }
+}
+
+struct Verification<'a> {
+    config: &'a Config,
+    log: SharedLog,
+    options: &'a VerifyOptions,
+    scope: Scope,
+    stored: Option<StoredRows>,
+}
+
+impl Verification<'_> {
+    fn run(mut self) -> Result<Report> {
+        let plans = self.scope.plans.clone();
+        let jobs: Vec<(Subject, Vec<Part>)> =
+            plans.iter().map(|plan| self.parts(plan)).collect::<Result<_>>()?;
+        let records = jobs.iter().flat_map(|(_, parts)| parts).map(|part| part.span.len()).sum();
+        let mut meter = Meter::start(records, self.options.rate);
+        let mut report = Report::default();
+        for (subject, parts) in jobs {
+            let job = subject.plan.job.name();
+            report
+                .jobs
+                .push(self.job(&subject, parts, &mut meter).with_context(|| format!("verifying {job}"))?);
+        }
+        meter.finish();
+        Ok(report)
+    }
+
+    /// What is read of a job.
+    fn parts(&self, plan: &JobPlan) -> Result<(Subject, Vec<Part>)> {
+        let generation = self.options.generation.unwrap_or_else(|| plan.job.generation());
+        let subject = Subject::open(&*self.log, plan, &self.config.layout, generation, 0)?;
+        let spans = self.scope.range.resolve(&*self.log, &subject, &self.scope.partitions)?;
+        let promised = self.promised(&subject)?;
+        let parts = spans.into_iter().zip(promised).map(|(span, promised)| Part::of(span, promised));
+        Ok((subject, parts.collect()))
+    }
+
+    /// How far the worker has promised that all is published: the positions of its commits.
+    fn promised(&self, subject: &Subject) -> Result<Vec<Option<Offset>>> {
+        let job = &subject.plan.job;
+        let group = group(job.name(), job.generation(), &self.config.layout.version);
+        let committed = self.log.committed(&group, &subject.raw, &self.scope.partitions)?;
+        let position = |committed: Option<_>| {
+            let committed: yahtzee_runtime::log::CommittedOffset = committed?;
+            let (commit, identity) = Commit::read(committed.offset, &committed.metadata).ok()?;
+            (identity.topic_id == subject.identity.topic_id).then_some(commit.position)
+        };
+        Ok(committed.into_iter().map(position).collect())
+    }
+
+    fn job(&mut self, subject: &Subject, parts: Vec<Part>, meter: &mut Meter) -> Result<JobReport> {
+        let plan = &subject.plan;
+        let summary_topic = self.config.layout.summary(plan.job.summary());
+        let mut report = JobReport::of(subject, self.options.show);
+        for part in parts {
+            meter.begin(plan.job.name(), part.span.partition);
+            let (expected, comparable) = self.recompute(subject, &part, &mut report, meter)?;
+            if self.options.against != Against::Store {
+                let found = topic_rows(&*self.log, &summary_topic, part.span.partition, &comparable)?;
+                report.add(Place::Topic, part.span.partition, compare(&expected, &found));
+            }
+            if let Some(stored) = &mut self.stored {
+                let found = stored.take(plan.job.name(), part.span.partition, &comparable);
+                report.add(Place::Store, part.span.partition, compare(&expected, &found));
+            }
+            meter.end();
+        }
+        Ok(report)
+    }
+
+    /// What should be there, and which windows that is told of.
+    fn recompute(
+        &self,
+        subject: &Subject,
+        part: &Part,
+        report: &mut JobReport,
+        meter: &mut Meter,
+    ) -> Result<(Summaries, Comparable)> {
+        let span = &part.span;
+        let mut replay = PartitionReplay::open(&*self.log, subject, span.clone(), self.scope.owner, None)?;
+        let mut expected = Summaries::new();
+        while !replay.is_done() {
+            let before = replay.position();
+            let summaries = replay.turn()?;
+            expected.extend(summaries.into_iter().map(|summary| (summary.emit.key, summary.emit.value)));
+            meter.advance(replay.position().0.saturating_sub(before.0));
+        }
+        let open_from = if self.options.open {
+            let open = replay.take_open().into_iter();
+            expected.extend(open.map(|summary| (summary.emit.key, summary.emit.value)));
+            None
+        } else {
+            Some(replay.open_from())
+        };
+        let mut tally = replay.finish();
+        if self.options.open {
+            // These are compared, not left out.
+            tally.still_open.clear();
+        }
+        let length_ms = subject.plan.policy.length_ms;
+        report.read(PartReport::of(span, &tally, length_ms), expected.len() as u64, part.unpromised);
+        let comparable =
+            Comparable { span: span.clone(), owner: self.scope.owner, length_ms, open_from, tally };
+        Ok((expected, comparable))
+    }
+}
+
+/// What is read of one partition.
+struct Part {
+    span: Span,
+    /// Records of the range that the worker has not committed; they are not read.
+    unpromised: u64,
+}
+
+impl Part {
+    /// Without a promise the whole span is read: what should have been published and was not is a difference.
+    fn of(mut span: Span, promised: Option<Offset>) -> Self {
+        let end = span.end;
+        span.end = promised.unwrap_or(end).clamp(span.start, end);
+        Self { unpromised: end.0 - span.end.0, span }
+    }
+}
+
+/// Whether a window that starts at this time can lie in the range.
+fn is_in_range(scope: &Scope, window_start_ms: i64) -> bool {
+    let is_after = |edge| !matches!(edge, Some(Edge::Time(from_ms)) if window_start_ms < from_ms);
+    let is_before = |edge| !matches!(edge, Some(Edge::Time(to_ms)) if window_start_ms >= to_ms);
+    is_after(scope.range.from) && is_before(scope.range.to)
+}
+
+/// The partition that an owner's summaries of a topic lie in.
+fn is_chosen(scope: &Scope, partition: Partition) -> bool {
+    scope.partitions.binary_search(&partition).is_ok()
+}

@@ -1,0 +1,146 @@
+//! What was published: in the summary topic, and in the embedded store.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_runtime::log::{Isolation, Item, Log};
+use yahtzee_storage::embedded::{EmbeddedStore, Row};
+
+use super::compare::{Comparable, Summaries};
+use super::{is_chosen, is_in_range};
+use crate::replay::Scope;
+
+const POLL: Duration = Duration::from_millis(200);
+
+/// The newest value of every key, and what should not be there.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) newest: Summaries,
+    /// Keys under which two values of one revision were found.
+    pub(super) ambiguous: Vec<Vec<u8>>,
+    /// Keys of values that are no summaries.
+    pub(super) unreadable: Vec<Vec<u8>>,
+}
+
+impl Found {
+    /// Takes one record in; the greatest revision wins, as in every sink.
+    fn offer(&mut self, key: &[u8], value: &[u8]) {
+        let Ok(provenance) = Provenance::of_value(value) else {
+            self.unreadable.push(key.to_vec());
+            return;
+        };
+        let Some(newest) = self.newest.get_mut(key) else {
+            self.newest.insert(key.to_vec(), value.to_vec());
+            return;
+        };
+        let before = Provenance::of_value(newest).expect("only readable values are kept");
+        match provenance.revision().cmp(&before.revision()) {
+            Ordering::Greater => *newest = value.to_vec(),
+            Ordering::Equal if newest != value => self.ambiguous.push(key.to_vec()),
+            Ordering::Equal | Ordering::Less => {}
+        }
+    }
+}
+
+/// What one partition of a summary topic holds of these windows, as readers see it.
+pub(super) fn topic_rows(
+    log: &dyn Log,
+    topic: &str,
+    partition: Partition,
+    comparable: &Comparable,
+) -> Result<Found> {
+    let mut found = Found::default();
+    let bounds = log.bounds(topic, &[partition])?[0];
+    let mut reader = log.reader(topic, &[(partition, bounds.start)], Isolation::Committed)?;
+    let mut is_done = bounds.start == bounds.end;
+    while !is_done {
+        for item in reader.poll(POLL)? {
+            let Item::Record(_, record) = item else {
+                // All that is visible was delivered, even where an open transaction holds back the rest.
+                is_done = true;
+                continue;
+            };
+            match SummaryKey::decode(record.key) {
+                Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
+                Ok(_) => {}
+                Err(_) => found.unreadable.push(record.key.to_vec()),
+            }
+            is_done |= record.offset.next() >= bounds.end;
+        }
+    }
+    Ok(found)
+}
+
+/// The rows of the store that lie in the range.
+pub(super) struct StoredRows(HashMap<(String, Partition), Vec<Row>>);
+
+impl StoredRows {
+    /// Reads the store once; it is free again afterwards.
+    pub(super) fn read(folder: &Path, scope: &Scope, partition_count: u32) -> Result<Self> {
+        let store = EmbeddedStore::open(folder)?;
+        let mut rows: HashMap<_, Vec<Row>> = HashMap::new();
+        let is_job = |name: &str| scope.plans.iter().any(|plan| plan.job.name() == name);
+        store.scan(|row| {
+            let partition = row.key.owner.partition(partition_count);
+            let is_wanted = is_job(&row.job)
+                && is_chosen(scope, partition)
+                && is_in_range(scope, row.key.window_start_ms);
+            if is_wanted {
+                rows.entry((row.job.clone(), partition)).or_default().push(row);
+            }
+        })?;
+        Ok(Self(rows))
+    }
+
+    /// The rows of one partition of a job, of these windows.
+    pub(super) fn take(&mut self, job: &str, partition: Partition, comparable: &Comparable) -> Found {
+        let rows = self.0.remove(&(job.to_owned(), partition)).unwrap_or_default();
+        let rows = rows.into_iter().filter(|row| comparable.covers(&row.key));
+        let newest: BTreeMap<Vec<u8>, Vec<u8>> = rows.map(|row| (row.key.encode(), row.value)).collect();
+        Found { newest, ..Found::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+    use yahtzee_proto::summary;
+
+    use super::*;
+
+    fn value(last_offset: u64, is_final: bool) -> Vec<u8> {
+        let provenance =
+            summary::Provenance { generation: 1, first_offset: 0, last_offset, count: 1, r#final: is_final };
+        summary::Errors { provenance: Some(provenance), occurrences: last_offset }.encode_to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn the_greatest_revision_counts_in_any_order(offered in prop::collection::vec((0..9_u64, any::<bool>()), 1..20)) {
+            let mut found = Found::default();
+            for &(last_offset, is_final) in &offered {
+                found.offer(b"key", &value(last_offset, is_final));
+            }
+            let &(last_offset, is_final) = offered.iter().max().unwrap();
+            prop_assert_eq!(&found.newest[b"key".as_slice()], &value(last_offset, is_final));
+            prop_assert!(found.ambiguous.is_empty() && found.unreadable.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_rules_is_remembered() {
+        let mut found = Found::default();
+        found.offer(b"key", &value(1, true));
+        let mut other = value(1, true);
+        other.extend(summary::Errors { provenance: None, occurrences: 77 }.encode_to_vec());
+        found.offer(b"key", &other);
+        found.offer(b"key", b"\xff");
+        assert_eq!((found.ambiguous, found.unreadable), (vec![b"key".to_vec()], vec![b"key".to_vec()]));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a verification has come to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::summary::{Revision, SummaryKey};
+use yahtzee_runtime::replay::Subject;
+
+use super::compare::{Difference, Kind, Outcome};
+use crate::replay::{PartReport, window_text};
+
+/// Where a summary was found, or should have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Place {
+    /// The summary topic.
+    Topic,
+    /// The embedded store.
+    Store,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Topic => "topic",
+            Self::Store => "store",
+        })
+    }
+}
+
+/// All of it.
+#[derive(Default, Serialize)]
+pub(super) struct Report {
+    pub(super) jobs: Vec<JobReport>,
+}
+
+/// One job.
+#[derive(Serialize)]
+pub(super) struct JobReport {
+    job: &'static str,
+    generation: u32,
+    raw_topic: String,
+    summaries: u64,
+    /// Records of the range that no worker has committed; they were not read.
+    uncommitted_records: u64,
+    partitions: Vec<PartReport>,
+    places: BTreeMap<Place, Counts>,
+    /// The first ones.
+    differences: Vec<Shown>,
+    #[serde(skip)]
+    show: usize,
+}
+
+/// Summaries of one place.
+#[derive(Default, Serialize)]
+struct Counts {
+    equal: u64,
+    different: BTreeMap<Kind, u64>,
+}
+
+/// A difference as it is shown.
+#[derive(Serialize)]
+struct Shown {
+    place: Place,
+    partition: u32,
+    kind: Kind,
+    owner: String,
+    dimensions: Vec<String>,
+    window: String,
+    recomputed: Option<String>,
+    found: Option<String>,
+}
+
+impl Report {
+    pub(super) fn differences(&self) -> u64 {
+        self.jobs.iter().map(JobReport::count).sum()
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text: String = self.jobs.iter().map(JobReport::text).collect();
+        if self.differences() == 0 {
+            text += "all is equal\n";
+        } else {
+            text += "what readers see is the newest revision; to publish what was recomputed as a newer one: yahtzee replay \
+                     --as-generation G, with the same range\n";
+        }
+        text
+    }
+}
+
+impl JobReport {
+    /// At most `show` differences are kept to be shown.
+    pub(super) fn of(subject: &Subject, show: usize) -> Self {
+        Self {
+            job: subject.plan.job.name(),
+            generation: subject.identity.generation,
+            raw_topic: subject.raw.clone(),
+            summaries: 0,
+            uncommitted_records: 0,
+            partitions: Vec::new(),
+            places: BTreeMap::new(),
+            differences: Vec::new(),
+            show,
+        }
+    }
+
+    /// Adds what a partition was recomputed from.
+    pub(super) fn read(&mut self, part: PartReport, summaries: u64, uncommitted_records: u64) {
+        self.summaries += summaries;
+        self.uncommitted_records += uncommitted_records;
+        self.partitions.push(part);
+    }
+
+    /// Adds what came out of a comparison.
+    pub(super) fn add(&mut self, place: Place, partition: Partition, outcome: Outcome) {
+        let counts = self.places.entry(place).or_default();
+        counts.equal += outcome.equal;
+        for difference in outcome.differences {
+            *counts.different.entry(difference.kind).or_default() += 1;
+            if self.differences.len() < self.show {
+                self.differences.push(Shown::of(place, partition, &difference));
+            }
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.places.values().flat_map(|counts| counts.different.values()).sum()
+    }
+
+    fn text(&self) -> String {
+        let Self { job, generation, raw_topic, summaries, partitions, .. } = self;
+        let records: u64 = partitions.iter().map(|part| part.records).sum();
+        let mut text = format!(
+            "{job} (generation {generation})  {summaries} summaries recomputed from {records} records of {raw_topic}\n"
+        );
+        for (place, Counts { equal, different }) in &self.places {
+            text += &format!("  {place}: {equal} equal");
+            different.iter().for_each(|(kind, count)| text += &format!(", {count} {kind}"));
+            text += "\n";
+        }
+        if self.uncommitted_records > 0 {
+            text += &format!(
+                "  not read: {} records that no worker has committed yet\n",
+                self.uncommitted_records
+            );
+        }
+        let left_out: String = partitions.iter().map(PartReport::left_out).collect();
+        if !left_out.is_empty() {
+            text += &format!("  not compared:\n{left_out}");
+        }
+        self.differences.iter().for_each(|difference| text += &format!("  {difference}\n"));
+        let hidden = self.count() - self.differences.len() as u64;
+        if hidden > 0 {
+            text += &format!("  and {hidden} more; list them with --show {}\n", self.count());
+        }
+        text
+    }
+}
+
+impl Shown {
+    fn of(place: Place, partition: Partition, difference: &Difference) -> Self {
+        let Difference { kind, key, expected, found } = difference;
+        let key = SummaryKey::decode(key).ok();
+        let owner = key.as_ref().map_or_else(|| "(unreadable key)".to_owned(), |key| key.owner.to_string());
+        let window = key.as_ref().map(|key| {
+            let length_ms = key.window_length_ms;
+            window_text(yahtzee_core::window::Window::of_ms(key.window_start_ms, length_ms), length_ms)
+        });
+        Self {
+            place,
+            partition: partition.0,
+            kind: *kind,
+            owner,
+            window: window.unwrap_or_default(),
+            dimensions: key.map(|key| key.dimensions).unwrap_or_default(),
+            recomputed: expected.map(revision_text),
+            found: found.map(revision_text),
+        }
+    }
+}
+
+fn revision_text(revision: Revision) -> String {
+    let Revision { generation, last_offset, is_final } = revision;
+    let state = if is_final { "final" } else { "open" };
+    format!("generation {generation}, offset {last_offset}, {state}")
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, partition, kind, owner, dimensions, window, recomputed, found } = self;
+        let none = || "none".to_owned();
+        write!(
+            formatter,
+            "{place}/{partition} {kind}: {owner} {} {window}: recomputed {}, found {}",
+            dimensions.join("/"),
+            recomputed.clone().unwrap_or_else(none),
+            found.clone().unwrap_or_else(none),
+        )
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Missing => "missing",
+            Self::Different => "different",
+            Self::Older => "older",
+            Self::Newer => "newer",
+            Self::Extra => "extra",
+            Self::Ambiguous => "ambiguous",
+            Self::Unreadable => "unreadable",
+        })
+    }
+}

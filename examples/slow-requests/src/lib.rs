@@ -1,0 +1,105 @@
+//! Requests that took a second or longer, per app and process type.
+
+use yahtzee_core::accumulate::Moments;
+use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::window::Intake;
+use yahtzee_proto::raw::RouterRequests;
+
+/// The message that is published.
+pub mod summary {
+    #![allow(missing_docs, reason = "generated; see proto/slow_requests.proto")]
+    include!(concat!(env!("OUT_DIR"), "/slow_requests.rs"));
+}
+
+/// From this service time on a request is slow.
+const SLOW_MS: u64 = 1_000;
+
+/// Reads `ROUTER_REQUEST`.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowRequests;
+
+yahtzee_core::accumulator! {
+    /// One process type of one app in one window.
+    pub struct Requests {
+        service_ms: Moments,
+        slow: u64,
+    }
+}
+
+impl Job for SlowRequests {
+    const NAME: &'static str = "slow-requests";
+    const MEASUREMENT: &'static str = "ROUTER_REQUEST";
+    const SUMMARY: &'static str = "SLOW_REQUEST";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["process_type"];
+    type Record = RouterRequests;
+    type Accumulator = Requests;
+    type Summary = summary::SlowRequests;
+
+    fn frame_id(record: &RouterRequests) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, Requests>) {
+        for request in &record.requests {
+            let Some(service_ms) = request.service_ms.map(u64::from) else { continue };
+            intake.add(request.time_us, &[&request.process_type], |requests| {
+                requests.service_ms.record(service_ms);
+                requests.slow += u64::from(service_ms >= SLOW_MS);
+            });
+        }
+    }
+
+    fn summarize(&self, requests: &Requests) -> summary::SlowRequests {
+        let slowest_ms = requests.service_ms.max().unwrap_or(0);
+        summary::SlowRequests { requests: requests.service_ms.count(), slow: requests.slow, slowest_ms }
+    }
+
+    fn figures(summary: &summary::SlowRequests) -> Figures {
+        let figures =
+            [("requests", summary.requests), ("slow", summary.slow), ("slowest_ms", summary.slowest_ms)];
+        figures.map(|(name, value)| (name.to_owned(), value as f64)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_core::owner::Owner;
+    use yahtzee_proto::raw::RouterRequest;
+    use yahtzee_sim::kit::{Bench, START_US, check_job};
+
+    use super::*;
+
+    const APP: Owner = Owner([1; 16]);
+
+    /// A frame with one request per service time.
+    fn frame(number: u8, service_ms: &[u32]) -> RouterRequests {
+        let request = |&service_ms| RouterRequest {
+            time_us: START_US,
+            process_type: "web".to_owned(),
+            service_ms: Some(service_ms),
+            ..RouterRequest::default()
+        };
+        let requests = service_ms.iter().map(request).collect();
+        RouterRequests { frame_id: vec![number; 16], requests, ..RouterRequests::default() }
+    }
+
+    #[test]
+    fn slow_requests_are_counted_over_a_crash() {
+        let expected = summary::SlowRequests { requests: 4, slow: 2, slowest_ms: 30_000 };
+        Bench::new(SlowRequests)
+            .feed(APP, &frame(1, &[12, 1_000]))
+            .flush()
+            .feed(APP, &frame(2, &[999, 30_000]))
+            .crash()
+            .restart()
+            .advance_minutes(7)
+            .assert_summaries(&[((APP, vec!["web".to_owned()], 0), expected)]);
+    }
+
+    #[test]
+    fn the_job_keeps_the_laws() {
+        let records = [frame(1, &[1, 2_000]), frame(2, &[5_000]), frame(3, &[7, 8, 9])];
+        check_job(SlowRequests, &records.map(|record| (APP, record)));
+    }
+}

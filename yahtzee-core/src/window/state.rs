@@ -1,16 +1,12 @@
 //! The accumulators of the series in the open windows of one partition.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::BuildHasherDefault;
 
 use crate::owner::Owner;
 use crate::record::{FrameId, Offset};
 
 use super::Window;
-
-/// Fixed keys: the same order of the same records gives the same state everywhere.
-type FixedHasher = BuildHasherDefault<DefaultHasher>;
+use super::hasher::FixedHasher;
 
 /// The state of one series in one window.
 #[derive(Debug)]
@@ -47,14 +43,15 @@ pub(crate) struct WindowState<A> {
 }
 
 impl<A: Default> WindowState<A> {
-    pub(super) fn new(first_offset: Offset) -> Self {
+    /// With room for so many series and frames.
+    fn new(first_offset: Offset, (series, frames): (usize, usize)) -> Self {
         Self {
             first_offset,
-            states: Vec::new(),
-            index: HashMap::default(),
+            states: Vec::with_capacity(series),
+            index: HashMap::with_capacity_and_hasher(series, FixedHasher::default()),
             series_of_owner: HashMap::default(),
             dirty: Vec::new(),
-            frames: HashSet::default(),
+            frames: HashSet::with_capacity_and_hasher(frames, FixedHasher::default()),
             due_ms: 0,
         }
     }
@@ -141,8 +138,13 @@ impl<A> Windows<A> {
 }
 
 impl<A: Default> Windows<A> {
-    /// The window, opened by the record at `offset` if it is not open.
+    /// The window, opened by the record at `offset` if it is not open. A newest one gets the room of the one before.
     pub(super) fn entry(&mut self, window: Window, offset: Offset) -> &mut WindowState<A> {
-        self.0.entry(window).or_insert_with(|| WindowState::new(offset))
+        if !self.0.contains_key(&window) {
+            let newest = self.0.last_key_value().filter(|&(&newest, _)| newest < window);
+            let room = newest.map_or((0, 0), |(_, state)| (state.states.len(), state.frames.len()));
+            self.0.insert(window, WindowState::new(offset, room));
+        }
+        self.0.get_mut(&window).expect("inserted above if it was missing")
     }
 }

@@ -99,7 +99,7 @@ impl Slot {
         }
         let (parts, raw) = (&mut self.parts, &self.topics.raw);
         let mut allowed: Vec<Option<Commit>> = Vec::new();
-        self.writer.write(&self.records, &mut || {
+        self.writer.write(&mut self.records, &mut || {
             allowed =
                 parts.iter_mut().zip(&emitted).map(|(part, &count)| part.core.acknowledged(count)).collect();
             let offsets = parts

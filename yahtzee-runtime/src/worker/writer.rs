@@ -29,16 +29,16 @@ impl Writer {
         }
     }
 
-    /// Makes `records` durable, then what `commit` allows. See [`SlotWriter::write`].
+    /// Makes `records` durable, then what `commit` allows. See [`SlotWriter::write`]. `records` may be taken.
     pub(super) fn write(
         &mut self,
-        records: &[NewRecord],
+        records: &mut Vec<NewRecord>,
         commit: &mut CommitSource<'_>,
     ) -> Result<(), LogError> {
         match self {
             Self::Fenced(writer) => writer.write(records, commit),
             Self::AtLeastOnce { log, group, appender } => {
-                append(&**appender, records)?;
+                append(&**appender, std::mem::take(records))?;
                 for (topic, partition, offset) in commit() {
                     log.commit(group, &topic, &[(partition, offset)])?;
                 }
@@ -48,7 +48,7 @@ impl Writer {
     }
 }
 
-fn append(appender: &dyn Appender, records: &[NewRecord]) -> Result<(), LogError> {
+fn append(appender: &dyn Appender, records: Vec<NewRecord>) -> Result<(), LogError> {
     if records.is_empty() {
         return Ok(());
     }
@@ -57,7 +57,7 @@ fn append(appender: &dyn Appender, records: &[NewRecord]) -> Result<(), LogError
         // The receiver waits below; it is gone only if this thread has panicked.
         let _ = done.send(result);
     });
-    appender.append(records.to_vec(), answer);
+    appender.append(records, answer);
     acknowledged.recv().unwrap_or_else(|_| {
         Err(LogError::Unavailable {
             what: "the acknowledgement of summaries".to_owned(),

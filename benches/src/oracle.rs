@@ -1,0 +1,105 @@
+//! What every run must have found: computed from the input alone, without the core.
+
+use std::collections::HashSet;
+
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use yahtzee_core::window::Policy;
+use yahtzee_proto::raw::RouterRequests;
+use yahtzee_proto::summary::RouterLatency;
+
+use crate::traffic::RawRecord;
+
+/// What a run has found in its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Of a consumer that does nothing.
+    Read {
+        /// Records.
+        records: u64,
+        /// Bytes of keys and values.
+        bytes: u64,
+    },
+    /// Of decoding alone.
+    Decoded {
+        /// Measurements in the messages.
+        measurements: u64,
+    },
+    /// Of everything that folds.
+    Folded(Totals),
+}
+
+/// Sums over the newest summaries of all series and windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Measurements in the summaries.
+    pub accepted: u64,
+    /// Measurements that came too late for their window.
+    pub late: u64,
+    /// Series, counted once per window.
+    pub series: u64,
+    /// Sum of all service times in milliseconds.
+    pub service_ms: u64,
+    /// Sum of all bytes sent to clients.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Adds the newest summary of a series in a window.
+    ///
+    /// # Errors
+    /// Where the value is not a summary of router latency.
+    pub fn add_summary(&mut self, value: &[u8]) -> Result<(), prost::DecodeError> {
+        let summary = RouterLatency::decode(value)?;
+        self.accepted += summary.provenance.map_or(0, |provenance| provenance.count);
+        self.series += 1;
+        self.service_ms += summary.service_moments_ms.map_or(0, |moments| moments.sum);
+        self.bytes += summary.bytes;
+        Ok(())
+    }
+}
+
+/// Measurements of the records.
+#[must_use]
+pub fn measurements(records: &[RawRecord]) -> u64 {
+    messages(records).map(|(_, message)| message.requests.len() as u64).sum()
+}
+
+/// What a consumer that does nothing must count.
+#[must_use]
+pub fn read(records: &[RawRecord]) -> Output {
+    let bytes = records.iter().map(|record| (record.key.len() + record.value.len()) as u64).sum();
+    Output::Read { records: records.len() as u64, bytes }
+}
+
+/// What folding under `policy` must come to. Timestamps grow in the order of the records, so the mark is always
+/// the record's own; no measurement lies ahead of it and no frame comes twice.
+#[must_use]
+pub fn folded(records: &[RawRecord], policy: &Policy) -> Output {
+    let length_us = i64::from(policy.length_ms) * 1_000;
+    let mut totals = Totals::default();
+    let mut series = HashSet::new();
+    for (record, message) in messages(records) {
+        let oldest = (record.timestamp_ms * 1_000).div_euclid(length_us) - i64::from(policy.lateness);
+        for request in &message.requests {
+            let window = request.time_us.div_euclid(length_us);
+            if window < oldest {
+                totals.late += 1;
+                continue;
+            }
+            totals.accepted += 1;
+            totals.service_ms += u64::from(request.service_ms.unwrap_or(0));
+            totals.bytes += request.bytes.unwrap_or(0);
+            series.insert((record.key, request.process_type.clone(), window));
+        }
+    }
+    totals.series = series.len() as u64;
+    Output::Folded(totals)
+}
+
+fn messages(records: &[RawRecord]) -> impl Iterator<Item = (&RawRecord, RouterRequests)> {
+    let decode =
+        |record: &RawRecord| RouterRequests::decode(&*record.value).expect("the traffic is well formed");
+    records.iter().map(move |record| (record, decode(record)))
+}

@@ -200,8 +200,11 @@ fn what_comes_outside_its_windows_is_in_the_late_topic() {
     let world = World::new();
     world.feed(&[number(10, 1), late_number(10, 4, 2), late_number(10, 12, 3)]);
     world.run(Guarantee::Fenced);
-    let late: Vec<Late> =
-        world.values(&world.layout.late("NUMBER")).iter().map(|value| Late::decode(&**value).unwrap()).collect();
+    let late: Vec<Late> = world
+        .values(&world.layout.late("NUMBER"))
+        .iter()
+        .map(|value| Late::decode(&**value).unwrap())
+        .collect();
     let seen: Vec<(u64, u64, u64)> = late.iter().map(|late| (late.offset, late.late, late.future)).collect();
     assert_eq!(seen, [(1, 1, 0), (2, 0, 1)]);
 }

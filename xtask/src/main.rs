@@ -1,6 +1,7 @@
 //! Chores of the repository: `cargo xtask services` runs the real servers that tests talk to, and
 //! `cargo xtask test` is everything CI runs.
 
+mod chaos;
 mod services;
 mod shell;
 mod test_command;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Starts, stops and shows the real servers that tests talk to
     Services(services::Arguments),
+    /// Breaks things around running workers, and compares what they publish with one pass over the raw topic
+    Chaos(chaos::Arguments),
     /// Runs everything CI runs, in order, up to the first failure
     Test(test_command::Arguments),
 }
@@ -29,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Services(arguments) => services::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Test(arguments) => test_command::run(&arguments),
     };
     match result {

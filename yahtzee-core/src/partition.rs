@@ -72,6 +72,8 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     mark_ms: Option<i64>,
     windows: Windows<J::Accumulator>,
     quarantine: Quarantine,
+    /// Quarantined windows before this one were named by a commit and can be forgotten with the next.
+    named_before: Window,
     /// Offsets at which the job has panicked: dead letters without a second try.
     poisoned: Vec<Offset>,
     log_end_at_start: Offset,
@@ -107,6 +109,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             mark_ms: resume.mark_ms,
             windows: Windows::default(),
             quarantine: resume.quarantine,
+            named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
             log_end_at_start: history.log_end,
             resumed_position: resume.position,
@@ -195,7 +198,6 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         while let Some((window, state)) = self.windows.pop_closed(open_from) {
             self.emit_final(window, &state, out);
         }
-        self.quarantine.forget_before(open_from);
     }
 
     fn emit_final(&mut self, window: Window, state: &WindowState<J::Accumulator>, out: &mut Vec<Effect>) {
@@ -257,6 +259,10 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             resumed_position: self.resumed_position,
         };
         R::may_commit(&gate).then(|| {
+            // A window that has lost input is named by one commit at least, however fast a backlog passes it. The
+            // shell asks again only after it has made the last commit durable.
+            self.quarantine.forget_before(self.named_before);
+            self.named_before = R::open_from(self.mark_ms, &self.policy);
             let open = self.windows.first_offsets();
             Commit::at::<R>(self.position, self.mark_ms, open, self.quarantine.clone())
         })

@@ -405,6 +405,21 @@ fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
     assert_eq!(core.status().series, 0, "a quarantined window is not folded");
 }
 
+/// Found on a real broker: a backlog that was longer than the gap's reach passed the windows before the first commit.
+#[test]
+fn a_gap_is_named_by_a_commit_even_if_the_backlog_after_it_is_long() {
+    let opened =
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history(None, 3, 3))
+            .unwrap();
+    let mut core = opened.core;
+    feed(&mut core, 3, 12, b"", &[], &mut Vec::new());
+    feed(&mut core, 4, 100, b"", &[], &mut Vec::new());
+    let named = core.acknowledged(0).unwrap();
+    assert_eq!(named.quarantine.reach_through(), Some(Window(14)));
+    let forgotten = core.acknowledged(0).unwrap();
+    assert!(forgotten.quarantine.is_empty(), "{forgotten:?}");
+}
+
 #[test]
 fn a_commit_of_something_else_is_refused() {
     let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], Quarantine::none());

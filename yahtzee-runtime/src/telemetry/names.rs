@@ -118,6 +118,8 @@ metrics! {
         "Platform lines that were cut and gave no measurement";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] None,
         "Bodies whose drain token is in no table, so that the owner was derived from the token";
+    Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] None,
+        "Values of language metrics that are no number in range, or have no usable name";
     Histogram INGRESS_ACK_SECONDS = "yahtzee_ingress_ack_seconds" [] Some(Unit::Seconds),
         "Time from the end of a drain request's body to its reply";
 

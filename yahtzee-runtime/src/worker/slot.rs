@@ -8,6 +8,7 @@ use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::PartitionState;
 use yahtzee_core::record::Offset;
+use yahtzee_core::window::Window;
 
 use crate::log::{CommittedOffset, LogError, NewRecord};
 
@@ -135,11 +136,29 @@ impl Part {
     fn committed(&mut self, commit: Commit, now_ms: u64) -> bool {
         let is_written = self.is_due(&commit, now_ms);
         if is_written {
+            self.name_quarantine(&commit);
             self.replay_offset = commit.replay_offset();
             self.committed = Some(commit);
             self.committed_at_ms = now_ms;
         }
         is_written
+    }
+}
+
+impl Part {
+    /// Says which windows have lost input, once.
+    fn name_quarantine(&self, commit: &Commit) {
+        let before = self.committed.as_ref().map(|before| &before.quarantine);
+        if commit.quarantine.is_empty() || before == Some(&commit.quarantine) {
+            return;
+        }
+        let start_ms = |window: Window| window.start_ms(self.core.identity().window_length_ms);
+        let windows_ms: Vec<i64> = commit.quarantine.windows().map(start_ms).collect();
+        let through_ms = commit.quarantine.reach_through().map(start_ms);
+        tracing::warn!(
+            partition = %self.partition, through_ms, ?windows_ms,
+            "these windows have lost input and are not published; `yahtzee commits` names them too"
+        );
     }
 }
 

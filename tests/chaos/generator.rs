@@ -1,0 +1,119 @@
+//! Writes the input of a run at an even pace, and remembers what was acknowledged.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use yahtzee_runtime::log::{Appender, NewRecord, SharedLog};
+
+use crate::policy::{FUTURE, LATENESS, WINDOW_MS};
+use crate::raw::Fingerprint;
+use crate::traffic::Traffic;
+
+/// Longer than any broker stays away.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Records that may wait for their acknowledgement; beyond, the generator waits too.
+const WAITING_MAX: u64 = 50_000;
+/// A mark this far ahead of every record's stamp leaves no window open that a record can have reached.
+const LAST_WORD_MS: i64 = (LATENESS + FUTURE + 2) * WINDOW_MS;
+const STEP: Duration = Duration::from_millis(5);
+
+/// A generator at work.
+pub(crate) struct Generator {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Traffic>,
+    ledger: Arc<Ledger>,
+    appender: Arc<dyn Appender>,
+}
+
+/// What was sent and what became of it.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: Mutex<Vec<Fingerprint>>,
+    sent: AtomicU64,
+    settled: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Ledger {
+    fn waiting(&self) -> u64 {
+        self.sent.load(Ordering::Acquire) - self.settled.load(Ordering::Acquire)
+    }
+}
+
+impl Generator {
+    /// Begins to write `rate` records per second.
+    pub(crate) fn start(log: &SharedLog, topic: &str, seed: u64, rate: u32) -> Result<Self> {
+        let appender = log.appender(DEADLINE)?;
+        let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Ledger::default()));
+        let traffic = Traffic::new(seed, topic);
+        let thread = std::thread::Builder::new().name("generator".to_owned()).spawn({
+            let (stop, ledger, appender) = (Arc::clone(&stop), Arc::clone(&ledger), Arc::clone(&appender));
+            move || generate(traffic, rate, &*appender, &ledger, &stop)
+        })?;
+        Ok(Self { stop, thread, ledger, appender })
+    }
+
+    /// Stops, writes heartbeats that end every window, waits until the fate of every record is known, and returns
+    /// those that were acknowledged.
+    pub(crate) fn finish(self) -> Vec<Fingerprint> {
+        self.stop.store(true, Ordering::Relaxed);
+        let Self { thread, ledger, appender, .. } = self;
+        let mut traffic = thread.join().expect("the generator does not panic");
+        for record in traffic.heartbeats(now_ms() + LAST_WORD_MS) {
+            append(&*appender, &ledger, record);
+        }
+        while ledger.waiting() > 0 {
+            std::thread::sleep(STEP);
+        }
+        let failed = ledger.failed.load(Ordering::Relaxed);
+        if failed > 0 {
+            eprintln!("chaos: {failed} raw records were not acknowledged; they may or may not be in the log");
+        }
+        std::mem::take(&mut ledger.acknowledged.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn generate(
+    mut traffic: Traffic,
+    rate: u32,
+    appender: &dyn Appender,
+    ledger: &Arc<Ledger>,
+    stop: &AtomicBool,
+) -> Traffic {
+    // So that every partition has a record, and its worker something to commit.
+    for record in traffic.heartbeats(now_ms()) {
+        append(appender, ledger, record);
+    }
+    let started = Instant::now();
+    let mut sent = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        let due = (started.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+        while sent < due && ledger.waiting() < WAITING_MAX {
+            append(appender, ledger, traffic.next(now_ms()));
+            sent += 1;
+        }
+        std::thread::sleep(STEP);
+    }
+    traffic
+}
+
+fn append(appender: &dyn Appender, ledger: &Arc<Ledger>, record: NewRecord) {
+    let fingerprint = Fingerprint::of(record.partition, record.timestamp_ms, &record.key, &record.value);
+    ledger.sent.fetch_add(1, Ordering::Release);
+    let ledger = Arc::clone(ledger);
+    let done = move |outcome: Result<(), _>| {
+        match outcome {
+            Ok(()) => ledger.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint),
+            Err(_) => _ = ledger.failed.fetch_add(1, Ordering::Relaxed),
+        }
+        ledger.settled.fetch_add(1, Ordering::Release);
+    };
+    appender.append(vec![record], Box::new(done));
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}

@@ -1,0 +1,204 @@
+//! The verdict: what was published, beside what the oracle says.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_storage::embedded::EmbeddedStore;
+
+use crate::gaps::Named;
+use crate::logs;
+use crate::policy::{PARTITIONS, WINDOW_MS};
+use crate::report::{MustBeZero, Report, seconds};
+use crate::rig::Rig;
+use crate::summaries::percentile;
+
+/// Keys and values.
+type Listing = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Windows of partitions.
+type Windows = BTreeSet<(Partition, i64)>;
+
+/// Differences that are told in words.
+const TOLD_MAX: usize = 5;
+
+/// Judges a run that has settled and stopped.
+pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
+    let raw = rig.raw.seen();
+    let expected = raw.sight.oracle.expected();
+    let lossy: Windows = rig
+        .gaps
+        .iter()
+        .flat_map(|gap| gap.windows(&raw.sight.oracle).into_iter().map(|window| (gap.partition, window)))
+        .collect();
+    let topic: Listing = {
+        let summaries = rig.summaries.seen();
+        summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
+    };
+    let store = rows(&rig.store())?;
+    let logged = logs::lines(&rig.launcher.folder)?;
+    let diverged_topic = diverged("topic", &topic, &expected, &lossy);
+    let must_be_zero = MustBeZero {
+        diverged_topic: diverged_topic.count,
+        diverged_sink: diverged("sink", &store, &expected, &lossy).count,
+        lost_acked: raw.sight.lost(&rig.acknowledged) + without_letter(rig, &raw.sight.oracle.poison()),
+        unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
+        ..misled(rig)
+    };
+    let counts = raw.sight.oracle.counts;
+    drop(raw);
+    let is_whole = |key: &Vec<u8>| !lossy.contains(&place_of(key));
+    let summaries = rig.summaries.seen().sight.count;
+    let freshness_p99_s = freshness(rig).map(seconds);
+    let (recovery_p50_s, recovery_p99_s) = recovery(rig);
+    Ok(Report {
+        test: name.to_owned(),
+        commit: commit_of_repository(),
+        seed: rig.options.seed,
+        duration_s: seconds(rig.options.duration),
+        window_s: WINDOW_MS as f64 / 1_000.0,
+        rate_rps: rig.options.rate,
+        kills: rig.kills,
+        zombies: rig.zombies,
+        records: counts.records,
+        accepted: counts.accepted,
+        late: counts.late,
+        future: counts.future,
+        poison: counts.poison,
+        dup_frames: counts.dup_frames,
+        summaries,
+        must_be_zero,
+        recovery_p50_s,
+        recovery_p99_s,
+        freshness_p99_s,
+        rss_max_mb: (rig.launcher.rss_max_kb as f64 / 102.4).round() / 10.0,
+        rss_bound_mb: logs::memory_bound_mib(&logged),
+        oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
+        result_sha: sha(topic.iter().filter(|(key, _)| is_whole(key))),
+    })
+}
+
+/// What the watching threads have counted.
+fn misled(rig: &Rig) -> MustBeZero {
+    let (summaries, commits) = (rig.summaries.seen(), rig.commits.seen());
+    let (summaries, commits) = (&summaries.sight, &commits.sight);
+    MustBeZero {
+        dips_topic: summaries.dips_topic,
+        dips_sink: summaries.dips_sink,
+        chain_violations: summaries.chain_violations + commits.went_back + commits.unreadable,
+        zombie_visible: commits.zombies_visible,
+        ..MustBeZero::default()
+    }
+}
+
+struct Diverged {
+    count: u64,
+    /// Windows of which something is not published as complete, though allowed to be missing.
+    unpublished: Windows,
+}
+
+/// Compares a listing with the oracle's. A window that lost input must not have a final summary, unless the right one.
+fn diverged(what: &str, found: &Listing, expected: &Listing, lossy: &Windows) -> Diverged {
+    let mut result = Diverged { count: 0, unpublished: Windows::new() };
+    let keys: BTreeSet<&Vec<u8>> = found.keys().chain(expected.keys()).collect();
+    for key in keys {
+        let (is, should) = (found.get(key), expected.get(key));
+        if is == should {
+            continue;
+        }
+        let is_final = is.is_some_and(|value| Provenance::of_value(value).is_ok_and(|it| it.is_final));
+        let place = place_of(key);
+        if lossy.contains(&place) && !is_final {
+            result.unpublished.insert(place);
+            continue;
+        }
+        result.count += 1;
+        if result.count <= TOLD_MAX as u64 {
+            let told = |value: Option<&Vec<u8>>| value.map(|value| Provenance::of_value(value));
+            eprintln!(
+                "chaos: {what} differs in {} of window {}: is {:?}, should be {:?}",
+                place.0,
+                place.1,
+                told(is),
+                told(should)
+            );
+        }
+    }
+    result
+}
+
+/// Partition and window of a summary's key; summaries lie where their raw records do.
+fn place_of(key: &[u8]) -> (Partition, i64) {
+    SummaryKey::decode(key).map_or((Partition(u32::MAX), i64::MIN), |key| {
+        (key.owner.partition(PARTITIONS), key.window_start_ms.div_euclid(WINDOW_MS))
+    })
+}
+
+fn rows(store: &Path) -> Result<Listing> {
+    let mut rows = Listing::new();
+    EmbeddedStore::open(store)?.scan(|row| {
+        rows.insert(row.key.encode(), row.value);
+    })?;
+    Ok(rows)
+}
+
+/// Unusable records that have no dead letter though somebody could read them, and dead letters of usable ones.
+fn without_letter(rig: &Rig, poison: &HashSet<(u32, u64)>) -> u64 {
+    let letters = rig.letters.seen();
+    let unread = |partition, offset| rig.gaps.iter().any(|gap| gap.is_unread(partition, offset));
+    let differences = letters.sight.of.symmetric_difference(poison);
+    differences.filter(|&&(partition, offset)| !unread(Partition(partition), offset)).count() as u64
+}
+
+/// Windows that are not published and were named nowhere.
+fn unreported(rig: &Rig, unpublished: &Windows, logged: &[String]) -> u64 {
+    let mut count = 0;
+    for partition in (0..PARTITIONS).map(Partition) {
+        let named = Named::collect(partition, &rig.commits.seen().sight, logged);
+        let windows = unpublished.iter().filter(|(of, _)| *of == partition).map(|&(_, window)| window);
+        for window in windows.filter(|&window| !named.includes(window)) {
+            count += 1;
+            eprintln!("chaos: window {window} of partition {partition} lost input and was named nowhere");
+        }
+    }
+    count
+}
+
+fn recovery(rig: &Rig) -> (Option<f64>, Option<f64>) {
+    let commits = rig.commits.seen();
+    let mut times: Vec<Duration> =
+        rig.losses.iter().filter_map(|loss| commits.sight.recovery(loss)).collect();
+    let mut percentile = |percent| percentile(&mut times, percent).map(seconds);
+    (percentile(50), percentile(99))
+}
+
+fn freshness(rig: &Rig) -> Option<Duration> {
+    let (summaries, raw) = (rig.summaries.seen(), rig.raw.seen());
+    let age = |&(partition, offset, at)| {
+        let arrived = raw.sight.arrived_at(partition, offset)?;
+        Some(Instant::saturating_duration_since(&at, arrived))
+    };
+    let mut ages: Vec<Duration> = summaries.sight.seen_at.iter().filter_map(age).collect();
+    percentile(&mut ages, 99)
+}
+
+/// SHA-256 over lengths and bytes of all keys and values, in the order of keys.
+fn sha<'a>(listing: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>) -> String {
+    let mut hash = Sha256::new();
+    for bytes in listing.flat_map(|(key, value)| [key, value]) {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn commit_of_repository() -> Option<String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(folder).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}

@@ -1,0 +1,93 @@
+//! `chaos`: workers, brokers and connections are killed, stopped and cut while the pipeline runs on a real broker;
+//! in the end everything published must be what one pass over the raw topic gives.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `traffic`, `generator` | the input: what a seed decides, and how it is written |
+//! | `oracle` | what must come out, by a fold of its own |
+//! | `watch` | reads a topic along with the run, for `raw`, `summaries`, `commits` and `letters` |
+//! | `workers`, `cluster`, `admin`, `proxy` | the processes, the broker, and the wire between them |
+//! | `rig`, `scenarios` | a run, and what is done to it |
+//! | `gaps`, `logs`, `judge`, `report` | which windows lost input, the verdict, and the line that is printed |
+
+mod admin;
+mod cluster;
+mod commits;
+mod gaps;
+mod generator;
+mod judge;
+mod letters;
+mod logs;
+mod options;
+mod oracle;
+mod policy;
+mod proxy;
+mod raw;
+mod report;
+mod rig;
+mod rng;
+mod scenarios;
+mod summaries;
+mod traffic;
+mod watch;
+mod workers;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use options::Options;
+use rig::Rig;
+use scenarios::Scenario;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if options.list {
+        scenarios::ALL.iter().for_each(|scenario| println!("{:<4} {}", scenario.name, scenario.about));
+        return ExitCode::SUCCESS;
+    }
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all went as it must and everything that must be zero is.
+fn run(options: &Options) -> Result<bool> {
+    let name = options.name.as_deref().unwrap_or_default();
+    let scenario = scenarios::find(name).with_context(|| format!("there is no {name}; try --list"))?;
+    let folder = tempfile::Builder::new().prefix("yahtzee-chaos-").tempdir()?;
+    let mut rig = Rig::start(options, scenario, folder.path())?;
+    let played = play(&mut rig, scenario);
+    if let Err(error) = &played {
+        eprintln!("chaos: {error:#}");
+        rig.abandon();
+    }
+    let report = judge::judge(&rig, scenario.name)?;
+    drop(rig);
+    let is_good = played.is_ok() && report.must_be_zero.is_zero();
+    if !is_good || options.keep {
+        eprintln!(
+            "chaos: seed {}; the logs of all processes are in {}",
+            options.seed,
+            folder.keep().display()
+        );
+    }
+    if options.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(is_good)
+}
+
+fn play(rig: &mut Rig, scenario: &Scenario) -> Result<()> {
+    (scenario.run)(rig)?;
+    rig.settle()?;
+    rig.stop()
+}

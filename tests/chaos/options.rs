@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+
+/// Break things around running workers, and compare what they publish with one pass over the raw topic.
+///
+/// Needs a broker in YAHTZEE_TEST_KAFKA, as `cargo xtask chaos` gives it, and the `yahtzee` program beside this one.
+/// Exit code 0 only if everything that must be zero is.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "chaos")]
+pub(crate) struct Options {
+    /// Which scenario, as in `C1`
+    #[arg(required_unless_present = "list")]
+    pub(crate) name: Option<String>,
+    /// List the scenarios
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// How long faults go on, as in `60s`, `10m` or `1h`
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// Print one JSON line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the logs of all processes also where nothing went wrong
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Decides the input and the faults; by default the clock does
+    #[arg(long, default_value_t = seed_of_now())]
+    pub(crate) seed: u64,
+    /// Raw records per second; each holds one to four measurements
+    #[arg(long, value_name = "RECORDS", default_value_t = 400)]
+    pub(crate) rate: u32,
+    /// Time between faults; by default a twelfth of the whole, at most five seconds
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) every: Option<Duration>,
+}
+
+impl Options {
+    /// Time between faults.
+    pub(crate) fn interval(&self) -> Duration {
+        let by_default = (self.duration / 12).clamp(Duration::from_secs(1), Duration::from_secs(5));
+        self.every.unwrap_or(by_default)
+    }
+}
+
+fn seed_of_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err("write a whole number and s, m or h, as in 60s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "there is no number".to_owned())?;
+    Ok(Duration::from_secs(number * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(duration(text).ok(), expected.map(Duration::from_secs), "{text}");
+        };
+        check("60s", Some(60));
+        check("10m", Some(600));
+        check("1h", Some(3_600));
+        check("60", None);
+        check("s", None);
+    }
+}

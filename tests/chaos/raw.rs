@@ -1,0 +1,55 @@
+//! The raw topic as it is in the log: read along, folded by the oracle, and told apart record by record.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::LogRecord;
+
+use crate::oracle::Oracle;
+use crate::watch::Sight;
+
+/// Tells one record from another: a hash over all of it but its offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn of(partition: Partition, timestamp_ms: i64, key: &[u8], value: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (partition, timestamp_ms, key, value).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// What the raw topic holds.
+#[derive(Default)]
+pub(crate) struct Raw {
+    pub(crate) oracle: Oracle,
+    present: HashMap<Fingerprint, u64>,
+    arrived: BTreeMap<(Partition, u64), Instant>,
+}
+
+impl Sight for Raw {
+    fn see(&mut self, partition: Partition, record: &LogRecord<'_>) {
+        let LogRecord { offset, timestamp_ms, key, value } = *record;
+        *self.present.entry(Fingerprint::of(partition, timestamp_ms, key, value)).or_default() += 1;
+        self.arrived.insert((partition, offset.0), Instant::now());
+        self.oracle.fold(partition, record);
+    }
+}
+
+impl Raw {
+    /// How many of these are not in the log.
+    pub(crate) fn lost(&self, acknowledged: &[Fingerprint]) -> u64 {
+        let mut wanted: HashMap<Fingerprint, u64> = HashMap::new();
+        acknowledged.iter().for_each(|&fingerprint| *wanted.entry(fingerprint).or_default() += 1);
+        let present = |fingerprint| self.present.get(fingerprint).copied().unwrap_or(0);
+        wanted.iter().map(|(fingerprint, &count)| count.saturating_sub(present(fingerprint))).sum()
+    }
+
+    /// When a record was there to be read.
+    pub(crate) fn arrived_at(&self, partition: Partition, offset: u64) -> Option<Instant> {
+        self.arrived.get(&(partition, offset)).copied()
+    }
+}

@@ -1,0 +1,88 @@
+//! The one line that a run prints.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Everything about a run, in the order of the line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) test: String,
+    /// Of the repository, as far as it can be told.
+    pub(crate) commit: Option<String>,
+    pub(crate) seed: u64,
+    pub(crate) duration_s: f64,
+    pub(crate) window_s: f64,
+    pub(crate) rate_rps: u32,
+    /// Processes ended without warning: workers, sinks and brokers.
+    pub(crate) kills: u64,
+    /// Processes that went on after their successor had started.
+    pub(crate) zombies: u64,
+    pub(crate) records: u64,
+    pub(crate) accepted: u64,
+    pub(crate) late: u64,
+    pub(crate) future: u64,
+    pub(crate) poison: u64,
+    pub(crate) dup_frames: u64,
+    /// Summary records that a reader saw.
+    pub(crate) summaries: u64,
+    pub(crate) must_be_zero: MustBeZero,
+    pub(crate) recovery_p50_s: Option<f64>,
+    pub(crate) recovery_p99_s: Option<f64>,
+    /// From a raw record being there to be read until a summary with it was seen, faults included.
+    pub(crate) freshness_p99_s: Option<f64>,
+    pub(crate) rss_max_mb: f64,
+    /// The greatest bound that a worker printed, of its windows alone.
+    pub(crate) rss_bound_mb: Option<f64>,
+    pub(crate) oracle_sha: String,
+    pub(crate) result_sha: String,
+}
+
+/// What may not happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct MustBeZero {
+    /// Keys whose last summary in the topic is not the oracle's.
+    pub(crate) diverged_topic: u64,
+    /// Keys whose row in the store is not the oracle's.
+    pub(crate) diverged_sink: u64,
+    /// Different summaries under one revision: a store cannot tell which is right.
+    pub(crate) dips_sink: u64,
+    /// Summaries older than the one that a reader had seen.
+    pub(crate) dips_topic: u64,
+    /// Summaries that do not contain what their predecessor contained, and commits that went back.
+    pub(crate) chain_violations: u64,
+    /// Acknowledged raw records that are not in the log, and unusable ones without a dead letter.
+    pub(crate) lost_acked: u64,
+    /// Windows that lost input, are not published, and were named nowhere.
+    pub(crate) unreported_gaps: u64,
+    /// Commits, and the summaries in their transactions, of a worker after its successor's.
+    pub(crate) zombie_visible: u64,
+}
+
+impl MustBeZero {
+    pub(crate) fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Seconds with three decimals.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        for (name, value) in json.as_object().into_iter().flatten() {
+            match value.as_object() {
+                None => writeln!(f, "{name:<18} {value}")?,
+                Some(parts) => {
+                    writeln!(f, "{name}")?;
+                    parts.iter().try_for_each(|(name, value)| writeln!(f, "  {name:<16} {value}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! A run: the pipeline on a broker, what watches it, and what scenarios do to it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Isolation, SlotName};
+
+use crate::cluster::Cluster;
+use crate::commits::{self, Commits, Loss};
+use crate::gaps::Gap;
+use crate::generator::Generator;
+use crate::letters::Letters;
+use crate::options::Options;
+use crate::policy::{self, PARTITIONS, SLOTS};
+use crate::proxy::Proxy;
+use crate::raw::{Fingerprint, Raw};
+use crate::rng::Rng;
+use crate::scenarios::Scenario;
+use crate::summaries::Summaries;
+use crate::watch::{Seen, Sight, Watch};
+use crate::workers::{Launcher, Process, Worker};
+
+const POLL: Duration = Duration::from_millis(20);
+/// For everything that comes by itself when nothing is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The platform kills after this time.
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// Every partition's first record has been read.
+const FIRST: [Offset; PARTITIONS as usize] = [Offset(1); PARTITIONS as usize];
+
+/// A run in progress.
+pub(crate) struct Rig {
+    pub(crate) options: Options,
+    pub(crate) rng: Rng,
+    pub(crate) cluster: Cluster,
+    pub(crate) launcher: Launcher,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) sink: Option<Process>,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) raw: Watch<Raw>,
+    pub(crate) summaries: Watch<Summaries>,
+    pub(crate) letters: Watch<Letters>,
+    pub(crate) commits: Watch<Commits>,
+    generator: Option<Generator>,
+    pub(crate) acknowledged: Vec<Fingerprint>,
+    pub(crate) started: Instant,
+    pub(crate) kills: u64,
+    pub(crate) zombies: u64,
+    pub(crate) losses: Vec<Loss>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+impl Rig {
+    /// Starts everything, and waits until the workers commit.
+    pub(crate) fn start(options: &Options, scenario: &Scenario, folder: &Path) -> Result<Self> {
+        let version = format!("chaos-{}-{:x}", std::process::id(), options.seed);
+        let cluster = Cluster::prepare(&version)?;
+        let proxy = scenario.through_proxy.then(|| Proxy::start(&cluster.brokers)).transpose()?;
+        let brokers = proxy.as_ref().map_or_else(|| cluster.brokers.clone(), Proxy::address);
+        let config = policy::config_file(&brokers, &version, &store(folder), scenario.pause_max_ms);
+        std::fs::write(folder.join("yahtzee.toml"), config)?;
+        let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
+        let watch_commits = Commits::of(&cluster.group, &cluster.raw());
+        let from = cluster.ends(commits::TOPIC)?;
+        let generator = Generator::start(log, &cluster.raw(), options.seed, options.rate)?;
+        let mut rig = Self {
+            options: options.clone(),
+            rng: Rng::new(!options.seed),
+            launcher: Launcher::new(folder.to_owned())?,
+            workers: Vec::new(),
+            sink: None,
+            proxy,
+            raw: Watch::start(log, &cluster.raw(), &start, Isolation::Uncommitted, Raw::default())?,
+            summaries: Watch::start(
+                log,
+                &cluster.summary(),
+                &start,
+                Isolation::Committed,
+                Summaries::default(),
+            )?,
+            letters: Watch::start(
+                log,
+                &cluster.dead_letters(),
+                &start,
+                Isolation::Committed,
+                Letters::default(),
+            )?,
+            commits: Watch::start(log, commits::TOPIC, &from, Isolation::Committed, watch_commits)?,
+            generator: Some(generator),
+            cluster,
+            acknowledged: Vec::new(),
+            started: Instant::now(),
+            kills: 0,
+            zombies: 0,
+            losses: Vec::new(),
+            gaps: Vec::new(),
+        };
+        rig.sink = Some(rig.launcher.sink()?);
+        for index in 0..scenario.workers {
+            rig.start_worker(index, scenario.workers)?;
+        }
+        rig.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
+        rig.started = Instant::now();
+        Ok(rig)
+    }
+
+    /// Whether the time for faults is up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.started.elapsed() >= self.options.duration
+    }
+
+    /// Starts a worker and keeps it running.
+    pub(crate) fn start_worker(&mut self, index: u32, count: u32) -> Result<()> {
+        let worker = self.launcher.worker(index, count)?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    /// Takes a worker out of those that are kept running.
+    pub(crate) fn take_worker(&mut self, at: usize) -> Worker {
+        let worker = self.workers.remove(at);
+        self.launcher.note_memory(&worker.process);
+        worker
+    }
+
+    /// Ends a worker without warning, and notes what it leaves behind.
+    pub(crate) fn kill_worker(&mut self, at: usize) -> Result<WorkerIndex> {
+        let worker = self.take_worker(at);
+        self.note_loss(&worker);
+        self.kills += 1;
+        worker.process.kill()?;
+        Ok(worker.place)
+    }
+
+    /// Ends the sink without warning; it is started again at the next occasion.
+    pub(crate) fn kill_sink(&mut self) -> Result<()> {
+        self.kills += 1;
+        self.sink.take().map_or(Ok(()), Process::kill)?;
+        self.sink = Some(self.launcher.sink()?);
+        Ok(())
+    }
+
+    /// Ends all workers without warning.
+    pub(crate) fn kill_all_workers(&mut self) -> Result<Vec<WorkerIndex>> {
+        (0..self.workers.len()).map(|_| self.kill_worker(0)).collect()
+    }
+
+    /// Ends all workers the polite way.
+    pub(crate) fn end_all_workers(&mut self) -> Result<Vec<WorkerIndex>> {
+        let mut workers = self.take_all_workers();
+        workers.iter().for_each(|worker| worker.process.signal(Signal::TERM));
+        for worker in &mut workers {
+            self.expect_end(worker, "after SIGTERM")?;
+        }
+        Ok(workers.iter().map(|worker| worker.place).collect())
+    }
+
+    /// Takes all workers out of those that are kept running, and notes what they leave behind.
+    pub(crate) fn take_all_workers(&mut self) -> Vec<Worker> {
+        let workers: Vec<Worker> = (0..self.workers.len()).map(|_| self.take_worker(0)).collect();
+        workers.iter().for_each(|worker| self.note_loss(worker));
+        workers
+    }
+
+    /// Waits for the end of a worker that is not kept running; it may not take longer than a platform waits.
+    pub(crate) fn expect_end(&mut self, worker: &mut Worker, when: &str) -> Result<()> {
+        let deadline = Instant::now() + STOP_WITHIN;
+        while worker.process.ended()?.is_none() {
+            if Instant::now() > deadline {
+                let seconds = STOP_WITHIN.as_secs();
+                bail!(
+                    "{} still runs {seconds} s {when}: {}",
+                    worker.process.name,
+                    worker.process.last_words()
+                );
+            }
+            self.pause(POLL)?;
+        }
+        Ok(())
+    }
+
+    /// Takes every slot for a moment, as a starting worker does: open transactions of dead workers are aborted, and
+    /// their commits can be read.
+    pub(crate) fn fence_all(&self) -> Result<()> {
+        for slot in 0..SLOTS {
+            drop(self.cluster.log.slot_writer(&SlotName { group: self.cluster.group.clone(), slot })?);
+        }
+        Ok(())
+    }
+
+    /// From here on the time runs until a successor has done what `worker` has not.
+    pub(crate) fn note_loss(&mut self, worker: &Worker) {
+        let (raw, commits) = (self.raw.seen(), self.commits.seen());
+        let state = |partition| {
+            let last = commits.sight.newest(partition).map(|commit| commit.incarnation);
+            (partition, raw.position(partition), last)
+        };
+        let partitions = worker.partitions().into_iter().map(state).collect();
+        self.losses.push(Loss { at: Instant::now(), partitions });
+    }
+
+    /// From here on the time runs until anybody has done what is in the log now.
+    pub(crate) fn note_outage(&mut self) {
+        let raw = self.raw.seen();
+        let partitions =
+            self.partitions().map(|partition| (partition, raw.position(partition), None)).collect();
+        self.losses.push(Loss { at: Instant::now(), partitions });
+    }
+
+    /// Lets time pass. A process that ends by itself is started again, as a platform does.
+    pub(crate) fn pause(&mut self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        loop {
+            self.tend()?;
+            match until.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(POLL)),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn tend(&mut self) -> Result<()> {
+        for at in 0..self.workers.len() {
+            let worker = &mut self.workers[at];
+            if let Some(status) = worker.process.ended()? {
+                eprintln!(
+                    "chaos: {} ended by itself with {status}: {}",
+                    worker.process.name,
+                    worker.process.last_words()
+                );
+                let place = worker.place;
+                self.workers[at] = self.launcher.worker(place.index(), place.count())?;
+            }
+        }
+        if let Some(sink) = &mut self.sink
+            && let Some(status) = sink.ended()?
+        {
+            eprintln!("chaos: {} ended by itself with {status}: {}", sink.name, sink.last_words());
+            self.sink = Some(self.launcher.sink()?);
+        }
+        Ok(())
+    }
+
+    /// Waits until something holds, tending to the processes.
+    pub(crate) fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            if Instant::now() > deadline {
+                bail!("waited {} s in vain until {what}", PATIENCE.as_secs());
+            }
+            self.pause(POLL)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every partition has a commit that covers all that is in the log now.
+    pub(crate) fn wait_for_commits(&mut self) -> Result<()> {
+        let ends: Vec<Offset> =
+            self.partitions().map(|partition| self.raw.seen().position(partition)).collect();
+        self.wait_until("the workers have committed what is in the log", |rig| rig.has_committed(&ends))
+    }
+
+    fn has_committed(&self, ends: &[Offset]) -> bool {
+        let commits = self.commits.seen();
+        let has_committed = |(partition, end): (Partition, &Offset)| {
+            *end == Offset(0) || commits.sight.position(partition).is_some_and(|position| position >= *end)
+        };
+        (0..).map(Partition).zip(ends).all(has_committed)
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        (0..PARTITIONS).map(Partition)
+    }
+
+    /// Ends the input, and waits until all of it has come through.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let generator = self.generator.take().context("a run settles once")?;
+        self.acknowledged = generator.finish();
+        let ends = self.cluster.ends(&self.cluster.raw())?;
+        self.wait_until("the raw topic is read", |rig| is_seen(&rig.raw.seen(), &ends))?;
+        self.wait_until("the workers have committed everything", |rig| rig.has_committed(&ends))?;
+        let ends = self.cluster.ends(&self.cluster.dead_letters())?;
+        self.wait_until("the dead letters are read", |rig| is_seen(&rig.letters.seen(), &ends))?;
+        let ends = self.cluster.ends(&self.cluster.summary())?;
+        self.wait_until("the summary topic is read", |rig| is_seen(&rig.summaries.seen(), &ends))?;
+        self.wait_until("the sink has stored everything", |rig| rig.has_stored(&ends))
+    }
+
+    fn has_stored(&self, ends: &[Offset]) -> bool {
+        let group = policy::sink_group(&self.cluster.layout.version);
+        let partitions: Vec<Partition> = self.partitions().collect();
+        let committed = self.cluster.log.committed(&group, &self.cluster.summary(), &partitions);
+        committed.is_ok_and(|committed| {
+            let reached = committed.iter().map(|at| at.as_ref().map_or(Offset(0), |at| at.offset));
+            reached.zip(ends).all(|(reached, &end)| reached >= end)
+        })
+    }
+
+    /// Ends all processes the polite way.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
+        let processes: Vec<Process> = workers.chain(self.sink.take()).collect();
+        for process in &processes {
+            self.launcher.note_memory(process);
+            process.signal(Signal::TERM);
+        }
+        for mut process in processes {
+            let Some(status) = process.wait(STOP_WITHIN)? else {
+                bail!("{} did not end within {} s of SIGTERM", process.name, STOP_WITHIN.as_secs());
+            };
+            if !status.success() {
+                bail!("{} ended with {status}: {}", process.name, process.last_words());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all processes at once, where a run has gone wrong.
+    pub(crate) fn abandon(&mut self) {
+        self.workers.clear();
+        self.sink = None;
+    }
+
+    /// Where the store of the sink lies.
+    pub(crate) fn store(&self) -> PathBuf {
+        store(&self.launcher.folder)
+    }
+}
+
+fn store(folder: &Path) -> PathBuf {
+    folder.join("store")
+}
+
+fn is_seen<S: Sight>(seen: &Seen<S>, ends: &[Offset]) -> bool {
+    (0..).map(Partition).zip(ends).all(|(partition, &end)| seen.position(partition) >= end)
+}

@@ -1,0 +1,23 @@
+//! C1: kill -9 of a random worker every few seconds; it is started again after up to a second.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::rig::Rig;
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    let interval = rig.options.interval();
+    while !rig.is_over() {
+        rig.pause(interval)?;
+        if rig.rng.one_in(5) {
+            rig.kill_sink()?;
+        }
+        let at = rig.rng.below(rig.workers.len() as u64) as usize;
+        let place = rig.kill_worker(at)?;
+        let down = rig.rng.time(Duration::ZERO, Duration::from_secs(1));
+        rig.pause(down)?;
+        rig.start_worker(place.index(), place.count())?;
+    }
+    Ok(())
+}

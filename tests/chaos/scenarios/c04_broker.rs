@@ -1,0 +1,35 @@
+//! C4: the broker is killed and started again on its data and its port, or stands still for a while.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use crate::cluster::BrokerProcess;
+use crate::rig::Rig;
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    let broker = BrokerProcess::find(&rig.cluster.brokers)?;
+    let longest = (rig.options.duration / 5).clamp(Duration::from_secs(2), Duration::from_secs(30));
+    let mut kills = true;
+    while !rig.is_over() {
+        let interval = rig.options.interval();
+        rig.pause(interval)?;
+        let away = rig.rng.time(Duration::from_secs(1), longest);
+        rig.note_outage();
+        if kills {
+            rig.kills += 1;
+            broker.signal(Signal::KILL)?;
+            rig.pause(away / 2)?;
+            broker.start_again()?;
+        } else {
+            broker.signal(Signal::STOP)?;
+            let waited = rig.pause(away);
+            broker.signal(Signal::CONT)?;
+            waited?;
+        }
+        kills = !kills;
+        rig.wait_for_commits()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What a reader of the summary topic sees, and whether it could have been misled.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::LogRecord;
+use yahtzee_core::summary::Provenance;
+
+use crate::watch::Sight;
+
+/// The summaries under every key, and what was wrong with their order.
+#[derive(Default)]
+pub(crate) struct Summaries {
+    keys: BTreeMap<Vec<u8>, Visible>,
+    pub(crate) count: u64,
+    /// A summary older than the one that was visible: a reader of the topic sees it go back.
+    pub(crate) dips_topic: u64,
+    /// Other bytes under the same revision: a store that keeps the greatest revision cannot tell which is right.
+    pub(crate) dips_sink: u64,
+    /// A newer summary that has not folded in all that the older one had.
+    pub(crate) chain_violations: u64,
+    /// When each raw record was first seen in a summary, as the last one folded in.
+    pub(crate) seen_at: Vec<(Partition, u64, Instant)>,
+}
+
+/// The last summary of a key, which compaction keeps.
+pub(crate) struct Visible {
+    pub(crate) provenance: Provenance,
+    pub(crate) value: Vec<u8>,
+}
+
+impl Sight for Summaries {
+    fn see(&mut self, partition: Partition, record: &LogRecord<'_>) {
+        self.count += 1;
+        let Ok(new) = Provenance::of_value(record.value) else {
+            self.chain_violations += 1;
+            return;
+        };
+        let before = self.keys.get(record.key);
+        if let Some(before) = before {
+            let order = before.provenance.revision().cmp(&new.revision());
+            self.dips_topic += u64::from(order.is_gt());
+            self.dips_sink += u64::from(order.is_eq() && before.value != record.value);
+            self.chain_violations += u64::from(order.is_lt() && !before.provenance.can_be_followed_by(&new));
+        }
+        if before.is_none_or(|before| before.provenance.last_offset < new.last_offset) {
+            self.seen_at.push((partition, new.last_offset, Instant::now()));
+        }
+        self.keys.insert(record.key.to_vec(), Visible { provenance: new, value: record.value.to_vec() });
+    }
+}
+
+impl Summaries {
+    /// The newest summary of every key.
+    pub(crate) fn visible(&self) -> &BTreeMap<Vec<u8>, Visible> {
+        &self.keys
+    }
+}
+
+/// The value below which `percent` of the times lie, by nearest rank; `None` where there are none.
+pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Option<Duration> {
+    times.sort_unstable();
+    let rank = (times.len() * percent).div_ceil(100);
+    times.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use yahtzee_core::record::Offset;
+    use yahtzee_proto::summary;
+
+    use super::*;
+
+    /// Shows summaries `(first, last, count, final)` of one key and tells dips of topic and sink, and violations.
+    fn check(shown: &[(u64, u64, u64, bool)], expected: (u64, u64, u64)) {
+        let mut summaries = Summaries::default();
+        for (&(first_offset, last_offset, count, is_final), requests) in shown.iter().zip(0..) {
+            let provenance = Some(summary::Provenance {
+                generation: 1,
+                first_offset,
+                last_offset,
+                count,
+                r#final: is_final,
+            });
+            let value = summary::RouterLatency { provenance, requests, ..Default::default() }.encode_to_vec();
+            let record = LogRecord { offset: Offset(0), timestamp_ms: 0, key: b"key", value: &value };
+            summaries.see(Partition(0), &record);
+        }
+        let Summaries { dips_topic, dips_sink, chain_violations, .. } = summaries;
+        assert_eq!((dips_topic, dips_sink, chain_violations), expected, "{shown:?}");
+    }
+
+    #[test]
+    fn what_misleads_a_reader_is_counted() {
+        check(&[(1, 1, 1, false), (1, 3, 2, false), (1, 3, 2, true)], (0, 0, 0));
+        check(&[(1, 3, 2, false), (1, 1, 1, false)], (1, 0, 0));
+        check(&[(1, 3, 2, true), (3, 5, 1, false)], (0, 0, 1));
+        // `requests` differs with each summary shown.
+        check(&[(1, 3, 2, false), (1, 3, 2, false)], (0, 1, 0));
+    }
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let check = |count: u64, percent, expected: Option<u64>| {
+            let mut times: Vec<Duration> = (1..=count).rev().map(Duration::from_secs).collect();
+            assert_eq!(percentile(&mut times, percent), expected.map(Duration::from_secs));
+        };
+        check(0, 50, None);
+        check(1, 99, Some(1));
+        check(100, 50, Some(50));
+        check(100, 99, Some(99));
+    }
+}

@@ -1,0 +1,159 @@
+//! P8: every measurement that was read is accounted for, under the outcome that the log alone decides; and every
+//! record that cannot be used, and every late one where asked for, is written: where writers are fenced exactly once.
+
+use std::collections::BTreeMap;
+
+use yahtzee_core::commit::Commit;
+use yahtzee_core::record::{Fate, Offset, Poison};
+
+use super::{Evidence, Findings};
+use crate::broker::Body;
+use crate::config::WHOLE_WRITE;
+use crate::failure::Property;
+use crate::oracle::{Counts, Truth};
+use crate::raw::RawEntry;
+
+pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    check_fates(evidence, findings);
+    check_honest(evidence, findings);
+    check_counted_once(evidence, findings);
+    let letters = letters(evidence);
+    for (&(version, partition), truth) in &evidence.truths {
+        check_letters((version, partition), truth, &letters, evidence, findings);
+    }
+}
+
+fn check_fates(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    for (key, fates) in &evidence.world.watch.fates {
+        let truth = &evidence.truths[key];
+        for (offset, fate) in fates.iter().enumerate() {
+            let Some(fate) = fate else { continue };
+            let found = match fate {
+                Fate::Poison(reason) => Err(*reason),
+                Fate::Folded(outcomes) => Ok(Counts {
+                    accepted: outcomes.accepted,
+                    late: outcomes.late(),
+                    future: outcomes.future,
+                    duplicate: outcomes.duplicate,
+                    capped: outcomes.capped + outcomes.quarantined,
+                }),
+            };
+            let expected = truth.records.get(offset).copied().flatten();
+            if Some(found) != expected {
+                findings.fail(Property::Conservation, || {
+                    format!("partition {} offset {offset}: {found:?}, expected {expected:?}", key.1)
+                });
+            }
+        }
+    }
+}
+
+/// What ingress makes of a tenant's frames is never poison.
+fn check_honest(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    for (&(version, partition), truth) in &evidence.truths {
+        for (offset, entry) in evidence.world.logs[partition as usize].entries.iter().enumerate() {
+            let is_honest = matches!(entry, RawEntry::Record(record) if record.is_honest);
+            if is_honest && matches!(truth.records[offset], Some(Err(_))) {
+                findings.fail(Property::Conservation, || {
+                    format!(
+                        "partition {partition} offset {offset}, version {version}: an honest frame is poison"
+                    )
+                });
+            }
+        }
+    }
+}
+
+/// A frame delivered any number of times, by whichever node, counts once.
+fn check_counted_once(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    for ((version, partition), truth) in &evidence.truths {
+        let mut ids = truth.accepted.clone();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            findings.fail(Property::Conservation, || {
+                format!(
+                    "partition {partition}, version {version}: measurement {} was counted twice",
+                    twice[0]
+                )
+            });
+        }
+    }
+}
+
+/// What became visible about one offset.
+#[derive(Debug, Default)]
+struct Letters {
+    /// The reason of each dead letter.
+    dead: Vec<Poison>,
+    late: u32,
+}
+
+fn letters(evidence: &Evidence<'_, '_>) -> BTreeMap<(u32, u32, u64), Letters> {
+    let mut letters = BTreeMap::<_, Letters>::new();
+    for record in &evidence.world.broker.topic {
+        if evidence.world.broker.visible_from(record).is_none() {
+            continue;
+        }
+        let key = |offset| (record.generation, record.partition, offset);
+        match record.body {
+            Body::DeadLetter { offset, reason } => letters.entry(key(offset)).or_default().dead.push(reason),
+            Body::Late { offset } => letters.entry(key(offset)).or_default().late += 1,
+            Body::Summary { .. } => {}
+        }
+    }
+    letters
+}
+
+fn check_letters(
+    key: (u32, u32),
+    truth: &Truth,
+    letters: &BTreeMap<(u32, u32, u64), Letters>,
+    evidence: &Evidence<'_, '_>,
+    findings: &mut Findings,
+) {
+    let (lost, has_gap) = (lost(key, evidence), has_gap(key, evidence));
+    // A write that takes only some of what waits may be durable without a commit behind it.
+    let is_once = evidence.world.config.is_topic_exact() && evidence.world.config.write_max >= WHOLE_WRITE;
+    let may_repeat = !is_once || has_gap || has_forgotten(key, evidence);
+    let asks_for_late = evidence.world.config.publishes_late == 1;
+    let nothing = Letters::default();
+    for (offset, counts) in (0_u64..).zip(&truth.records) {
+        let expected = counts.and_then(Result::err);
+        let is_late = matches!(counts, Some(Ok(counts)) if counts.late + counts.future > 0) && asks_for_late;
+        let Letters { dead, late } = letters.get(&(key.0, key.1, offset)).unwrap_or(&nothing);
+        // After a gap nobody knows the mark for a while, so what is late there is a matter of the quarantine.
+        let is_missing = (expected.is_some() && dead.is_empty()) || (is_late && *late == 0 && !has_gap);
+        let is_uncalled =
+            dead.iter().any(|&reason| Some(reason) != expected) || (!is_late && *late > 0 && !has_gap);
+        let is_repeated = dead.len() > 1 || *late > 1;
+        let is_lost = lost.iter().any(|range| range.contains(&offset));
+        if (is_missing && !is_lost) || is_uncalled || (is_repeated && !may_repeat) {
+            findings.fail(Property::Conservation, || {
+                format!("partition {} offset {offset}: dead letters {dead:?}, {late} late records", key.1)
+            });
+        }
+    }
+}
+
+/// Offsets that were gone before anyone with a commit behind them could read them.
+fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<std::ops::Range<u64>> {
+    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
+    let range = opened.map(|it| {
+        let committed = it.committed.as_ref();
+        let commit = committed.and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
+        commit.map_or(0, |(commit, _)| commit.position.0)..it.log_start
+    });
+    range.filter(|range| !range.is_empty()).collect()
+}
+
+/// Whether an incarnation had no commit although there had been one.
+fn has_forgotten(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
+    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
+    opened.filter(|it| it.committed.is_none()).count() > 1
+}
+
+/// Whether an incarnation started behind a gap.
+fn has_gap(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
+    let mut opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
+    opened.any(|it| !it.quarantine.is_empty())
+}

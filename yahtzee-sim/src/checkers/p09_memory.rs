@@ -1,0 +1,13 @@
+//! P9: no partition keeps more series than configured: windows that can be open, times the room of one.
+
+use super::{Evidence, Findings};
+use crate::failure::Property;
+
+pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    let config = &evidence.world.config;
+    let bound = (config.lateness + 1 + config.future) * config.series_bound();
+    let peak = evidence.world.watch.series_peak;
+    if peak > bound {
+        findings.fail(Property::Memory, || format!("{peak} series in one partition, {bound} configured"));
+    }
+}

@@ -1,0 +1,223 @@
+//! Mistakes in the core: each type replaces one rule.
+
+use yahtzee_core::commit::Commit;
+use yahtzee_core::owner::Owner;
+use yahtzee_core::quarantine::Quarantine;
+use yahtzee_core::record::{FrameId, Offset};
+use yahtzee_core::rules::{CommitGate, Production, Rules};
+use yahtzee_core::window::{Policy, Window};
+
+/// Declares a set of rules with one of them replaced.
+macro_rules! mistake {
+    ($name:ident, fn $rule:ident($($argument:ident: $type:ty),*) -> $answer:ty $body:block) => {
+        #[derive(Debug)]
+        pub(super) struct $name;
+
+        impl Rules for $name {
+            fn $rule($($argument: $type),*) -> $answer $body
+        }
+    };
+}
+
+mistake!(
+    MarkNotRestored,
+    fn restored_mark(_commit: &Commit) -> Option<i64> {
+        None
+    }
+);
+
+mistake!(
+    MarkFollowsLastRecord,
+    fn mark(_before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
+        log_timestamp_ms
+    }
+);
+
+mistake!(
+    ReplayFromFirstPlusOne,
+    fn replay_offset(position: Offset, open: &[(Window, Offset)]) -> Offset {
+        Production::replay_offset(position, open).next().min(position)
+    }
+);
+
+mistake!(
+    ReplayFromOldestWindow,
+    fn replay_offset(position: Offset, open: &[(Window, Offset)]) -> Offset {
+        open.first().map_or(position, |&(_, first)| first)
+    }
+);
+
+mistake!(
+    ReplayFromPosition,
+    fn replay_offset(position: Offset, _open: &[(Window, Offset)]) -> Offset {
+        position
+    }
+);
+
+mistake!(
+    CommitBeforeAcknowledgement,
+    fn may_commit(gate: &CommitGate) -> bool {
+        Production::may_commit(&CommitGate { acknowledged: gate.required, ..*gate })
+    }
+);
+
+mistake!(
+    CommitWhileGapUnknown,
+    fn may_commit(gate: &CommitGate) -> bool {
+        Production::may_commit(&CommitGate { is_gap_unknown: false, ..*gate })
+    }
+);
+
+mistake!(
+    CommitTakenBack,
+    fn may_commit(gate: &CommitGate) -> bool {
+        Production::may_commit(&CommitGate { resumed_position: gate.position, ..*gate })
+    }
+);
+
+mistake!(
+    OneWindowTooMany,
+    fn open_from(mark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_from(mark_ms, policy).minus(1)
+    }
+);
+
+mistake!(
+    OneWindowTooFew,
+    fn open_from(mark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_from(mark_ms, policy).plus(1)
+    }
+);
+
+mistake!(
+    NoFutureBound,
+    fn open_through(_log_timestamp_ms: i64, _mark_ms: Option<i64>, _policy: &Policy) -> Window {
+        Window(i64::MAX)
+    }
+);
+
+mistake!(
+    FutureJudgedByMark,
+    fn open_through(log_timestamp_ms: i64, mark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_through(mark_ms.unwrap_or(log_timestamp_ms), mark_ms, policy)
+    }
+);
+
+mistake!(
+    DuplicatesCounted,
+    fn is_duplicate(_seen_in_window: bool) -> bool {
+        false
+    }
+);
+
+mistake!(
+    FramesOfAllOwnersAlike,
+    fn frame_key(_owner: Owner, frame: FrameId) -> (Owner, FrameId) {
+        (Owner([0; 16]), frame)
+    }
+);
+
+mistake!(
+    NoCap,
+    fn takes_series(_series: usize, _of_owner: usize, _policy: &Policy) -> bool {
+        true
+    }
+);
+
+mistake!(
+    NoCapPerOwner,
+    fn takes_series(series: usize, _of_owner: usize, policy: &Policy) -> bool {
+        series < policy.series_max
+    }
+);
+
+mistake!(
+    CapOffByOne,
+    fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
+        series <= policy.series_max && of_owner < policy.series_per_owner_max
+    }
+);
+
+mistake!(
+    QuarantineForgotten,
+    fn restored_quarantine(_commit: &Commit) -> Quarantine {
+        Quarantine::none()
+    }
+);
+
+mistake!(
+    LossNotNoticed,
+    fn has_lost_input(_first_offset: Offset, _log_start: Offset) -> bool {
+        false
+    }
+);
+
+mistake!(
+    LossOffByOne,
+    fn has_lost_input(first_offset: Offset, log_start: Offset) -> bool {
+        first_offset <= log_start
+    }
+);
+
+mistake!(
+    GapWithoutSkew,
+    fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
+        Production::gap_reaches(log_timestamp_ms, &Policy { clock_skew_ms: 0, ..*policy })
+    }
+);
+
+mistake!(
+    GapWithoutFuture,
+    fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
+        Production::gap_reaches(log_timestamp_ms, &Policy { future: 0, ..*policy })
+    }
+);
+
+mistake!(
+    GapTooWide,
+    fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
+        Production::gap_reaches(log_timestamp_ms, policy).plus(1)
+    }
+);
+
+mistake!(
+    NoCatchUpBarrier,
+    fn may_emit_changes(_position: Offset, _log_end_at_start: Offset) -> bool {
+        true
+    }
+);
+
+mistake!(
+    BarrierOneEarly,
+    fn may_emit_changes(position: Offset, log_end_at_start: Offset) -> bool {
+        position.next() >= log_end_at_start
+    }
+);
+
+mistake!(
+    LettersWrittenAgain,
+    fn is_done_before(_offset: Offset, _resumed_position: Offset) -> bool {
+        false
+    }
+);
+
+mistake!(
+    LetterAtPositionLost,
+    fn is_done_before(offset: Offset, resumed_position: Offset) -> bool {
+        offset <= resumed_position && resumed_position > Offset(0)
+    }
+);
+
+mistake!(
+    RevisionIsPosition,
+    fn revision_offset(_last_folded: Offset, position: Offset) -> Offset {
+        position
+    }
+);
+
+mistake!(
+    UnchangedNotFinalised,
+    fn finalises_unchanged() -> bool {
+        false
+    }
+);

@@ -1,0 +1,101 @@
+//! The list of mutants.
+
+use yahtzee_core::rules::{Production, Rules};
+
+use super::{Mutant, core, open, shell};
+use crate::failure::Property;
+use crate::shell::{ProductionShell, ShellRules};
+
+/// All mutants: first those of the core, in the order of its rules, then those of the shell.
+#[must_use]
+pub fn mutants() -> Vec<Mutant> {
+    [core_mutants(), shell_mutants()].concat()
+}
+
+fn of_core<R: Rules>(name: &'static str, killed_by: Property, seeds: u64, mistake: &'static str) -> Mutant {
+    Mutant { name, mistake, killed_by, seeds, open: open::<R>, shell: &ProductionShell }
+}
+
+fn of_shell(
+    name: &'static str,
+    shell: &'static dyn ShellRules,
+    killed_by: Property,
+    seeds: u64,
+    mistake: &'static str,
+) -> Mutant {
+    Mutant { name, mistake, killed_by, seeds, open: open::<Production>, shell }
+}
+
+#[rustfmt::skip]
+fn core_mutants() -> Vec<Mutant> {
+    use Property::{Chain, Commit, Conservation, Final, Memory, NoDip, Quarantine};
+    vec![
+        of_core::<core::MarkNotRestored>("mark-not-restored", Chain, 20, "a restart begins without a mark, so late records re-open finished windows"),
+        of_core::<core::MarkFollowsLastRecord>("mark-follows-last-record", Chain, 20, "the mark goes back with every record that is stamped earlier"),
+        of_core::<core::ReplayFromFirstPlusOne>("replay-from-first-plus-one", Commit, 20, "`c + 1` is committed"),
+        of_core::<core::ReplayFromOldestWindow>("replay-from-oldest-window", Commit, 20, "the first offset of the oldest open window is committed"),
+        of_core::<core::ReplayFromPosition>("replay-from-position", Commit, 20, "`h` is committed"),
+        of_core::<core::CommitBeforeAcknowledgement>("commit-before-acknowledgement", Commit, 50, "final summaries that nobody has acknowledged do not hold a commit back"),
+        of_core::<core::CommitWhileGapUnknown>("commit-while-gap-unknown", Chain, 1_000, "a commit forgets that there is a gap before its extent is known"),
+        of_core::<core::CommitTakenBack>("commit-taken-back", Commit, 20, "a commit is made while the position is behind that of the last one"),
+        of_core::<core::OneWindowTooMany>("one-window-too-many", Conservation, 20, "a window stays open for one length too long"),
+        of_core::<core::OneWindowTooFew>("one-window-too-few", Conservation, 20, "a window closes one length too early"),
+        of_core::<core::NoFutureBound>("no-future-bound", Memory, 100, "any future window is opened"),
+        of_core::<core::FutureJudgedByMark>("future-judged-by-mark", Chain, 20, "the future bound is counted from the mark, which a replay has restored to a later one"),
+        of_core::<core::DuplicatesCounted>("duplicates-counted", Conservation, 20, "a frame counts as often as it is delivered"),
+        of_core::<core::FramesOfAllOwnersAlike>("frames-of-all-owners-alike", Conservation, 20, "two owners in one frame are taken for a repetition"),
+        of_core::<core::NoCap>("no-cap", Memory, 50, "every series is opened"),
+        of_core::<core::NoCapPerOwner>("no-cap-per-owner", Property::Isolation, 1_000, "one owner may use up a window's room"),
+        of_core::<core::CapOffByOne>("cap-off-by-one", Conservation, 50, "one series more than configured is opened"),
+        of_core::<core::QuarantineForgotten>("quarantine-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
+        of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
+        of_core::<core::LossOffByOne>("loss-off-by-one", Quarantine, 20, "a window whose first record is the first that is left is called damaged"),
+        of_core::<core::GapWithoutSkew>("gap-without-skew", Quarantine, 200, "clocks of ingress are taken to agree"),
+        of_core::<core::GapWithoutFuture>("gap-without-future", Quarantine, 100, "lost records are taken to have reached no future window"),
+        of_core::<core::GapTooWide>("gap-too-wide", Quarantine, 100, "one window too many is called damaged"),
+        of_core::<core::NoCatchUpBarrier>("no-catch-up-barrier", NoDip, 50, "changes go out while catching up"),
+        of_core::<core::BarrierOneEarly>("barrier-one-early", NoDip, 1_000, "changes go out before the last record is read again"),
+        of_core::<core::LettersWrittenAgain>("letters-written-again", Conservation, 20, "a replay writes dead letters once more"),
+        of_core::<core::LetterAtPositionLost>("letter-at-position-lost", Conservation, 50, "the dead letter at the committed position is taken for written"),
+        of_core::<core::RevisionIsPosition>("revision-is-position", Chain, 20, "the revision is the position at emission, not the last record folded"),
+        of_core::<core::UnchangedNotFinalised>("unchanged-not-finalised", Final, 20, "a series without a change since its last summary gets no final one"),
+    ]
+}
+
+#[rustfmt::skip]
+fn shell_mutants() -> Vec<Mutant> {
+    use Property::{Chain, Commit, Conservation, Final, Freshness, Liveness, NoDip, Quarantine, Stores};
+    vec![
+        of_shell("frame-id-per-delivery", &shell::FrameIdPerDelivery, Conservation, 20, "ingress gives every delivery of a frame an id of its own"),
+        of_shell("frame-id-per-node", &shell::FrameIdPerNode, Conservation, 20, "a frame has another id on every ingress node"),
+        of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the mark"),
+        of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
+        of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
+        of_shell("commits-read-before-fence", &shell::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
+        of_shell("ends-read-before-fence", &shell::EndsReadBeforeFence, NoDip, 10_000, "a predecessor publishes beyond the end that was read"),
+        of_shell("no-fence", &shell::NoFence, NoDip, 100, "every process has a transactional id of its own"),
+        of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, NoDip, 500, "catching up ends at the last stable offset"),
+        of_shell("reset-to-earliest", &shell::ResetToEarliest, Chain, 100, "where the log has lost the offset, reading goes on at its start as if nothing were missing"),
+        of_shell("reset-to-latest", &shell::ResetToLatest, Final, 20, "without a commit, reading starts at the end"),
+        of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Chain, 20, "a restart reads on from `h` instead of `c`"),
+        of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read"),
+        of_shell("end-not-told", &shell::EndNotTold, Liveness, 50, "a control record at the end keeps the partition catching up"),
+        of_shell("one-state-per-slot", &shell::OneStatePerSlot, Conservation, 20, "the partitions of a slot share a state"),
+        of_shell("flush-too-seldom", &shell::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
+        of_shell("dead-letters-dropped", &shell::DeadLettersDropped, Conservation, 20, "dead letters are not written"),
+        of_shell("late-dropped", &shell::LateDropped, Conservation, 20, "late records are not written although asked for"),
+        of_shell("commits-before-writing", &shell::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
+        of_shell("offsets-outside-transaction", &shell::OffsetsOutsideTransaction, Commit, 20, "plain commits beside the transaction of the summaries"),
+        of_shell("metadata-not-stored", &shell::MetadataNotStored, Quarantine, 20, "only the offset is committed"),
+        of_shell("commits-not-renewed", &shell::CommitsNotRenewed, Quarantine, 200, "the broker forgets the offset of a partition in which nothing happens"),
+        of_shell("failed-writes-ignored", &shell::FailedWritesIgnored, Commit, 100, "a failed write is taken for a success"),
+        of_shell("core-kept-after-failure", &shell::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
+        of_shell("old-bytes-resent", &shell::OldBytesResent, NoDip, 500, "the bytes of a failed write are sent again after a restart"),
+        of_shell("store-keeps-last", &shell::StoreKeepsLast, Stores, 20, "a store takes whatever comes last"),
+        of_shell("store-keeps-first", &shell::StoreKeepsFirst, Final, 20, "a store keeps what it has"),
+        of_shell("store-ignores-final", &shell::StoreIgnoresFinal, Final, 20, "a final summary without a change is taken for known"),
+        of_shell("store-ignores-generation", &shell::StoreIgnoresGeneration, Final, 50, "a new fold's summary of the same record is taken for known"),
+        of_shell("store-compares-count", &shell::StoreComparesCount, Stores, 50, "the greater count wins, whatever the generation"),
+        of_shell("sink-commits-first", &shell::SinkCommitsFirst, Final, 100, "a sink commits its position before it has stored"),
+    ]
+}

@@ -1,0 +1,242 @@
+//! Mistakes around the core: each type replaces one rule of the shell.
+
+use yahtzee_core::summary::Provenance;
+
+use crate::raw::RawLog;
+use crate::shell::{Delivery, Opening, ProductionShell, ReadStart, ShellRules};
+
+/// Declares a shell with one rule replaced.
+macro_rules! mistake {
+    ($name:ident, fn $rule:ident($($argument:ident: $type:ty),*) -> $answer:ty $body:block) => {
+        #[derive(Debug)]
+        pub(super) struct $name;
+
+        impl ShellRules for $name {
+            fn $rule(&self, $($argument: $type),*) -> $answer $body
+        }
+    };
+}
+
+mistake!(
+    FrameIdPerDelivery,
+    fn frame_id(delivery: Delivery) -> Vec<u8> {
+        ProductionShell.frame_id(Delivery { frame: delivery.frame + (delivery.nth << 32), ..delivery })
+    }
+);
+
+mistake!(
+    FrameIdPerNode,
+    fn frame_id(delivery: Delivery) -> Vec<u8> {
+        ProductionShell.frame_id(Delivery { frame: delivery.frame + (delivery.node << 32), ..delivery })
+    }
+);
+
+mistake!(
+    StampIsEventTime,
+    fn stamp_ms(received_ms: i64, event_ms: Option<i64>) -> i64 {
+        event_ms.filter(|&event_ms| event_ms >= 0).unwrap_or(received_ms)
+    }
+);
+
+mistake!(
+    PartitionsAdded,
+    fn partitions_hashed_to(partition_count: u32, frame: u64) -> u32 {
+        partition_count + u32::from(frame >= 20)
+    }
+);
+
+mistake!(
+    GenerationNotRaised,
+    fn generation(_version: u32) -> u32 {
+        1
+    }
+);
+
+mistake!(
+    CommitsReadBeforeFence,
+    fn opening() -> [Opening; 3] {
+        [Opening::Commits, Opening::Fence, Opening::Bounds]
+    }
+);
+
+mistake!(
+    EndsReadBeforeFence,
+    fn opening() -> [Opening; 3] {
+        [Opening::Bounds, Opening::Fence, Opening::Commits]
+    }
+);
+
+mistake!(
+    NoFence,
+    fn transactional_suffix(process: u64) -> u64 {
+        process
+    }
+);
+
+mistake!(
+    BarrierAtLastStableOffset,
+    fn log_end(log: &RawLog) -> u64 {
+        log.last_stable_offset()
+    }
+);
+
+/// Replaces two rules: what the core is told, and where the client then really starts.
+#[derive(Debug)]
+pub(super) struct ResetToEarliest;
+
+impl ShellRules for ResetToEarliest {
+    fn log_start(&self, _log: &RawLog) -> u64 {
+        0
+    }
+
+    fn reads_from(&self, start: &ReadStart) -> u64 {
+        start.opened.max(start.first_left)
+    }
+}
+
+mistake!(
+    ResetToLatest,
+    fn reads_from(start: &ReadStart) -> u64 {
+        if start.position.is_none() { start.log_end } else { start.opened }
+    }
+);
+
+mistake!(
+    ReadsOnFromPosition,
+    fn reads_from(start: &ReadStart) -> u64 {
+        start.position.unwrap_or(start.opened).max(start.first_left)
+    }
+);
+
+mistake!(
+    ReadsOnOneLater,
+    fn reads_from(start: &ReadStart) -> u64 {
+        if start.opened > 0 { (start.opened + 1).min(start.log_end) } else { 0 }
+    }
+);
+
+mistake!(
+    EndNotTold,
+    fn tells_end() -> bool {
+        false
+    }
+);
+
+mistake!(
+    OneStatePerSlot,
+    fn core_of(_place: usize) -> usize {
+        0
+    }
+);
+
+mistake!(
+    FlushTooSeldom,
+    fn flush_interval_ms(configured_ms: u64) -> u64 {
+        8 * configured_ms
+    }
+);
+
+mistake!(
+    DeadLettersDropped,
+    fn writes_dead_letters() -> bool {
+        false
+    }
+);
+
+mistake!(
+    LateDropped,
+    fn writes_late() -> bool {
+        false
+    }
+);
+
+mistake!(
+    CommitsBeforeWriting,
+    fn commits_before_writing() -> bool {
+        true
+    }
+);
+
+mistake!(
+    OffsetsOutsideTransaction,
+    fn commits_in_transaction() -> bool {
+        false
+    }
+);
+
+mistake!(
+    MetadataNotStored,
+    fn metadata(_text: String) -> String {
+        String::new()
+    }
+);
+
+mistake!(
+    CommitsNotRenewed,
+    fn renewal_ms() -> u64 {
+        u64::MAX / 2
+    }
+);
+
+mistake!(
+    FailedWritesIgnored,
+    fn ignores_failed_writes() -> bool {
+        true
+    }
+);
+
+mistake!(
+    CoreKeptAfterFailure,
+    fn keeps_core_after_failure() -> bool {
+        true
+    }
+);
+
+mistake!(
+    OldBytesResent,
+    fn resends_old_bytes() -> bool {
+        true
+    }
+);
+
+mistake!(
+    StoreKeepsLast,
+    fn store_takes(_old: &Provenance, _new: &Provenance) -> bool {
+        true
+    }
+);
+
+mistake!(
+    StoreKeepsFirst,
+    fn store_takes(_old: &Provenance, _new: &Provenance) -> bool {
+        false
+    }
+);
+
+mistake!(
+    StoreIgnoresFinal,
+    fn store_takes(old: &Provenance, new: &Provenance) -> bool {
+        (new.generation, new.last_offset) > (old.generation, old.last_offset)
+    }
+);
+
+mistake!(
+    StoreIgnoresGeneration,
+    fn store_takes(old: &Provenance, new: &Provenance) -> bool {
+        (new.last_offset, new.is_final) > (old.last_offset, old.is_final)
+    }
+);
+
+mistake!(
+    StoreComparesCount,
+    fn store_takes(old: &Provenance, new: &Provenance) -> bool {
+        new.count > old.count || (new.count == old.count && new.is_final)
+    }
+);
+
+mistake!(
+    SinkCommitsFirst,
+    fn sink_commits_first() -> bool {
+        true
+    }
+);

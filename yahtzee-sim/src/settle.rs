@@ -1,0 +1,85 @@
+//! The end of every run: nothing fails any more, and everything must come to rest.
+
+use crate::failure::Property;
+use crate::ops::Op;
+use crate::sink::{Batch, SINKS};
+use crate::world::World;
+
+/// Numbers of the processes that bring a run to its end.
+const LAST_PROCESSES: u64 = 1_000_000;
+/// Flush intervals within which everything must have caught up.
+const ROUNDS: usize = 3;
+
+impl World<'_> {
+    /// Stops the faults, brings up one complete set of workers per version, and lets everything come to rest.
+    /// Earlier processes have one more turn after that, as zombies.
+    pub(crate) fn settle(&mut self) {
+        for partition in 0..self.config.partitions {
+            self.apply(&Op::Hold { partition, is_held: false });
+        }
+        self.apply(&Op::Foreign { is_there: false });
+        let zombies = self.processes();
+        let successors = self.start_last();
+        successors.iter().for_each(|&process| self.apply(&Op::Turn { process }));
+        while !self.broker.network.is_empty() {
+            self.apply(&Op::Deliver { nth: 0 });
+        }
+        if self.config.reopens_when_fenced == 0 {
+            zombies.iter().for_each(|&process| self.apply(&Op::Turn { process }));
+        }
+        zombies.iter().for_each(|&process| self.apply(&Op::Kill { process }));
+        // A zombie may have got no further than its start, and have fenced its successor.
+        let last = self.start_last();
+        self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
+        self.rounds(&last);
+        self.drain_sinks();
+        for &process in &last {
+            let behind: Vec<u32> = self
+                .caught_up(process)
+                .iter()
+                .filter(|(_, is_done)| !is_done)
+                .map(|&(partition, _)| partition)
+                .collect();
+            if !behind.is_empty() {
+                self.watch.fail(Property::Liveness, || format!("partitions {behind:?} have not caught up"));
+            }
+        }
+    }
+
+    /// Moves all marks beyond everything, so that all windows close.
+    pub(crate) fn close_windows(&mut self) {
+        let windows = self.config.lateness + self.config.future + 3;
+        self.apply(&Op::Advance { ms: windows * self.config.length_ms + 2 * self.config.skew_ms });
+        (0..self.config.partitions).for_each(|partition| self.apply(&Op::Heartbeat { partition }));
+        let last = self.processes();
+        self.rounds(&last);
+        self.drain_sinks();
+    }
+
+    fn start_last(&mut self) -> Vec<u64> {
+        let count = self.config.workers;
+        let mut last = Vec::new();
+        for generation in self.versions.clone() {
+            for index in 0..count {
+                let process = LAST_PROCESSES + last.len() as u64;
+                self.apply(&Op::Start { process, generation: u64::from(generation), index, count });
+                last.push(process);
+            }
+        }
+        last
+    }
+
+    fn rounds(&mut self, processes: &[u64]) {
+        for _ in 0..ROUNDS {
+            self.apply(&Op::Advance { ms: self.config.flush_ms });
+            processes.iter().for_each(|&process| self.apply(&Op::Turn { process }));
+        }
+    }
+
+    fn drain_sinks(&mut self) {
+        let batch = Batch { records: 256, is_reversed: false, crashes: false };
+        for sink in 0..SINKS {
+            while self.sink(sink, batch) {}
+        }
+    }
+}

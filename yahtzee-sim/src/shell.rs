@@ -1,0 +1,177 @@
+//! The decisions of everything around the core: ingress, the worker's shell, and the sinks.
+//!
+//! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
+//! replaces one of them.
+
+use yahtzee_core::summary::Provenance;
+
+use crate::raw::RawLog;
+
+/// As in the runtime.
+const RENEWAL_MS: u64 = 10 * 60 * 1_000;
+
+/// The decisions. The default of every function is the right one.
+pub(crate) trait ShellRules: Sync {
+    /// The frame id in a raw record: of the frame alone, whichever node got it and how often.
+    fn frame_id(&self, delivery: Delivery) -> Vec<u8> {
+        u128::from(delivery.frame).to_be_bytes().to_vec()
+    }
+
+    /// The log timestamp of a raw record: when ingress received it, whatever the tenant says.
+    fn stamp_ms(&self, received_ms: i64, _event_ms: Option<i64>) -> i64 {
+        received_ms
+    }
+
+    /// Partitions that owners are hashed to; the same for every frame.
+    fn partitions_hashed_to(&self, partition_count: u32, _frame: u64) -> u32 {
+        partition_count
+    }
+
+    /// Version under which a fold publishes: every fold that gives other bytes has its own.
+    fn generation(&self, version: u32) -> u32 {
+        version
+    }
+
+    /// In which order a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
+    /// last: what a predecessor emitted lies before them.
+    fn opening(&self) -> [Opening; 3] {
+        [Opening::Fence, Opening::Commits, Opening::Bounds]
+    }
+
+    /// What distinguishes the transactional ids of two processes that hold the same slot: nothing, so that the
+    /// later one fences the earlier.
+    fn transactional_suffix(&self, _process: u64) -> u64 {
+        0
+    }
+
+    /// The end up to which the core catches up: the high watermark. Records behind an open foreign transaction are
+    /// read, and predecessors have published them.
+    fn log_end(&self, log: &RawLog) -> u64 {
+        log.end()
+    }
+
+    /// The log start that the core is told.
+    fn log_start(&self, log: &RawLog) -> u64 {
+        log.start
+    }
+
+    /// Where reading starts.
+    fn reads_from(&self, start: &ReadStart) -> u64 {
+        start.opened
+    }
+
+    /// Whether the core is told that the end of a partition is reached. The last offsets can be control records,
+    /// which are never delivered.
+    fn tells_end(&self) -> bool {
+        true
+    }
+
+    /// Which core of a slot gets a partition's records: its own.
+    fn core_of(&self, place: usize) -> usize {
+        place
+    }
+
+    /// Time between two flushes.
+    fn flush_interval_ms(&self, configured_ms: u64) -> u64 {
+        configured_ms
+    }
+
+    /// Whether a dead letter is written.
+    fn writes_dead_letters(&self) -> bool {
+        true
+    }
+
+    /// Whether a late record is written.
+    fn writes_late(&self) -> bool {
+        true
+    }
+
+    /// Whether offsets are committed before the effects that they vouch for are written.
+    fn commits_before_writing(&self) -> bool {
+        false
+    }
+
+    /// Whether a fenced slot's offsets go into the transaction of its effects.
+    fn commits_in_transaction(&self) -> bool {
+        true
+    }
+
+    /// After which time an unchanged commit is written again: brokers forget offsets that nobody renews.
+    fn renewal_ms(&self) -> u64 {
+        RENEWAL_MS
+    }
+
+    /// The text stored with an offset.
+    fn metadata(&self, text: String) -> String {
+        text
+    }
+
+    /// Whether a failed write is taken for a success.
+    fn ignores_failed_writes(&self) -> bool {
+        false
+    }
+
+    /// Whether a slot goes on with the core that it had when a write failed, instead of opening it again.
+    fn keeps_core_after_failure(&self) -> bool {
+        false
+    }
+
+    /// Whether the bytes of a failed write are sent again after the slot was opened anew.
+    fn resends_old_bytes(&self) -> bool {
+        false
+    }
+
+    /// Whether a store takes `new` in place of `old`.
+    fn store_takes(&self, old: &Provenance, new: &Provenance) -> bool {
+        new.revision() > old.revision()
+    }
+
+    /// Whether a sink commits its position before it has stored.
+    fn sink_commits_first(&self) -> bool {
+        false
+    }
+}
+
+/// The shell as it stands.
+#[derive(Debug)]
+pub(crate) struct ProductionShell;
+
+impl ShellRules for ProductionShell {}
+
+impl std::fmt::Debug for dyn ShellRules {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ShellRules")
+    }
+}
+
+/// One delivery of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) frame: u64,
+    pub(crate) node: u64,
+    /// From 0.
+    pub(crate) nth: u64,
+}
+
+/// A step of opening a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Init transactions.
+    Fence,
+    /// Read committed offsets.
+    Commits,
+    /// Read where the logs start and end.
+    Bounds,
+}
+
+/// What is known when reading starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadStart {
+    /// What the core said.
+    pub(crate) opened: u64,
+    /// Position in the commit, if there is a readable one.
+    pub(crate) position: Option<u64>,
+    /// First offset that the log still has.
+    pub(crate) first_left: u64,
+    pub(crate) log_end: u64,
+}

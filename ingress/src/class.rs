@@ -112,36 +112,6 @@ impl Writer {
     }
 }
 
-/// The class of a line of the platform's API.
-#[must_use]
-pub fn api_class(text: &[u8]) -> Class {
-    if text.starts_with(b"Release v") {
-        Class::Release
-    } else if text.starts_with(b"Scaled to ") || text.starts_with(b"Scale to ") {
-        Class::Scale
-    } else {
-        Class::ApiOther
-    }
-}
-
-/// The class of a line about a dyno that is neither a sample nor an error.
-#[must_use]
-pub fn dyno_event_class(text: &[u8]) -> Class {
-    let continues_with_digit = |prefix: &[u8]| {
-        let rest = text.strip_prefix(prefix).unwrap_or_default();
-        rest.first().is_some_and(u8::is_ascii_digit)
-    };
-    if text.starts_with(b"State changed from ") {
-        Class::DynoState
-    } else if continues_with_digit(b"Process exited with status ") {
-        Class::DynoExit
-    } else if continues_with_digit(b"Process running mem=") {
-        Class::DynoMemReport
-    } else {
-        Class::DynoOther
-    }
-}
-
 /// The class of a line that an add-on may have written: its own if it carries a sample.
 #[must_use]
 pub fn add_on_class(text: &[u8], add_on: Class) -> Class {

@@ -1,6 +1,7 @@
 //! From the lines of one delivery to its raw records, with counts of what was seen on the way.
 
 use yahtzee_core::owner::Owner;
+use yahtzee_proto::raw::LogLoss;
 
 use crate::class::Class;
 use crate::frame::Frames;
@@ -25,6 +26,8 @@ pub struct Counts {
     pub time_replaced: u64,
     /// Deliveries with a token that no table knows.
     pub unknown_tokens: u64,
+    /// Values of language metrics that are no number in range, or have no usable name.
+    pub rejected_values: u64,
 }
 
 impl Counts {
@@ -56,6 +59,7 @@ impl Counts {
         self.truncated += other.truncated;
         self.time_replaced += other.time_replaced;
         self.unknown_tokens += other.unknown_tokens;
+        self.rejected_values += other.rejected_values;
     }
 
     fn line(&mut self, reading: &Reading) {
@@ -63,7 +67,7 @@ impl Counts {
         self.truncated += u64::from(reading.truncated);
     }
 
-    fn measurement(&mut self, measurement: &Measurement) {
+    pub(crate) fn measurement(&mut self, measurement: &Measurement) {
         let measurement_type = measurement.measurement_type();
         let index = MEASUREMENT_TYPES.iter().position(|&name| name == measurement_type);
         self.measurements[index.expect("every type is in the list")] += 1;
@@ -78,6 +82,10 @@ pub struct Collector<'a> {
     packer: Packer,
     counts: Counts,
     has_unknown_token: bool,
+    /// Time of the oldest line, microseconds since 1970.
+    oldest_us: Option<i64>,
+    /// Kept until the oldest line is known.
+    losses: Vec<(Owner, LogLoss)>,
 }
 
 impl<'a> Collector<'a> {
@@ -85,18 +93,22 @@ impl<'a> Collector<'a> {
     #[must_use]
     pub fn new(tokens: &'a TokenTable, owner: Owner, provenance: Provenance) -> Self {
         let (packer, counts) = (Packer::new(provenance), Counts::default());
-        Self { tokens, owner, packer, counts, has_unknown_token: false }
+        Self { tokens, owner, packer, counts, has_unknown_token: false, oldest_us: None, losses: Vec::new() }
     }
 
     /// Adds one line; `None` is a message without a readable header.
     pub fn add(&mut self, line: Option<&Line<'_>>, receipt: Receipt) {
         let reading = line.map_or_else(|| Reading::of_class(Class::Malformed), |line| measure(line, receipt));
         self.counts.line(&reading);
+        self.oldest_us = [self.oldest_us, reading.own_time_us].into_iter().flatten().min();
         for measurement in reading.measurements.into_iter().flatten() {
             self.counts.measurement(&measurement);
             self.counts.time_replaced += u64::from(reading.time_replaced);
             let owner = line.map_or(self.owner, |line| self.owner_of(line));
-            self.packer.add(owner, measurement);
+            match measurement {
+                Measurement::Loss(loss) => self.losses.push((owner, loss)),
+                other => self.packer.add(owner, other),
+            }
         }
     }
 
@@ -114,6 +126,12 @@ impl<'a> Collector<'a> {
     #[must_use]
     pub fn finish(mut self) -> (Vec<RawRecord>, Counts) {
         self.counts.unknown_tokens += u64::from(self.has_unknown_token);
+        for (owner, mut loss) in self.losses {
+            // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
+            // notice says: where only the buffer overflowed, it says the time of sending.
+            loss.since_us = self.oldest_us.map_or(loss.since_us, |oldest_us| loss.since_us.min(oldest_us));
+            self.packer.add(owner, Measurement::Loss(loss));
+        }
         (self.packer.finish(), self.counts)
     }
 }
@@ -143,10 +161,10 @@ fn announces_overflow(line: &Line<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use yahtzee_proto::raw::{PlatformErrors, RouterRequests, SourceKind};
+    use yahtzee_proto::raw::{LogLosses, PlatformErrors, RouterRequests, SourceKind};
 
     use super::*;
-    use crate::pack::{ERROR, ROUTER_REQUEST};
+    use crate::pack::{ERROR, LOG_LOSS, ROUTER_REQUEST};
 
     const OWNER: Owner = Owner([7; 16]);
     const TIME_US: i64 = 1_772_600_767_000_000;
@@ -199,6 +217,28 @@ mod tests {
         );
         check(&message("heroku", "web.1", "Error R14 (Memory quota exceeded)"), &[1, 2], &[0]);
         check(&message("app", "web.1", "hello"), &[1, 2], &[]);
+    }
+
+    #[test]
+    fn a_loss_lies_before_the_oldest_line_of_its_body() {
+        fn check(since: &str, oldest: &str, expected_s_before: i64) {
+            let notice = format!("Error L10 (output buffer overflow): 3 messages dropped since {since}.");
+            let line = router("heroku").replace("2026-03-04T05:06:07Z", oldest);
+            let body = format!("{}{line}{}", message("heroku", "logplex", &notice), router("heroku"));
+            let (records, _) = read(&TokenTable::default(), &body);
+            let record = records.iter().find(|record| record.measurement_type == LOG_LOSS).unwrap();
+            let losses = LogLosses::decode(record.payload.as_slice()).unwrap().losses;
+            let [loss] = &losses[..] else { panic!("{losses:?}") };
+            assert_eq!((loss.count, loss.frame_index, loss.time_us), (3, PREPENDED_INDEX, TIME_US));
+            assert_eq!(loss.since_us, TIME_US - expected_s_before * 1_000_000, "{since} {oldest}");
+        }
+        let now = "2026-03-04T05:06:07Z";
+        check(now, now, 0);
+        check(now, "2026-03-04T05:05:07Z", 60);
+        check("2026-03-04T05:05:57Z", now, 10);
+        check("2026-03-04T05:05:57Z", "2026-03-04T05:05:07Z", 60);
+        check("then", "2026-03-04T05:05:07Z", 60);
+        check("2026-03-04T05:05:57Z", "01234567890123456789", 10);
     }
 
     #[test]

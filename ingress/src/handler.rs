@@ -1,4 +1,4 @@
-//! One drain request, from its head to its reply.
+//! One request, from its head to its reply.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
 use yahtzee_core::owner::Owner;
 
+use crate::auth::Identity;
 use crate::body::{BodyError, gunzip, receive};
-use crate::class::Class;
-use crate::collect::{Collector, Counts, collect_body};
+use crate::collect::Counts;
 use crate::dedupe::{Claim, Outcome, Ticket};
 use crate::delivery::{NotStored, deliver};
-use crate::pack::{Provenance, RawRecord};
+use crate::drain::DrainPost;
+use crate::language::{LanguagePost, Poster};
+use crate::pack::RawRecord;
+use crate::post::{Contents, Post};
 use crate::reply::Reply;
 use crate::sender::Sender;
 use crate::service::Ingress;
 use crate::stats::FrameOutcome;
 
-/// Header with the number of messages in a body.
-const MESSAGE_COUNT: &str = "logplex-msg-count";
-
-/// The content types of drain bodies: of Logplex's drains, and of its own input.
-const CONTENT_TYPES: [&str; 2] = ["application/logplex-1", "application/x-logplex-1"];
-
-/// The service's routes: `POST /drain`, and `POST /drain/<owner's UUID>` for senders without a drain token.
+/// The service's routes.
+///
+/// * `POST /drain`, and `POST /drain/<owner's UUID>` for senders without a drain token;
+/// * `POST /lang/<owner's UUID>/<dyno or process type>`, where the dyno's UUID may follow.
 pub fn router(ingress: Arc<Ingress>) -> Router {
     let method_not_allowed =
         |State(ingress): State<Arc<Ingress>>| async move { respond(&ingress, Reply::MethodNotAllowed) };
@@ -36,25 +36,58 @@ pub fn router(ingress: Arc<Ingress>) -> Router {
     Router::new()
         .route("/drain", post(drain).fallback(method_not_allowed))
         .route("/drain/{owner}", post(drain_of_owner).fallback(method_not_allowed))
+        .route("/lang/{owner}/{process}", post(metrics_of_process).fallback(method_not_allowed))
+        .route("/lang/{owner}/{process}/{dyno}", post(metrics_of_dyno).fallback(method_not_allowed))
         .fallback(not_found)
         .with_state(ingress)
 }
 
-async fn drain(State(ingress): State<Arc<Ingress>>, request: Request) -> Response<Body> {
-    let reply = handle(&ingress, None, request).await;
-    respond(&ingress, reply)
+type Shared = State<Arc<Ingress>>;
+
+async fn drain(State(ingress): Shared, request: Request) -> Response<Body> {
+    take_drain(&ingress, None, request).await
 }
 
 async fn drain_of_owner(
-    State(ingress): State<Arc<Ingress>>,
+    State(ingress): Shared,
     Path(owner): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let reply = match Owner::parse(&owner) {
-        Some(owner) => handle(&ingress, Some(owner), request).await,
-        None => Reply::NotFound,
+    match Owner::parse(&owner) {
+        Some(owner) => take_drain(&ingress, Some(owner), request).await,
+        None => respond(&ingress, Reply::NotFound),
+    }
+}
+
+async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Response<Body> {
+    let open = |headers: &HeaderMap, identity: &Identity| {
+        DrainPost::new(Sender::of(headers, path_owner, identity, &ingress.tokens), headers)
     };
-    respond(&ingress, reply)
+    let reply = handle(ingress, open, request).await;
+    respond(ingress, reply)
+}
+
+async fn metrics_of_process(
+    State(ingress): Shared,
+    Path((owner, process)): Path<(String, String)>,
+    request: Request,
+) -> Response<Body> {
+    take_metrics(&ingress, Poster::parse(&owner, &process, None), request).await
+}
+
+async fn metrics_of_dyno(
+    State(ingress): Shared,
+    Path((owner, process, dyno)): Path<(String, String, String)>,
+    request: Request,
+) -> Response<Body> {
+    take_metrics(&ingress, Poster::parse(&owner, &process, Some(&dyno)), request).await
+}
+
+async fn take_metrics(ingress: &Arc<Ingress>, poster: Option<Poster>, request: Request) -> Response<Body> {
+    let Some(poster) = poster else { return respond(ingress, Reply::NotFound) };
+    let open = |headers: &HeaderMap, _: &Identity| LanguagePost::new(poster, headers);
+    let reply = handle(ingress, open, request).await;
+    respond(ingress, reply)
 }
 
 fn respond(ingress: &Ingress, reply: Reply) -> Response<Body> {
@@ -62,13 +95,17 @@ fn respond(ingress: &Ingress, reply: Reply) -> Response<Body> {
     reply.into_response(ingress.is_closing())
 }
 
-async fn handle(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Reply {
+async fn handle<P: Post>(
+    ingress: &Arc<Ingress>,
+    open: impl FnOnce(&HeaderMap, &Identity) -> P,
+    request: Request,
+) -> Reply {
     let (head, body) = request.into_parts();
     let Some(identity) = ingress.credentials.check(head.headers.get(header::AUTHORIZATION)) else {
         return Reply::Unauthorized;
     };
-    let max_bytes = ingress.settings.max_body_bytes;
-    let encoding = match check_head(&head.headers, max_bytes) {
+    let max_bytes = ingress.settings.max_body_bytes.min(P::MAX_BODY_BYTES);
+    let encoding = match check_head(&head.headers, P::CONTENT_TYPES, max_bytes) {
         Ok(encoding) => encoding,
         Err(reply) => return reply,
     };
@@ -78,16 +115,16 @@ async fn handle(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Requ
         Err(BodyError::Incomplete | BodyError::Unreadable) => return Reply::Unavailable,
     };
     let received = Instant::now();
-    let sender = Sender::of(&head.headers, path_owner, &identity, &ingress.tokens);
-    if ingress.rate_limit.as_ref().is_some_and(|limit| !limit.admit(sender.owner, body.len(), received)) {
+    let post = open(&head.headers, &identity);
+    if ingress.rate_limit.as_ref().is_some_and(|limit| !limit.admit(post.owner(), body.len(), received)) {
         return Reply::TooManyRequests;
     }
     let reply = match decode(body, encoding, max_bytes) {
-        Ok(body) => store(ingress, &sender, &body, announced_count(&head.headers)).await,
+        Ok(body) => store(ingress, &post, &body).await,
         Err(BodyError::TooLarge) => Reply::TooLarge,
         Err(BodyError::Unreadable | BodyError::Incomplete) => {
             ingress.stats.frame(FrameOutcome::Unreadable);
-            Reply::Taken
+            P::TAKEN
         }
     };
     ingress.stats.ack(received.elapsed());
@@ -102,11 +139,11 @@ enum Encoding {
 }
 
 /// Refuses what can be refused before the body arrives.
-fn check_head(headers: &HeaderMap, max_bytes: usize) -> Result<Encoding, Reply> {
+fn check_head(headers: &HeaderMap, content_types: &[&str], max_bytes: usize) -> Result<Encoding, Reply> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !CONTENT_TYPES.iter().any(|known| media_type.eq_ignore_ascii_case(known)) {
+    if !content_types.iter().any(|known| media_type.eq_ignore_ascii_case(known)) {
         return Err(Reply::UnsupportedType);
     }
     let announced_bytes = text(header::CONTENT_LENGTH).and_then(|value| value.parse::<u64>().ok());
@@ -127,60 +164,40 @@ fn decode(body: Bytes, encoding: Encoding, max_bytes: usize) -> Result<Bytes, Bo
     }
 }
 
-fn announced_count(headers: &HeaderMap) -> Option<u64> {
-    headers.get(MESSAGE_COUNT)?.to_str().ok()?.trim().parse().ok()
-}
-
 /// Stores a body once, however often it is delivered.
-async fn store(ingress: &Arc<Ingress>, sender: &Sender, body: &[u8], announced_count: Option<u64>) -> Reply {
-    let ticket = match sender.frame_id.map(|id| ingress.dedupe.claim(id, Instant::now())) {
+async fn store<P: Post>(ingress: &Arc<Ingress>, post: &P, body: &[u8]) -> Reply {
+    let ticket = match post.frame_id(body).map(|id| ingress.dedupe.claim(id, Instant::now())) {
         Some(Claim::Done) => {
             ingress.stats.frame(FrameOutcome::Duplicate);
-            return Reply::Taken;
+            return P::TAKEN;
         }
         Some(Claim::InFlight(first)) => {
             ingress.stats.frame(FrameOutcome::Duplicate);
-            return within_budget(ingress, first.outcome()).await;
+            return within_budget::<P>(ingress, first.outcome()).await;
         }
         Some(Claim::New(ticket)) => Some(ticket),
         None => None,
     };
     ingress.stats.body(body.len());
-    let (records, counts) = read(ingress, sender, body);
-    if announced_count.is_some_and(|announced| announced != counts.all_lines()) {
+    let Contents { records, counts, differs_from_head, if_stored } =
+        post.read(body, &ingress.tokens, ingress.recv_us());
+    if differs_from_head {
         ingress.stats.count_mismatch();
     }
-    let is_unreadable = counts.all_lines() == counts.lines(Class::Malformed);
-    let if_stored = match body.trim_ascii() {
-        [] => None,
-        _ if is_unreadable => Some(FrameOutcome::Unreadable),
-        _ => Some(FrameOutcome::Stored),
-    };
     let production = Production { ingress: Arc::clone(ingress), ticket, counts, if_stored };
     if records.is_empty() {
         production.end(&Ok(()));
-        return Reply::Taken;
+        return P::TAKEN;
     }
     // A task of its own: the outcome is noted even if this sender has gone or was told to try again.
     let task = tokio::spawn(production.run(records));
     let outcome = async { task.await.unwrap_or_else(|error| Err(NotStored { reason: error.to_string() })) };
-    within_budget(ingress, outcome).await
+    within_budget::<P>(ingress, outcome).await
 }
 
-fn read(ingress: &Ingress, sender: &Sender, body: &[u8]) -> (Vec<RawRecord>, Counts) {
-    let recv_us = ingress.recv_us();
-    let Sender { owner, frame_id, source_kind, drain, .. } = *sender;
-    let provenance = Provenance { recv_us, frame_id, source_kind, drain };
-    let mut collector = Collector::new(&ingress.tokens, owner, provenance);
-    collect_body(&mut collector, body, sender.repair, recv_us);
-    let (records, mut counts) = collector.finish();
-    counts.unknown_tokens += u64::from(!sender.is_known);
-    (records, counts)
-}
-
-async fn within_budget(ingress: &Ingress, outcome: impl Future<Output = Outcome>) -> Reply {
+async fn within_budget<P: Post>(ingress: &Ingress, outcome: impl Future<Output = Outcome>) -> Reply {
     match tokio::time::timeout(ingress.settings.ack_budget, outcome).await {
-        Ok(Ok(())) => Reply::Taken,
+        Ok(Ok(())) => P::TAKEN,
         Ok(Err(_)) | Err(_) => Reply::Unavailable,
     }
 }

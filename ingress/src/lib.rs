@@ -7,6 +7,7 @@
 //! The HTTP service around it ([`service`], [`handler`], [`server`]) answers only after the log has
 //! acknowledged ([`delivery`]), and stores each delivery once ([`dedupe`]).
 
+pub mod app_event;
 pub mod auth;
 pub mod body;
 pub mod class;
@@ -14,13 +15,18 @@ pub mod cli_text;
 pub mod collect;
 pub mod dedupe;
 pub mod delivery;
+mod drain;
+pub mod dyno_event;
 pub mod frame;
 pub mod handler;
+pub mod language;
+pub mod log_loss;
 pub mod log_writer;
 pub mod measure;
 pub mod owner;
 pub mod pack;
 pub mod platform_error;
+mod post;
 pub mod rate;
 pub mod recording;
 pub mod reply;

@@ -1,14 +1,18 @@
 //! From one log line to its measurements.
 
-use yahtzee_proto::raw::{DynoLoad, DynoMemory, Flag, PlatformError, RouterRequest};
+use yahtzee_proto::raw::{
+    AppEvent, DynoEvent, DynoLoad, DynoMemory, Flag, LangMetric, LogLoss, PlatformError, RouterRequest,
+};
 
-use crate::class::{Class, Writer, add_on_class, api_class, dyno_event_class};
+use crate::class::{Class, Writer, add_on_class};
+use crate::log_loss::{self, Notice};
 use crate::platform_error::{self, DYNO_LETTER, LOG_LETTER};
 use crate::router;
 use crate::runtime_metrics::{self, Figures, Sample};
 use crate::syslog::Line;
 use crate::timestamp;
 use crate::value::{self, Dyno};
+use crate::{app_event, dyno_event};
 
 /// How far a line's time may lie ahead of its receipt, in microseconds.
 const MAX_AHEAD_US: i64 = 60_000_000;
@@ -44,6 +48,14 @@ pub enum Measurement {
     Memory(DynoMemory),
     /// For topic `ERROR`.
     Error(PlatformError),
+    /// For topic `DYNO_EVENT`.
+    DynoEvent(DynoEvent),
+    /// For topic `APP_EVENT`.
+    AppEvent(AppEvent),
+    /// For topic `LOG_LOSS`.
+    Loss(LogLoss),
+    /// For topic `LANG_METRIC`.
+    Metric(LangMetric),
 }
 
 /// What a line was found to be.
@@ -51,11 +63,13 @@ pub enum Measurement {
 pub struct Reading {
     /// Its class.
     pub class: Class,
-    /// Its measurements: none, one, or two for a router line with an error code.
+    /// Its measurements: none, one, or two for a router line with an error code and for a notice of loss.
     pub measurements: [Option<Measurement>; 2],
-    /// Whether it should have given a measurement, and was cut or unreadable where its figures are.
+    /// Whether a measurement is missing because the line was cut or unreadable where its figures are.
     pub truncated: bool,
-    /// Whether its time was unreadable or too far ahead, so that the receive time stands in.
+    /// Its own time, microseconds since 1970; `None` if that was unreadable or too far ahead.
+    pub own_time_us: Option<i64>,
+    /// Whether it was measured at its receive time, because it has no usable time of its own.
     pub time_replaced: bool,
 }
 
@@ -63,7 +77,14 @@ impl Reading {
     /// A line that is only counted.
     #[must_use]
     pub fn of_class(class: Class) -> Self {
-        Self { class, measurements: [None, None], truncated: false, time_replaced: false }
+        let measurements = [None, None];
+        Self { class, measurements, truncated: false, own_time_us: None, time_replaced: false }
+    }
+
+    /// A line with one measurement; without it, a line that was cut.
+    fn of_one(class: Class, measurement: Option<Measurement>) -> Self {
+        let truncated = measurement.is_none();
+        Self { measurements: [measurement, None], truncated, ..Self::of_class(class) }
     }
 
     fn truncated(class: Class) -> Self {
@@ -80,13 +101,19 @@ pub fn measure(line: &Line<'_>, receipt: Receipt) -> Reading {
         Writer::Router => router_line(text, stamp),
         Writer::LogSystem => log_system_line(text, stamp),
         Writer::Dyno => dyno_line(line, text, stamp),
-        Writer::Api => Reading::of_class(api_class(text)),
+        Writer::Api => api_line(text, stamp),
         Writer::AddOn(add_on) => Reading::of_class(add_on_class(line.text, add_on)),
         Writer::App => Reading::of_class(Class::App),
         Writer::Unknown => Reading::of_class(Class::Unknown),
     };
-    let measured = reading.measurements[0].is_some();
-    Reading { time_replaced: measured && stamp.time_replaced, ..reading }
+    let time_replaced = reading.measurements[0].is_some() && stamp.own_time_us.is_none();
+    Reading { own_time_us: stamp.own_time_us, time_replaced, ..reading }
+}
+
+/// The time that `text` says, microseconds since 1970; `None` if it is no time, or too far ahead of the receipt.
+pub(crate) fn own_time_us(text: &[u8], recv_us: i64) -> Option<i64> {
+    let latest_us = recv_us.saturating_add(MAX_AHEAD_US);
+    timestamp::parse_us(text).filter(|&time_us| time_us <= latest_us)
 }
 
 /// The fields that all measurements of a line share.
@@ -95,20 +122,19 @@ struct Stamp {
     time_us: i64,
     frame_index: u32,
     flags: u32,
-    time_replaced: bool,
+    own_time_us: Option<i64>,
 }
 
 impl Stamp {
     fn new(line: &Line<'_>, receipt: Receipt) -> Self {
-        let latest_us = receipt.recv_us.saturating_add(MAX_AHEAD_US);
-        let own_us = timestamp::parse_us(line.time).filter(|&time_us| time_us <= latest_us);
-        let replaced = flag(own_us.is_none(), Flag::TimeReplaced);
+        let own_time_us = own_time_us(line.time, receipt.recv_us);
+        let replaced = flag(own_time_us.is_none(), Flag::TimeReplaced);
         let repaired = flag(receipt.repaired, Flag::RepairedFrame);
         Self {
-            time_us: own_us.unwrap_or(receipt.recv_us),
+            time_us: own_time_us.unwrap_or(receipt.recv_us),
             frame_index: receipt.frame_index,
             flags: replaced | repaired,
-            time_replaced: own_us.is_none(),
+            own_time_us,
         }
     }
 
@@ -116,9 +142,16 @@ impl Stamp {
         let Self { time_us, frame_index, flags, .. } = self;
         PlatformError { time_us, process_type: process_type.to_owned(), dyno_num, frame_index, flags, code }
     }
+
+    /// The loss that a notice announces; its begin is the notice's own until the body has been read.
+    fn loss(self, code: String, Notice { count, since_us }: Notice) -> LogLoss {
+        let Self { time_us, frame_index, flags, .. } = self;
+        let since_us = since_us.map_or(time_us, |since_us| since_us.min(time_us));
+        LogLoss { time_us, frame_index, flags, code, count, since_us }
+    }
 }
 
-fn flag(set: bool, flag: Flag) -> u32 {
+pub(crate) fn flag(set: bool, flag: Flag) -> u32 {
     if set { flag as u32 } else { 0 }
 }
 
@@ -151,29 +184,55 @@ fn router_line(text: &[u8], stamp: Stamp) -> Reading {
 
 fn log_system_line(text: &[u8], stamp: Stamp) -> Reading {
     let Some(code) = platform_error::read(text, LOG_LETTER) else { return Reading::of_class(Class::Unknown) };
-    let class = if platform_error::announces_loss(code) { Class::LogLoss } else { Class::LogNotice };
-    let error = stamp.error(code.to_owned(), LOG_PROCESS_TYPE, None);
-    Reading { measurements: [Some(Measurement::Error(error)), None], ..Reading::of_class(class) }
+    let error = Some(Measurement::Error(stamp.error(code.to_owned(), LOG_PROCESS_TYPE, None)));
+    if !platform_error::announces_loss(code) {
+        return Reading::of_one(Class::LogNotice, error);
+    }
+    let loss = log_loss::read(text).map(|notice| Measurement::Loss(stamp.loss(code.to_owned(), notice)));
+    let truncated = loss.is_none();
+    Reading { measurements: [error, loss], truncated, ..Reading::of_class(Class::LogLoss) }
 }
 
+fn api_line(text: &[u8], stamp: Stamp) -> Reading {
+    let Stamp { time_us, frame_index, flags, .. } = stamp;
+    match app_event::read(text) {
+        (Class::ApiOther, _) => Reading::of_class(Class::ApiOther),
+        (class, event) => {
+            let event = event.map(|event| AppEvent { time_us, frame_index, flags, ..event });
+            Reading::of_one(class, event.map(Measurement::AppEvent))
+        }
+    }
+}
+
+/// Events come first: they may quote a command, which is the tenant's text and must not pass for a sample.
 fn dyno_line(line: &Line<'_>, text: &[u8], stamp: Stamp) -> Reading {
     let whose = Whose::of(line);
-    if let Some(sample) = runtime_metrics::read(text) {
+    let (class, event) = dyno_event::read(text);
+    if event.is_none()
+        && let Some(sample) = runtime_metrics::read(text)
+    {
         return sample_line(sample, whose, stamp);
     }
     let Some(whose) = whose.filter(|whose| whose.dyno_num.is_some()) else {
         return Reading::of_class(Class::Unknown);
     };
-    match platform_error::read(text, DYNO_LETTER) {
-        Some(code) => {
-            let error = stamp.error(code.to_owned(), whose.process_type, whose.dyno_num);
-            Reading {
-                measurements: [Some(Measurement::Error(error)), None],
-                ..Reading::of_class(Class::DynoError)
-            }
-        }
-        None => Reading::of_class(dyno_event_class(text)),
+    if let Some(code) = platform_error::read(text, DYNO_LETTER) {
+        let error = stamp.error(code.to_owned(), whose.process_type, whose.dyno_num);
+        return Reading::of_one(Class::DynoError, Some(Measurement::Error(error)));
     }
+    match (class, event) {
+        (Class::DynoOther, None) => Reading::of_class(class),
+        (class, event) => {
+            let event = event.map(|event| Measurement::DynoEvent(dyno_event_of(event, whose, stamp)));
+            Reading::of_one(class, event)
+        }
+    }
+}
+
+fn dyno_event_of(event: DynoEvent, whose: Whose<'_>, stamp: Stamp) -> DynoEvent {
+    let Stamp { time_us, frame_index, flags, .. } = stamp;
+    let (process_type, dyno_num) = (whose.process_type.to_owned(), whose.dyno_num);
+    DynoEvent { time_us, process_type, dyno_num, frame_index, flags, ..event }
 }
 
 /// The dyno that a line is about.
@@ -230,12 +289,13 @@ fn sample_line(sample: Sample<'_>, whose: Option<Whose<'_>>, stamp: Stamp) -> Re
             ..memory
         }),
     };
-    Reading { measurements: [Some(measurement), None], ..Reading::of_class(class) }
+    Reading::of_one(class, Some(measurement))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use yahtzee_proto::raw::DynoEventKind;
 
     use super::*;
 
@@ -286,6 +346,61 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_of_loss_is_an_error_and_a_loss() {
+        fn check(text: &str, expected: Option<(u64, i64)>) {
+            let reading = read(TIME, "heroku logplex", text, TIME_US);
+            let losses = reading.measurements.iter().flatten().filter_map(|measurement| match measurement {
+                Measurement::Loss(loss) => Some((loss.count, loss.since_us)),
+                _ => None,
+            });
+            assert_eq!(losses.collect::<Vec<_>>(), Vec::from_iter(expected), "{text}");
+            assert_eq!(errors(&reading).len(), 1, "{text}");
+            assert_eq!(reading.truncated, reading.class == Class::LogLoss && expected.is_none(), "{text}");
+        }
+        let overflow = "Error L10 (output buffer overflow):";
+        let minute_us = 60_000_000;
+        check(
+            &format!("{overflow} 3 messages dropped since 2026-03-04T05:05:07Z."),
+            Some((3, TIME_US - minute_us)),
+        );
+        check(&format!("{overflow} 3 messages dropped since 2026-03-04T05:07:07Z."), Some((3, TIME_US)));
+        check(&format!("{overflow} 3 messages dropped"), Some((3, TIME_US)));
+        check(&format!("{overflow} messages"), None);
+        check("Error L15 (Tail buffer temporarily unavailable)", None);
+    }
+
+    #[test]
+    fn events_of_dynos_and_apps() {
+        fn check(source: &str, text: &str, expected: Option<Measurement>) {
+            let reading = read(TIME, source, text, TIME_US);
+            assert_eq!(reading.measurements, [expected, None], "{source} {text}");
+        }
+        let crashed = DynoEvent {
+            time_us: TIME_US,
+            process_type: "web".to_owned(),
+            dyno_num: Some(1),
+            frame_index: 7,
+            ..dyno_event::read(b"State changed from up to crashed").1.unwrap()
+        };
+        check("heroku web.1", "State changed from up to crashed", Some(Measurement::DynoEvent(crashed)));
+        let release = AppEvent { time_us: TIME_US, frame_index: 7, release: Some(42), ..AppEvent::default() };
+        let text = "Release v42 created by user dev@example.com";
+        check("app api", text, Some(Measurement::AppEvent(release.clone())));
+        check("heroku api", text, Some(Measurement::AppEvent(release)));
+        check("app api.1", text, None);
+        check("app web.1", "State changed from up to crashed", None);
+        check("heroku web", "State changed from up to crashed", None);
+    }
+
+    #[test]
+    fn a_command_does_not_pass_for_a_sample() {
+        let command = "Starting process with command `run memory_total=5MB load_avg_1m=9`";
+        let reading = read(TIME, "heroku web.1", command, TIME_US);
+        let Some(Measurement::DynoEvent(event)) = &reading.measurements[0] else { panic!("{reading:?}") };
+        assert_eq!(event.kind(), DynoEventKind::Starting);
+    }
+
+    #[test]
     fn notices_are_flagged_as_no_request() {
         fn check(code: &str, expected: u32) {
             let text = format!("at=info code={code} path=\"/\" fwd=x dyno= connect= service= status=503");
@@ -326,8 +441,11 @@ mod tests {
         }
         check("heroku router", "at=info method=GET path=\"/", true);
         check("heroku web.1", "source=web.1 sample#load_avg_1m=NaN", true);
+        check("heroku web.1", "State changed from up", true);
+        check("app api", "Release v42", true);
+        check("app api", "Scaled to web@1", true);
         check("heroku router", "foo", false);
-        check("heroku web.1", "Idling", false);
+        check("heroku web.1", "Process exited", false);
     }
 
     #[test]

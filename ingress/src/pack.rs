@@ -6,8 +6,9 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
 use yahtzee_proto::raw::{
-    DynoLoad, DynoLoads, DynoMemories, DynoMemory, PlatformError, PlatformErrors, RouterRequest,
-    RouterRequests, SourceKind,
+    AppEvent, AppEvents, DynoEvent, DynoEvents, DynoLoad, DynoLoads, DynoMemories, DynoMemory, LangMetric,
+    LangMetrics, LogLoss, LogLosses, PlatformError, PlatformErrors, RouterRequest, RouterRequests,
+    SourceKind,
 };
 
 use crate::measure::Measurement;
@@ -24,8 +25,21 @@ pub const DYNO_MEMORY: &str = "DYNO_MEMORY";
 /// Measurement type of error codes.
 pub const ERROR: &str = "ERROR";
 
-/// Every measurement type that log lines give.
-pub const MEASUREMENT_TYPES: [&str; 4] = [ROUTER_REQUEST, DYNO_LOAD, DYNO_MEMORY, ERROR];
+/// Measurement type of what happens to dynos.
+pub const DYNO_EVENT: &str = "DYNO_EVENT";
+
+/// Measurement type of releases and scaling.
+pub const APP_EVENT: &str = "APP_EVENT";
+
+/// Measurement type of lines that were lost on the way.
+pub const LOG_LOSS: &str = "LOG_LOSS";
+
+/// Measurement type of what language runtimes post.
+pub const LANG_METRIC: &str = "LANG_METRIC";
+
+/// Every measurement type: those of log lines, then that of posts.
+pub const MEASUREMENT_TYPES: [&str; 8] =
+    [ROUTER_REQUEST, DYNO_LOAD, DYNO_MEMORY, ERROR, DYNO_EVENT, APP_EVENT, LOG_LOSS, LANG_METRIC];
 
 /// Place of a line that stands before all others: the notice of loss that Logplex puts in front of a body.
 pub const PREPENDED_INDEX: u32 = u32::MAX;
@@ -43,15 +57,25 @@ impl Measurement {
             Self::Load(_) => DYNO_LOAD,
             Self::Memory(_) => DYNO_MEMORY,
             Self::Error(_) => ERROR,
+            Self::DynoEvent(_) => DYNO_EVENT,
+            Self::AppEvent(_) => APP_EVENT,
+            Self::Loss(_) => LOG_LOSS,
+            Self::Metric(_) => LANG_METRIC,
         }
     }
 
-    fn frame_index(&self) -> u32 {
+    /// Its place in the body.
+    #[must_use]
+    pub fn frame_index(&self) -> u32 {
         match self {
             Self::Request(request) => request.frame_index,
             Self::Load(load) => load.frame_index,
             Self::Memory(memory) => memory.frame_index,
             Self::Error(error) => error.frame_index,
+            Self::DynoEvent(event) => event.frame_index,
+            Self::AppEvent(event) => event.frame_index,
+            Self::Loss(loss) => loss.frame_index,
+            Self::Metric(metric) => metric.frame_index,
         }
     }
 }
@@ -118,11 +142,13 @@ impl Envelope {
 
 /// The record of some measurements of one type; `None` if there are none.
 macro_rules! seal {
-    ($envelope:expr, $measurement_type:expr, $message:ident { $measurements:ident }) => {
-        (!$measurements.is_empty()).then(|| {
+    ($envelope:expr, $measurement_type:expr, $message:ident { $field:ident: $measurements:expr }) => {{
+        let measurements = $measurements;
+        (!measurements.is_empty()).then(|| {
             let Envelope { owner, recv_us, frame_id, source_kind, drain } = $envelope.clone();
             let key = owner.0.to_vec();
-            let message = $message { owner: key, recv_us, frame_id, source_kind, drain, $measurements };
+            let message =
+                $message { owner: key, recv_us, frame_id, source_kind, drain, $field: measurements };
             RawRecord {
                 measurement_type: $measurement_type,
                 owner,
@@ -130,7 +156,7 @@ macro_rules! seal {
                 payload: message.encode_to_vec(),
             }
         })
-    };
+    }};
 }
 
 /// Collects the measurements of a body.
@@ -147,6 +173,10 @@ struct Batch {
     loads: Vec<DynoLoad>,
     memories: Vec<DynoMemory>,
     errors: Vec<PlatformError>,
+    dyno_events: Vec<DynoEvent>,
+    app_events: Vec<AppEvent>,
+    losses: Vec<LogLoss>,
+    metrics: Vec<LangMetric>,
 }
 
 impl Packer {
@@ -166,6 +196,10 @@ impl Packer {
             Measurement::Load(load) => batch.loads.push(load),
             Measurement::Memory(memory) => batch.memories.push(memory),
             Measurement::Error(error) => batch.errors.push(error),
+            Measurement::DynoEvent(event) => batch.dyno_events.push(event),
+            Measurement::AppEvent(event) => batch.app_events.push(event),
+            Measurement::Loss(loss) => batch.losses.push(loss),
+            Measurement::Metric(metric) => batch.metrics.push(metric),
         }
     }
 
@@ -174,13 +208,16 @@ impl Packer {
     pub fn finish(self) -> Vec<RawRecord> {
         let provenance = self.provenance;
         let records = self.batches.into_iter().flat_map(|((owner, part), batch)| {
-            let Batch { requests, loads, memories, errors } = batch;
             let envelope = Envelope::new(provenance, owner, part);
             let records = [
-                seal!(envelope, ROUTER_REQUEST, RouterRequests { requests }),
-                seal!(envelope, DYNO_LOAD, DynoLoads { loads }),
-                seal!(envelope, DYNO_MEMORY, DynoMemories { memories }),
-                seal!(envelope, ERROR, PlatformErrors { errors }),
+                seal!(envelope, ROUTER_REQUEST, RouterRequests { requests: batch.requests }),
+                seal!(envelope, DYNO_LOAD, DynoLoads { loads: batch.loads }),
+                seal!(envelope, DYNO_MEMORY, DynoMemories { memories: batch.memories }),
+                seal!(envelope, ERROR, PlatformErrors { errors: batch.errors }),
+                seal!(envelope, DYNO_EVENT, DynoEvents { events: batch.dyno_events }),
+                seal!(envelope, APP_EVENT, AppEvents { events: batch.app_events }),
+                seal!(envelope, LOG_LOSS, LogLosses { losses: batch.losses }),
+                seal!(envelope, LANG_METRIC, LangMetrics { metrics: batch.metrics }),
             ];
             records.into_iter().flatten()
         });
@@ -229,6 +266,23 @@ mod tests {
         let requests = RouterRequests::decode(records[0].payload.as_slice()).unwrap();
         let indices: Vec<_> = requests.requests.iter().map(|request| request.frame_index).collect();
         assert_eq!(indices, [0, 2]);
+    }
+
+    #[test]
+    fn every_type_has_its_record() {
+        let measurements = vec![
+            Measurement::Metric(LangMetric::default()),
+            Measurement::Loss(LogLoss::default()),
+            Measurement::AppEvent(AppEvent::default()),
+            Measurement::DynoEvent(DynoEvent::default()),
+            error(0),
+            Measurement::Memory(DynoMemory::default()),
+            Measurement::Load(DynoLoad::default()),
+            request(0),
+        ];
+        let records = pack(None, measurements.into_iter().map(|measurement| (OWNER, measurement)).collect());
+        let types: Vec<_> = records.iter().map(|record| record.measurement_type).collect();
+        assert_eq!(types, MEASUREMENT_TYPES);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Replies to drain requests.
+//! Replies.
 //!
-//! The status is a switch between loss and repetition: Logplex takes 2xx as delivered, drops the frame for
+//! To a drain, the status is a switch between loss and repetition: Logplex takes 2xx as delivered, drops the frame for
 //! good on any 4xx but 429, and sends it again on everything else. So content never gets a 4xx.
 
 use std::convert::Infallible;
@@ -16,6 +16,8 @@ use http_body::{Frame, SizeHint};
 pub enum Reply {
     /// Stored, or not worth sending again.
     Taken,
+    /// The same, for clients that look for a 200.
+    TakenOk,
     /// No or wrong credentials.
     Unauthorized,
     /// No such path.
@@ -24,7 +26,7 @@ pub enum Reply {
     MethodNotAllowed,
     /// Larger than allowed.
     TooLarge,
-    /// Not a drain body.
+    /// Not a body of this kind.
     UnsupportedType,
     /// Over the owner's rate: try again.
     TooManyRequests,
@@ -38,6 +40,7 @@ impl Reply {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Taken => StatusCode::NO_CONTENT,
+            Self::TakenOk => StatusCode::OK,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

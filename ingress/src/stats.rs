@@ -42,7 +42,7 @@ impl FrameOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     frames: [u64; FrameOutcome::ALL.len()],
-    /// Bodies whose number of messages differs from what their header says.
+    /// Bodies whose number of messages or metrics differs from what their header says.
     pub count_mismatches: u64,
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
@@ -135,6 +135,7 @@ struct Metrics {
     truncated: metrics::Counter,
     time_replaced: metrics::Counter,
     unknown_tokens: metrics::Counter,
+    rejected_values: metrics::Counter,
     ack_seconds: metrics::Histogram,
 }
 
@@ -154,6 +155,7 @@ impl Metrics {
             truncated: names::INGRESS_TRUNCATED.with(&[]),
             time_replaced: names::INGRESS_TIME_REPLACED.with(&[]),
             unknown_tokens: names::INGRESS_UNKNOWN_TOKENS.with(&[]),
+            rejected_values: names::INGRESS_REJECTED_VALUES.with(&[]),
             ack_seconds: names::INGRESS_ACK_SECONDS.with(&[]),
         }
     }
@@ -170,5 +172,6 @@ impl Metrics {
         self.truncated.increment(counts.truncated);
         self.time_replaced.increment(counts.time_replaced);
         self.unknown_tokens.increment(counts.unknown_tokens);
+        self.rejected_values.increment(counts.rejected_values);
     }
 }

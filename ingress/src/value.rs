@@ -66,6 +66,12 @@ pub fn memory_bytes(text: &[u8]) -> Option<u64> {
     }
 }
 
+/// A percentage in thousandths of the whole: 1,152 for `115.2`.
+#[must_use]
+pub fn permille(percent: &[u8]) -> Option<u32> {
+    u32::try_from(decimal(percent, 10)?).ok()
+}
+
 /// A number of memory pages; the unit may be missing.
 #[must_use]
 pub fn pages(text: &[u8]) -> Option<u64> {

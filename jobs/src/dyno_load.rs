@@ -1,7 +1,7 @@
 //! Load averages per app and process type: samples of all its dynos, in thousandths.
 
 use yahtzee_core::accumulate::Moments;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::DynoLoads;
 use yahtzee_proto::summary;
@@ -50,5 +50,20 @@ impl Job for DynoLoad {
             load_5m_milli: wire::moments(&loads.five_minutes),
             load_15m_milli: wire::moments(&loads.fifteen_minutes),
         }
+    }
+
+    fn figures(summary: &summary::DynoLoad) -> Figures {
+        let mut figures = Figures::new();
+        let loads = [
+            ("load_1m", &summary.load_1m_milli),
+            ("load_5m", &summary.load_5m_milli),
+            ("load_15m", &summary.load_15m_milli),
+        ];
+        for (name, moments) in loads {
+            let Some(moments) = moments else { continue };
+            figures.insert(format!("{name}_mean"), moments.sum as f64 / moments.count as f64 / 1_000.0);
+            figures.insert(format!("{name}_max"), moments.max as f64 / 1_000.0);
+        }
+        figures
     }
 }

@@ -1,12 +1,12 @@
 //! Memory per app and process type: samples of all its dynos, in bytes.
 
 use yahtzee_core::accumulate::Moments;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::DynoMemories;
 use yahtzee_proto::summary;
 
-use crate::wire;
+use crate::{figures, wire};
 
 /// Reads `DYNO_MEMORY`.
 #[derive(Clone, Copy, Debug)]
@@ -56,5 +56,15 @@ impl Job for DynoMemory {
             cache_bytes: wire::moments(&memory.cache),
             quota_bytes: wire::moments(&memory.quota),
         }
+    }
+
+    fn figures(summary: &summary::DynoMemory) -> Figures {
+        let mut figures = Figures::new();
+        figures::moments("total_bytes", summary.total_bytes.as_ref(), &mut figures);
+        figures::moments("rss_bytes", summary.rss_bytes.as_ref(), &mut figures);
+        figures::moments("swap_bytes", summary.swap_bytes.as_ref(), &mut figures);
+        figures::moments("cache_bytes", summary.cache_bytes.as_ref(), &mut figures);
+        figures::moments("quota_bytes", summary.quota_bytes.as_ref(), &mut figures);
+        figures
     }
 }

@@ -1,6 +1,6 @@
 //! Platform errors per app, process type and code: H of the router, R of dynos, L of the log system.
 
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::PlatformErrors;
 use yahtzee_proto::summary;
@@ -30,5 +30,9 @@ impl Job for Errors {
 
     fn summarize(&self, occurrences: &u64) -> summary::Errors {
         summary::Errors { provenance: None, occurrences: *occurrences }
+    }
+
+    fn figures(summary: &summary::Errors) -> Figures {
+        Figures::from([("occurrences".to_owned(), summary.occurrences as f64)])
     }
 }

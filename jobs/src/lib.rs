@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use yahtzee_core::job::AnyJob;
 
+pub mod app_events;
+pub mod dyno_events;
 pub mod dyno_load;
 pub mod dyno_memory;
 pub mod errors;
 pub mod figures;
+pub mod language_metrics;
+pub mod log_loss;
+mod policy;
 pub mod router_latency;
 mod wire;
 
@@ -15,9 +20,13 @@ mod wire;
 #[must_use]
 pub fn all() -> Vec<Arc<dyn AnyJob>> {
     vec![
+        Arc::new(app_events::AppEvents),
+        Arc::new(dyno_events::DynoEvents),
         Arc::new(dyno_load::DynoLoad),
         Arc::new(dyno_memory::DynoMemory),
         Arc::new(errors::Errors),
+        Arc::new(language_metrics::LanguageMetrics),
+        Arc::new(log_loss::LogLoss),
         Arc::new(router_latency::RouterLatency),
     ]
 }

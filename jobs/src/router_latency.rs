@@ -5,12 +5,12 @@
 //! status count every line with a status, notices excepted.
 
 use yahtzee_core::accumulate::{Counts, Distribution, Moments};
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::{Flag, RouterRequest, RouterRequests};
 use yahtzee_proto::summary;
 
-use crate::wire;
+use crate::{figures, wire};
 
 const SWITCHING_PROTOCOLS: u32 = 101;
 
@@ -58,6 +58,21 @@ impl Job for RouterLatency {
             requests: requests.by_status.total(),
             bytes: requests.bytes,
         }
+    }
+
+    fn figures(summary: &summary::RouterLatency) -> Figures {
+        let mut figures = Figures::new();
+        figures.insert("requests".to_owned(), summary.requests as f64);
+        figures.insert("bytes".to_owned(), summary.bytes as f64);
+        for (status, &count) in &summary.by_status {
+            figures.insert(format!("status_{status}"), count as f64);
+        }
+        figures::moments("service_ms", summary.service_moments_ms.as_ref(), &mut figures);
+        figures::moments("connect_ms", summary.connect_moments_ms.as_ref(), &mut figures);
+        if let Some(service_ms) = figures::distribution(summary.service_ms.as_ref()) {
+            figures::quantiles("service_ms_", &service_ms, &mut figures);
+        }
+        figures
     }
 }
 

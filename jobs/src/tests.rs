@@ -133,6 +133,144 @@ fn errors_are_counted_by_process_type_and_code() {
     check(&worker.1, &[("occurrences", 1.0)]);
 }
 
+fn dyno_event(process_type: &str, kind: raw::DynoEventKind) -> raw::DynoEvent {
+    raw::DynoEvent {
+        time_us: MINUTE_US,
+        process_type: process_type.to_owned(),
+        kind: kind.into(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn dyno_events_are_counted_by_kind_state_and_exit_status() {
+    let exit = |exit_status| raw::DynoEvent { exit_status, ..dyno_event("web", raw::DynoEventKind::Exited) };
+    let enter = |state: raw::DynoState| raw::DynoEvent {
+        to: Some(state.into()),
+        ..dyno_event("web", raw::DynoEventKind::StateChanged)
+    };
+    let report = raw::DynoEvent {
+        memory_bytes: Some(590 << 20),
+        memory_quota_permille: Some(1_152),
+        ..dyno_event("worker", raw::DynoEventKind::MemoryReported)
+    };
+    let events = vec![
+        exit(Some(137)),
+        exit(Some(0)),
+        exit(Some(137)),
+        exit(None),
+        enter(raw::DynoState::Crashed),
+        enter(raw::DynoState::Up),
+        report,
+    ];
+    let summaries =
+        summaries(crate::dyno_events::DynoEvents, &[raw::DynoEvents { events, ..Default::default() }]);
+    let [(web, of_web), (worker, of_worker)] = &summaries[..] else { panic!("{summaries:?}") };
+    assert_eq!((&web[..], &worker[..]), (&["web".to_owned()][..], &["worker".to_owned()][..]));
+    check(of_web, &[("exited", 4.0), ("exit_status_137", 2.0), ("exit_status_0", 1.0), ("crashes", 1.0)]);
+    check(of_web, &[("state_changed", 2.0), ("entered_up", 1.0), ("entered_crashed", 1.0)]);
+    assert_eq!(of_web.get("memory_bytes_max"), None);
+    check(of_worker, &[("crashes", 0.0), ("memory_reported", 1.0)]);
+    check(of_worker, &[("memory_bytes_max", 618_659_840.0), ("memory_quota_percent_max", 115.2)]);
+}
+
+fn release(second: i64, version: u32) -> raw::AppEvent {
+    raw::AppEvent { time_us: MINUTE_US + second * 1_000_000, release: Some(version), ..Default::default() }
+}
+
+fn scaling(second: i64, formation: &[(&str, u32)]) -> raw::AppEvent {
+    let formation = formation.iter().map(|&(name, quantity)| (name.to_owned(), quantity)).collect();
+    raw::AppEvent { time_us: MINUTE_US + second * 1_000_000, formation, ..Default::default() }
+}
+
+/// Figures by kind and process type.
+fn app_figures(events: Vec<raw::AppEvent>) -> Vec<(Vec<String>, Figures)> {
+    let mut figures =
+        summaries(crate::app_events::AppEvents, &[raw::AppEvents { events, ..Default::default() }]);
+    figures.sort_by(|left, right| left.0.cmp(&right.0));
+    figures
+}
+
+#[test]
+fn app_events_keep_the_last_of_each_in_any_order() {
+    let mut events = vec![
+        release(5, 43),
+        release(2, 44),
+        scaling(1, &[("web", 9), ("worker", 1)]),
+        scaling(7, &[("web", 2)]),
+        scaling(7, &[("web", 3)]),
+    ];
+    let forwards = app_figures(events.clone());
+    let [(web, of_web), (worker, of_worker), (release, of_releases)] = &forwards[..] else {
+        panic!("{forwards:?}")
+    };
+    let series = [web, worker, release].map(|dimensions| dimensions.join("/"));
+    assert_eq!(series, ["formation/web", "formation/worker", "release/"]);
+    check(of_web, &[("events", 3.0), ("last", 3.0), ("min", 2.0), ("max", 9.0)]);
+    check(of_worker, &[("events", 1.0), ("last", 1.0)]);
+    check(of_releases, &[("events", 2.0), ("last", 43.0), ("max", 44.0)]);
+    events.reverse();
+    assert_eq!(app_figures(events), forwards);
+}
+
+#[test]
+fn a_loss_is_spread_over_its_minutes() {
+    let loss = |code: &str, since_s: i64, count| raw::LogLoss {
+        time_us: MINUTE_US,
+        since_us: MINUTE_US - since_s * 1_000_000,
+        code: code.to_owned(),
+        count,
+        ..Default::default()
+    };
+    let losses = vec![loss("L10", 120, 10), loss("L10", 0, 1), loss("L13", 0, 5)];
+    let record = raw::LogLosses { losses, ..Default::default() };
+    let summaries = summaries(crate::log_loss::LogLoss, &[record]);
+    let of_code = |code: &str| {
+        let of_code = summaries.iter().filter(|(dimensions, _)| dimensions == &[code]);
+        let mut lost: Vec<_> = of_code.map(|(_, figures)| (figures["lost"], figures["notices"])).collect();
+        lost.sort_by(|left: &(f64, f64), right| left.partial_cmp(right).expect("numbers"));
+        lost
+    };
+    // The notice's own minute has just begun: nothing of the loss lies in it, but its name does.
+    assert_eq!(of_code("L10"), [(1.0, 2.0), (5.0, 1.0), (5.0, 1.0)]);
+    assert_eq!(of_code("L13"), [(5.0, 1.0)]);
+}
+
+#[test]
+fn language_metrics_of_each_kind() {
+    use raw::lang_metric::Value;
+    let metric = |second: i64, name: &str, value| raw::LangMetric {
+        time_us: MINUTE_US + second * 1_000_000,
+        process_type: "web".to_owned(),
+        name: name.to_owned(),
+        value,
+        ..Default::default()
+    };
+    let samples = |values: &[u64]| Some(Value::Distribution(raw::Samples { values: values.to_vec() }));
+    let metrics = vec![
+        metric(0, "gc", Some(Value::CounterMilli(3_000))),
+        metric(20, "gc", Some(Value::CounterMilli(1_500))),
+        metric(40, "heap", Some(Value::GaugeMilli(2_000))),
+        metric(20, "heap", Some(Value::GaugeMilli(7_000))),
+        metric(0, "gc", Some(Value::GaugeMilli(250))),
+        metric(0, "pause", samples(&[10, 30])),
+        metric(20, "pause", samples(&[20])),
+        metric(20, "nothing", None),
+    ];
+    let record = raw::LangMetrics { metrics, ..Default::default() };
+    let summaries = summaries(crate::language_metrics::LanguageMetrics, &[record]);
+    assert_eq!(summaries.len(), 4, "{summaries:?}");
+    let of = |name: &str, kind: &str| {
+        let is_wanted = |(dimensions, _): &&(Vec<String>, Figures)| dimensions == &["web", name, kind];
+        &summaries.iter().find(is_wanted).unwrap().1
+    };
+    check(of("gc", "counter"), &[("total", 4.5)]);
+    check(of("heap", "gauge"), &[("last", 2.0), ("min", 2.0), ("max", 7.0), ("mean", 4.5)]);
+    check(of("gc", "gauge"), &[("last", 0.25)]);
+    check(of("pause", "distribution"), &[("samples", 3.0), ("p50", 20.0), ("p99", 30.0)]);
+    assert_eq!(of("gc", "counter").len(), 1);
+}
+
 #[test]
 fn names_are_unique_and_the_list_is_in_order() {
     let names: Vec<&str> = crate::all().iter().map(|job| job.name()).collect();

@@ -1,6 +1,6 @@
 //! Accumulators into the messages of `proto/yahtzee/summary.proto`.
 
-use yahtzee_core::accumulate::{Accumulator, Distribution, Moments};
+use yahtzee_core::accumulate::{Accumulator, Distribution, Gauge, Moments};
 use yahtzee_proto::summary;
 
 pub(crate) fn distribution(from: &Distribution) -> Option<summary::Distribution> {
@@ -17,6 +17,18 @@ pub(crate) fn moments(from: &Moments) -> Option<summary::Moments> {
         sum_squares_low: from.sum_squares_low(),
         min: from.min().unwrap_or(0),
         max: from.max().unwrap_or(0),
+        saturated: from.is_saturated(),
+    })
+}
+
+pub(crate) fn gauge(from: &Gauge) -> Option<summary::Gauge> {
+    (from.count() > 0).then(|| summary::Gauge {
+        count: from.count(),
+        sum: from.sum(),
+        min: from.min().unwrap_or(0),
+        max: from.max().unwrap_or(0),
+        last: from.last().unwrap_or(0),
+        last_time_us: from.last_event_time_us().unwrap_or(0),
         saturated: from.is_saturated(),
     })
 }

@@ -1,14 +1,29 @@
 //! Lines: header, class, figures, measurements.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde_json::Value;
 use yahtzee_ingress::measure::{Measurement, Reading, Receipt, measure};
 use yahtzee_ingress::syslog::Line;
 use yahtzee_ingress::{cli_text, timestamp};
-use yahtzee_proto::raw::{DynoLoad, DynoMemory, Flag, PlatformError, RouterRequest};
+use yahtzee_proto::raw::{
+    AppEvent, DynoEvent, DynoEventKind, DynoLoad, DynoMemory, DynoState, Flag, LogLoss, PlatformError,
+    RouterRequest,
+};
 
 use crate::sample::Sample;
+
+/// Texts that the samples class as `dyno_other` and that are events nevertheless, by their beginning and end.
+const LIFE_CYCLE: &[(&str, &str, DynoEventKind)] = &[
+    ("Restarting", "Restarting", DynoEventKind::Restarting),
+    ("Cycling", "Cycling", DynoEventKind::Cycling),
+    ("Idling", "Idling", DynoEventKind::Idling),
+    ("Unidling", "Unidling", DynoEventKind::Unidling),
+    ("Starting process with command `", "", DynoEventKind::Starting),
+    ("Stopping ", " with SIGTERM", DynoEventKind::Stopping),
+    ("Stopping ", " with SIGKILL", DynoEventKind::Killing),
+];
 
 /// Later than any sample: none of their times lies ahead.
 const RECV_US: i64 = 4_102_444_800_000_000;
@@ -62,11 +77,28 @@ fn check_line(line: Option<&Line<'_>>, expect: &Value) -> Check {
     }
     let reading = read(line, false);
     same("class", reading.class.name(), text(&expect["class"]))?;
-    same("measurements", measured_types(&reading), expected_types(&expect["measurements"]))?;
+    let mut expected = expected_types(&expect["measurements"]);
+    expected.extend(life_cycle(&expect["class"], &said(line)).map(|_| "DYNO_EVENT"));
+    same("measurements", measured_types(&reading), expected)?;
     for measurement in reading.measurements.iter().flatten() {
-        check_figures(measurement, &expect["data"])?;
+        match measurement {
+            Measurement::DynoEvent(event) => check_dyno_event(event, line, expect)?,
+            other => check_figures(other, &expect["data"])?,
+        }
     }
     Ok(())
+}
+
+/// The event of a line whose class does not name one, by what it says.
+pub(crate) fn life_cycle(class: &Value, said: &str) -> Option<DynoEventKind> {
+    let is_said = |(begin, end, _): &&(&str, &str, DynoEventKind)| {
+        said.starts_with(begin) && said.trim_end().ends_with(end)
+    };
+    LIFE_CYCLE.iter().find(is_said).filter(|_| class == "dyno_other").map(|(.., kind)| *kind)
+}
+
+fn said(line: &Line<'_>) -> String {
+    String::from_utf8_lossy(line.text_after_structured_data()).into_owned()
 }
 
 fn check_header(line: &Line<'_>, expect: &Value) -> Check {
@@ -92,17 +124,19 @@ pub(crate) fn measured_types(reading: &Reading) -> Vec<&'static str> {
     reading.measurements.iter().flatten().filter(counts).map(Measurement::measurement_type).collect()
 }
 
-/// The expected types, under the names of the raw topics; those that are not kept left out.
+/// The expected types, under the names of the raw topics. A notice of loss is an error as well.
 pub(crate) fn expected_types(expect: &Value) -> Vec<&'static str> {
-    let types = expect.as_array().into_iter().flatten().filter_map(|name| match text(name) {
-        "ROUTER_REQUEST" => Some("ROUTER_REQUEST"),
-        "DYNO_LOAD" => Some("DYNO_LOAD"),
-        "DYNO_MEMORY" => Some("DYNO_MEMORY"),
-        "ROUTER_ERROR" | "DYNO_ERROR" | "LOG_LOSS" => Some("ERROR"),
-        "DYNO_EVENT" | "RELEASE_EVENT" | "SCALE_EVENT" => None,
+    let types = expect.as_array().into_iter().flatten().map(|name| match text(name) {
+        "ROUTER_REQUEST" => &["ROUTER_REQUEST"][..],
+        "DYNO_LOAD" => &["DYNO_LOAD"],
+        "DYNO_MEMORY" => &["DYNO_MEMORY"],
+        "ROUTER_ERROR" | "DYNO_ERROR" => &["ERROR"],
+        "LOG_LOSS" => &["ERROR", "LOG_LOSS"],
+        "DYNO_EVENT" => &["DYNO_EVENT"],
+        "RELEASE_EVENT" | "SCALE_EVENT" => &["APP_EVENT"],
         other => panic!("unknown measurement {other}"),
     });
-    types.collect()
+    types.flatten().copied().collect()
 }
 
 fn check_figures(measurement: &Measurement, data: &Value) -> Check {
@@ -111,6 +145,9 @@ fn check_figures(measurement: &Measurement, data: &Value) -> Check {
         Measurement::Error(error) => check_error(error, data),
         Measurement::Load(load) => check_load(load, data),
         Measurement::Memory(memory) => check_memory(memory, data),
+        Measurement::AppEvent(event) => check_app_event(event, data),
+        Measurement::Loss(loss) => check_loss(loss, data),
+        other => Err(format!("no line gives {other:?}")),
     }
 }
 
@@ -136,6 +173,47 @@ fn check_error(error: &PlatformError, data: &Value) -> Check {
     same("process type of the error", error.process_type.as_str(), process_type)?;
     let dyno = error.dyno_num.map(|number| format!("{process_type}.{number}"));
     same("dyno of the error", dyno.as_deref(), data["dyno"].as_str())
+}
+
+fn check_dyno_event(event: &DynoEvent, line: &Line<'_>, expect: &Value) -> Check {
+    let data = &expect["data"];
+    let kind = match text(&expect["class"]) {
+        "dyno_state" => Some(DynoEventKind::StateChanged),
+        "dyno_exit" => Some(DynoEventKind::Exited),
+        "dyno_mem_report" => Some(DynoEventKind::MemoryReported),
+        _ => life_cycle(&expect["class"], &said(line)),
+    };
+    same("kind", Some(event.kind()), kind)?;
+    same("state before", event.from.map(state_name), data["from"].as_str().map(ToOwned::to_owned))?;
+    same("state after", event.to.map(state_name), data["to"].as_str().map(ToOwned::to_owned))?;
+    same("exit status", event.exit_status.map(u64::from), data["status"].as_u64())?;
+    close("memory", event.memory_bytes, data["mem_mb"].as_f64().map(|mebibytes| mebibytes * 1_048_576.0))?;
+    let permille = data["quota_pct"].as_f64().map(|percent| percent * 10.0);
+    close("part of the quota", event.memory_quota_permille.map(u64::from), permille)?;
+    let dyno = event.dyno_num.map(|number| format!("{}.{number}", event.process_type));
+    same("dyno of the event", dyno, Some(String::from_utf8_lossy(line.proc_id).into_owned()))
+}
+
+fn state_name(state: i32) -> String {
+    let state = DynoState::try_from(state).expect("a state of the schema");
+    state.as_str_name().replace("DYNO_STATE_", "").to_lowercase()
+}
+
+fn check_app_event(event: &AppEvent, data: &Value) -> Check {
+    let release = event.release.map(|version| format!("v{version}"));
+    same("release", release.as_deref(), data["version"].as_str())?;
+    let formation = data["formation"].as_array().into_iter().flatten();
+    let formation =
+        formation.map(|wanted| (text(&wanted["process_type"]).to_owned(), wanted["quantity"].as_u64()));
+    let found = event.formation.iter().map(|(name, &quantity)| (name.clone(), Some(u64::from(quantity))));
+    same("formation", found.collect::<BTreeMap<_, _>>(), formation.collect())
+}
+
+fn check_loss(loss: &LogLoss, data: &Value) -> Check {
+    same("code of the loss", loss.code.as_str(), text(&data["code"]))?;
+    same("lines lost", Some(loss.count), data["count"].as_u64())?;
+    let since_us = data["since"].as_str().and_then(|since| timestamp::parse_us(since.as_bytes()));
+    same("since", loss.since_us, since_us.map_or(loss.time_us, |since_us| since_us.min(loss.time_us)))
 }
 
 fn check_load(load: &DynoLoad, data: &Value) -> Check {
@@ -189,7 +267,7 @@ fn close(what: &str, found: Option<u64>, expected: Option<f64>) -> Check {
     if is_close { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 

@@ -1,6 +1,7 @@
-//! The samples of `vectors/constructed`, and those below `$YAHTZEE_VECTORS`, against the ingress.
+//! The samples of `vectors/constructed`, and those below `$YAHTZEE_VECTORS`, against the ingress and the jobs.
 
 mod bodies;
+mod jobs;
 mod lines;
 mod requests;
 mod sample;
@@ -43,4 +44,29 @@ fn bodies_are_read_as_expected() {
 #[test]
 fn requests_are_answered_as_expected() {
     requests::check_all();
+}
+
+#[test]
+fn every_measurement_reaches_its_job() {
+    jobs::every_measurement_reaches_its_job();
+}
+
+#[test]
+fn dyno_events_have_the_figures_of_their_lines() {
+    jobs::dyno_events();
+}
+
+#[test]
+fn app_events_have_the_figures_of_their_lines() {
+    jobs::app_events();
+}
+
+#[test]
+fn losses_lie_in_the_minutes_of_their_notices() {
+    jobs::log_loss();
+}
+
+#[test]
+fn language_metrics_have_the_figures_of_their_posts() {
+    jobs::language_metrics();
 }

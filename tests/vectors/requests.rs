@@ -1,5 +1,6 @@
 //! Requests, over a real socket against the service; only the log behind it is a stub.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use yahtzee_ingress::owner::TokenTable;
 use yahtzee_ingress::{Delivery, Ingress, RawRecord, Settings, serve};
-use yahtzee_proto::raw::{PlatformErrors, RouterRequests};
+use yahtzee_proto::raw::{LangMetrics, LogLosses, PlatformErrors, RouterRequests};
 
 use crate::sample::{self, Sample};
 
@@ -19,6 +20,7 @@ use crate::sample::{self, Sample};
 const SEQUENCES: &[&[&str]] = &[
     &["http_requests-001", "http_requests-002", "http_requests-003", "http_requests-004"],
     &["http_requests-027", "http_requests-028"],
+    &["language_metrics-001", "language_metrics-002", "language_metrics-003"],
 ];
 
 /// The log takes nothing.
@@ -54,11 +56,20 @@ pub(crate) fn check_all() {
     }
 }
 
+/// What one service stores of all these requests.
+pub(crate) fn stored<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<RawRecord> {
+    let mut service = Service::start(settings());
+    for sample in samples {
+        service.send(sample, acknowledge_all);
+    }
+    service.take_stored()
+}
+
 fn check_sequence<'a>(samples: impl Iterator<Item = &'a Sample>) {
     let mut service = Service::start(settings());
     for sample in samples {
         let response = service.send(sample, acknowledge_all);
-        check(sample, &response, service.take_stored());
+        check(sample, &response, &service.take_stored());
     }
 }
 
@@ -70,13 +81,13 @@ fn check_not_stored(sample: &Sample) {
         held.push(delivery);
         None
     });
-    check(sample, &response, 0);
+    check(sample, &response, &[]);
     let mut service = Service::start(settings());
     let response = service.send(sample, |delivery| {
         drop(delivery);
         None
     });
-    check(sample, &response, 0);
+    check(sample, &response, &[]);
 }
 
 fn check_over_rate(sample: &Sample) {
@@ -84,7 +95,7 @@ fn check_over_rate(sample: &Sample) {
     assert_eq!(service.send(sample, acknowledge_all).status, 204);
     service.take_stored();
     let response = service.send(sample, acknowledge_all);
-    check(sample, &response, service.take_stored());
+    check(sample, &response, &service.take_stored());
 }
 
 fn check_shutting_down(sample: &Sample) {
@@ -101,11 +112,11 @@ fn check_shutting_down(sample: &Sample) {
         }
         acknowledge_all(delivery)
     });
-    check(sample, &response, service.take_stored());
+    check(sample, &response, &service.take_stored());
     assert_eq!(response.header("connection"), Some("close"));
 }
 
-fn check(sample: &Sample, response: &Response, stored: usize) {
+fn check(sample: &Sample, response: &Response, stored: &[RawRecord]) {
     let expect = sample.expect();
     assert_eq!(
         Some(u64::from(response.status)),
@@ -116,9 +127,9 @@ fn check(sample: &Sample, response: &Response, stored: usize) {
     );
     assert_eq!(response.header("content-length"), Some("0"), "{}: {}", sample.id(), response.head);
     assert_eq!(
-        u64::try_from(stored).ok(),
+        u64::try_from(stored.iter().flat_map(places).collect::<BTreeSet<_>>().len()).ok(),
         expect["messages"].as_u64(),
-        "{}: measurements stored",
+        "{}: messages of which something was stored",
         sample.id()
     );
 }
@@ -133,7 +144,7 @@ struct Service {
     address: SocketAddr,
     ingress: Arc<Ingress>,
     deliveries: mpsc::Receiver<Delivery>,
-    stored: usize,
+    stored: Vec<RawRecord>,
     shutdown: Option<oneshot::Sender<()>>,
 }
 
@@ -158,7 +169,7 @@ impl Service {
                 std::future::pending::<()>().await;
             }
         }));
-        Self { runtime, address, ingress, deliveries, stored: 0, shutdown: Some(shutdown) }
+        Self { runtime, address, ingress, deliveries, stored: Vec::new(), shutdown: Some(shutdown) }
     }
 
     /// Sends a request and waits for its response; `decide` plays the log meanwhile.
@@ -173,7 +184,7 @@ impl Service {
                 tokio::select! {
                     response = &mut client => return response.expect("the client does not panic"),
                     Some(delivery) = deliveries.recv() => if let Some(delivery) = decide(delivery) {
-                        *stored += delivery.records.iter().map(measurements).sum::<usize>();
+                        stored.extend(delivery.records);
                         delivery.reply.send(Ok(())).expect("the service waits for the outcome");
                     },
                 }
@@ -181,16 +192,24 @@ impl Service {
         })
     }
 
-    fn take_stored(&mut self) -> usize {
+    fn take_stored(&mut self) -> Vec<RawRecord> {
         std::mem::take(&mut self.stored)
     }
 }
 
-fn measurements(record: &RawRecord) -> usize {
-    let payload = record.payload.as_slice();
+/// Places in the body, of the lines or metrics that the record has something of.
+fn places(record: &RawRecord) -> Vec<u32> {
+    macro_rules! places {
+        ($message:ident.$field:ident) => {{
+            let message = $message::decode(record.payload.as_slice()).expect("its message");
+            message.$field.iter().map(|measurement| measurement.frame_index).collect()
+        }};
+    }
     match record.measurement_type {
-        "ROUTER_REQUEST" => RouterRequests::decode(payload).expect("its message").requests.len(),
-        "ERROR" => PlatformErrors::decode(payload).expect("its message").errors.len(),
+        "ROUTER_REQUEST" => places!(RouterRequests.requests),
+        "ERROR" => places!(PlatformErrors.errors),
+        "LOG_LOSS" => places!(LogLosses.losses),
+        "LANG_METRIC" => places!(LangMetrics.metrics),
         other => panic!("unexpected {other}"),
     }
 }

@@ -1,0 +1,255 @@
+//! Posts of language runtimes: counters, gauges and distributions of one dyno, about every 20 seconds.
+//!
+//! A client posts JSON ([`body`]) to `/lang/<owner>/<process>`, where the dyno's UUID may follow. `<process>` is the dyno
+//! (`web.1`) or the process type (`web`). Header `Measurements-Time` says when (RFC 3339), `Measurements-Count` how many.
+//!
+//! The reply is that of other log drains but for success, which these clients know as 200. They do not repeat what
+//! gets a 4xx, so content gets none: an unreadable post is counted and taken, and a stale one is stored, for
+//! the worker decides by the log what is late.
+//!
+//! Clients repeat what gets no answer, and give a post no id. Its name is a digest of dyno, time and body, if it has the
+//! first two: without them, two posts of idle dynos would look like one.
+
+use axum::http::HeaderMap;
+use sha2::{Digest, Sha256};
+use yahtzee_core::owner::Owner;
+use yahtzee_proto::raw::lang_metric::Value;
+use yahtzee_proto::raw::{Flag, LangMetric, SourceKind};
+
+use crate::collect::Counts;
+use crate::dedupe::FrameId;
+use crate::drain::announced_count;
+use crate::measure::{Measurement, flag, own_time_us};
+use crate::owner::TokenTable;
+use crate::pack::{Packer, Provenance, frame_digest};
+use crate::post::{Contents, Post};
+use crate::reply::Reply;
+use crate::stats::FrameOutcome;
+use crate::value::{self, Dyno, hyphenated_uuid};
+
+pub mod body;
+
+use body::Metrics;
+
+/// Header with the time of a post.
+const TIME: &str = "measurements-time";
+
+/// Header with the number of metrics in a post.
+const COUNT: &str = "measurements-count";
+
+/// Who posts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poster {
+    /// The app.
+    pub owner: Owner,
+    /// `web`, `worker` ...
+    pub process_type: String,
+    /// 1 for `web.1`, if the path says so.
+    pub dyno_num: Option<u32>,
+    /// The dyno's own identity, if the path says so.
+    pub dyno_uuid: Option<[u8; 16]>,
+}
+
+impl Poster {
+    /// Reads the parts of a path. `None` if they name no owner and process, or if `dyno` is not a UUID.
+    #[must_use]
+    pub fn parse(owner: &str, process: &str, dyno: Option<&str>) -> Option<Self> {
+        let (process_type, dyno_num) = match Dyno::parse(process.as_bytes()) {
+            Some(dyno) => (dyno.process_type, Some(dyno.number)),
+            None => (value::process_type(process.as_bytes())?, None),
+        };
+        let dyno_uuid = match dyno {
+            Some(dyno) => Some(hyphenated_uuid(dyno.as_bytes())?),
+            None => None,
+        };
+        Some(Self { owner: Owner::parse(owner)?, process_type: process_type.to_owned(), dyno_num, dyno_uuid })
+    }
+
+    /// Names one dyno among all; `None` if only its process type is known.
+    fn dyno(&self) -> Option<Vec<u8>> {
+        let Self { owner, process_type, dyno_num, dyno_uuid } = self;
+        let is_one = dyno_num.is_some() || dyno_uuid.is_some();
+        is_one.then(|| format!("lang.{owner}.{process_type}.{dyno_num:?}.{dyno_uuid:?}").into_bytes())
+    }
+}
+
+/// A post.
+#[derive(Clone, Debug)]
+pub(crate) struct LanguagePost {
+    poster: Poster,
+    time: Option<Vec<u8>>,
+    announced_count: Option<u64>,
+}
+
+impl LanguagePost {
+    pub(crate) fn new(poster: Poster, headers: &HeaderMap) -> Self {
+        let time = headers.get(TIME).map(|time| time.as_bytes().to_vec());
+        Self { poster, time, announced_count: announced_count(headers, COUNT) }
+    }
+
+    fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
+        let own_time_us = self.time.as_ref().and_then(|time| own_time_us(time, recv_us));
+        let Poster { process_type, dyno_num, dyno_uuid, .. } = &self.poster;
+        LangMetric {
+            time_us: own_time_us.unwrap_or(recv_us),
+            process_type: process_type.clone(),
+            dyno_num: *dyno_num,
+            dyno_uuid: dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default(),
+            frame_index,
+            flags: flag(own_time_us.is_none(), Flag::TimeReplaced),
+            name,
+            value: Some(value),
+        }
+    }
+}
+
+impl Post for LanguagePost {
+    const CONTENT_TYPES: &'static [&'static str] = &["application/json"];
+
+    /// One record holds a whole post and must stay below Kafka's default limit of 1 MB.
+    const MAX_BODY_BYTES: usize = 512 << 10;
+
+    const TAKEN: Reply = Reply::TakenOk;
+
+    fn owner(&self) -> Owner {
+        self.poster.owner
+    }
+
+    fn frame_id(&self, body: &[u8]) -> Option<FrameId> {
+        let (dyno, time) = (self.poster.dyno()?, self.time.as_ref()?);
+        Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
+    }
+
+    fn read(&self, body: &[u8], _tokens: &TokenTable, recv_us: i64) -> Contents {
+        let Some(Metrics { accepted, announced, rejected }) = body::read(body) else {
+            let if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
+            return Contents {
+                records: Vec::new(),
+                counts: Counts::default(),
+                differs_from_head: false,
+                if_stored,
+            };
+        };
+        let source_kind = SourceKind::Language;
+        let frame_id = self.frame_id(body);
+        let mut packer = Packer::new(Provenance { recv_us, frame_id, source_kind, drain: None });
+        let mut counts = Counts::default();
+        counts.rejected_values = rejected;
+        for ((name, value), frame_index) in accepted.into_iter().zip(0..) {
+            let metric = self.metric(name, value, frame_index, recv_us);
+            counts.time_replaced += u64::from(metric.flags & Flag::TimeReplaced as u32 != 0);
+            let measurement = Measurement::Metric(metric);
+            counts.measurement(&measurement);
+            packer.add(self.poster.owner, measurement);
+        }
+        let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
+        Contents {
+            records: packer.finish(),
+            counts,
+            differs_from_head,
+            if_stored: Some(FrameOutcome::Stored),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use prost::Message;
+    use yahtzee_proto::raw::LangMetrics;
+
+    use super::*;
+
+    const OWNER: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+    const DYNO: &str = "11111111-2222-4333-8444-555555555555";
+    const TIME_US: i64 = 1_772_600_767_000_000;
+    const BODY: &[u8] = br#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576, "load": 0.5}}"#;
+
+    fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguagePost {
+        let poster = Poster::parse(OWNER, path.0, path.1).unwrap();
+        let headers = time.map(|time| (TIME.parse().unwrap(), HeaderValue::from_str(time).unwrap()));
+        LanguagePost::new(poster, &HeaderMap::from_iter(headers))
+    }
+
+    fn metrics(post: &LanguagePost) -> Vec<LangMetric> {
+        let records = post.read(BODY, &TokenTable::default(), TIME_US).records;
+        let [record] = &records[..] else { panic!("{records:?}") };
+        assert_eq!(record.owner, Owner::parse(OWNER).unwrap());
+        LangMetrics::decode(record.payload.as_slice()).unwrap().metrics
+    }
+
+    #[test]
+    fn paths_name_owner_and_process() {
+        fn check(
+            owner: &str,
+            process: &str,
+            dyno: Option<&str>,
+            expected: Option<(&str, Option<u32>, bool)>,
+        ) {
+            let poster = Poster::parse(owner, process, dyno);
+            let found = poster
+                .as_ref()
+                .map(|poster| (poster.process_type.as_str(), poster.dyno_num, poster.dyno_uuid.is_some()));
+            assert_eq!(found, expected, "{owner} {process} {dyno:?}");
+        }
+        check(OWNER, "web", None, Some(("web", None, false)));
+        check(OWNER, "web.2", Some(DYNO), Some(("web", Some(2), true)));
+        check(OWNER, "web", Some("42"), None);
+        check(OWNER, "a b", None, None);
+        check("nobody", "web", None, None);
+    }
+
+    #[test]
+    fn a_post_is_one_record_of_its_time_and_dyno() {
+        let metrics = metrics(&post(("web.2", Some(DYNO)), Some("2026-03-04T05:06:00Z")));
+        let names: Vec<_> = metrics.iter().map(|metric| (metric.name.as_str(), metric.frame_index)).collect();
+        assert_eq!(names, [("gc", 0), ("heap", 1), ("load", 2)]);
+        assert_eq!(metrics[2].value, Some(Value::GaugeMilli(500)));
+        for metric in metrics {
+            assert_eq!((metric.time_us, metric.flags), (TIME_US - 7_000_000, 0));
+            assert_eq!((metric.process_type.as_str(), metric.dyno_num), ("web", Some(2)));
+            assert_eq!(metric.dyno_uuid[..4], [0x11; 4]);
+        }
+    }
+
+    #[test]
+    fn without_a_usable_time_it_is_the_receive_time() {
+        fn check(time: Option<&str>, expected_us: i64, expected_flag: Flag) {
+            let metrics = metrics(&post(("web", None), time));
+            assert!(metrics.iter().all(|metric| metric.time_us == expected_us), "{time:?}");
+            assert!(metrics.iter().all(|metric| metric.flags == expected_flag as u32), "{time:?}");
+        }
+        check(None, TIME_US, Flag::TimeReplaced);
+        check(Some("yesterday"), TIME_US, Flag::TimeReplaced);
+        check(Some("2026-03-04T05:07:08Z"), TIME_US, Flag::TimeReplaced);
+        check(Some("2026-03-04T05:07:07Z"), TIME_US + 60_000_000, Flag::None);
+        check(Some("2026-03-04T04:06:07Z"), TIME_US - 3_600_000_000, Flag::None);
+    }
+
+    #[test]
+    fn attempts_are_known_by_dyno_time_and_body() {
+        let time = Some("2026-03-04T05:06:07Z");
+        let id = |path, time, body: &[u8]| post(path, time).frame_id(body);
+        let first = id(("web.1", None), time, BODY);
+        assert!(first.is_some());
+        assert_eq!(id(("web.1", None), time, BODY), first);
+        assert_ne!(id(("web.2", None), time, BODY), first);
+        assert_ne!(id(("web", Some(DYNO)), time, BODY), first);
+        assert_ne!(id(("web.1", None), Some("2026-03-04T05:06:08Z"), BODY), first);
+        assert_ne!(id(("web.1", None), time, b"{}"), first);
+        assert_eq!(id(("web.1", None), None, BODY), None);
+        assert_eq!(id(("web", None), time, BODY), None, "two dynos may post the same");
+    }
+
+    #[test]
+    fn counts_differ_from_the_head_only_where_it_says_one() {
+        fn check(count: Option<u64>, expected: bool) {
+            let post = LanguagePost { announced_count: count, ..post(("web", None), None) };
+            let contents = post.read(BODY, &TokenTable::default(), TIME_US);
+            assert_eq!(contents.differs_from_head, expected, "{count:?}");
+        }
+        check(None, false);
+        check(Some(3), false);
+        check(Some(2), true);
+    }
+}

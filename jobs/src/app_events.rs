@@ -1,0 +1,57 @@
+//! Releases and scaling per app: what charts mark.
+//!
+//! A series each for the releases, whose values are version numbers, and for the wanted dynos of each process type. The
+//! last value is that of the greatest event time; of two at one instant the greater, so that the order of arrival
+//! does not matter.
+
+use yahtzee_core::accumulate::Gauge;
+use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::window::{Intake, Policy};
+use yahtzee_proto::raw;
+use yahtzee_proto::summary;
+
+use crate::{figures, policy, wire};
+
+/// Reads `APP_EVENT`.
+#[derive(Clone, Copy, Debug)]
+pub struct AppEvents;
+
+impl Job for AppEvents {
+    const NAME: &'static str = "app-events";
+    const MEASUREMENT: &'static str = "APP_EVENT";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["kind", "process_type"];
+    type Record = raw::AppEvents;
+    type Accumulator = Gauge;
+    type Summary = summary::AppEvents;
+
+    fn frame_id(record: &raw::AppEvents) -> &[u8] {
+        &record.frame_id
+    }
+
+    fn fold(&self, record: &raw::AppEvents, intake: &mut Intake<'_, Gauge>) {
+        for event in &record.events {
+            let mut add = |series: [&str; 2], value: u32| {
+                intake.add(event.time_us, &series, |gauge| gauge.record(event.time_us, value.into()));
+            };
+            event.release.into_iter().for_each(|version| add(["release", ""], version));
+            event.formation.iter().for_each(|(name, &dynos)| add(["formation", name], dynos));
+        }
+    }
+
+    fn summarize(&self, gauge: &Gauge) -> summary::AppEvents {
+        summary::AppEvents { provenance: None, value: wire::gauge(gauge) }
+    }
+
+    /// `events`, and of the version numbers or the dynos `last`, `min`, `max` and `mean`.
+    fn figures(summary: &summary::AppEvents) -> Figures {
+        let events = summary.value.as_ref().map_or(0, |gauge| gauge.count);
+        let mut figures = Figures::from([("events".to_owned(), events as f64)]);
+        figures::gauge(summary.value.as_ref(), 1.0, &mut figures);
+        figures
+    }
+
+    fn policy(&self) -> Policy {
+        policy::of_rare_measurements()
+    }
+}

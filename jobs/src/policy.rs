@@ -1,0 +1,12 @@
+//! Policies that several jobs share.
+
+use yahtzee_core::window::Policy;
+
+/// Series of one window of one partition, for measurements that most apps do not have in most minutes. Memory is
+/// set aside by this number.
+const RARE_SERIES_MAX: usize = 5_000;
+
+/// The policy of jobs whose measurements are rare.
+pub(crate) fn of_rare_measurements() -> Policy {
+    Policy { series_max: RARE_SERIES_MAX, ..Policy::default() }
+}

@@ -76,7 +76,7 @@ pub(crate) fn demo(global: &GlobalOptions, options: &DemoOptions) -> Result<()> 
         &feeding,
         &watch::Options { is_live, is_quiet: options.json, duration, started },
     )?;
-    let report = ending::end(&process, pipeline, feeding, started)?;
+    let report = ending::end(&global.jobs, &process, pipeline, feeding, started)?;
     match options.json {
         true => println!("{}", report.json()),
         false => print!("{}", report.text()),

@@ -141,7 +141,7 @@ impl Names {
         text.replace("slow-requests", &self.dashed)
             .replace("slow_requests", &self.snake)
             .replace("SlowRequests", &self.camel)
-            .replace("SLOW_REQUEST", &self.upper)
+            .replace("SLOW_REQUESTS", &self.upper)
             .replace("slow requests", &self.words)
     }
 }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn names_take_all_their_forms() {
         let names = Names::of("page-weight2").unwrap();
-        let found = names.apply("slow-requests slow_requests SlowRequests SLOW_REQUEST");
+        let found = names.apply("slow-requests slow_requests SlowRequests SLOW_REQUESTS");
         assert_eq!(found, "page-weight2 page_weight2 PageWeight2 PAGE_WEIGHT2");
         for wrong in ["", "Page", "page--weight", "-page", "2page", "page weight", "../page"] {
             assert!(Names::of(wrong).is_err(), "{wrong}");

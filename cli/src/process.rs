@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Runtime;
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::job::{AnyJob, Figures};
 use yahtzee_runtime::admin;
 use yahtzee_runtime::config::{Config, Environment, process_environment};
 use yahtzee_runtime::health::Health;
@@ -48,6 +48,12 @@ impl Registry {
     /// The job of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn AnyJob>> {
         self.0.iter().find(|job| job.name() == name)
+    }
+
+    /// The figures of a summary value of the job of this name.
+    pub(crate) fn figures(&self, name: &str, value: &[u8]) -> Result<Figures> {
+        let job = self.find(name).ok_or_else(|| anyhow!("this command was built without job `{name}`"))?;
+        Ok(job.figures(value)?)
     }
 }
 

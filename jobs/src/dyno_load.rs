@@ -12,12 +12,13 @@ use crate::wire;
 #[derive(Clone, Copy, Debug)]
 pub struct DynoLoad;
 
-/// One process type of one app in one window.
-#[derive(Debug, Default)]
-pub struct Loads {
-    one_minute: Moments,
-    five_minutes: Moments,
-    fifteen_minutes: Moments,
+yahtzee_core::accumulator! {
+    /// One process type of one app in one window.
+    pub struct Loads {
+        one_minute: Moments,
+        five_minutes: Moments,
+        fifteen_minutes: Moments,
+    }
 }
 
 impl Job for DynoLoad {

@@ -12,14 +12,15 @@ use crate::{figures, wire};
 #[derive(Clone, Copy, Debug)]
 pub struct DynoMemory;
 
-/// One process type of one app in one window.
-#[derive(Debug, Default)]
-pub struct Memory {
-    total: Moments,
-    rss: Moments,
-    swap: Moments,
-    cache: Moments,
-    quota: Moments,
+yahtzee_core::accumulator! {
+    /// One process type of one app in one window.
+    pub struct Memory {
+        total: Moments,
+        rss: Moments,
+        swap: Moments,
+        cache: Moments,
+        quota: Moments,
+    }
 }
 
 impl Job for DynoMemory {

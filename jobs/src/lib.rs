@@ -38,4 +38,6 @@ pub fn find(name: &str) -> Option<Arc<dyn AnyJob>> {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

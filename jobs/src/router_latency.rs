@@ -18,14 +18,15 @@ const SWITCHING_PROTOCOLS: u32 = 101;
 #[derive(Clone, Copy, Debug)]
 pub struct RouterLatency;
 
-/// One process type of one app in one window.
-#[derive(Debug, Default)]
-pub struct Requests {
-    service_ms: Distribution,
-    service_moments_ms: Moments,
-    connect_moments_ms: Moments,
-    by_status: Counts,
-    bytes: u64,
+yahtzee_core::accumulator! {
+    /// One process type of one app in one window.
+    pub struct Requests {
+        service_ms: Distribution,
+        service_moments_ms: Moments,
+        connect_moments_ms: Moments,
+        by_status: Counts,
+        bytes: u64,
+    }
 }
 
 impl Job for RouterLatency {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use crate::accumulate::Accumulator;
 use crate::commit::Identity;
 use crate::partition::{History, Opened, PartitionCore, PartitionState, Refusal};
 use crate::summary::UnreadableSummary;
@@ -35,7 +36,7 @@ pub trait Job: Send + Sync + 'static {
     type Record: Message + Default;
 
     /// The state of one series in one window.
-    type Accumulator: Default + Debug + Send;
+    type Accumulator: Accumulator + Debug;
 
     /// The message that is published. Its fields start at 16; those below are the framework's.
     type Summary: Message + Default;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
-use yahtzee_jobs::figures;
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
 use yahtzee_runtime::worker::{JobPlan, Progress};
 use yahtzee_storage::embedded::{EmbeddedStore, Row};
@@ -15,7 +14,7 @@ use super::pipeline::{Names, Pipeline};
 use super::poster::PosterCounts;
 use super::report::{OwnerReport, Report, SummaryReport};
 use super::source::{Feeding, Recorded};
-use crate::process::Process;
+use crate::process::{Process, Registry};
 use crate::sink::sink_plan;
 
 /// How long one part may take to come to the end of what it is given.
@@ -24,6 +23,7 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// Stops source, ingress, worker and sinks, each when the one before it has handed over everything.
 pub(crate) fn end(
+    jobs: &Registry,
     process: &Process,
     pipeline: Pipeline,
     feeding: Feeding,
@@ -49,7 +49,7 @@ pub(crate) fn end(
     sink_stop.stop();
     sinks.join()?;
     let mut report = counted(&ingress.stats().snapshot(), &progress, &plans, posting, &recorded);
-    add_stored(&store, &names, &mut report)?;
+    add_stored(jobs, &store, &names, &mut report)?;
     report.elapsed_s = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -109,7 +109,7 @@ fn counted(
 }
 
 /// The part of the report that is read from the store.
-fn add_stored(store: &EmbeddedStore, names: &Names, report: &mut Report) -> Result<()> {
+fn add_stored(jobs: &Registry, store: &EmbeddedStore, names: &Names, report: &mut Report) -> Result<()> {
     let mut measurements_of: HashMap<Owner, u64> = HashMap::new();
     store.scan(|row| {
         report.summaries += 1;
@@ -125,12 +125,12 @@ fn add_stored(store: &EmbeddedStore, names: &Names, report: &mut Report) -> Resu
         }
     })?;
     let name = names.by_owner.get(&owner).cloned().unwrap_or_else(|| owner.to_string());
-    let summaries: Result<Vec<SummaryReport>> = rows.iter().map(summary).collect();
+    let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(jobs, row)).collect();
     report.busiest_owner = Some(OwnerReport { owner: owner.to_string(), name, summaries: summaries? });
     Ok(())
 }
 
-fn summary(row: &Row) -> Result<SummaryReport> {
-    let figures = figures::read(&row.job, &row.value).map_err(|error| anyhow!(error))?;
+fn summary(jobs: &Registry, row: &Row) -> Result<SummaryReport> {
+    let figures = jobs.figures(&row.job, &row.value)?;
     Ok(SummaryReport::new(&row.job, &row.key, &row.provenance, figures))
 }

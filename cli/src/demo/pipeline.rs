@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tokio::task::JoinHandle;
 use yahtzee_core::assignment::WorkerIndex;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_ingress::{Ingress, serve};
-use yahtzee_jobs::figures;
 use yahtzee_runtime::log::{LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::worker::{JobPlan, Outside, Progress, Worker};
@@ -20,7 +19,7 @@ use yahtzee_storage::sink::Tap;
 use super::snapshot::Rows;
 use crate::ingress::Heartbeats;
 use crate::jobs::plans;
-use crate::process::{GlobalOptions, Process};
+use crate::process::{GlobalOptions, Process, Registry};
 use crate::sink::Sinks;
 use crate::topics::specs;
 use crate::{ingress, run};
@@ -69,7 +68,7 @@ impl Pipeline {
         let store = Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?);
         let rows = Arc::new(Mutex::new(Rows::new(names.by_owner.clone())));
         let (ingress_stop, worker_stop, sink_stop) = <(StopSignal, StopSignal, StopSignal)>::default();
-        let tap: Arc<Tap> = tap(Arc::clone(&rows));
+        let tap: Arc<Tap> = tap(global.jobs.clone(), Arc::clone(&rows));
         let sinks = Sinks::start(&plans, config, &log, &store, Some(tap), &process.health, &sink_stop);
         let outside =
             Outside { stop: worker_stop.clone(), health: process.health.clone(), ..Outside::default() };
@@ -117,12 +116,9 @@ impl Pipeline {
 }
 
 /// Keeps the newest figures of every app as the sinks store them.
-fn tap(rows: Arc<Mutex<Rows>>) -> Arc<Tap> {
+fn tap(jobs: Registry, rows: Arc<Mutex<Rows>>) -> Arc<Tap> {
     Arc::new(move |job, key, value| {
-        let read = || -> Result<_> {
-            let figures = figures::read(job, value).map_err(|error| anyhow!(error))?;
-            Ok((SummaryKey::decode(key)?, figures))
-        };
+        let read = || -> Result<_> { Ok((SummaryKey::decode(key)?, jobs.figures(job, value)?)) };
         match read() {
             Ok((key, figures)) => {
                 rows.lock().unwrap_or_else(PoisonError::into_inner).update(job, &key, &figures);

@@ -156,6 +156,9 @@ impl Rows {
     /// caller passes them in the order of their revisions. Windows older than the previous one, and unknown
     /// jobs, are not shown.
     pub(crate) fn update(&mut self, job: &str, key: &SummaryKey, figures: &Figures) {
+        if ![RouterLatency::NAME, DynoLoad::NAME, DynoMemory::NAME, Errors::NAME].contains(&job) {
+            return;
+        }
         self.length_ms = key.window_length_ms;
         let app = self.windows.entry(key.window_start_ms).or_default().entry(key.owner).or_default();
         let figures = figures.clone();

@@ -29,7 +29,7 @@ yahtzee_core::accumulator! {
 impl Job for SlowRequests {
     const NAME: &'static str = "slow-requests";
     const MEASUREMENT: &'static str = "ROUTER_REQUEST";
-    const SUMMARY: &'static str = "SLOW_REQUEST";
+    const SUMMARY: &'static str = "SLOW_REQUESTS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record = RouterRequests;

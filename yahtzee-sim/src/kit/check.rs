@@ -26,7 +26,6 @@ const DAMAGED_BYTES: usize = 200;
 /// Where a law is broken; the text names it and the series.
 pub fn check_job<J: Job>(job: J, records: &[(Owner, J::Record)])
 where
-    J::Accumulator: Accumulator,
     J::Record: Clone,
 {
     assert!(!records.is_empty(), "{}: there is nothing to check without a record", J::NAME);
@@ -72,10 +71,7 @@ where
     }
 }
 
-fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)])
-where
-    J::Accumulator: Accumulator,
-{
+fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)]) {
     let whole = bodies(&fed(job, records));
     for middle in [0, 1, records.len() / 2, records.len()] {
         let (left, right) = records.split_at(middle.min(records.len()));
@@ -94,10 +90,7 @@ where
 }
 
 /// The accumulator as another process would get it.
-fn passed_on<J: Job>(accumulator: &J::Accumulator) -> J::Accumulator
-where
-    J::Accumulator: Accumulator,
-{
+fn passed_on<J: Job>(accumulator: &J::Accumulator) -> J::Accumulator {
     let mut bytes = Vec::new();
     accumulator.encode(&mut bytes);
     let decoded = J::Accumulator::decode(&bytes);

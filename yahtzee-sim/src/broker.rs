@@ -323,3 +323,6 @@ fn cut(request: Request) -> Request {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_core::window::Window;
+
 use crate::broker::{Body, Moment, OutRecord};
-use crate::failure::{Failure, Property};
+use crate::failure::{Failure, Findings, Property};
 use crate::oracle::{SeriesTruth, Truth, fold};
 use crate::sink::Store;
-use crate::watch::Watch;
 use crate::world::World;
-use yahtzee_core::summary::Provenance;
 
 mod p01_final;
 mod p02_no_dip;
@@ -31,9 +32,6 @@ pub(crate) struct Evidence<'w, 'm> {
     /// The first store as it was when everything had come to rest, before the last windows were closed.
     pub(crate) at_rest: Store,
 }
-
-/// What the checkers have found.
-pub(crate) type Findings = Watch;
 
 /// A summary that a read-committed reader could see.
 pub(crate) struct Seen<'e> {
@@ -76,7 +74,7 @@ impl<'w, 'm> Evidence<'w, 'm> {
     }
 
     pub(crate) fn is_quarantined(&self, version: u32, partition: u32, window: i64) -> bool {
-        self.world.watch.is_quarantined(version, partition, yahtzee_core::window::Window(window))
+        self.world.watch.is_quarantined(version, partition, Window(window))
     }
 
     /// The newest version of the fold, whose summaries the stores keep.
@@ -103,7 +101,7 @@ pub(crate) fn check_all(evidence: &Evidence<'_, '_>) -> Vec<Failure> {
 
 /// A readable name of a summary key.
 pub(crate) fn describe(key: &[u8]) -> String {
-    yahtzee_core::summary::SummaryKey::decode(key).map_or_else(
+    SummaryKey::decode(key).map_or_else(
         |_| format!("{key:?}"),
         |key| {
             let window = key.window_start_ms / i64::from(key.window_length_ms.max(1));

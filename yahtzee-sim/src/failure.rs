@@ -85,3 +85,21 @@ impl fmt::Display for Failure {
         write!(formatter, "{}: {}", self.property, self.what)
     }
 }
+
+/// A failing run tells the same story over and over: so many failures of one property are enough.
+const FAILURES_MAX: usize = 5;
+
+/// Failures as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl Findings {
+    pub(crate) fn fail(&mut self, property: Property, what: impl FnOnce() -> String) {
+        let of_property = self.failures.iter().filter(|failure| failure.property == property).count();
+        if of_property < FAILURES_MAX {
+            self.failures.push(Failure { property, what: what() });
+        }
+    }
+}

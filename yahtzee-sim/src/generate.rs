@@ -4,7 +4,7 @@ use crate::config::{Config, NIGHT_MS};
 use crate::ops::{Fault, Op};
 use crate::rng::Rng;
 
-/// Numbers of the poison reasons, and a few more that wrap around.
+/// Reasons for which a record can be poison.
 const POISON_KINDS: u64 = 5;
 /// Processes that may live at once; more would only make runs slow.
 const PROCESSES_MAX: usize = 6;

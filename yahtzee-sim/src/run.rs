@@ -1,8 +1,8 @@
 //! One run: operations in, findings out.
 
-use crate::checkers::{Evidence, Findings, check_all, p07_isolation, p14_interleaving};
+use crate::checkers::{Evidence, check_all, p07_isolation, p14_interleaving};
 use crate::config::Config;
-use crate::failure::{Failure, Property};
+use crate::failure::{Failure, Findings, Property};
 use crate::generate::generate;
 use crate::mutants::Mutant;
 use crate::ops::Op;

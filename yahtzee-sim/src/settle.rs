@@ -41,7 +41,9 @@ impl World<'_> {
                 .map(|&(partition, _)| partition)
                 .collect();
             if !behind.is_empty() {
-                self.watch.fail(Property::Liveness, || format!("partitions {behind:?} have not caught up"));
+                self.watch
+                    .findings
+                    .fail(Property::Liveness, || format!("partitions {behind:?} have not caught up"));
             }
         }
     }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use yahtzee_core::summary::Provenance;
 
 use crate::broker::{Body, Broker};
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 use crate::shell::ShellRules;
 use crate::trace::Trace;
-use crate::watch::Watch;
 
 /// What a store holds under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Sinks {
         batch: Batch,
         broker: &Broker,
         shell: &dyn ShellRules,
-        watch: &mut Watch,
+        findings: &mut Findings,
     ) -> bool {
         let end = broker.last_stable_offset();
         let from = self.positions[sink];
@@ -77,7 +76,7 @@ impl Sinks {
                 continue;
             }
             if let Body::Summary { key, value, provenance } = &record.body {
-                put(&mut self.stores[STORE_OF_SINK[sink]], key, value, *provenance, shell, watch);
+                put(&mut self.stores[STORE_OF_SINK[sink]], key, value, *provenance, shell, findings);
             }
         }
         self.positions[sink] = self.committed[sink];
@@ -99,7 +98,7 @@ impl Sinks {
 
 /// Reads what compaction has left of the topic from its beginning, as a new reader does.
 pub(crate) fn read_anew(broker: &Broker, shell: &dyn ShellRules) -> Store {
-    let (mut store, mut unwatched) = (Store::new(), Watch::default());
+    let (mut store, mut unwatched) = (Store::new(), Findings::default());
     for record in &broker.topic[..broker.last_stable_offset()] {
         if record.is_compacted || broker.visible_from(record).is_none() {
             continue;
@@ -117,7 +116,7 @@ fn put(
     value: &[u8],
     provenance: Provenance,
     shell: &dyn ShellRules,
-    watch: &mut Watch,
+    findings: &mut Findings,
 ) {
     let new = || Stored { value: value.to_vec(), provenance };
     let Some(old) = store.get_mut(key) else {
@@ -128,7 +127,7 @@ fn put(
         return;
     }
     if provenance.revision() < old.provenance.revision() {
-        watch.fail(Property::Stores, || format!("{:?} was replaced by {provenance:?}", old.provenance));
+        findings.fail(Property::Stores, || format!("{:?} was replaced by {provenance:?}", old.provenance));
     }
     *old = new();
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use yahtzee_core::partition::HistoryVerdict;
 use yahtzee_core::quarantine::Quarantine;
 use yahtzee_core::record::Fate;
+use yahtzee_core::window::Window;
 
-use crate::failure::{Failure, Property};
+use crate::failure::Findings;
 
 /// What one incarnation of a partition started from.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Opened {
     pub(crate) settled: Option<Quarantine>,
 }
 
-/// Everything observed, and what was found wrong on the way.
+/// Everything observed.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) opened: Vec<Opened>,
@@ -39,20 +40,11 @@ pub(crate) struct Watch {
     pub(crate) zombies: u64,
     pub(crate) records: u64,
     pub(crate) refusals: u64,
-    pub(crate) failures: Vec<Failure>,
+    /// What was found wrong on the way.
+    pub(crate) findings: Findings,
 }
 
-/// A failing seed tells the same story a thousand times: this many are enough.
-const FAILURES_MAX: usize = 50;
-
 impl Watch {
-    pub(crate) fn fail(&mut self, property: Property, what: impl FnOnce() -> String) {
-        let of_property = self.failures.iter().filter(|failure| failure.property == property).count();
-        if of_property < FAILURES_MAX / 10 {
-            self.failures.push(Failure { property, what: what() });
-        }
-    }
-
     pub(crate) fn fate(&mut self, generation: u32, partition: u32, offset: u64, fate: Fate) {
         let fates = self.fates.entry((generation, partition)).or_default();
         let index = usize::try_from(offset).expect("simulated logs are short");
@@ -63,12 +55,7 @@ impl Watch {
     }
 
     /// Whether an incarnation has reported that the window may have lost input.
-    pub(crate) fn is_quarantined(
-        &self,
-        generation: u32,
-        partition: u32,
-        window: yahtzee_core::window::Window,
-    ) -> bool {
+    pub(crate) fn is_quarantined(&self, generation: u32, partition: u32, window: Window) -> bool {
         let of_partition = self
             .opened
             .iter()

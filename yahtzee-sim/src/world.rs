@@ -152,7 +152,7 @@ impl<'m> World<'m> {
     }
 
     pub(crate) fn sink(&mut self, sink: usize, batch: Batch) -> bool {
-        self.sinks.step(sink, batch, &self.broker, self.mutant.shell, &mut self.watch)
+        self.sinks.step(sink, batch, &self.broker, self.mutant.shell, &mut self.watch.findings)
     }
 
     /// Numbers of the processes that are there.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, Findings, expect_value};
-use crate::failure::Property;
+use super::{Evidence, expect_value};
+use crate::failure::{Findings, Property};
 use crate::sink::read_anew;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, Findings, describe};
-use crate::failure::Property;
+use super::{Evidence, describe};
+use crate::failure::{Findings, Property};
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     if !evidence.world.config.is_topic_exact() {

@@ -1,9 +1,9 @@
 //! P3: whatever anyone writes, zombies and aborted transactions included, is the fold of a prefix of the log, named
 //! by its revision. So revisions of a key form one chain, and equal revisions mean equal bytes.
 
-use super::{Evidence, Findings, describe};
+use super::{Evidence, describe};
 use crate::broker::Body;
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     for record in &evidence.world.broker.topic {

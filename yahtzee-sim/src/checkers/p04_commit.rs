@@ -9,9 +9,9 @@ use yahtzee_core::commit::Commit;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
-use super::{Evidence, Findings};
+use super::Evidence;
 use crate::broker::{Moment, OffsetCommit};
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 
 /// When the last final summary of a window became durable; `None` while one is missing.
 type Finals = BTreeMap<(u32, u32, i64), Option<Moment>>;

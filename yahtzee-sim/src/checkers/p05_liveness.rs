@@ -1,20 +1,13 @@
 //! P5: once nothing fails any more, everything catches up within a few flush intervals, without a further record.
 //! That every partition reaches the end it was told of is checked while the run settles.
 
-use super::{Evidence, Findings, expect_value};
-use crate::failure::Property;
+use super::{Evidence, expect_value};
+use crate::failure::{Findings, Property};
 use yahtzee_core::summary::Provenance;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    findings.failures.extend(
-        evidence
-            .world
-            .watch
-            .failures
-            .iter()
-            .filter(|failure| failure.property == Property::Liveness)
-            .cloned(),
-    );
+    let on_the_way = &evidence.world.watch.findings.failures;
+    findings.failures.extend(on_the_way.iter().filter(|it| it.property == Property::Liveness).cloned());
     if evidence.world.watch.refusals > 0 {
         findings.fail(Property::Liveness, || {
             format!("{} partitions were refused", evidence.world.watch.refusals)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, Findings, describe};
-use crate::failure::Property;
+use super::{Evidence, describe};
+use crate::failure::{Findings, Property};
 use crate::raw::RawEntry;
 
 const GRACE_MS: i64 = 1_000;

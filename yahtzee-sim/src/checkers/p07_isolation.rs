@@ -10,9 +10,9 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::History;
 use yahtzee_core::record::Offset;
 
-use super::{Findings, describe};
+use super::describe;
 use crate::config::Config;
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 use crate::ingress::Ingress;
 use crate::job::SimJob;
 use crate::mutants::Mutant;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use yahtzee_core::commit::Commit;
 use yahtzee_core::record::{Fate, Offset, Poison};
 
-use super::{Evidence, Findings};
+use super::Evidence;
 use crate::broker::Body;
 use crate::config::WHOLE_WRITE;
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 use crate::oracle::{Counts, Truth};
 use crate::raw::RawEntry;
 

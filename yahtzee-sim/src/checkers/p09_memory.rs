@@ -1,7 +1,7 @@
 //! P9: no partition keeps more series than configured: windows that can be open, times the room of one.
 
-use super::{Evidence, Findings};
-use crate::failure::Property;
+use super::Evidence;
+use crate::failure::{Findings, Property};
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let config = &evidence.world.config;

@@ -9,8 +9,8 @@ use yahtzee_core::quarantine::Quarantine;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
-use super::{Evidence, Findings};
-use crate::failure::Property;
+use super::Evidence;
+use crate::failure::{Findings, Property};
 use crate::raw::RawEntry;
 use crate::watch::Opened;
 

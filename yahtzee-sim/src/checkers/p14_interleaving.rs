@@ -1,9 +1,8 @@
 //! P14: what a partition emits for good does not depend on how its records interleave with those of others.
 
-use super::Findings;
 use crate::broker::Body;
 use crate::config::{Config, WHOLE_WRITE};
-use crate::failure::Property;
+use crate::failure::{Findings, Property};
 use crate::mutants::Mutant;
 use crate::ops::{Fault, Op};
 use crate::raw::RawLog;

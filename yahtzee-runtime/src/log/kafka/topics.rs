@@ -194,8 +194,11 @@ fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
             ("cleanup.policy", "compact,delete".to_owned()),
             // Half of the log being superseded summaries (the default) is too much for a cold start.
             ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+            // A sink that lags may still need the final summary which an older generation, or an unfenced writer, has
+            // overwritten under the same key.
+            ("min.compaction.lag.ms", "3600000".to_owned()),
             // Also closes the segment being written, which is never compacted.
-            ("max.compaction.lag.ms", "3600000".to_owned()),
+            ("max.compaction.lag.ms", "21600000".to_owned()),
         ]),
     }
     if topic.replication >= 3 {

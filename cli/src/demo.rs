@@ -21,7 +21,6 @@ mod poster;
 mod report;
 mod snapshot;
 mod source;
-mod utc;
 mod view;
 mod watch;
 

@@ -21,6 +21,7 @@ mod run;
 mod simulate;
 mod sink;
 mod topics;
+mod utc;
 mod verify;
 
 /// Windowed metric aggregation whose state is the log.

@@ -22,7 +22,6 @@ mod time;
 pub(crate) use meter::Meter;
 pub(crate) use range::{RangeOptions, Scope};
 pub(crate) use report::PartReport;
-pub(crate) use time::{time_text, window_text};
 
 use report::{JobReport, Report};
 use target::{Target, TargetOptions};

@@ -11,7 +11,7 @@ use yahtzee_runtime::log::{Bounds, CommittedOffset, TopicDescription};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::flags::Flag;
-use crate::replay::{time_text, window_text};
+use crate::utc;
 
 /// A committed offset with its metadata decoded.
 pub(super) struct Committed {
@@ -164,11 +164,11 @@ impl PartReport {
 impl Decoded {
     fn of(told: &Told, log_end: Offset, now_ms: i64) -> Self {
         let Told { commit, identity } = told;
-        let text = |window: Window| window_text(window, identity.window_length_ms);
+        let text = |window: Window| utc::window_start(window, identity.window_length_ms);
         let open = commit.open.iter();
         Self {
             position: commit.position.0,
-            mark: commit.mark_ms.map(time_text),
+            mark: commit.mark_ms.map(utc::date_and_time),
             mark_age_ms: commit.mark_ms.map(|mark_ms| now_ms - mark_ms),
             worker: identity.owner_tag.to_string(),
             generation: identity.generation,

@@ -8,7 +8,7 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_jobs::figures::Figures;
 
 use super::poster::PosterCounts;
-use super::utc;
+use crate::utc;
 
 /// The text form shows the busiest app's newest windows, as many as this.
 const TEXT_WINDOWS: usize = 3;

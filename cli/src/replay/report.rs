@@ -7,7 +7,7 @@ use yahtzee_core::window::Window;
 use yahtzee_runtime::replay::{Span, Subject, Tally};
 
 use super::target::Target;
-use super::time::window_text;
+use crate::utc;
 
 /// All of it.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub(crate) struct PartReport {
 impl PartReport {
     /// `length_ms` is that of a window.
     pub(crate) fn of(span: &Span, tally: &Tally, length_ms: u32) -> Self {
-        let text = |window: &Window| window_text(*window, length_ms);
+        let text = |window: &Window| utc::window_start(*window, length_ms);
         let outcomes = &tally.outcomes;
         Self {
             partition: span.partition.0,

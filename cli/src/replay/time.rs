@@ -1,7 +1,6 @@
-//! Times as operators write and read them.
+//! Times as operators write them.
 
 use jiff::{SpanRelativeTo, Timestamp};
-use yahtzee_core::window::Window;
 
 /// A time as it was written, and in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,26 +31,16 @@ fn before(text: &str, now: Timestamp) -> Option<Timestamp> {
     now.checked_add(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
-/// The start of a window, RFC 3339.
-pub(crate) fn window_text(window: Window, length_ms: u32) -> String {
-    time_text(window.start_ms(length_ms))
-}
-
-/// Milliseconds since 1970 as RFC 3339. Times beyond the calendar's ends are the ends.
-pub(crate) fn time_text(time_ms: i64) -> String {
-    let end = if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_millisecond(time_ms).unwrap_or(end).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::utc;
 
     #[test]
     fn times_are_absolute_or_back_from_now() {
         let now: Timestamp = "2026-03-04T05:06:00Z".parse().unwrap();
         let check = |text: &str, expected: Option<&str>| {
-            let read = Moment::parse_at(text, now).ok().map(|moment| time_text(moment.time_ms));
+            let read = Moment::parse_at(text, now).ok().map(|moment| utc::date_and_time(moment.time_ms));
             assert_eq!(read.as_deref(), expected, "{text}");
         };
         check("2016-05-04T10:00:00Z", Some("2016-05-04T10:00:00Z"));

@@ -9,7 +9,8 @@ use yahtzee_core::summary::{Revision, SummaryKey};
 use yahtzee_runtime::replay::Subject;
 
 use super::compare::{Difference, Kind, Outcome};
-use crate::replay::{PartReport, window_text};
+use crate::replay::PartReport;
+use crate::utc;
 
 /// Where a summary was found, or should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -164,10 +165,7 @@ impl Shown {
         let Difference { kind, key, expected, found } = difference;
         let key = SummaryKey::decode(key).ok();
         let owner = key.as_ref().map_or_else(|| "(unreadable key)".to_owned(), |key| key.owner.to_string());
-        let window = key.as_ref().map(|key| {
-            let length_ms = key.window_length_ms;
-            window_text(yahtzee_core::window::Window::of_ms(key.window_start_ms, length_ms), length_ms)
-        });
+        let window = key.as_ref().map(|key| utc::date_and_time(key.window_start_ms));
         Self {
             place,
             partition: partition.0,

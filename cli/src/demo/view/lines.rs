@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::numbers::{decimal, grouped};
 use crate::demo::snapshot::{AppRow, Pipeline, Snapshot};
-use crate::demo::utc;
+use crate::utc;
 
 /// So many of the busiest apps are named.
 const NAMED_APPS: usize = 3;

@@ -10,7 +10,7 @@ use super::Shown;
 use super::numbers::grouped;
 use super::table;
 use crate::demo::snapshot::{Minutes, Pipeline, Snapshot};
-use crate::demo::utc;
+use crate::utc;
 
 const PIPELINE_HEIGHT: u16 = 5;
 const CURVE_WIDTH: u16 = 22;

@@ -1,10 +1,16 @@
 //! Times as they are shown: UTC.
 
 use jiff::Timestamp;
+use yahtzee_core::window::Window;
 
 /// `2026-03-04T05:06:00Z`, from milliseconds since 1970; a fraction only where there is one.
 pub(crate) fn date_and_time(time_ms: i64) -> String {
     timestamp(time_ms).to_string()
+}
+
+/// The start of a window, as [`date_and_time`].
+pub(crate) fn window_start(window: Window, length_ms: u32) -> String {
+    date_and_time(window.start_ms(length_ms))
 }
 
 /// `05:06`, from milliseconds since 1970.

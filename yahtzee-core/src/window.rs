@@ -1,6 +1,5 @@
 //! Second stage: windows of event time, and the accumulators of the series in them.
 
-mod hasher;
 mod intake;
 mod state;
 

@@ -6,7 +6,7 @@ use crate::record::{FrameId, Offset, Outcomes};
 use crate::rules::Rules;
 use crate::summary::{OTHER, encode_dimensions};
 
-use super::{Policy, Window, WindowState, Windows};
+use super::{Policy, Window, Windows};
 
 /// Of the room for series, the part that is kept for `other` series beyond `series_max`.
 const OTHER_SHARE: usize = 8;
@@ -76,58 +76,64 @@ impl<A: Default> Intake<'_, A> {
             self.outcomes.future += 1;
         } else if self.quarantine.covers(window) {
             self.outcomes.quarantined += 1;
+        } else if self.is_duplicate(window) {
+            self.outcomes.duplicate += 1;
         } else {
-            self.add_to_open(window, dimensions, fold);
+            self.accept(window, dimensions, fold);
         }
     }
 
-    fn add_to_open(&mut self, window: Window, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
-        let state = self.windows.entry(window, self.offset);
-        if let Some(frame) = self.frame
-            && !self.fresh.contains(&window)
-        {
-            // Only copies that come this far are remembered: a rejected one would not be rebuilt by a replay.
-            let has_seen = state.has_seen((self.rules.frame_key)(self.owner, frame));
-            if (self.rules.is_duplicate)(has_seen) {
-                self.outcomes.duplicate += 1;
-                return;
-            }
+    /// Remembers the frame in the window; true if an earlier record had brought it there.
+    ///
+    /// Only copies that reach this point are remembered: a rejected one would not be rebuilt by a replay.
+    fn is_duplicate(&mut self, window: Window) -> bool {
+        let Some(frame) = self.frame else { return false };
+        if self.fresh.contains(&window) {
+            return false;
+        }
+        let frame = (self.rules.frame_key)(self.owner, frame);
+        let has_seen = self.windows.entry(window, self.offset).has_seen(frame);
+        let is_duplicate = (self.rules.is_duplicate)(has_seen);
+        if !is_duplicate {
             self.fresh.push(window);
         }
-        write_key(self.series_key, self.owner, dimensions.iter().copied());
-        let found = state.find(self.series_key).or_else(|| {
-            let of_owner = state.series_of(self.owner);
-            let has_room = (self.rules.takes_series)(state.states.len(), of_owner, self.policy);
-            has_room.then(|| state.open(self.series_key, self.owner, self.offset))
-        });
-        let place = found.or_else(|| {
-            write_key(self.series_key, self.owner, std::iter::repeat_n(OTHER, dimensions.len()));
-            other(state, self.series_key, self.owner, self.offset, self.policy)
-        });
+        is_duplicate
+    }
+
+    fn accept(&mut self, window: Window, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
+        self.write_key(dimensions.iter().copied());
+        let state = self.windows.entry(window, self.offset);
+        let mut place = state.find(self.series_key);
+        if place.is_none()
+            && (self.rules.takes_series)(state.states.len(), state.series_of(self.owner), self.policy)
+        {
+            place = Some(state.open(self.series_key, self.owner, self.offset));
+        }
+        if place.is_none() {
+            place = self.other(window, dimensions.len());
+        }
         match place {
             Some(index) => {
-                state.fold(index, self.offset, fold);
+                self.windows.entry(window, self.offset).fold(index, self.offset, fold);
                 self.outcomes.accepted += 1;
             }
             None => self.outcomes.capped += 1,
         }
     }
-}
 
-/// The owner's `other` series, opened while there is room for it.
-fn other<A: Default>(
-    state: &mut WindowState<A>,
-    key: &[u8],
-    owner: Owner,
-    offset: Offset,
-    policy: &Policy,
-) -> Option<u32> {
-    let has_room = state.states.len() < series_room(policy);
-    state.find(key).or_else(|| has_room.then(|| state.open(key, owner, offset)))
-}
+    /// The owner's `other` series, opened while there is room for it.
+    fn other(&mut self, window: Window, dimensions: usize) -> Option<u32> {
+        self.write_key(std::iter::repeat_n(OTHER, dimensions));
+        let room = series_room(self.policy);
+        let state = self.windows.entry(window, self.offset);
+        let open = state.find(self.series_key);
+        let has_room = state.states.len() < room;
+        open.or_else(|| has_room.then(|| state.open(self.series_key, self.owner, self.offset)))
+    }
 
-fn write_key<'d>(key: &mut Vec<u8>, owner: Owner, dimensions: impl IntoIterator<Item = &'d str>) {
-    key.clear();
-    key.extend_from_slice(&owner.0);
-    encode_dimensions(dimensions, key);
+    fn write_key<'d>(&mut self, dimensions: impl IntoIterator<Item = &'d str>) {
+        self.series_key.clear();
+        self.series_key.extend_from_slice(&self.owner.0);
+        encode_dimensions(dimensions, self.series_key);
+    }
 }

@@ -1,12 +1,16 @@
 //! The accumulators of the series in the open windows of one partition.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 use crate::owner::Owner;
 use crate::record::{FrameId, Offset};
 
 use super::Window;
-use super::hasher::FixedHasher;
+
+/// Fixed keys: the same order of the same records gives the same state everywhere.
+type FixedHasher = BuildHasherDefault<DefaultHasher>;
 
 /// The state of one series in one window.
 #[derive(Debug)]
@@ -43,15 +47,14 @@ pub(crate) struct WindowState<A> {
 }
 
 impl<A: Default> WindowState<A> {
-    /// With room for so many series and frames.
-    fn new(first_offset: Offset, (series, frames): (usize, usize)) -> Self {
+    pub(super) fn new(first_offset: Offset) -> Self {
         Self {
             first_offset,
-            states: Vec::with_capacity(series),
-            index: HashMap::with_capacity_and_hasher(series, FixedHasher::default()),
+            states: Vec::new(),
+            index: HashMap::default(),
             series_of_owner: HashMap::default(),
             dirty: Vec::new(),
-            frames: HashSet::with_capacity_and_hasher(frames, FixedHasher::default()),
+            frames: HashSet::default(),
             due_ms: 0,
         }
     }
@@ -138,13 +141,8 @@ impl<A> Windows<A> {
 }
 
 impl<A: Default> Windows<A> {
-    /// The window, opened by the record at `offset` if it is not open. A newest one gets the room of the one before.
+    /// The window, opened by the record at `offset` if it is not open.
     pub(super) fn entry(&mut self, window: Window, offset: Offset) -> &mut WindowState<A> {
-        if !self.0.contains_key(&window) {
-            let newest = self.0.last_key_value().filter(|&(&newest, _)| newest < window);
-            let room = newest.map_or((0, 0), |(_, state)| (state.states.len(), state.frames.len()));
-            self.0.insert(window, WindowState::new(offset, room));
-        }
-        self.0.get_mut(&window).expect("inserted above if it was missing")
+        self.0.entry(window).or_insert_with(|| WindowState::new(offset))
     }
 }

@@ -1,13 +1,13 @@
 //! `yahtzee ingress`: receives log drains.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{Ingress, LogWriter, Settings, TokenTable, serve};
+use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::config::{Config, IngressConfig};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::SharedLog;
@@ -96,9 +96,4 @@ fn require_topics(global: &GlobalOptions, config: &Config, log: &SharedLog) -> R
         }
     }
     Ok(())
-}
-
-fn wall_clock_us() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }

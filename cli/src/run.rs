@@ -1,10 +1,9 @@
 //! `yahtzee run`: a worker process.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
+use yahtzee_runtime::clock::since_1970;
 use yahtzee_runtime::config::{Config, LogChoice, worker_index_from};
 use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
 
@@ -56,8 +55,7 @@ pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
 
 /// Tells two processes with the same index apart: start time and process id, mixed.
 fn incarnation() -> u32 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (since_1970.as_millis() as u32).wrapping_mul(0x9e37_79b9) ^ std::process::id()
+    (since_1970().as_millis() as u32).wrapping_mul(0x9e37_79b9) ^ std::process::id()
 }
 
 /// Logs the values that are in force: no lateness and no interval is hidden.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_sim::{Campaign, Mutant, Outcome, PRODUCTION, Totals, mutants, run_twice, shrink};
 
 /// Failed seeds that are shrunk and saved; one is enough to work on.
@@ -105,8 +106,7 @@ fn find_mutant(name: Option<&str>) -> Result<Mutant> {
 
 /// Another base for every run; printed, so that a failure can be repeated.
 fn seed_of_now() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_micros()).unwrap_or_default()
+    u64::try_from(wall_clock_us()).unwrap_or_default()
 }
 
 fn run_all(options: &SimulateOptions, from: u64, mutant: Mutant) -> Totals {

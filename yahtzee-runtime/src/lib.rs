@@ -2,6 +2,7 @@
 //! socket and clock.
 
 pub mod admin;
+pub mod clock;
 pub mod config;
 pub mod health;
 pub mod log;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{Counts, LogWriter, Recording, TokenTable, derived_owner, frame_digest};
+use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
@@ -204,9 +205,4 @@ fn owner_of(path: &Path) -> Owner {
 
 fn name_of(path: &Path) -> String {
     path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-fn wall_clock_us() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }

@@ -1,10 +1,10 @@
 //! Writing what came out, together with the progress: a reader sees both or neither.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use yahtzee_core::owner::Partition;
 
+use crate::clock::wall_clock_ms;
 use crate::log::{CommittedOffset, Log, LogError, NewRecord, SlotName, SlotWriter};
 
 use super::{PartitionReplay, Recomputed};
@@ -43,6 +43,7 @@ impl Publisher {
         summaries: Vec<Recomputed>,
         part: &mut PartitionReplay<'_>,
     ) -> Result<(), LogError> {
+        // For the retention of the topic only.
         let timestamp_ms = wall_clock_ms();
         let record = |Recomputed { emit, .. }: Recomputed| NewRecord {
             topic: Arc::clone(&self.topic),
@@ -58,10 +59,4 @@ impl Publisher {
             part.acknowledged().map(|progress| at(progress, part.span().partition)).into_iter().collect()
         })
     }
-}
-
-/// Stamps summary records, for the retention of their topic only.
-fn wall_clock_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use yahtzee_core::assignment::{partitions_of, slots_of};
 use yahtzee_core::commit::{Identity, OwnerTag};
@@ -10,6 +10,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, HistoryVerdict};
 use yahtzee_core::record::{Fate, Offset};
 
+use crate::clock::since_1970;
 use crate::health::Condition;
 use crate::log::{Bounds, CommittedOffset, Isolation, Item, LogError, Reader, SharedLog, SlotName};
 use crate::topics::group;
@@ -193,10 +194,9 @@ impl<'a> Run<'a> {
     }
 
     fn set_gauges(&mut self, now_ms: u64) {
-        let wall_clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let parts = self.slots.iter().flat_map(|slot| &slot.parts);
         let with_ends = parts.map(|part| (part, self.reader.known_end(part.partition)));
-        self.counting.gauges(with_ends, now_ms, wall_clock);
+        self.counting.gauges(with_ends, now_ms, since_1970());
         let is_caught_up =
             self.slots.iter().flat_map(|slot| &slot.parts).all(|part| part.core.status().is_caught_up);
         if is_caught_up && !self.is_ready {

@@ -1,7 +1,6 @@
 //! One slot: its partitions, what they have to write, and the writer that makes it durable.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
@@ -10,6 +9,7 @@ use yahtzee_core::partition::PartitionState;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
+use crate::clock::wall_clock_ms;
 use crate::log::{CommittedOffset, LogError, NewRecord};
 
 use super::letters;
@@ -88,6 +88,7 @@ impl Slot {
     /// On error nothing is to be trusted but the log: the caller opens the slot anew.
     pub(super) fn write(&mut self, now_ms: u64) -> Result<Written, LogError> {
         let mut written = Written::default();
+        // For the retention of the topic only.
         let timestamp_ms = wall_clock_ms();
         self.records.clear();
         let mut emitted = Vec::with_capacity(self.parts.len());
@@ -143,9 +144,7 @@ impl Part {
         }
         is_written
     }
-}
 
-impl Part {
     /// Says which windows have lost input, once.
     fn name_quarantine(&self, commit: &Commit) {
         let before = self.committed.as_ref().map(|before| &before.quarantine);
@@ -174,10 +173,4 @@ fn record(effect: Effect, topics: &Topics, partition: Partition, timestamp_ms: i
         Effect::DeadLetter(letter) => letters::dead_letter(letter, topics, partition, timestamp_ms),
         Effect::Late(late) => letters::late(late, topics, partition, timestamp_ms),
     }
-}
-
-/// Stamps summary records, for the retention of their topic only.
-fn wall_clock_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

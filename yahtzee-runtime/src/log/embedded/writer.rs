@@ -4,7 +4,7 @@
 //! number of callers (group commit).
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use fjall::OwnedWriteBatch;
 
@@ -15,6 +15,7 @@ use super::queue::{Answer, Commit, Job, Taken, Write};
 use super::store::reason_of;
 use super::times;
 use super::topics;
+use crate::clock::wall_clock_ms;
 use crate::log::{LogError, SlotName, TopicDescription, TopicSpec};
 
 /// Between two rounds of retention and compaction.
@@ -90,8 +91,7 @@ impl Writer<'_> {
         if Instant::now() < self.maintain_at {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let turned = self.maintain(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+        let turned = self.maintain(wall_clock_ms());
         // What is left over is done turn by turn, and appends come in between.
         let is_unfinished = turned.is_ok_and(|turned| turned.is_unfinished);
         let pause = if is_unfinished { Duration::ZERO } else { MAINTENANCE_INTERVAL };

@@ -1,0 +1,98 @@
+//! Days of event time: what stores are divided by, and what retention drops.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::Date;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A day in UTC, by its number since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i64);
+
+impl Day {
+    /// Before every day that a window can lie in: the floor of a store that has dropped nothing.
+    pub const MIN: Self = Self(i64::MIN / DAY_MS);
+
+    /// The day of a time in milliseconds since 1970.
+    #[must_use]
+    pub fn of_ms(time_ms: i64) -> Self {
+        Self(time_ms.div_euclid(DAY_MS))
+    }
+
+    /// First millisecond of the day since 1970.
+    #[must_use]
+    pub fn start_ms(self) -> i64 {
+        self.0.saturating_mul(DAY_MS)
+    }
+
+    /// The day `days` later, or earlier where negative.
+    #[must_use]
+    pub fn plus(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// Calendar date; `None` outside the years -9999 to 9999.
+    fn date(self) -> Option<Date> {
+        let days = jiff::Span::new().try_days(self.0).ok()?;
+        Date::constant(1970, 1, 1).checked_add(days).ok()
+    }
+}
+
+/// As in `2026-11-21`; the bare number for a day that has no date.
+impl fmt::Display for Day {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.date() {
+            Some(date) => fmt::Display::fmt(&date, formatter),
+            None => write!(formatter, "day {}", self.0),
+        }
+    }
+}
+
+/// Not a date of the form `2026-11-21`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a date as in 2026-11-21")]
+pub struct NotADay(String);
+
+impl FromStr for Day {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, NotADay> {
+        let date: Date = text.parse().map_err(|_| NotADay(text.to_owned()))?;
+        let since = date.since(Date::constant(1970, 1, 1)).map_err(|_| NotADay(text.to_owned()))?;
+        Ok(Self(i64::from(since.get_days())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_shown_and_read_as_dates() {
+        fn check(day: i64, text: &str) {
+            assert_eq!(Day(day).to_string(), text);
+            assert_eq!(text.parse(), Ok(Day(day)));
+        }
+        check(0, "1970-01-01");
+        check(-1, "1969-12-31");
+        check(59, "1970-03-01");
+        // 30 years with 7 leap days (1972 to 1996).
+        check(30 * 365 + 7, "2000-01-01");
+        assert_eq!(Day::MIN.to_string(), format!("day {}", Day::MIN.0));
+        assert!("21.11.2026".parse::<Day>().is_err());
+    }
+
+    #[test]
+    fn a_day_is_half_open_and_works_before_1970() {
+        fn check(time_ms: i64, day: i64) {
+            assert_eq!(Day::of_ms(time_ms), Day(day));
+            assert!(Day(day).start_ms() <= time_ms && time_ms < Day(day).plus(1).start_ms());
+        }
+        check(0, 0);
+        check(DAY_MS - 1, 0);
+        check(DAY_MS, 1);
+        check(-1, -1);
+    }
+}

@@ -9,14 +9,14 @@ use crate::topics::TopicLayout;
 use crate::worker::PoisonLimits;
 
 use super::file::{FileConfig, JobSection, KafkaSection, LogKind, LogSection, TopicsSection, WorkerSection};
-use super::{Config, ConfigError, IngressConfig, LogChoice, Secret, SinkConfig, WorkerConfig};
+use super::{Config, ConfigError, Environment, IngressConfig, LogChoice, Secret, WorkerConfig, sink};
 
 /// librdkafka's partitions are signed 32-bit; a topic with more than this is a typing error.
 const PARTITIONS_MAX: u32 = 100_000;
 
 const TRANSACTION_MARGIN: Duration = Duration::from_secs(5);
 
-pub(super) fn check(file: FileConfig) -> Result<Config, ConfigError> {
+pub(super) fn check(file: FileConfig, environment: &Environment) -> Result<Config, ConfigError> {
     let layout = layout(&file.topics)?;
     if file.worker.slots == 0 || file.worker.slots > layout.partitions {
         return contradiction(format!(
@@ -40,7 +40,7 @@ pub(super) fn check(file: FileConfig) -> Result<Config, ConfigError> {
             body_bytes_max: file.ingress.body_bytes_max,
             ack_budget: Duration::from_millis(file.ingress.ack_budget_ms),
         },
-        sink: SinkConfig { embedded_folder: file.sink.embedded.folder },
+        sink: sink::check(file.sink, environment)?,
         admin: match file.admin.listen.as_str() {
             "" => None,
             listen => Some(address("admin.listen", listen)?),

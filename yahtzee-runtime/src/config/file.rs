@@ -9,6 +9,7 @@ use crate::telemetry::logging::LogFormat;
 use crate::worker::Guarantee;
 
 use super::ConfigError;
+use super::sink::SinkSection;
 
 /// All sections. Unknown sections and keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -231,28 +232,6 @@ impl Default for IngressSection {
 impl std::fmt::Debug for IngressSection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("IngressSection").field("listen", &self.listen).finish_non_exhaustive()
-    }
-}
-
-/// The sink process.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SinkSection {
-    /// The embedded store.
-    pub embedded: SinkEmbeddedSection,
-}
-
-/// The embedded store.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SinkEmbeddedSection {
-    /// Folder of the store; created if missing. One process at a time.
-    pub folder: PathBuf,
-}
-
-impl Default for SinkEmbeddedSection {
-    fn default() -> Self {
-        Self { folder: "yahtzee-data/store".into() }
     }
 }
 

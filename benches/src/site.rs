@@ -77,6 +77,7 @@ impl LogSite {
             replication: 1,
             raw_retention_ms: None,
             summary_retention_ms: None,
+            store_retention_ms: None,
         }
     }
 

@@ -43,6 +43,7 @@ impl Cluster {
             partitions: PARTITIONS,
             raw_retention_ms: None,
             summary_retention_ms: None,
+            store_retention_ms: None,
             ..TopicLayout::default()
         };
         for spec in layout.specs(MEASUREMENT, SUMMARY, false) {

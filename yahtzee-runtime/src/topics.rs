@@ -4,9 +4,6 @@ use crate::log::{Cleanup, TopicSpec};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// How long quarantined summaries wait for an operator.
-const QUARANTINE_RETENTION_MS: i64 = 30 * DAY_MS;
-
 /// How topics are laid out: the same for all measurement types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicLayout {
@@ -20,6 +17,9 @@ pub struct TopicLayout {
     pub raw_retention_ms: Option<i64>,
     /// Retention of summary, RETRY and DLQ topics in milliseconds; `None` keeps for ever.
     pub summary_retention_ms: Option<i64>,
+    /// How long stores keep summaries, in milliseconds; `None` for ever. What waits for a store waits as long: after
+    /// that it would be dropped there too.
+    pub store_retention_ms: Option<i64>,
 }
 
 impl Default for TopicLayout {
@@ -30,6 +30,7 @@ impl Default for TopicLayout {
             replication: 1,
             raw_retention_ms: Some(2 * DAY_MS),
             summary_retention_ms: Some(7 * DAY_MS),
+            store_retention_ms: Some(32 * DAY_MS),
         }
     }
 }
@@ -81,8 +82,8 @@ impl TopicLayout {
             delete(self.raw(measurement)),
             // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
             self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
-            self.spec(self.retry(summary), Cleanup::Delete, self.summary_retention_ms),
-            self.spec(self.quarantine(summary), Cleanup::CompactAndDelete, Some(QUARANTINE_RETENTION_MS)),
+            self.spec(self.retry(summary), Cleanup::Delete, self.store_retention_ms),
+            self.spec(self.quarantine(summary), Cleanup::CompactAndDelete, self.store_retention_ms),
             self.spec(self.dead_letters(measurement), Cleanup::Delete, self.summary_retention_ms),
         ];
         if publishes_late {
@@ -121,8 +122,8 @@ mod tests {
         let always = [
             ("REQUEST.v1", Delete, days(2)),
             ("SLOW_SUMMARY.v1", CompactAndDelete, None),
-            ("RETRY.SLOW_SUMMARY.v1", Delete, None),
-            ("QUARANTINE.SLOW_SUMMARY.v1", CompactAndDelete, days(30)),
+            ("RETRY.SLOW_SUMMARY.v1", Delete, days(32)),
+            ("QUARANTINE.SLOW_SUMMARY.v1", CompactAndDelete, days(32)),
             ("DLQ.REQUEST.v1", Delete, None),
         ];
         check(false, &always);

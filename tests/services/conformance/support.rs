@@ -139,6 +139,18 @@ pub(crate) fn read_all(log: &dyn Log, topic: &str, partitions: &[u32]) -> Readin
     reading
 }
 
+/// As [`read_all`], again and again until there are `count` records: what a slot writer has made durable becomes
+/// visible to a reader of committed records soon, not at once (a broker writes its markers after its answer).
+pub(crate) fn read_all_of(log: &dyn Log, topic: &str, partitions: &[u32], count: usize) -> Reading {
+    let begin = Instant::now();
+    loop {
+        let reading = read_all(log, topic, partitions);
+        if reading.records.len() >= count || begin.elapsed() > PATIENCE {
+            return reading;
+        }
+    }
+}
+
 /// Shows the headers of the first record of partition 0, as they are lent.
 pub(crate) fn with_first_headers(log: &dyn Log, topic: &str, see: impl Fn(Headers<'_>)) {
     let begin = Instant::now();

@@ -154,7 +154,8 @@ pub trait Appender: Send + Sync {
     fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>);
 }
 
-/// The fenced writer of one slot: summaries and commits become visible together, or not at all.
+/// The fenced writer of one slot: summaries and commits become visible together, or not at all. Per partition, that
+/// is: durable when the write returns, and seen by readers of committed records soon after.
 pub trait SlotWriter: Send {
     /// Appends `records`, waits until they are acknowledged, asks `commit` what may be committed now, and makes
     /// both durable as one. On error nothing of it is visible and the writer must not be used again.

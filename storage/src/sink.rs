@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
+use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Page, Reader, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::telemetry::names;
 
-use crate::embedded::{EmbeddedStore, Outcome, StoreError, Summary};
+use crate::day::Day;
+use crate::embedded::EmbeddedStore;
+use crate::incoming::Summary;
+use crate::store::{Outcome, Shard, StoreError, SummaryStore};
 
 /// Summaries per batch at most.
 const BATCH_MAX: usize = 1_024;
@@ -156,11 +160,13 @@ impl<'a> Sink<'a> {
         let records: Vec<_> = self.batch.records().collect();
         for records in records.chunks(BATCH_MAX) {
             let job = self.plan.job;
-            let batch: Vec<Summary<'_>> =
-                records.iter().map(|record| Summary { job, key: record.key, value: record.value }).collect();
-            let outcomes = self.store.write(&batch)?;
+            let today = Day::of_ms(wall_clock_ms());
+            let read = records.iter().map(|record| Summary::read(job, record.key, record.value, today));
+            let batch: Vec<Summary<'_>> = read.filter_map(Result::ok).collect();
+            self.counters.unreadable.increment((records.len() - batch.len()) as u64);
+            let outcomes = self.store.writer(Shard(0)).write(&batch);
             for (summary, outcome) in batch.iter().zip(outcomes) {
-                self.counters.count(outcome);
+                self.counters.count(&outcome)?;
                 if let Outcome::StoredAgainstChain = outcome {
                     tracing::error!(job, key = ?summary.key, "a newer summary contradicts the stored one: a window was rebuilt in part");
                 }
@@ -215,15 +221,19 @@ impl Counters {
         }
     }
 
-    fn count(&self, outcome: Outcome) {
+    fn count(&self, outcome: &Outcome) -> Result<(), StoreError> {
         match outcome {
             Outcome::Stored => self.stored.increment(1),
             Outcome::StoredAgainstChain => {
                 self.stored.increment(1);
                 self.violations.increment(1);
             }
-            Outcome::Stale => self.stale.increment(1),
-            Outcome::Unreadable => self.unreadable.increment(1),
+            Outcome::Stale | Outcome::Expired => self.stale.increment(1),
+            Outcome::Retryable(fault) | Outcome::Poison(fault) | Outcome::Misconfigured(fault) => {
+                let (place, reason) = (STORE.to_owned(), fault.to_string());
+                return Err(StoreError::Unavailable { place, reason });
+            }
         }
+        Ok(())
     }
 }

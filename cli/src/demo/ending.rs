@@ -8,7 +8,8 @@ use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
 use yahtzee_runtime::worker::{JobPlan, Progress};
-use yahtzee_storage::embedded::{EmbeddedStore, Row};
+use yahtzee_storage::embedded::EmbeddedStore;
+use yahtzee_storage::store::Row;
 
 use super::pipeline::{Names, Pipeline};
 use super::poster::PosterCounts;

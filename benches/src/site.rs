@@ -102,6 +102,7 @@ impl LogSite {
             timestamp_ms: record.timestamp_ms,
             key: record.key.to_vec(),
             value: record.value.clone(),
+            headers: Vec::new(),
         };
         let appender = log.appender(FILL_DEADLINE)?;
         for chunk in records.chunks(FILL_RECORDS) {

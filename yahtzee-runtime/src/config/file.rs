@@ -124,7 +124,7 @@ pub struct TopicsSection {
     pub replication: u32,
     /// Hours raw records are kept; 0 keeps for ever (recorded input). At least 48 in production.
     pub raw_retention_hours: u32,
-    /// Days summaries are kept in their topic; 0 keeps for ever.
+    /// Days summaries are kept in their topic, and records in RETRY and DLQ topics; 0 keeps for ever.
     pub summary_retention_days: u32,
 }
 

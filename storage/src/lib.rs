@@ -1,5 +1,5 @@
 //! Stores for summaries: one file each, with its write side, its read side and its retention. And what fills them:
-//! the sink, and the quarantine behind it.
+//! the sink, the retry process behind it, the quarantine, and the keeper of days.
 
 pub mod back_off;
 mod breaker;
@@ -10,6 +10,7 @@ pub mod incoming;
 pub mod job_topics;
 mod letters;
 pub mod quarantine;
+pub mod retry;
 mod scan;
 pub mod sink;
 pub mod store;

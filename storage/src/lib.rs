@@ -8,6 +8,7 @@ pub mod day;
 pub mod embedded;
 pub mod incoming;
 pub mod job_topics;
+pub mod keeper;
 mod letters;
 pub mod quarantine;
 pub mod retry;

@@ -7,6 +7,6 @@ mod environment;
 mod kafka;
 mod kafka_guarantees;
 mod kafka_setup;
-mod stores;
 mod postgres_setup;
+mod stores;
 mod worker;

@@ -1,3 +1,5 @@
+//! Tests of what no store takes, and of the order in which stores write.
+
 use proptest::prelude::*;
 use prost::Message;
 use yahtzee_core::owner::Owner;

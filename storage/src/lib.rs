@@ -4,5 +4,6 @@
 pub mod day;
 pub mod embedded;
 pub mod incoming;
+pub mod postgres;
 pub mod sink;
 pub mod store;

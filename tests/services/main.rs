@@ -6,4 +6,5 @@ mod embedded;
 mod kafka;
 mod kafka_guarantees;
 mod kafka_setup;
+mod postgres_store;
 mod worker;

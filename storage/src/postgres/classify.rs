@@ -29,8 +29,8 @@ pub(super) enum Failure {
     Timeout(Duration),
     /// A table or the bookkeeping is not there.
     Missing(String),
-    /// Rows were copied into a table that was believed to be empty.
-    NotEmpty,
+    /// A table that was believed to be empty was not, or refused a row that was copied into it.
+    NotCopied,
     /// The settings are wrong, or do not fit what is in the database.
     Settings(String),
 }
@@ -74,7 +74,7 @@ pub(super) fn classify(failure: &Failure) -> Class {
         Failure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
         Failure::Connection(_) | Failure::Timeout(_) => Class::Retryable,
         Failure::Missing(_) => Class::Schema,
-        Failure::NotEmpty => Class::Retryable,
+        Failure::NotCopied => Class::Retryable,
         Failure::Settings(_) => Class::Configuration,
     }
 }
@@ -114,11 +114,6 @@ impl Failure {
     /// Whether another session was in the way.
     pub(super) fn is_lock(&self) -> bool {
         matches!(self, Self::Server(error) if matches!(&*error.code, "55P03" | "40P01" | "40001"))
-    }
-
-    /// Whether it was a 23505, "duplicate key".
-    pub(super) fn is_duplicate(&self) -> bool {
-        matches!(self, Self::Server(error) if error.code == "23505")
     }
 
     /// Whether a schema or a table was not there.
@@ -179,7 +174,7 @@ impl fmt::Display for Failure {
             Self::Server(error) => write!(formatter, "SQLSTATE {}: {}", error.code, error.text),
             Self::Connection(text) | Self::Missing(text) | Self::Settings(text) => formatter.write_str(text),
             Self::Timeout(limit) => write!(formatter, "no answer within {} ms", limit.as_millis()),
-            Self::NotEmpty => formatter.write_str("the table had rows already"),
+            Self::NotCopied => formatter.write_str("rows could not be copied; it is tried row by row"),
         }
     }
 }

@@ -114,6 +114,11 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Group<'a> {
+    /// No rows for a table.
+    pub(super) fn empty(table: &TableName) -> Self {
+        Self { day: Day::MIN, job: "", table: table.clone(), lines: Vec::new() }
+    }
+
     pub(super) fn asked(&self) -> Asked<'a> {
         Asked { day: self.day, job: self.job }
     }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::classify::Failure;
+use super::classify::{Class, Failure, classify};
 use super::connection::Connection;
-use super::lines::{COLUMNS, Group, Lines};
+use super::lines::{COLUMNS, Group, Line, Lines, TYPES};
 use super::names::TableName;
 use super::sql_types::{PgTime, PgUuid};
 use crate::store::Outcome;
@@ -97,13 +97,17 @@ fn statement(table: &TableName, has_filter: bool) -> String {
     )
 }
 
-/// Copies the rows of a group into a table that has none of their keys.
+/// Copies the rows of a group into a table that should have none of their keys.
+///
+/// # Errors
+/// [`Failure::NotCopied`] where a row is there already or is refused: [`upsert`] will tell more, because a binary
+/// COPY into a table of another shape takes the bytes of one type for those of another.
 pub(super) async fn copy(connection: &Connection, group: &Group<'_>) -> Result<Vec<Outcome>, Failure> {
     let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", group.table);
-    let rows = group.lines.iter().map(super::lines::Line::values);
-    match connection.copy(&sql, &super::lines::TYPES, rows).await {
+    let rows = group.lines.iter().map(Line::values);
+    match connection.copy(&sql, &TYPES, rows).await {
         Ok(()) => Ok(vec![Outcome::Stored; group.lines.len()]),
-        Err(failure) if failure.is_duplicate() => Err(Failure::NotEmpty),
+        Err(failure) if classify(&failure) == Class::Poison => Err(Failure::NotCopied),
         Err(failure) => Err(failure),
     }
 }
@@ -131,7 +135,7 @@ mod tests {
     fn the_statement_takes_one_array_per_column() {
         let table = TableName::new(crate::day::Day(0), "errors");
         let columns = COLUMNS.split(',').count();
-        assert_eq!(columns, super::super::lines::TYPES.len());
+        assert_eq!(columns, TYPES.len());
         assert!(statement(&table, false).contains(&format!("${columns})")));
         assert!(
             !statement(&table, false).contains("coalesce") && statement(&table, true).contains("coalesce")

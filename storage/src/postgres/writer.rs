@@ -29,9 +29,9 @@ pub(super) struct Writer {
 /// How rows get into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// It was empty when first met, and what came since never collided: cheapest.
+    /// It was empty when first met, and no row collided or was refused since: cheapest.
     Copy,
-    /// It has rows: each is guarded.
+    /// Each row is guarded. Once so, always so.
     Upsert,
 }
 
@@ -68,30 +68,25 @@ impl Writer {
         }
     }
 
-    /// Writes a portion in one transaction; creates what is missing, and tries again, once each.
+    /// Writes a portion in one transaction. Creates what is missing, once; does without COPY where that failed.
     async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
-        let failure = match self.transact(portion).await {
-            Ok(settled) => return Ok(settled),
-            Err(failure) => failure,
-        };
-        if failure == Failure::NotEmpty {
-            return self.transact(portion).await;
+        let mut has_created = false;
+        loop {
+            match self.transact(portion).await {
+                Err(Failure::NotCopied) => {}
+                Err(failure) if classify(&failure) == Class::Schema && !has_created => {
+                    self.create(portion).await?;
+                    has_created = true;
+                }
+                result => return result,
+            }
         }
-        if classify(&failure) != Class::Schema {
-            return Err(failure);
-        }
-        self.create(portion).await?;
-        self.transact(portion).await
     }
 
     async fn transact(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
         let connection = self.take_connection().await?;
         let result = self.transact_on(&connection, portion).await;
         self.keep(connection, &result).await;
-        if let Err(Failure::NotEmpty) = result {
-            let copied = portion.iter().map(|group| (group.table.clone(), Way::Upsert));
-            self.ways.extend(copied);
-        }
         result
     }
 
@@ -127,7 +122,11 @@ impl Writer {
         group: &Group<'_>,
     ) -> Result<Vec<Outcome>, Failure> {
         if self.way_into(connection, &group.table).await? == Way::Copy {
-            return copy(connection, group).await;
+            let copied = copy(connection, group).await;
+            if copied == Err(Failure::NotCopied) {
+                self.ways.insert(group.table.clone(), Way::Upsert);
+            }
+            return copied;
         }
         let outcomes = upsert(connection, group, self.filter.is_on()).await?;
         let stale = outcomes.iter().filter(|outcome| **outcome == Outcome::Stale).count();
@@ -143,6 +142,10 @@ impl Writer {
         let rows = connection.query(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?;
         let has_rows = rows.first().map_or(Ok(true), |row| row.try_get(0))?;
         let way = if has_rows { Way::Upsert } else { Way::Copy };
+        if way == Way::Copy {
+            // COPY would not notice a table of another shape, where the bytes of one type can be those of another.
+            upsert(connection, &Group::empty(table), false).await?;
+        }
         if self.ways.len() >= TABLES_MAX {
             self.ways.clear();
         }

@@ -34,7 +34,7 @@ use yahtzee_core::summary::SummaryKey;
 
 use self::classify::Failure;
 use self::connection::Io;
-use self::gate::Asked;
+use self::gate::{Asked, Verdict};
 use self::node::Node;
 use self::reads::Range;
 use self::settings::{PostgresSettings, SettingsError};
@@ -166,13 +166,16 @@ impl SummaryStore for PostgresStore {
     }
 }
 
+/// Creates days on one shard; a day of another shard map is told after the others are there.
 async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), Failure> {
     let connection = node.connect().await?;
+    let mut other_map = None;
     for day in (first.0..=last.0).map(Day) {
         if node.place_on(day).is_some() {
             let asked: Vec<_> = jobs.iter().map(|job| Asked { day, job }).collect();
-            define::create(&connection, node, &asked).await?;
+            let verdicts = define::create(&connection, node, &asked).await?;
+            other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
         }
     }
-    Ok(())
+    other_map.map_or(Ok(()), |text| Err(Failure::Settings(text)))
 }

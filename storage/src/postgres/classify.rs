@@ -106,9 +106,14 @@ impl Failure {
         }
     }
 
-    /// Whether it may be the matter of some of the rows, so that it is worth trying others by themselves.
+    /// Whether it may be the matter of some of the rows, so that it is worth trying others by themselves. It is not
+    /// where the shard is down, or is the wrong one.
     pub(super) fn is_local(&self) -> bool {
-        self.is_lock() || (classify(self) != Class::Retryable && !self.breaks_connection())
+        match self {
+            Self::Server(error) if error.code.starts_with("28") || error.code == "3D000" => false,
+            Self::Settings(_) => false,
+            _ => self.is_lock() || (classify(self) != Class::Retryable && !self.breaks_connection()),
+        }
     }
 
     /// Whether another session was in the way.
@@ -263,6 +268,8 @@ mod tests {
         check("40P01", true, false);
         check("23514", true, false);
         check("42501", true, false);
+        check("28P01", false, false);
+        check("3D000", false, false);
         check("57014", false, false);
         check("53300", false, false);
         check("57P01", false, true);

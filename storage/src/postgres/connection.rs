@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row};
@@ -65,6 +66,8 @@ impl Drop for Io {
 /// An open session.
 pub(super) struct Connection {
     client: Client,
+    /// Moves bytes between the client and the socket; ends with either.
+    pump: JoinHandle<Result<(), tokio_postgres::Error>>,
     timeouts: Timeouts,
 }
 
@@ -84,9 +87,9 @@ impl Connection {
         let (client, connection) = connecting.await.map_err(|_| Failure::Timeout(timeouts.connect))??;
         let parameter = |name| connection.parameter(name).unwrap_or_default().to_owned();
         check_server(&parameter("server_version"), &parameter("server_encoding"))?;
-        // Ends with the client. What breaks it is told to whoever waits for an answer.
-        tokio::spawn(connection);
-        Ok(Self { client, timeouts })
+        // What breaks it is told to whoever waits for an answer.
+        let pump = tokio::spawn(connection);
+        Ok(Self { client, pump, timeouts })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -146,9 +149,14 @@ impl Connection {
         self.run("COMMIT").await
     }
 
-    /// Ends the transaction after a failure; whether the session can be used again.
-    pub(super) async fn recover(&self, failure: &Failure) -> bool {
-        !failure.breaks_connection() && !self.is_closed() && self.run("ROLLBACK").await.is_ok()
+    /// Ends the transaction after a failure; `None` where the session is of no more use.
+    pub(super) async fn recover(self, failure: &Failure) -> Option<Self> {
+        if !failure.breaks_connection() && !self.is_closed() && self.run("ROLLBACK").await.is_ok() {
+            return Some(self);
+        }
+        // Or it would wait on for an answer that may never come, and the server for it.
+        self.pump.abort();
+        None
     }
 
     async fn limited<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
@@ -165,7 +173,8 @@ fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
         Purpose::Read => ("READ ONLY", timeouts.lock, ""),
         Purpose::Define(lock) => ("READ WRITE", lock, ""),
     };
-    let (statement_ms, lock_ms) = (timeouts.statement.as_millis(), lock.as_millis());
+    // 0 would be no limit at all.
+    let (statement_ms, lock_ms) = (timeouts.statement.as_millis().max(1), lock.as_millis().max(1));
     format!(
         "BEGIN {mode}; SET LOCAL jit = off; {more} \
          SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \

@@ -30,20 +30,25 @@ const BOOKKEEPING: &str = "\
         shard_key text NOT NULL); \
     COMMENT ON TABLE yahtzee.days IS 'Days that are kept, each with the place of this shard in the map of the day.'";
 
-/// Creates what is missing of the tables asked for, in one transaction. Days below the floor, and those of another
-/// map, are left alone.
-pub(super) async fn create(connection: &Connection, node: &Node, asked: &[Asked<'_>]) -> Result<(), Failure> {
+/// Creates what is missing of the tables asked for, in one transaction; what was found. Days below the floor, and those
+/// of another map, are left alone.
+pub(super) async fn create(
+    connection: &Connection,
+    node: &Node,
+    asked: &[Asked<'_>],
+) -> Result<Vec<Verdict>, Failure> {
     // Others may be creating right now: wait for them as long as for a statement.
     connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
     create_bookkeeping(connection, node).await?;
     let verdicts = gate::ask(connection, node, asked).await?;
-    for (it, verdict) in asked.iter().zip(verdicts) {
-        if verdict == Verdict::Missing {
+    for (it, verdict) in asked.iter().zip(&verdicts) {
+        if *verdict == Verdict::Missing {
             create_day(connection, node, it.day).await?;
             connection.run(&table_definition(&TableName::new(it.day, it.job))).await?;
         }
     }
-    connection.commit().await
+    connection.commit().await?;
+    Ok(verdicts)
 }
 
 /// Creates the bookkeeping where there is none, and checks that the database is this shard's. Under the lock.

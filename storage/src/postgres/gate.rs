@@ -30,6 +30,16 @@ pub(super) enum Verdict {
     OtherMap(String),
 }
 
+impl Verdict {
+    /// The text about another map.
+    pub(super) fn other_map(self) -> Option<String> {
+        match self {
+            Self::OtherMap(text) => Some(text),
+            Self::Open | Self::Missing | Self::Expired => None,
+        }
+    }
+}
+
 const QUESTION: &str = "\
     SELECT s.shard, s.floor, d.shard_count, d.shard_place, d.shard_key, to_regclass(w.name) IS NOT NULL, \
            (SELECT max(day) FROM yahtzee.days) \

@@ -112,11 +112,11 @@ async fn read<T>(
     for _ in 0..TRIES_MAX {
         let connection = node.borrow().await?;
         let result = read_once(&connection, node, job, (first, last), &ask).await;
-        match &result {
-            Ok(_) => node.give_back(connection),
-            Err(failure) if connection.recover(failure).await => node.give_back(connection),
-            Err(_) => {}
-        }
+        let connection = match &result {
+            Ok(_) => Some(connection),
+            Err(failure) => connection.recover(failure).await,
+        };
+        connection.into_iter().for_each(|connection| node.give_back(connection));
         match result {
             Err(failure) if failure.is_missing() => failed = Some(failure),
             other => return other,

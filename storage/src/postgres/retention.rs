@@ -27,17 +27,18 @@ pub(super) struct Dropped {
 
 /// Raises the floor of a shard and drops the days below, oldest first; goes on past a day that cannot be dropped.
 pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, Failure> {
-    let connection = node.connect().await?;
+    let mut connection = node.connect().await?;
     raise_floor(&connection, node, floor).await?;
     let question = "SELECT d.day, d.schema_name FROM yahtzee.days AS d, yahtzee.shard AS s WHERE d.day < s.floor \
                     ORDER BY d.day";
     let mut dropped = Dropped { days: Vec::new(), failure: None };
     for row in connection.query(question, &[]).await? {
         let (PgDay(day), schema): (PgDay, &str) = (row.try_get(0)?, row.try_get(1)?);
-        match drop_day(&connection, day, schema).await {
-            Ok(()) => dropped.days.push(day),
-            Err(failure) if failure.breaks_connection() => return Err(failure),
-            Err(failure) => dropped.failure = Some(failure),
+        let (same, failure) = drop_day(connection, day, schema).await?;
+        connection = same;
+        match failure {
+            None => dropped.days.push(day),
+            Some(failure) => dropped.failure = Some(failure),
         }
     }
     Ok(dropped)
@@ -52,18 +53,22 @@ async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result
     connection.commit().await
 }
 
-async fn drop_day(connection: &Connection, day: Day, schema: &str) -> Result<(), Failure> {
+/// Drops a day, with some tries while others hold a lock on it; the session again, and what the last try failed with.
+async fn drop_day(
+    mut connection: Connection,
+    day: Day,
+    schema: &str,
+) -> Result<(Connection, Option<Failure>), Failure> {
     let mut tries = 1;
     loop {
-        match try_drop_day(connection, day, schema).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => {
-                let is_again = connection.recover(&failure).await && failure.is_lock() && tries < TRIES_MAX;
-                if !is_again {
-                    return Err(failure);
-                }
-            }
+        let Err(failure) = try_drop_day(&connection, day, schema).await else {
+            return Ok((connection, None));
+        };
+        let Some(same) = connection.recover(&failure).await else { return Err(failure) };
+        if !failure.is_lock() || tries == TRIES_MAX {
+            return Ok((same, Some(failure)));
         }
+        connection = same;
         tokio::time::sleep(PAUSE * tries).await;
         tries += 1;
     }

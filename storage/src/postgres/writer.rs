@@ -158,7 +158,7 @@ impl Writer {
         let connection = self.take_connection().await?;
         let mut result = Ok(());
         for group in portion {
-            result = define::create(&connection, &self.node, &[group.asked()]).await;
+            result = define::create(&connection, &self.node, &[group.asked()]).await.map(drop);
             if result.is_err() {
                 break;
             }
@@ -176,11 +176,10 @@ impl Writer {
 
     /// Ends a transaction that failed; a session that cannot do even that is not used again.
     async fn keep<T>(&mut self, connection: Connection, result: &Result<T, Failure>) {
-        let is_good = match result {
-            Ok(_) => true,
+        self.connection = match result {
+            Ok(_) => Some(connection),
             Err(failure) => connection.recover(failure).await,
         };
-        self.connection = is_good.then_some(connection);
     }
 }
 

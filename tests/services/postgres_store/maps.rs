@@ -58,8 +58,13 @@ fn a_day_that_was_created_with_another_map_is_refused_and_other_days_are_not() {
     for part in [&DAY.to_string(), "place 0 of 1 by owner", "place 0 of 2 by owner", "start on"] {
         assert!(fault(&outcomes[0]).contains(part), "{part} in {}", fault(&outcomes[0]));
     }
-    let error = new.range(JOB, Entry::of(1, 0, 1).parts.owner, DAY.start_ms(), i64::MAX).unwrap_err();
-    assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
+    // Readers are told as well, and the operator who creates days ahead.
+    for error in [
+        new.range(JOB, Entry::of(1, 0, 1).parts.owner, DAY.start_ms(), i64::MAX).unwrap_err(),
+        new.create_days(&[JOB], DAY, DAY).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
+    }
     // As the text says: the new map may start on the next free day.
     let mended = growing(&databases, DAY.plus(2));
     check_all(&mut *mended.writer(Shard(0)), &[Entry::of(2, 0, 1)], "stored");

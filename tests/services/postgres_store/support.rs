@@ -97,7 +97,7 @@ impl Database {
             tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
         };
         let port = server.get_ports().first().copied().unwrap_or(5_432);
-        let user = user.or(server.get_user()).unwrap_or("postgres");
+        let user = user.or_else(|| server.get_user()).unwrap_or("postgres");
         let password = server.get_password().map(|it| format!(" password={}", String::from_utf8_lossy(it)));
         let database = database.unwrap_or(&self.name);
         format!("host={host} port={port} user={user} dbname={database}{}", password.unwrap_or_default())

@@ -10,6 +10,7 @@ pub mod incoming;
 pub mod job_topics;
 pub mod keeper;
 mod letters;
+pub mod postgres;
 pub mod quarantine;
 pub mod retry;
 mod scan;

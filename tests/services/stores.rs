@@ -6,6 +6,7 @@
 mod embedded;
 pub(crate) mod floor;
 pub(crate) mod keys;
+mod postgres;
 pub(crate) mod reads;
 pub(crate) mod support;
 pub(crate) mod writes;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::keeper::{Keeper, KeeperPlan};
-use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
+use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use yahtzee_storage::store::SummaryStore;
 
 use crate::jobs::plans;
@@ -47,18 +49,15 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
         }
         SinkCommand::Postgres(names) => (stores::postgres(&process.config)?, names),
     };
-    let topics = stores::topics_of(&plans(global, &process.config, &names.jobs)?, &process.config);
+    let plans = plans(global, &process.config, &names.jobs)?;
     let log = process.config.log.open()?;
     let keeping = KeeperPlan {
-        jobs: topics.iter().map(|topics| Arc::clone(&topics.job)).collect(),
+        jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
         retention_days: process.config.sink.retention_days,
     };
-    let plan = SinkPlan {
-        jobs: topics,
-        version: process.config.layout.version.clone(),
-        has_retry: matches!(command, SinkCommand::Postgres(_)),
-        settings: SinkSettings::default(),
-        tap: None,
+    let plan = match command {
+        SinkCommand::Embedded(_) => embedded_plan(&plans, &process.config, None),
+        SinkCommand::Postgres(_) => plan(&plans, &process.config, true, None),
     };
     let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
     let keeper = Keeper::start(keeping, &store, &process.health, &process.stop);
@@ -66,4 +65,19 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     let ended = sink.join();
     keeper.join();
     Ok(ended?)
+}
+
+/// What a sink into the embedded store carries: its one shard is in this process, so that nothing waits in RETRY.
+pub(crate) fn embedded_plan(plans: &[JobPlan], config: &Config, tap: Option<Arc<Tap>>) -> SinkPlan {
+    plan(plans, config, false, tap)
+}
+
+fn plan(plans: &[JobPlan], config: &Config, has_retry: bool, tap: Option<Arc<Tap>>) -> SinkPlan {
+    SinkPlan {
+        jobs: stores::topics_of(plans, config),
+        version: config.layout.version.clone(),
+        has_retry,
+        settings: SinkSettings::default(),
+        tap,
+    }
 }

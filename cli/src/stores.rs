@@ -15,9 +15,14 @@ use yahtzee_storage::store::{Shard, SummaryStore};
 /// Name of the store that has a retry process.
 pub(crate) const POSTGRES: &str = "postgres";
 
-/// The topics of these jobs.
+/// The topics around the summaries of these jobs.
 pub(crate) fn topics_of(plans: &[JobPlan], config: &Config) -> Vec<JobTopics> {
-    plans.iter().map(|plan| JobTopics::new(plan.job.name(), plan.job.summary(), &config.layout)).collect()
+    plans.iter().map(|plan| job_topics(plan, config)).collect()
+}
+
+/// The topics around the summaries of a job.
+pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
+    JobTopics::new(plan.job.name(), plan.job.summary(), &config.layout)
 }
 
 /// The PostgreSQL store of the configuration. Connects to nothing.

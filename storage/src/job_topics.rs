@@ -42,6 +42,7 @@ impl JobTopics {
     }
 
     /// All partitions.
+    #[must_use]
     pub fn all_partitions(&self) -> Vec<Partition> {
         (0..self.partitions).map(Partition).collect()
     }

@@ -26,6 +26,7 @@ use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 
+use self::counting::ShardGauges;
 use self::handover::Handover;
 use self::job::Job;
 use self::queue::Queue;
@@ -218,7 +219,8 @@ impl Shared {
         };
         let jobs: Arc<[Job]> = jobs.into_iter().map(job).collect();
         let appender = log.appender(settings.append_deadline)?;
-        let queue = |_: &String| Queue::new(settings, has_retry);
+        let gauges = |shard: &String| ShardGauges::new(store.name(), shard);
+        let queue = |shard: &String| Queue::new(settings, has_retry, gauges(shard));
         Ok(Self {
             log: Arc::clone(log),
             store: Arc::clone(store),

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) jobs: Vec<JobTopics>,
     pub(crate) bell: Bell,
     pub(crate) health: Health,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl World {
@@ -65,7 +65,7 @@ impl World {
             let (name, replication, retention_ms) = (name.to_string(), 1, None);
             log.create_topic(&TopicSpec { name, partitions, replication, cleanup, retention_ms }).unwrap();
         }
-        Self { log, store, jobs, bell, health: Health::default(), _folder: folder }
+        Self { log, store, jobs, bell, health: Health::default(), folder }
     }
 
     pub(crate) fn shared_log(&self) -> SharedLog {
@@ -97,6 +97,15 @@ impl World {
 
     /// Starts a sink with quick settings. `change` adjusts the plan.
     pub(crate) fn sink(&self, change: impl FnOnce(&mut SinkPlan)) -> Running {
+        self.sink_into(&self.shared_store(), change)
+    }
+
+    /// As [`Self::sink`], into another store.
+    pub(crate) fn sink_into(
+        &self,
+        store: &Arc<dyn SummaryStore>,
+        change: impl FnOnce(&mut SinkPlan),
+    ) -> Running {
         let mut plan = SinkPlan {
             jobs: self.jobs.clone(),
             version: VERSION.to_owned(),
@@ -106,7 +115,7 @@ impl World {
         };
         change(&mut plan);
         let stop = StopSignal::new();
-        let sink = Sink::start(plan, &self.shared_log(), &self.shared_store(), &self.health, &stop).unwrap();
+        let sink = Sink::start(plan, &self.shared_log(), store, &self.health, &stop).unwrap();
         Running { sink, stop }
     }
 
@@ -116,7 +125,12 @@ impl World {
 
     /// Whether the sink of every job has committed all that there is.
     pub(crate) fn is_all_settled(&self) -> bool {
-        let group = |job: &JobTopics| sink_group("model", &job.job, VERSION);
+        self.is_all_settled_by("model")
+    }
+
+    /// As [`Self::is_all_settled`], for the sink into another store.
+    pub(crate) fn is_all_settled_by(&self, store: &str) -> bool {
+        let group = |job: &JobTopics| sink_group(store, &job.job, VERSION);
         self.jobs.iter().all(|job| self.uncommitted(&group(job), &job.summary) == 0)
     }
 

@@ -9,15 +9,15 @@ use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
 use yahtzee_runtime::worker::{JobPlan, Progress};
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::job_topics::{JobTopics, sink_group};
-use yahtzee_storage::store::{Row, SummaryStore};
+use yahtzee_storage::job_topics::sink_group;
+use yahtzee_storage::store::Row;
 
 use super::pipeline::{Names, Pipeline};
 use super::poster::PosterCounts;
 use super::report::{OwnerReport, Report, SummaryReport};
 use super::source::{Feeding, Recorded};
 use crate::process::{Process, Registry};
-use crate::stores::topics_of;
+use crate::stores::job_topics;
 
 /// How long one part may take to come to the end of what it is given.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,9 +43,8 @@ pub(crate) fn end(
     pipeline.worker.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))?;
     process.block_on(pipeline.serving)??;
     let Pipeline { log, store, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
-    let topics = topics_of(&plans, &process.config);
-    wait_until("the sink to store everything", || {
-        let waiting = topics.iter().map(|topics| unstored(process, &log, &store, topics));
+    wait_until("the sinks to store everything", || {
+        let waiting = plans.iter().map(|plan| unstored(process, &log, plan));
         let waiting: Result<Vec<u64>> = waiting.collect();
         Ok(sink_stop.is_stopped() || waiting?.iter().sum::<u64>() == 0)
     })?;
@@ -71,8 +70,9 @@ fn wait_until(what: &str, mut is_reached: impl FnMut() -> Result<bool>) -> Resul
 }
 
 /// Summary records of a job that its sink has not committed.
-fn unstored(process: &Process, log: &SharedLog, store: &EmbeddedStore, topics: &JobTopics) -> Result<u64> {
-    let group = sink_group(store.name(), &topics.job, &process.config.layout.version);
+fn unstored(process: &Process, log: &SharedLog, plan: &JobPlan) -> Result<u64> {
+    let topics = job_topics(plan, &process.config);
+    let group = sink_group("embedded", &topics.job, &process.config.layout.version);
     let partitions = topics.all_partitions();
     let committed = log.committed(&group, &topics.summary, &partitions)?;
     let bounds = log.bounds(&topics.summary, &partitions)?;

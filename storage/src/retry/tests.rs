@@ -210,6 +210,23 @@ fn one_shard_can_be_retried_alone() {
     assert_eq!(world.store.rows("job"), of_second);
 }
 
+/// Commits work while QUARANTINE takes nothing: what was to go there must not be committed.
+#[test]
+fn only_what_the_log_has_taken_has_left() {
+    let world = World::new(1, &["job"]);
+    world.store.poison(&[5]);
+    fill(&world, &revisions(0..10, 2));
+    world.log.refuse_appends(true);
+    let retry = Running::start(&world, |_| {});
+    world.wait("the log to refuse", || world.log.refused() > 1);
+    let listed = waiting::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    assert!(listed["s0"].records > 0 && !world.is_drained());
+    world.log.refuse_appends(false);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(quarantine::list(&*world.log, None, &world.jobs).unwrap().len(), 1);
+}
+
 /// The log dies at the n-th commit or append, for every n: as a crash there.
 #[test]
 fn a_crash_in_mid_drain_repeats_harmlessly() {

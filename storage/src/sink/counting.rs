@@ -71,7 +71,7 @@ impl ShardGauges {
         self.write_seconds.record(took.as_secs_f64());
     }
 
-    pub(super) fn stands(&self, (queued, mode): (usize, Mode)) {
+    pub(super) fn stands(&self, queued: usize, mode: Mode) {
         self.queued.set(queued as f64);
         self.mode.set(f64::from(mode as u8));
     }

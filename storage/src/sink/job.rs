@@ -164,3 +164,67 @@ impl Job {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use yahtzee_runtime::topics::TopicLayout;
+
+    use super::*;
+
+    fn job() -> Job {
+        let layout = TopicLayout { partitions: 1, ..TopicLayout::default() };
+        Job::new(JobTopics::new("job", "JOB", &layout), "group".to_owned())
+    }
+
+    fn ticket(epoch: u64, offset: u64) -> Ticket {
+        Ticket { job: 0, epoch, partition: Partition(0), offset: Offset(offset) }
+    }
+
+    proptest! {
+        /// In whatever order records are settled, and however long the lowest one takes.
+        #[test]
+        fn the_span_stays_within_its_bound(
+            span_max in 1..20_u64,
+            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200),
+        ) {
+            let job = job();
+            let epoch = job.open(&[Offset(0)]);
+            let (mut next, mut open) = (0, Vec::new());
+            for (is_take, index) in steps {
+                if is_take {
+                    match job.take(ticket(epoch, next), span_max) {
+                        Ok(()) => open.push(next),
+                        Err(lowest) => {
+                            prop_assert_eq!(Some(lowest.offset.0), open.iter().min().copied());
+                            prop_assert_eq!(job.standing().span, span_max);
+                            continue;
+                        }
+                    }
+                    next += 1;
+                } else if !open.is_empty() {
+                    job.settle(ticket(epoch, open.swap_remove(index.index(open.len()))));
+                }
+                prop_assert!(job.standing().span <= span_max);
+                prop_assert_eq!(job.standing().open_records, open.len());
+                prop_assert_eq!(job.committable(), [Offset(open.iter().min().copied().unwrap_or(next))]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_opening_still_does_changes_nothing() {
+        let job = job();
+        let before = job.open(&[Offset(0)]);
+        assert_eq!(job.take(ticket(before, 0), 10), Ok(()));
+        let after = job.open(&[Offset(0)]);
+        assert_eq!(job.take(ticket(after, 0), 10), Ok(()));
+        job.settle(ticket(before, 0));
+        job.hold(ticket(before, 0));
+        job.fail(before, &LogError::TopicExists("late".to_owned()));
+        assert_eq!(job.committable(), [Offset(0)]);
+        assert!(job.interruption().is_none());
+        job.settle(ticket(after, 0));
+        assert_eq!(job.committable(), [Offset(1)]);
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SinkSettings;
+use super::counting::ShardGauges;
 
 use super::job::Ticket;
 use crate::back_off::BackOff;
@@ -30,6 +31,7 @@ pub(super) type InFlight = Arc<Vec<Parcel>>;
 pub(super) struct Queue {
     settings: SinkSettings,
     has_retry: bool,
+    gauges: ShardGauges,
     state: Mutex<State>,
     /// For the shard thread.
     work: Condvar,
@@ -96,7 +98,7 @@ pub(super) enum Verdict {
 }
 
 impl Queue {
-    pub(super) fn new(settings: SinkSettings, has_retry: bool) -> Self {
+    pub(super) fn new(settings: SinkSettings, has_retry: bool, gauges: ShardGauges) -> Self {
         let (base, cap) = settings.back_off;
         let state = State {
             waiting: VecDeque::new(),
@@ -108,7 +110,8 @@ impl Queue {
             parked: BTreeSet::new(),
             closing: None,
         };
-        Self { settings, has_retry, state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() }
+        let (work, room) = <(Condvar, Condvar)>::default();
+        Self { settings, has_retry, gauges, state: Mutex::new(state), work, room }
     }
 
     /// Offers a summary.
@@ -233,14 +236,25 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// Summaries that wait, and what the breaker does.
-    pub(super) fn standing(&self) -> (usize, Mode) {
-        let state = self.lock();
+    /// Sets the gauges.
+    pub(super) fn tell(&self) {
+        let (waiting, mode) = self.standing();
+        self.gauges.stands(waiting, mode);
+    }
+
+    /// Notes a write that has come back.
+    pub(super) fn wrote(&self, rows: usize, took: Duration) {
+        self.gauges.wrote(rows, took);
+    }
+
+    /// Summaries that wait, and what is done with those that come.
+    fn standing(&self) -> (usize, Mode) {
+        let (state, now) = (self.lock(), Instant::now());
         let mode = match () {
             () if !state.parked.is_empty() => Mode::Parked,
-            () if state.gives_up(&self.settings, self.has_retry, Instant::now()) => Mode::Diverting,
-            () if state.breaker.is_open() => Mode::Open,
-            () => Mode::Closed,
+            () if state.gives_up(&self.settings, self.has_retry, now) => Mode::Diverting,
+            () if state.is_stuck(self.settings.patience, now) => Mode::Stuck,
+            () => Mode::Writing,
         };
         (state.waiting.len(), mode)
     }
@@ -253,13 +267,13 @@ impl Queue {
 /// What a shard does with what comes. The numbers are those of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Writes.
-    Closed = 0,
-    /// Is down, and waited for.
-    Open = 1,
-    /// Is down, and everything goes to RETRY but for probes.
+    /// Writes them.
+    Writing = 0,
+    /// Waits: it is down since a short time, or a write takes long.
+    Stuck = 1,
+    /// Hands them to RETRY but for probes: it has been down for long.
     Diverting = 2,
-    /// Holds at least one job for a configuration that is wrong.
+    /// Holds those of at least one job for a configuration that is wrong.
     Parked = 3,
 }
 

@@ -12,7 +12,7 @@ use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Reader};
 use super::counting::JobGauges;
 use super::handover::Refused;
 use super::job::{Interruption, Job, Ticket};
-use super::queue::{Offer, Parcel};
+use super::queue::{Offer, Parcel, Queue};
 use super::{Shared, SinkFailure};
 use crate::back_off::{self, BackOff};
 use crate::carried::Carried;
@@ -237,6 +237,8 @@ impl Session {
         let standing = self.job().standing();
         self.gauges.span.set(standing.span as f64);
         self.gauges.open_records.set(standing.open_records as f64);
+        // The thread of a shard cannot tell while it is in a write.
+        self.shared.queues.iter().for_each(Queue::tell);
     }
 
     fn job(&self) -> &Job {

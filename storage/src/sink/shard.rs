@@ -7,7 +7,6 @@ use std::time::Instant;
 use yahtzee_runtime::health::Condition;
 
 use super::Shared;
-use super::counting::ShardGauges;
 use super::handover::Refused;
 use super::queue::{InFlight, Parcel, Queue, Step, Verdict};
 use crate::back_off::{self, BackOff};
@@ -24,7 +23,6 @@ pub(super) struct ShardThread {
     /// Name of the part in the health report.
     part: String,
     writer: Box<dyn ShardWriter>,
-    gauges: ShardGauges,
     samples: Samples,
     condition: Condition,
 }
@@ -44,7 +42,6 @@ impl ShardThread {
         shared.health.set(&part, Condition::Ready);
         Self {
             writer: shared.store.writer(shard),
-            gauges: ShardGauges::new(shared.store.name(), name),
             samples: Samples { by_job: BTreeMap::new(), back_off, probe_at: None },
             condition: Condition::Ready,
             shared: Arc::clone(shared),
@@ -62,7 +59,7 @@ impl ShardThread {
                 Step::ProbeParked => self.probe(),
                 Step::End => return,
             }
-            self.gauges.stands(self.queue().standing());
+            self.queue().tell();
         }
     }
 
@@ -99,7 +96,7 @@ impl ShardThread {
         let summaries: Vec<Summary<'_>> = batch.iter().map(|parcel| parcel.summary.lend()).collect();
         let started = Instant::now();
         let outcomes = self.writer.write(&summaries);
-        self.gauges.wrote(batch.len(), started.elapsed());
+        self.queue().wrote(batch.len(), started.elapsed());
         assert_eq!(outcomes.len(), batch.len(), "a store says of every summary what became of it");
         if let Some(tap) = &self.shared.tap {
             for (summary, outcome) in summaries.iter().zip(&outcomes) {

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use yahtzee_core::record::Offset;
+use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::LogError;
 
 use super::*;
+use crate::embedded::EmbeddedStore;
 use crate::quarantine;
 use crate::test_world::summaries::{self, key, value};
 use crate::test_world::{Id, Mode, World, keeping_tap, quick};
@@ -227,6 +229,27 @@ fn a_job_that_is_refused_holds_no_other_job() {
     assert_eq!(world.store.rows("refused"), newest(&all));
 }
 
+/// Commits work while RETRY and QUARANTINE take nothing: what was to go there must not be committed.
+#[test]
+fn only_what_the_log_has_taken_counts_as_handed_over() {
+    let world = World::new(3, &["job"]);
+    world.store.set(0, Mode::Down);
+    world.store.poison(&[1]);
+    world.log.refuse_appends(true);
+    let sink = world.sink(|_| {});
+    world.publish(&rising(0..3, 5));
+    world.wait("the healthy shard", || world.committed(2) == Some(Offset(5)));
+    world.wait("the log to refuse", || world.log.refused() > 3);
+    let committed = [world.committed(0), world.committed(1)].map(Option::unwrap_or_default);
+    assert_eq!(committed, [Offset(0), Offset(0)]);
+    world.log.refuse_appends(false);
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    let handed_over: BTreeSet<Id> = world.in_retry().into_iter().collect();
+    assert_eq!(handed_over, (0..5).map(|revision| (0, revision)).collect());
+    assert_eq!(in_quarantine(&world), [(1, 4)]);
+}
+
 /// The log dies at the n-th commit or append, for every n: as a crash there. A second sink must find all the rest.
 #[test]
 fn nothing_is_lost_after_a_crash_at_any_point() {
@@ -276,6 +299,42 @@ fn a_missing_topic_is_told_at_the_start() {
     let topic = "RETRY.ELSEWHERE.v1".to_owned();
     assert_eq!(failure.error, LogError::NoSuchTopic { topic, partition: None });
     assert!(sink.stop.is_stopped() && !world.health.is_alive());
+}
+
+/// The real store, closed and opened again in between, under a log that dies at the n-th commit.
+#[test]
+fn the_embedded_store_has_the_newest_of_every_key_after_a_crash_at_any_point() {
+    let newest_last = rising(0..5, 6);
+    let newest_first: Vec<Id> = rising(5..9, 6).into_iter().rev().collect();
+    let published = [newest_last, newest_first].concat();
+    for operations in 0..4 {
+        let world = World::new(1, &["job"]);
+        let open = || -> Arc<dyn SummaryStore> {
+            Arc::new(EmbeddedStore::open(&world.folder.path().join("store")).unwrap())
+        };
+        let into = |store: &Arc<dyn SummaryStore>| {
+            world.sink_into(store, |plan| (plan.has_retry, plan.settings.batch_max) = (false, 7))
+        };
+        let is_settled = || world.is_all_settled_by("embedded");
+        world.log.dies_after(operations);
+        let sink = into(&open());
+        world.publish(&published);
+        world.wait("the crash", || world.log.is_dead() || is_settled());
+        sink.end();
+        world.log.revive();
+        let store = open();
+        let sink = into(&store);
+        world.wait("all to be settled", is_settled);
+        sink.end();
+        let row = |series: u8| {
+            let parts = SummaryKey::decode(&key(series)).unwrap();
+            let start_ms = parts.window_start_ms;
+            let found = store.range("job", parts.owner, start_ms, start_ms + 1).unwrap().rows;
+            found.into_iter().map(|row| (series, row.provenance.last_offset)).collect::<Vec<Id>>()
+        };
+        let rows: BTreeMap<u8, u64> = (0..9).flat_map(row).collect();
+        assert_eq!(rows, newest(&published), "after {operations} operations");
+    }
 }
 
 #[derive(Clone, Debug)]

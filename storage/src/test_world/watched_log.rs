@@ -1,7 +1,7 @@
 //! A log that rings a bell at every commit and append, and that dies when it is told to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use yahtzee_core::owner::Partition;
@@ -24,12 +24,17 @@ pub(crate) struct WatchedLog {
 /// Commits and appends that still work.
 struct Life {
     left: AtomicU64,
+    /// Appends that were refused while commits worked; `None` where none is.
+    refused: Mutex<Option<u64>>,
     bell: Bell,
 }
 
 impl WatchedLog {
     pub(crate) fn new(inner: SharedLog, bell: Bell) -> Self {
-        Self { inner, life: Arc::new(Life { left: AtomicU64::new(FOR_EVER), bell }) }
+        Self {
+            inner,
+            life: Arc::new(Life { left: AtomicU64::new(FOR_EVER), refused: Mutex::new(None), bell }),
+        }
     }
 
     /// From now on so many commits and appends work, then none: as if the process had crashed there.
@@ -41,7 +46,17 @@ impl WatchedLog {
         self.dies_after(FOR_EVER);
     }
 
-    /// Whether something was refused.
+    /// From now on appends are refused, or not any more. Commits work.
+    pub(crate) fn refuse_appends(&self, is_refused: bool) {
+        *self.life.refused.lock().unwrap() = is_refused.then_some(0);
+    }
+
+    /// Appends that were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.life.refused.lock().unwrap().unwrap_or(0)
+    }
+
+    /// Whether no more works.
     pub(crate) fn is_dead(&self) -> bool {
         self.life.left.load(Ordering::SeqCst) == 0
     }
@@ -54,6 +69,16 @@ impl Life {
         let (what, reason) = ("the log".to_owned(), "dead".to_owned());
         spent.map(drop).map_err(|_| LogError::Unavailable { what, reason })
     }
+
+    fn spend_on_append(&self) -> Result<(), LogError> {
+        if let Some(refused) = &mut *self.refused.lock().unwrap() {
+            *refused += 1;
+            self.bell.ring();
+            let (what, reason) = ("the log".to_owned(), "takes no record".to_owned());
+            return Err(LogError::Unavailable { what, reason });
+        }
+        self.spend()
+    }
 }
 
 struct WatchedAppender {
@@ -63,7 +88,7 @@ struct WatchedAppender {
 
 impl Appender for WatchedAppender {
     fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>) {
-        if let Err(error) = self.life.spend() {
+        if let Err(error) = self.life.spend_on_append() {
             return done(Err(error));
         }
         let life = Arc::clone(&self.life);

@@ -177,7 +177,7 @@ metrics! {
     Gauge SINK_QUEUED = "yahtzee_sink_queued" ["store", "shard"] None,
         "Summaries that wait for the shard in memory";
     Gauge SINK_SHARD_MODE = "yahtzee_sink_shard_mode" ["store", "shard"] None,
-        "What the shard does: 0 writes, 1 is down and waited for, 2 is down and its summaries go to RETRY, 3 holds a job for a wrong configuration. Alarm on 2 and 3";
+        "What becomes of the shard's summaries: 0 written, 1 waiting for a slow or failed write, 2 handed to RETRY, 3 held for a wrong configuration. Alarm on 2 and 3";
     Histogram SINK_WRITE_SECONDS = "yahtzee_sink_write_seconds" ["store", "shard"] Some(Unit::Seconds),
         "Time that one write of a batch takes";
     Histogram SINK_WRITE_ROWS = "yahtzee_sink_write_rows" ["store", "shard"] None,

@@ -27,9 +27,13 @@ fn parcel(job: usize, offset: u64) -> Parcel {
     Parcel { ticket, summary: carried("job", &key(0), offset), tries: 0 }
 }
 
+fn queue() -> Queue {
+    Queue::new(settings(), true, ShardGauges::new("model", "s0"))
+}
+
 /// A state with so many waiting, at the time that is returned.
 fn state(waiting: u64) -> (State, Instant) {
-    let queue = Queue::new(settings(), true);
+    let queue = queue();
     (0..waiting).for_each(|offset| assert!(matches!(queue.offer(parcel(0, offset)), Offer::Taken)));
     let state = queue.state.into_inner().unwrap();
     let now = state.ripe_at;
@@ -159,7 +163,7 @@ fn a_parked_job_is_probed_when_it_is_time() {
 
 #[test]
 fn what_is_released_is_no_longer_the_writers() {
-    let queue = Queue::new(settings(), true);
+    let queue = queue();
     (0..3).for_each(|offset| drop(queue.offer(parcel(0, offset))));
     let Step::Write(batch) = queue.next(None) else { panic!("two are a batch") };
     assert_eq!(batch.len(), 2);
@@ -168,12 +172,12 @@ fn what_is_released_is_no_longer_the_writers() {
     let offsets: Vec<u64> = released.iter().map(|parcel| parcel.ticket.offset.0).collect();
     assert_eq!(offsets, [0, 1, 2]);
     assert!(!queue.finish(Verdict::Answered));
-    assert_eq!(queue.standing(), (0, Mode::Closed));
+    assert_eq!(queue.standing(), (0, Mode::Writing));
 }
 
 #[test]
 fn parking_takes_out_the_jobs_own_alone() {
-    let queue = Queue::new(settings(), true);
+    let queue = queue();
     for (job, offset) in [(0, 0), (1, 1), (0, 2)] {
         drop(queue.offer(parcel(job, offset)));
     }

@@ -117,7 +117,7 @@ pub(crate) fn each_record(
         for item in reader.poll(POLL).with_context(|| format!("reading {topic}"))? {
             last = Instant::now();
             match item {
-                Item::Record(_, record) => each(record.key, record.value)?,
+                Item::Record(_, record, _) => each(record.key, record.value)?,
                 Item::End(partition, next) => {
                     if open.get(&partition).is_some_and(|end| next >= *end) {
                         open.remove(&partition);

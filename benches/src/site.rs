@@ -77,6 +77,7 @@ impl LogSite {
             replication: 1,
             raw_retention_ms: None,
             summary_retention_ms: None,
+            store_retention_ms: None,
         }
     }
 
@@ -102,6 +103,7 @@ impl LogSite {
             timestamp_ms: record.timestamp_ms,
             key: record.key.to_vec(),
             value: record.value.clone(),
+            headers: Vec::new(),
         };
         let appender = log.appender(FILL_DEADLINE)?;
         for chunk in records.chunks(FILL_RECORDS) {

@@ -67,6 +67,7 @@ mod tests {
             "ingress",
             "sink",
             "sink.embedded",
+            "sink.postgres",
             "admin",
             "logging",
         ];
@@ -79,7 +80,7 @@ mod tests {
             let error = Config::parse(&text, "x", &Environment::new()).unwrap_err().to_string();
             let expected = error.split_once("expected").expect("the error lists the known keys").1;
             for key in expected.split('`').skip(1).step_by(2) {
-                let is_section = EXAMPLE.contains(&format!("[{section}.{key}]"));
+                let is_section = EXAMPLE.contains(&format!("[{section}.{key}"));
                 assert!(is_section || in_example.contains(key), "{section}.{key} is not in the example");
             }
         }

@@ -110,6 +110,7 @@ fn config(global: &GlobalOptions, folder: &Path, is_recording: bool) -> Result<C
         // Retention goes by the records' own time: a log of 2016 would be deleted at once.
         config.layout.raw_retention_ms = None;
         config.layout.summary_retention_ms = None;
+        config.layout.store_retention_ms = None;
     }
     Ok(config)
 }

@@ -104,7 +104,9 @@ impl World {
         while ends < PARTITIONS {
             for item in reader.poll(PATIENCE).unwrap() {
                 match item {
-                    Item::Record(_, record) => drop(found.insert(record.key.to_vec(), record.value.to_vec())),
+                    Item::Record(_, record, _) => {
+                        drop(found.insert(record.key.to_vec(), record.value.to_vec()))
+                    }
                     Item::End(..) => ends += 1,
                 }
             }
@@ -209,6 +211,7 @@ fn changed_and_invented_summaries_of_the_topic_are_found() {
         timestamp_ms: BEGIN_MS,
         key: key.encode(),
         value: value.to_vec(),
+        headers: Vec::new(),
     };
     append(&world.log(), vec![record(&known, &other), record(&invented, &value)]);
     let (code, report) = world.verdict(&["verify", "--job", JOB]);
@@ -294,6 +297,7 @@ fn write_errors(world: &World) {
             timestamp_ms,
             key: owner.0.to_vec(),
             value: value.encode_to_vec(),
+            headers: Vec::new(),
         }
     };
     append(&world.log(), (0..ERRORS).map(record).collect());

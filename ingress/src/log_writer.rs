@@ -88,6 +88,7 @@ impl LogWriter {
             timestamp_ms: record.recv_ms,
             key: record.owner.0.to_vec(),
             value: record.payload,
+            headers: Vec::new(),
         }
     }
 }
@@ -99,5 +100,6 @@ fn heartbeat(topic: &Arc<str>, partition: Partition, recv_ms: i64) -> NewRecord 
         timestamp_ms: recv_ms,
         key: Vec::new(),
         value: Vec::new(),
+        headers: Vec::new(),
     }
 }

@@ -136,8 +136,8 @@ impl<'a> Sink<'a> {
         self.batch.clear();
         for item in self.reader.poll(POLL)? {
             let (partition, next) = match item {
-                Item::Record(partition, record) => {
-                    self.batch.push_record(partition, record);
+                Item::Record(partition, record, headers) => {
+                    self.batch.push_record(partition, record, headers);
                     (partition, record.offset.next())
                 }
                 Item::End(partition, next) => (partition, next),

@@ -43,6 +43,7 @@ impl Cluster {
             partitions: PARTITIONS,
             raw_retention_ms: None,
             summary_retention_ms: None,
+            store_retention_ms: None,
             ..TopicLayout::default()
         };
         for spec in layout.specs(MEASUREMENT, SUMMARY, false) {
@@ -122,7 +123,7 @@ impl BrokerProcess {
         let answer = self.ask(&["services", "status", "--json"])?;
         let status: Json = serde_json::from_str(&answer)?;
         let broker = &status["kafka"];
-        if broker["bootstrap"] != self.address.as_str() {
+        if broker["address"] != self.address.as_str() {
             bail!("`{} services status` knows no broker at {}", self.xtask.display(), self.address);
         }
         let pid = broker["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));

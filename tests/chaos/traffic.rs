@@ -135,6 +135,7 @@ impl Traffic {
             timestamp_ms,
             key: owner.0.to_vec(),
             value,
+            headers: Vec::new(),
         }
     }
 }

@@ -87,7 +87,7 @@ fn read<S: Sight>(mut reader: Box<dyn Reader>, seen: &Mutex<Seen<S>>, stop: &Ato
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         for item in batch {
             let (partition, next) = match item {
-                Item::Record(partition, record) => {
+                Item::Record(partition, record, _) => {
                     seen.sight.see(partition, &record);
                     (partition, record.offset.next())
                 }

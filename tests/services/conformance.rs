@@ -8,6 +8,7 @@
 
 pub(crate) mod appends;
 pub(crate) mod commits;
+pub(crate) mod headers;
 pub(crate) mod reads;
 pub(crate) mod slots;
 pub(crate) mod support;
@@ -40,6 +41,13 @@ macro_rules! each_property {
                 loses_nothing_of_concurrent_appenders,
                 refuses_a_record_that_no_broker_takes,
                 finds_everything_after_reopening,
+            }
+            headers {
+                reads_back_headers_in_their_order,
+                the_last_header_of_a_name_counts,
+                a_slot_writer_appends_headers,
+                finds_headers_after_reopening,
+                refuses_a_header_name_with_a_nul,
             }
             reads {
                 reads_from_explicit_offsets,

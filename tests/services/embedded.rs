@@ -257,7 +257,7 @@ fn a_page_is_bounded_and_fair() {
     let mut reader = reader(&*log, "topic", &[0, 1, 2]);
     let (mut records, mut bytes, mut seen) = (0, 0, [0; 3]);
     for item in reader.poll(Duration::MAX).unwrap() {
-        if let Item::Record(partition, record) = item {
+        if let Item::Record(partition, record, _) = item {
             (records, bytes) = (records + 1, bytes + record.value.len());
             seen[partition.0 as usize] += 1;
         }

@@ -1,6 +1,5 @@
 //! The log on a real broker, named by `YAHTZEE_TEST_KAFKA=host:port`.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,6 +8,7 @@ use yahtzee_runtime::log::SharedLog;
 use yahtzee_runtime::log::kafka::{KafkaLog, KafkaSettings};
 
 use crate::conformance::Bench;
+use crate::environment::named;
 
 /// Names the broker that the tests may fill with topics.
 const BROKER: &str = "YAHTZEE_TEST_KAFKA";
@@ -31,15 +31,7 @@ pub(crate) struct KafkaBench {
 impl KafkaBench {
     /// The broker of this run. Without one the test ends here, loudly; on a build server it fails.
     pub(crate) fn from_environment() -> Option<Self> {
-        let Ok(brokers) = std::env::var(BROKER) else {
-            let advice = format!(
-                "NOT TESTED: no Kafka. Run `cargo xtask services up kafka`, then `export {BROKER}=host:port`."
-            );
-            assert!(std::env::var_os("CI").is_none(), "{advice}");
-            // Not through `eprintln!`, which the test harness keeps to itself.
-            writeln!(std::io::stderr(), "{advice}").expect("standard error is open");
-            return None;
-        };
+        let brokers = named(BROKER, "kafka")?;
         let log = connect(KafkaSettings::new(&brokers));
         Some(Self { brokers, log })
     }

@@ -95,6 +95,7 @@ impl World {
             timestamp_ms: START_MS + minute * 60_000,
             key: OWNER.0.to_vec(),
             value: value.clone(),
+            headers: Vec::new(),
         };
         let (done, result) = std::sync::mpsc::channel();
         let appender = self.log.appender(Duration::from_secs(10)).unwrap();
@@ -140,7 +141,7 @@ impl World {
         loop {
             for item in reader.poll(Duration::from_secs(10)).unwrap() {
                 match item {
-                    Item::Record(_, record) => values.push(record.value.to_vec()),
+                    Item::Record(_, record, _) => values.push(record.value.to_vec()),
                     Item::End(..) => return values,
                 }
             }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::services::kafka;
+use crate::services::daemon;
+use crate::services::kafka::{self, Kafka};
 use crate::shell::command_line;
 
 /// Tells the scenarios how to start the broker again.
@@ -75,15 +76,15 @@ impl Broker {
         if env::var_os(kafka::ADDRESS_VARIABLE).is_some_and(|address| !address.is_empty()) {
             return Ok(Self { address: None, is_ours: false });
         }
-        let kafka = kafka::up(false)?;
-        Ok(Self { address: Some(kafka.broker.bootstrap.to_string()), is_ours: !kafka.already_up })
+        let kafka = daemon::up(&Kafka, false)?;
+        Ok(Self { address: Some(kafka.daemon.address.to_string()), is_ours: !kafka.already_up })
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         if self.is_ours
-            && let Err(error) = kafka::down()
+            && let Err(error) = daemon::down(&Kafka)
         {
             eprintln!("error: {error:#}");
         }

@@ -21,8 +21,10 @@ use crate::worker::{Guarantee, PoisonLimits};
 mod check;
 mod environment;
 pub mod file;
+mod sink;
 
 pub use environment::worker_index_from;
+pub use sink::{MapSection, ShardKey, SinkConfig};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -101,13 +103,6 @@ pub struct IngressConfig {
     pub ack_budget: Duration,
 }
 
-/// Settings of the sink process.
-#[derive(Clone, Debug)]
-pub struct SinkConfig {
-    /// Folder of the embedded store.
-    pub embedded_folder: PathBuf,
-}
-
 /// A text that is not shown: no `Debug`, `Display` or `Serialize` of it tells the content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -182,7 +177,7 @@ impl Config {
             file = environment::merge(text, origin, &overridden)?;
         }
         environment::apply_platform(&mut file, environment)?;
-        check::check(file)
+        check::check(file, environment)
     }
 
     /// The policy in force for a job: its own, where configuration does not say otherwise.

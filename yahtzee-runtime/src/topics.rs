@@ -13,10 +13,13 @@ pub struct TopicLayout {
     pub partitions: u32,
     /// Copies of every partition.
     pub replication: u32,
-    /// Retention of raw topics in milliseconds; `None` keeps for ever.
+    /// Retention of raw and LATE topics in milliseconds; `None` keeps for ever.
     pub raw_retention_ms: Option<i64>,
-    /// Retention of summary topics in milliseconds; `None` keeps for ever.
+    /// Retention of summary, RETRY and DLQ topics in milliseconds; `None` keeps for ever.
     pub summary_retention_ms: Option<i64>,
+    /// How long stores keep summaries, in milliseconds; `None` for ever. What waits for a store waits as long: after
+    /// that it would be dropped there too.
+    pub store_retention_ms: Option<i64>,
 }
 
 impl Default for TopicLayout {
@@ -27,6 +30,7 @@ impl Default for TopicLayout {
             replication: 1,
             raw_retention_ms: Some(2 * DAY_MS),
             summary_retention_ms: Some(7 * DAY_MS),
+            store_retention_ms: Some(32 * DAY_MS),
         }
     }
 }
@@ -56,6 +60,19 @@ impl TopicLayout {
         format!("LATE.{}", self.raw(measurement))
     }
 
+    /// Name of the topic of summaries that a store could not take yet, as in `RETRY.ROUTER_REQUEST_SUMMARY.v1`.
+    #[must_use]
+    pub fn retry(&self, stem: &str) -> String {
+        format!("RETRY.{}", self.summary(stem))
+    }
+
+    /// Name of the topic of summaries that a store never takes, as in `QUARANTINE.ROUTER_REQUEST_SUMMARY.v1`. An
+    /// operator settles one with a newer record under the same key.
+    #[must_use]
+    pub fn quarantine(&self, stem: &str) -> String {
+        format!("QUARANTINE.{}", self.summary(stem))
+    }
+
     /// All topics of a job that reads `measurement` and publishes under the stem `summary`, the raw topic first. The LATE
     /// topic only where `publishes_late`.
     #[must_use]
@@ -65,6 +82,8 @@ impl TopicLayout {
             delete(self.raw(measurement)),
             // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
             self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
+            self.spec(self.retry(summary), Cleanup::Delete, self.store_retention_ms),
+            self.spec(self.quarantine(summary), Cleanup::CompactAndDelete, self.store_retention_ms),
             self.spec(self.dead_letters(measurement), Cleanup::Delete, self.summary_retention_ms),
         ];
         if publishes_late {
@@ -82,4 +101,33 @@ impl TopicLayout {
 #[must_use]
 pub fn group(job: &str, generation: u32, version: &str) -> String {
     format!("yahtzee.{job}.g{generation}.{version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_has_these_topics() {
+        use Cleanup::{CompactAndDelete, Delete};
+        let check = |publishes_late: bool, expected: &[(&str, Cleanup, Option<i64>)]| {
+            let layout = TopicLayout { summary_retention_ms: None, ..TopicLayout::default() };
+            let specs = layout.specs("REQUEST", "SLOW", publishes_late);
+            assert!(specs.iter().all(|spec| (spec.partitions, spec.replication) == (32, 1)), "{specs:?}");
+            let found: Vec<_> =
+                specs.iter().map(|spec| (spec.name.as_str(), spec.cleanup, spec.retention_ms)).collect();
+            assert_eq!(found, expected);
+        };
+        let days = |days: i64| Some(days * 86_400_000);
+        let always = [
+            ("REQUEST.v1", Delete, days(2)),
+            ("SLOW_SUMMARY.v1", CompactAndDelete, None),
+            ("RETRY.SLOW_SUMMARY.v1", Delete, days(32)),
+            ("QUARANTINE.SLOW_SUMMARY.v1", CompactAndDelete, days(32)),
+            ("DLQ.REQUEST.v1", Delete, None),
+        ];
+        check(false, &always);
+        let late = ("LATE.REQUEST.v1", Delete, days(2));
+        check(true, &[&always[..], &[late]].concat());
+    }
 }

@@ -73,7 +73,7 @@ impl TargetOptions {
 
 fn belongs_to_pipeline(topic: &str, layout: &TopicLayout, plans: &[JobPlan]) -> bool {
     let specs = plans.iter().flat_map(|plan| layout.specs(plan.job.measurement(), plan.job.summary(), true));
-    specs.map(|spec| spec.name).any(|name| topic == name || topic == format!("RETRY.{name}"))
+    specs.map(|spec| spec.name).any(|name| topic == name)
 }
 
 impl Target {

@@ -60,7 +60,7 @@ pub(super) fn topic_rows(
     let mut is_done = bounds.start == bounds.end;
     while !is_done {
         for item in reader.poll(POLL)? {
-            let Item::Record(_, record) = item else {
+            let Item::Record(_, record, _) = item else {
                 // All that is visible was delivered, even where an open transaction holds back the rest.
                 is_done = true;
                 continue;

@@ -9,7 +9,7 @@ use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 
 use super::Bench;
 use super::support::{
-    NOON_MS, append, append_values, at, committed, create, read_all, read_until, reader, record,
+    NOON_MS, append, append_values, at, committed, create, header, read_all, read_until, reader, record,
 };
 
 /// Keys, values and timestamps come back as they were given, in the order of the call, empty and large alike.
@@ -77,12 +77,17 @@ pub(crate) fn loses_nothing_of_concurrent_appenders(bench: &dyn Bench) {
     }
 }
 
-/// A record beyond Kafka's default limit of one megabyte is refused for good and leaves the log usable.
+/// A record beyond Kafka's default limit of one megabyte, headers included, is refused for good and leaves the log
+/// usable.
 pub(crate) fn refuses_a_record_that_no_broker_takes(bench: &dyn Bench) {
     let (log, topic) = (bench.log(), create(bench, "oversize", 1));
-    let oversized = NewRecord { value: vec![7; 2 << 20], ..record(&topic, 0, "key", "") };
-    let error = append(&*log, vec![oversized]).expect_err("two megabytes are too much");
-    assert!(matches!(error, LogError::Refused { .. }), "{error:?}");
+    let large = vec![7; 2 << 20];
+    let by_headers = NewRecord { headers: vec![header("large", &large)], ..record(&topic, 0, "key", "") };
+    let by_value = NewRecord { value: large, ..record(&topic, 0, "key", "") };
+    for oversized in [by_value, by_headers] {
+        let error = append(&*log, vec![oversized]).expect_err("two megabytes are too much");
+        assert!(matches!(error, LogError::Refused { .. }), "{error:?}");
+    }
     append_values(&*log, &topic, 0, &["fits"]);
     assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["fits"]);
 }

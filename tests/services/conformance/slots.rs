@@ -4,9 +4,9 @@ use yahtzee_core::owner::Partition;
 use yahtzee_runtime::log::{CommittedOffset, LogError, NewRecord, SlotName, SlotWriter};
 
 use super::Bench;
-use super::support::{at, committed, create, read_all, record};
+use super::support::{at, committed, create, read_all, read_all_of, record};
 
-/// Neither records nor commits are visible when the commit is asked for; both are when the write has returned.
+/// Neither records nor commits are visible when the commit is asked for; both become so when the write has returned.
 pub(crate) fn makes_records_and_commits_visible_together(bench: &dyn Bench) {
     let (log, topic, group) = (bench.log(), create(bench, "atomic", 2), bench.group("atomic"));
     let mut writer = log.slot_writer(&slot(&group, 0)).expect("slot writer");
@@ -19,7 +19,7 @@ pub(crate) fn makes_records_and_commits_visible_together(bench: &dyn Bench) {
     let records = [record(&topic, 0, "key", "zero"), record(&topic, 1, "key", "one")];
     writer.write(&records, &mut source).expect("write");
     assert_eq!(asked, 1, "the commit is asked for once");
-    let reading = read_all(&*log, &topic, &[0, 1]);
+    let reading = read_all_of(&*log, &topic, &[0, 1], 2);
     assert_eq!((reading.values(0), reading.values(1)), (vec!["zero".into()], vec!["one".into()]));
     assert_eq!(committed(&*log, &group, &topic), Some(at(41, "with the records")));
 }
@@ -43,9 +43,9 @@ pub(crate) fn fences_the_earlier_writer_of_a_slot(bench: &dyn Bench) {
     let zombie = write(&mut *first, &[record(&topic, 0, "key", "zombie")], &topic, at(99, "zombie"));
     assert!(matches!(zombie, Err(LogError::Fenced(_))), "{zombie:?}");
     assert_eq!(committed(&*log, &group, &topic), Some(at(1, "first")));
-    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["first"]);
+    assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["first"]);
     write(&mut *second, &[record(&topic, 0, "key", "second")], &topic, at(2, "second")).expect("write");
-    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["first", "second"]);
+    assert_eq!(read_all_of(&*log, &topic, &[0], 2).values(0), ["first", "second"]);
     assert_eq!(committed(&*log, &group, &topic), Some(at(2, "second")));
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn fences_a_writer_in_the_middle_of_a_write(bench: &dyn Bench) {
     assert_eq!(committed(&*log, &group, &topic), None);
     let mut successor = successor.expect("the commit was asked for");
     write(&mut *successor, &[record(&topic, 0, "key", "kept")], &topic, at(1, "kept")).expect("write");
-    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["kept"]);
+    assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["kept"]);
 }
 
 /// Other slots of the group, and the same slot of another group, keep writing.
@@ -76,7 +76,7 @@ pub(crate) fn does_not_fence_other_slots(bench: &dyn Bench) {
         let record = record(&topic, 0, "key", &index.to_string());
         writer.write(&[record], &mut Vec::new).expect("nobody fenced this slot");
     }
-    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["0", "1", "2"]);
+    assert_eq!(read_all_of(&*log, &topic, &[0], 3).values(0), ["0", "1", "2"]);
 }
 
 /// A write of which one record cannot be stored leaves neither its other records nor its commits.
@@ -90,7 +90,7 @@ pub(crate) fn leaves_no_trace_of_a_failed_write(bench: &dyn Bench) {
     let mut writer = log.slot_writer(&slot(&group, 0)).expect("slot writer");
     assert_eq!(committed(&*log, &group, &topic), None);
     writer.write(&[record(&topic, 0, "key", "kept")], &mut Vec::new).expect("write");
-    assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["kept"]);
+    assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["kept"]);
 }
 
 fn slot(group: &str, slot: u32) -> SlotName {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    Cleanup, CommittedOffset, Isolation, Item, Log, LogError, NewRecord, Reader, TopicSpec,
+    Cleanup, CommittedOffset, Header, Headers, Isolation, Item, Log, LogError, NewRecord, Reader, TopicSpec,
 };
 
 use super::Bench;
@@ -28,6 +28,7 @@ pub(crate) struct Seen {
     pub(crate) timestamp_ms: i64,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
+    pub(crate) headers: Vec<Header>,
 }
 
 /// All that a reader delivered, in its order.
@@ -53,12 +54,13 @@ impl Reading {
     fn take(&mut self, item: &Item<'_>) {
         match *item {
             Item::End(partition, next) => self.ends.push((partition, next)),
-            Item::Record(partition, record) => self.records.push(Seen {
+            Item::Record(partition, record, headers) => self.records.push(Seen {
                 partition,
                 offset: record.offset,
                 timestamp_ms: record.timestamp_ms,
                 key: record.key.to_vec(),
                 value: record.value.to_vec(),
+                headers: headers.iter().map(|(name, value)| header(name, value)).collect(),
             }),
         }
     }
@@ -85,7 +87,13 @@ pub(crate) fn record(topic: &str, partition: u32, key: &str, value: &str) -> New
         timestamp_ms: NOON_MS,
         key: key.into(),
         value: value.into(),
+        headers: Vec::new(),
     }
+}
+
+/// A header.
+pub(crate) fn header(name: &str, value: &[u8]) -> Header {
+    Header { name: name.to_owned().into(), value: value.to_vec() }
 }
 
 /// Appends and waits for the answer.
@@ -129,6 +137,33 @@ pub(crate) fn read_all(log: &dyn Log, topic: &str, partitions: &[u32]) -> Readin
     let reading = read_until(&mut *reader, |reading| partitions.iter().all(|&index| reading.has_end(index)));
     assert_eq!(reading.errors, [], "reading {topic}");
     reading
+}
+
+/// As [`read_all`], again and again until there are `count` records: what a slot writer has made durable becomes
+/// visible to a reader of committed records soon, not at once (a broker writes its markers after its answer).
+pub(crate) fn read_all_of(log: &dyn Log, topic: &str, partitions: &[u32], count: usize) -> Reading {
+    let begin = Instant::now();
+    loop {
+        let reading = read_all(log, topic, partitions);
+        if reading.records.len() >= count || begin.elapsed() > PATIENCE {
+            return reading;
+        }
+    }
+}
+
+/// Shows the headers of the first record of partition 0, as they are lent.
+pub(crate) fn with_first_headers(log: &dyn Log, topic: &str, see: impl Fn(Headers<'_>)) {
+    let begin = Instant::now();
+    let mut reader = reader(log, topic, &[0]);
+    while begin.elapsed() < PATIENCE {
+        let Ok(batch) = reader.poll(Duration::from_millis(200)) else { continue };
+        for item in batch {
+            if let Item::Record(_, _, headers) = item {
+                return see(headers);
+            }
+        }
+    }
+    panic!("given up: no record came");
 }
 
 /// A commit.

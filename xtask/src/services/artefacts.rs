@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell::command_line;
+
+const MAVEN_HINT: &str =
+    "install Maven (Debian: `apt-get install maven`); it is needed for the first start only";
 
 /// Runs a command to its end, showing its line and letting it write to stderr.
 ///
@@ -43,6 +46,50 @@ pub(super) fn fetch_folder(destination: &Path, fill: impl FnOnce(&Path) -> Resul
     fill(&filled)?;
     remove_folder(destination)?;
     fs::rename(&filled, destination).with_context(cannot)
+}
+
+/// Fills a folder with the artefacts of `pom`, unless those of the present one are there.
+///
+/// # Errors
+/// If `pom` cannot be read, or what [`fetch_folder`] fails for.
+pub(super) fn fetch_as_in(
+    pom: &Path,
+    destination: &Path,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let wanted = fs::read(pom).with_context(|| format!("cannot read {}", pom.display()))?;
+    if fs::read(destination.join("pom.xml")).is_ok_and(|fetched| fetched == wanted) {
+        return Ok(());
+    }
+    fetch_folder(destination, |folder| {
+        fill(folder)?;
+        fs::write(folder.join("pom.xml"), wanted).context("cannot mark the artefacts as fetched")
+    })
+}
+
+/// Runs a goal of Maven's that writes to `folder`.
+///
+/// # Errors
+/// If Maven is missing or fails.
+pub(super) fn run_maven(pom: &Path, goal_and_options: &[&str], folder: &Path) -> Result<()> {
+    let mut maven = Command::new("mvn");
+    maven.args(["-q", "-B", "-f"]).arg(pom).args(goal_and_options);
+    maven.arg(format!("-DoutputDirectory={}", folder.display()));
+    run_tool(&mut maven, MAVEN_HINT)
+}
+
+/// The files in `folder` whose name ends in `.extension`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be read.
+pub(super) fn files_with(extension: &str, folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
+    if found.is_empty() {
+        bail!("the download left no .{extension} file in {}", folder.display());
+    }
+    Ok(found)
 }
 
 /// Removes a folder that may not be there.
@@ -81,6 +128,26 @@ mod tests {
         };
         assert!(fetch_folder(&parent.path().join("lib"), fill).is_err());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn artefacts_are_fetched_once_per_pom() {
+        let parent = tempfile::tempdir().unwrap();
+        let (pom, destination) = (parent.path().join("pom.xml"), parent.path().join("lib"));
+        let check = |text: &str, expected: bool| {
+            fs::write(&pom, text).unwrap();
+            let mut fetched = false;
+            fetch_as_in(&pom, &destination, |_| {
+                fetched = true;
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(fetched, expected, "{text}");
+        };
+        check("one", true);
+        check("one", false);
+        check("two", true);
+        check("two", false);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,13 +26,13 @@ pub(super) struct ProcessHandle {
     pub(super) start_time: u64,
 }
 
-/// How a process ended after [`ProcessHandle::stop`].
+/// How a process ended after [`ProcessHandle::stop`] or [`ProcessHandle::kill`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     /// It had ended before.
     AlreadyGone,
-    /// It ended after SIGTERM.
-    Terminated,
+    /// It ended after it was asked to.
+    Asked,
     /// It had to be killed.
     Killed,
 }
@@ -52,16 +53,27 @@ impl ProcessHandle {
         read_stat(self.pid).is_ok_and(|stat| stat.start_time == self.start_time && !stat.has_ended())
     }
 
-    /// Asks the process to end, and kills it if it has not after `grace`.
+    /// Asks the process to end by the signal `request`, and kills it if it has not after `grace`.
     ///
     /// # Errors
     /// If a signal may not be sent (another user's process) or the process survives SIGKILL.
-    pub(super) fn stop(self, grace: Duration) -> Result<Stopped> {
+    pub(super) fn stop(self, request: Signal, grace: Duration) -> Result<Stopped> {
         if !self.is_running() {
             return Ok(Stopped::AlreadyGone);
         }
-        if self.signal_and_wait(Signal::TERM, grace)? {
-            return Ok(Stopped::Terminated);
+        if self.signal_and_wait(request, grace)? {
+            return Ok(Stopped::Asked);
+        }
+        self.kill()
+    }
+
+    /// Kills the process and waits until it is gone.
+    ///
+    /// # Errors
+    /// If the signal may not be sent (another user's process) or the process survives it.
+    pub(super) fn kill(self) -> Result<Stopped> {
+        if !self.is_running() {
+            return Ok(Stopped::AlreadyGone);
         }
         if self.signal_and_wait(Signal::KILL, KILL_GRACE)? {
             return Ok(Stopped::Killed);
@@ -87,6 +99,23 @@ impl ProcessHandle {
         }
         Ok(true)
     }
+}
+
+/// The processes that run `program` with `folder` as their working directory, whoever their parent is.
+///
+/// Both paths must be absolute. Processes of other users are seen by root only.
+pub(super) fn running_in(program: &Path, folder: &Path) -> Vec<ProcessHandle> {
+    // Where a link leads is where the kernel says that a process is.
+    let (Ok(program), Ok(folder)) = (fs::canonicalize(program), fs::canonicalize(folder)) else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_there = |pid: &u32| {
+        let link = |name| fs::read_link(format!("/proc/{pid}/{name}")).ok();
+        link("exe").as_ref() == Some(&program) && link("cwd").as_ref() == Some(&folder)
+    };
+    ids.filter(is_there).filter_map(|pid| ProcessHandle::of(pid).ok()).collect()
 }
 
 struct Stat {
@@ -174,22 +203,49 @@ mod tests {
     #[test]
     fn stop_asks_first() {
         let (_child, handle) = shell(":");
-        assert_eq!(handle.stop(Duration::from_secs(60)).unwrap(), Stopped::Terminated);
+        assert_eq!(handle.stop(Signal::TERM, Duration::from_secs(60)).unwrap(), Stopped::Asked);
         assert!(!handle.is_running());
-        assert_eq!(handle.stop(Duration::ZERO).unwrap(), Stopped::AlreadyGone);
+        assert_eq!(handle.stop(Signal::TERM, Duration::ZERO).unwrap(), Stopped::AlreadyGone);
     }
 
     #[test]
     fn stop_kills_what_ignores_the_request() {
         let (_child, handle) = shell("trap '' TERM");
-        assert_eq!(handle.stop(Duration::ZERO).unwrap(), Stopped::Killed);
+        assert_eq!(handle.stop(Signal::TERM, Duration::ZERO).unwrap(), Stopped::Killed);
+    }
+
+    #[test]
+    fn a_killed_process_is_not_asked() {
+        let (_child, handle) = shell("trap '' TERM");
+        assert_eq!(handle.kill().unwrap(), Stopped::Killed);
+        assert_eq!(handle.kill().unwrap(), Stopped::AlreadyGone);
+    }
+
+    #[test]
+    fn processes_are_found_by_program_and_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_child, handle) = shell(&format!("cd '{}'", folder.path().display()));
+        let program = fs::read_link(format!("/proc/{}/exe", handle.pid)).unwrap();
+        let check = |program: &Path, folder: &Path, expected: &[ProcessHandle]| {
+            assert_eq!(
+                running_in(program, folder),
+                expected,
+                "{} in {}",
+                program.display(),
+                folder.display()
+            );
+        };
+        check(&program, folder.path(), &[handle]);
+        check(Path::new("/no/such/program"), folder.path(), &[]);
+        check(&program, &folder.path().join("missing"), &[]);
+        check(&std::env::current_exe().unwrap(), folder.path(), &[]);
     }
 
     #[test]
     fn a_reused_process_id_is_left_alone() {
         let (_child, handle) = shell(":");
         let predecessor = ProcessHandle { start_time: handle.start_time - 1, ..handle };
-        assert_eq!(predecessor.stop(Duration::ZERO).unwrap(), Stopped::AlreadyGone);
+        assert_eq!(predecessor.stop(Signal::TERM, Duration::ZERO).unwrap(), Stopped::AlreadyGone);
         assert!(handle.is_running());
     }
 }

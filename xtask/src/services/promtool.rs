@@ -1,12 +1,11 @@
-//! promtool, which lints metrics: from Debian's `prometheus` package, unpacked but not installed.
+//! promtool, which lints metrics: from Debian's `prometheus` package.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::artefacts::{fetch_folder, run_tool};
+use super::artefacts::fetch_folder;
+use super::debian;
 use super::service_dir;
 use super::state::ServiceDir;
 
@@ -33,7 +32,7 @@ pub(crate) fn fetch() -> Result<PathBuf> {
     let root = dir.path().join("root");
     let promtool = promtool_in(&root);
     if !promtool.exists() {
-        fetch_folder(&root, download_and_unpack)?;
+        fetch_folder(&root, |folder| debian::unpack(&["prometheus".to_owned()], folder, HINT))?;
     }
     if !promtool.exists() {
         bail!("the prometheus package has no {}: {HINT}", promtool.display());
@@ -44,25 +43,4 @@ pub(crate) fn fetch() -> Result<PathBuf> {
 
 fn promtool_in(root: &Path) -> PathBuf {
     root.join("usr/bin/promtool")
-}
-
-fn download_and_unpack(folder: &Path) -> Result<()> {
-    let download =
-        || run_tool(Command::new("apt-get").args(["download", "prometheus"]).current_dir(folder), HINT);
-    if download().is_err() {
-        // A fresh machine has no package lists yet, and an old one may have outdated ones.
-        run_tool(Command::new("apt-get").args(["update", "--quiet"]), HINT)?;
-        download()?;
-    }
-    let package = downloaded_package(folder)?;
-    run_tool(Command::new("dpkg").arg("-x").arg(&package).arg(folder), HINT)?;
-    fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))
-}
-
-fn downloaded_package(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let package = paths.find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    package
-        .with_context(|| format!("`apt-get download prometheus` left no .deb file in {}", folder.display()))
 }

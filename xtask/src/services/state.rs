@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 const STATE_FILE: &str = "state.json";
 
 /// One server's folder, held by this process alone until the value is dropped.
-pub(super) struct ServiceDir {
+pub(crate) struct ServiceDir {
     path: PathBuf,
     _lock: File,
 }
@@ -39,6 +39,11 @@ impl ServiceDir {
     /// The folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the server keeps its data; not there before the first start and after `down`.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
     }
 
     /// Replaces the state in one step: a reader sees the old one or the new one, never half of it.

@@ -4,13 +4,14 @@ use std::env;
 
 use anyhow::Result;
 
-use crate::services::{kafka, promtool};
+use crate::services::daemon::{self, Server, Up};
+use crate::services::{SERVERS, promtool};
 
 /// What the tests are told about servers. Dropping it stops what it started and nothing else.
 #[derive(Default)]
 pub(super) struct Servers {
     environment: Vec<(&'static str, String)>,
-    kafka_started: bool,
+    started: Vec<&'static dyn Server>,
 }
 
 impl Servers {
@@ -19,10 +20,12 @@ impl Servers {
     /// # Errors
     /// If one cannot be had.
     pub(super) fn start(&mut self) -> Result<()> {
-        if !is_named(kafka::ADDRESS_VARIABLE) {
-            let kafka = kafka::up(false)?;
-            self.kafka_started = !kafka.already_up;
-            self.environment.push((kafka::ADDRESS_VARIABLE, kafka.broker.bootstrap.to_string()));
+        for server in SERVERS.into_iter().filter(|server| !is_named(server.variable())) {
+            if let Some(needed) = server.needs() {
+                self.up(needed)?;
+            }
+            let address = self.up(server)?.daemon.address;
+            self.environment.push((server.variable(), server.locator(address)));
         }
         if !is_named(promtool::PATH_VARIABLE) {
             self.environment.push((promtool::PATH_VARIABLE, promtool::fetch()?.display().to_string()));
@@ -34,14 +37,22 @@ impl Servers {
     pub(super) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str()))
     }
+
+    fn up(&mut self, server: &'static dyn Server) -> Result<Up> {
+        let up = daemon::up(server, false)?;
+        if !up.already_up {
+            self.started.push(server);
+        }
+        Ok(up)
+    }
 }
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        if self.kafka_started
-            && let Err(error) = kafka::down()
-        {
-            eprintln!("error: {error:#}");
+        for server in self.started.drain(..).rev() {
+            if let Err(error) = daemon::down(server) {
+                eprintln!("error: {error:#}");
+            }
         }
     }
 }

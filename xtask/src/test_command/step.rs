@@ -12,7 +12,7 @@ pub(super) enum Step {
     Fmt,
     /// Lints
     Clippy,
-    /// Kafka and promtool for the tests; comes with `test`
+    /// Kafka, PostgreSQL, PgBouncer and promtool for the tests; comes with `test`
     #[value(skip)]
     Servers,
     /// Every test, the ones that need a server included

@@ -9,15 +9,15 @@ use crate::topics::TopicLayout;
 use crate::worker::PoisonLimits;
 
 use super::file::{FileConfig, JobSection, KafkaSection, LogKind, LogSection, TopicsSection, WorkerSection};
-use super::{Config, ConfigError, IngressConfig, LogChoice, Secret, SinkConfig, WorkerConfig};
+use super::{Config, ConfigError, Environment, IngressConfig, LogChoice, Secret, WorkerConfig, sink};
 
 /// librdkafka's partitions are signed 32-bit; a topic with more than this is a typing error.
 const PARTITIONS_MAX: u32 = 100_000;
 
 const TRANSACTION_MARGIN: Duration = Duration::from_secs(5);
 
-pub(super) fn check(file: FileConfig) -> Result<Config, ConfigError> {
-    let layout = layout(&file.topics)?;
+pub(super) fn check(file: FileConfig, environment: &Environment) -> Result<Config, ConfigError> {
+    let layout = layout(&file.topics, file.sink.retention_days)?;
     if file.worker.slots == 0 || file.worker.slots > layout.partitions {
         return contradiction(format!(
             "worker.slots = {} must be at least 1 and at most topics.partitions = {}",
@@ -40,7 +40,7 @@ pub(super) fn check(file: FileConfig) -> Result<Config, ConfigError> {
             body_bytes_max: file.ingress.body_bytes_max,
             ack_budget: Duration::from_millis(file.ingress.ack_budget_ms),
         },
-        sink: SinkConfig { embedded_folder: file.sink.embedded.folder },
+        sink: sink::check(file.sink, environment)?,
         admin: match file.admin.listen.as_str() {
             "" => None,
             listen => Some(address("admin.listen", listen)?),
@@ -61,7 +61,7 @@ fn worker(section: &WorkerSection) -> WorkerConfig {
     }
 }
 
-fn layout(topics: &TopicsSection) -> Result<TopicLayout, ConfigError> {
+fn layout(topics: &TopicsSection, store_retention_days: u32) -> Result<TopicLayout, ConfigError> {
     if !(1..=PARTITIONS_MAX).contains(&topics.partitions) {
         return contradiction(format!(
             "topics.partitions = {} must be 1 to {PARTITIONS_MAX}",
@@ -85,6 +85,7 @@ fn layout(topics: &TopicsSection) -> Result<TopicLayout, ConfigError> {
         replication: topics.replication,
         raw_retention_ms: milliseconds(topics.raw_retention_hours, 3_600_000),
         summary_retention_ms: milliseconds(topics.summary_retention_days, 86_400_000),
+        store_retention_ms: milliseconds(store_retention_days, 86_400_000),
     })
 }
 

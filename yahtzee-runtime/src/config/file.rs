@@ -9,6 +9,7 @@ use crate::telemetry::logging::LogFormat;
 use crate::worker::Guarantee;
 
 use super::ConfigError;
+use super::sink::SinkSection;
 
 /// All sections. Unknown sections and keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -124,7 +125,7 @@ pub struct TopicsSection {
     pub replication: u32,
     /// Hours raw records are kept; 0 keeps for ever (recorded input). At least 48 in production.
     pub raw_retention_hours: u32,
-    /// Days summaries are kept in their topic; 0 keeps for ever.
+    /// Days summaries are kept in their topic, and records in RETRY and DLQ topics; 0 keeps for ever.
     pub summary_retention_days: u32,
 }
 
@@ -231,28 +232,6 @@ impl Default for IngressSection {
 impl std::fmt::Debug for IngressSection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("IngressSection").field("listen", &self.listen).finish_non_exhaustive()
-    }
-}
-
-/// The sink process.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SinkSection {
-    /// The embedded store.
-    pub embedded: SinkEmbeddedSection,
-}
-
-/// The embedded store.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SinkEmbeddedSection {
-    /// Folder of the store; created if missing. One process at a time.
-    pub folder: PathBuf,
-}
-
-impl Default for SinkEmbeddedSection {
-    fn default() -> Self {
-        Self { folder: "yahtzee-data/store".into() }
     }
 }
 

@@ -104,3 +104,27 @@ fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
     assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
     assert_eq!(config.policy("dyno-load", own), own);
 }
+
+#[test]
+fn shards_are_named_and_their_secrets_stay_secret() {
+    let text = "[sink.postgres.shards]\none = \"env:RED_URL\"\ntwo = \"postgres://host/two\"";
+    let config = parse(text, &[("RED_URL", "postgres://user:hidden@host/one")]).unwrap();
+    let shards: Vec<(&str, &str)> =
+        config.sink.postgres_shards.iter().map(|(name, url)| (name.as_str(), url.reveal())).collect();
+    assert_eq!(shards, [("one", "postgres://user:hidden@host/one"), ("two", "postgres://host/two")]);
+    assert!(!format!("{config:?}").contains("hidden"), "a secret is shown");
+    let every = MapSection { from: None, shards: vec!["one".into(), "two".into()], key: ShardKey::Owner };
+    assert_eq!(config.sink.postgres_map, [every]);
+
+    let mapped = format!(
+        "{text}\n[[sink.postgres.map]]\nfrom = \"2026-11-22\"\nshards = [\"two\"]\nkey = \"owner-and-process-type\""
+    );
+    let mapped = parse(&mapped, &[("RED_URL", "postgres://host/one")]).unwrap();
+    let from = Some("2026-11-22".to_owned());
+    let key = ShardKey::OwnerAndProcessType;
+    assert_eq!(mapped.sink.postgres_map, [MapSection { from, shards: vec!["two".into()], key }]);
+
+    check_refused(text, &[], &["sink.postgres.shards.one", "RED_URL"]);
+    check_refused("[[sink.postgres.map]]\nkey = \"app\"\nshards = []", &[], &["owner-and-process-type"]);
+    assert_eq!(parse("[sink]\nretention_days = 0", &[]).unwrap().sink.retention_days, None);
+}

@@ -27,6 +27,7 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use batch::MessageHeaders;
 pub use batch::Messages;
 pub use settings::{KafkaSettings, KafkaTimeouts, Tls};
 use yahtzee_core::owner::Partition;

@@ -6,6 +6,7 @@
 //! All calls block. A reader and a slot writer belong to one thread each; a [`Log`] is shared.
 
 pub mod embedded;
+mod headers;
 pub mod kafka;
 mod page;
 mod topic;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use headers::{Header, Headers};
 pub use page::Page;
 pub use topic::{Cleanup, TopicDescription, TopicSpec};
 use yahtzee_core::owner::Partition;
@@ -126,7 +128,7 @@ pub enum Batch<'a> {
 #[derive(Debug)]
 pub enum Item<'a> {
     /// A record of a partition.
-    Record(Partition, LogRecord<'a>),
+    Record(Partition, LogRecord<'a>, Headers<'a>),
     /// Everything up to here was delivered: the next record of the partition has this offset or a greater one.
     /// Control records are invisible, so only this item tells that the end was reached.
     End(Partition, Offset),
@@ -152,7 +154,8 @@ pub trait Appender: Send + Sync {
     fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>);
 }
 
-/// The fenced writer of one slot: summaries and commits become visible together, or not at all.
+/// The fenced writer of one slot: summaries and commits become visible together, or not at all. Per partition, that
+/// is: durable when the write returns, and seen by readers of committed records soon after.
 pub trait SlotWriter: Send {
     /// Appends `records`, waits until they are acknowledged, asks `commit` what may be committed now, and makes
     /// both durable as one. On error nothing of it is visible and the writer must not be used again.
@@ -202,6 +205,8 @@ pub struct NewRecord {
     pub key: Vec<u8>,
     /// Value.
     pub value: Vec<u8>,
+    /// Headers, in their order. Compaction does not look at them.
+    pub headers: Vec<Header>,
 }
 
 /// A committed offset and what was stored with it.

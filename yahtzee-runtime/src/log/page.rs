@@ -3,7 +3,7 @@
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use super::Item;
+use super::{Headers, Item};
 
 /// Records copied into one buffer. Reused between polls, so that a poll allocates only while it grows.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ enum Entry {
         timestamp_ms: i64,
         start: usize,
         key_end: usize,
+        value_end: usize,
         end: usize,
     },
     End(Partition, Offset),
@@ -32,15 +33,17 @@ impl Page {
         self.entries.clear();
     }
 
-    /// Copies a record to the end of the page.
-    pub fn push_record(&mut self, partition: Partition, record: LogRecord<'_>) {
+    /// Copies a record and its headers to the end of the page.
+    pub fn push_record(&mut self, partition: Partition, record: LogRecord<'_>, headers: Headers<'_>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record.key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(record.value);
+        let value_end = self.bytes.len();
+        headers.copy_to(&mut self.bytes);
         let end = self.bytes.len();
         let LogRecord { offset, timestamp_ms, .. } = record;
-        self.entries.push(Entry::Record { partition, offset, timestamp_ms, start, key_end, end });
+        self.entries.push(Entry::Record { partition, offset, timestamp_ms, start, key_end, value_end, end });
     }
 
     /// Notes that everything below `next` of `partition` was delivered.
@@ -63,7 +66,7 @@ impl Page {
     /// Lends the records alone.
     pub fn records(&self) -> impl Iterator<Item = LogRecord<'_>> {
         self.items().filter_map(|item| match item {
-            Item::Record(_, record) => Some(record),
+            Item::Record(_, record, _) => Some(record),
             Item::End(..) => None,
         })
     }
@@ -87,15 +90,11 @@ impl<'a> Iterator for PageItems<'a> {
 
     fn next(&mut self) -> Option<Item<'a>> {
         Some(match *self.entries.next()? {
-            Entry::Record { partition, offset, timestamp_ms, start, key_end, end } => Item::Record(
-                partition,
-                LogRecord {
-                    offset,
-                    timestamp_ms,
-                    key: &self.bytes[start..key_end],
-                    value: &self.bytes[key_end..end],
-                },
-            ),
+            Entry::Record { partition, offset, timestamp_ms, start, key_end, value_end, end } => {
+                let (key, value) = (&self.bytes[start..key_end], &self.bytes[key_end..value_end]);
+                let headers = Headers::in_arena(&self.bytes[value_end..end]);
+                Item::Record(partition, LogRecord { offset, timestamp_ms, key, value }, headers)
+            }
             Entry::End(partition, next) => Item::End(partition, next),
         })
     }
@@ -103,6 +102,9 @@ impl<'a> Iterator for PageItems<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use super::super::headers::{Header, encoded};
     use super::*;
 
     #[test]
@@ -111,7 +113,7 @@ mod tests {
         for offset in 0..3 {
             let value = vec![b'v'; offset as usize];
             let record = LogRecord { offset: Offset(offset), timestamp_ms: -1, key: b"key", value: &value };
-            page.push_record(Partition(7), record);
+            page.push_record(Partition(7), record, Headers::default());
         }
         page.push_end(Partition(7), Offset(3));
         let seen: Vec<String> = page.items().map(|item| format!("{item:?}")).collect();
@@ -119,5 +121,26 @@ mod tests {
         assert!(seen[2].contains("[118, 118]"), "{}", seen[2]);
         page.clear();
         assert!(page.is_empty() && page.items().next().is_none());
+    }
+
+    #[test]
+    fn keeps_each_records_headers() {
+        let named = |names: &[&'static str]| -> Vec<Header> {
+            let header = |&name| Header { name: Cow::Borrowed(name), value: vec![0xff; name.len()] };
+            names.iter().map(header).collect()
+        };
+        let kept = [named(&[]), named(&["attempt", "", "attempt"]), named(&[]), named(&["cause"])];
+        let mut page = Page::default();
+        for (offset, headers) in (0..).zip(&kept) {
+            let record = LogRecord { offset: Offset(offset), timestamp_ms: 5, key: b"key", value: b"value" };
+            page.push_record(Partition(7), record, Headers::in_arena(&encoded(headers)));
+        }
+        for (item, headers) in page.items().zip(&kept) {
+            let Item::Record(_, record, found) = item else { panic!("{item:?}") };
+            assert_eq!((record.key, record.value), (&b"key"[..], &b"value"[..]));
+            let wanted = headers.iter().map(|header| (&*header.name, header.value.as_slice()));
+            assert!(found.iter().eq(wanted), "{found:?}");
+        }
+        assert_eq!(page.records().count(), 4);
     }
 }

@@ -157,7 +157,7 @@ impl<'a> PartitionReplay<'a> {
         let folded = catch_unwind(AssertUnwindSafe(|| {
             for item in batch {
                 match item {
-                    Item::Record(_, record) if record.offset < span.end => {
+                    Item::Record(_, record, _) if record.offset < span.end => {
                         at = Some(record.offset);
                         fold(&mut **core, &record, effects, tally);
                         if !*has_begun {
@@ -166,7 +166,7 @@ impl<'a> PartitionReplay<'a> {
                         }
                         *next = record.offset.next();
                     }
-                    Item::Record(_, record) => *next = record.offset,
+                    Item::Record(_, record, _) => *next = record.offset,
                     Item::End(_, end) => *next = end.max(*next),
                 }
             }

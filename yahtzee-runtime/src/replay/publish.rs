@@ -51,6 +51,7 @@ impl Publisher {
             timestamp_ms,
             key: emit.key,
             value: emit.value,
+            headers: Vec::new(),
         };
         let records: Vec<NewRecord> = summaries.into_iter().map(record).collect();
         let raw = &self.raw;

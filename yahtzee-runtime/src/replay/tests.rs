@@ -111,7 +111,8 @@ impl World {
                 panics: panicking.contains(&number),
             };
             let (key, value) = (OWNER.0.to_vec(), entry.encode_to_vec());
-            appended.push(NewRecord { topic: "SUM.v1".into(), partition: ONLY, timestamp_ms, key, value });
+            let (topic, headers) = ("SUM.v1".into(), Vec::new());
+            appended.push(NewRecord { topic, partition: ONLY, timestamp_ms, key, value, headers });
         }
         let (done, durable) = mpsc::channel();
         let appender = log.appender(Duration::from_secs(60)).unwrap();
@@ -143,7 +144,7 @@ impl World {
         let mut found: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         loop {
             for item in reader.poll(Duration::from_secs(60)).unwrap() {
-                let Item::Record(_, record) = item else { return found };
+                let Item::Record(_, record, _) = item else { return found };
                 found.insert(record.key.to_vec(), record.value.to_vec());
             }
         }

@@ -77,7 +77,8 @@ pub(super) fn dead_letter(
         value_bytes: letter.value_bytes as u64,
     };
     let topic = Arc::clone(&topics.dead_letters);
-    NewRecord { topic, partition, timestamp_ms: now_ms, key, value: message.encode_to_vec() }
+    let value = message.encode_to_vec();
+    NewRecord { topic, partition, timestamp_ms: now_ms, key, value, headers: Vec::new() }
 }
 
 /// The record of what came too late or too early.
@@ -96,7 +97,8 @@ pub(super) fn late(late: Late, topics: &Topics, partition: Partition, now_ms: i6
         value: late.value,
     };
     let topic = Arc::clone(&topics.late);
-    NewRecord { topic, partition, timestamp_ms: now_ms, key, value: message.encode_to_vec() }
+    let value = message.encode_to_vec();
+    NewRecord { topic, partition, timestamp_ms: now_ms, key, value, headers: Vec::new() }
 }
 
 /// `job/topic/partition/offset`: the same for every delivery, so that a reader can drop repetitions.

@@ -152,11 +152,11 @@ impl<'a> Run<'a> {
         let batch = reader.poll(wait)?;
         let folded = catch_unwind(AssertUnwindSafe(|| {
             for item in batch {
-                let (Item::Record(partition, _) | Item::End(partition, _)) = item;
+                let (Item::Record(partition, ..) | Item::End(partition, _)) = item;
                 let (slot, place) = places[partition.0 as usize].expect("only assigned partitions are read");
                 let part = &mut slots[slot].parts[place];
                 let record = match item {
-                    Item::Record(_, record) => record,
+                    Item::Record(_, record, _) => record,
                     Item::End(_, next) => {
                         part.core.reached(next);
                         continue;

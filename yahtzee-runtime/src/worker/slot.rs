@@ -169,6 +169,7 @@ fn record(effect: Effect, topics: &Topics, partition: Partition, timestamp_ms: i
             timestamp_ms,
             key: emit.key,
             value: emit.value,
+            headers: Vec::new(),
         },
         Effect::DeadLetter(letter) => letters::dead_letter(letter, topics, partition, timestamp_ms),
         Effect::Late(late) => letters::late(late, topics, partition, timestamp_ms),

@@ -8,9 +8,9 @@ use super::format::record_bytes;
 use super::queue::{Answer, Draft, Job, Write};
 use super::writer::too_slow;
 use super::{Handle, Shared};
-use crate::log::{Appender, CommitSource, LogError, NewRecord, SlotName, SlotWriter};
+use crate::log::{Appender, CommitSource, LogError, NewRecord, SlotName, SlotWriter, headers};
 
-/// Key and value of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
+/// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
 /// here nearly always fits there.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
@@ -93,13 +93,18 @@ fn drafts(shared: &Shared, records: &[NewRecord]) -> Result<Vec<Draft>, LogError
 
 fn draft(shared: &Shared, record: &NewRecord) -> Result<Draft, LogError> {
     let (partition, _) = shared.published.lock().find(&record.topic, record.partition)?;
-    let length = record.key.len() + record.value.len();
+    let length = record.key.len() + record.value.len() + headers::encoded_length(&record.headers);
     let reason = if length > MAX_RECORD_BYTES {
-        format!("key and value have {length} bytes, the limit is {MAX_RECORD_BYTES}; split the record")
+        format!(
+            "key, value and headers have {length} bytes, the limit is {MAX_RECORD_BYTES}; split the record"
+        )
     } else if record.timestamp_ms < 0 {
         format!("its timestamp {} lies before 1970", record.timestamp_ms)
+    } else if let Some(flaw) = headers::flaw(&record.headers) {
+        flaw
     } else {
-        let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value);
+        let headers = headers::encoded(&record.headers);
+        let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
         return Ok(Draft { partition, timestamp_ms: record.timestamp_ms, bytes });
     };
     Err(LogError::Refused { what: format!("a record for {}/{}", record.topic, record.partition), reason })

@@ -2,7 +2,7 @@
 //!
 //! | keyspace  | key                                         | value                                         |
 //! |-----------|---------------------------------------------|-----------------------------------------------|
-//! | `records` | topic u32, partition u32, offset u64        | timestamp i64, key length u32, key, value     |
+//! | `records` | topic u32, partition u32, offset u64        | a record (see [`record_bytes`])               |
 //! | `times`   | topic u32, partition u32, timestamp u64     | offset u64 (see `times.rs`)                   |
 //! | `newest`  | topic u32, partition u32, record key        | offset u64 (see `maintenance.rs`)             |
 //! | `meta`    | `t`, topic u32                              | a topic (see `topics.rs`)                     |
@@ -13,7 +13,7 @@
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use crate::log::{Bounds, CommittedOffset, SlotName};
+use crate::log::{Bounds, CommittedOffset, Headers, SlotName, headers};
 
 /// First bytes of the keys in `meta`.
 pub(super) mod tag {
@@ -133,19 +133,42 @@ impl PartitionState {
     }
 }
 
-/// Value in `records`.
-pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let key_length = u32::try_from(key.len()).expect("the size limit of records is far below 4 GiB");
-    [&timestamp_ms.to_be_bytes(), key_length.to_be_bytes().as_slice(), key, value].concat()
+/// Bit of a record's key length that says that headers follow it: no key is so long. Before there were headers
+/// the bit was always 0, so records written then read back, and a program of that time finds later ones malformed.
+const HAS_HEADERS: u32 = 1 << 31;
+
+/// Value in `records`: timestamp i64, key length u32, key, value. Where there are headers, the key length has the
+/// bit [`HAS_HEADERS`], and their length u32 and they themselves (see `log/headers.rs`) stand before the key.
+pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8], headers: &[u8]) -> Vec<u8> {
+    let length = |bytes: &[u8]| -> u32 {
+        u32::try_from(bytes.len()).expect("the size limit of records is far below 2 GiB")
+    };
+    let (timestamp, key_length) = (timestamp_ms.to_be_bytes(), length(key));
+    if headers.is_empty() {
+        return [&timestamp, key_length.to_be_bytes().as_slice(), key, value].concat();
+    }
+    let flagged = (key_length | HAS_HEADERS).to_be_bytes();
+    [&timestamp, flagged.as_slice(), &length(headers).to_be_bytes(), headers, key, value].concat()
 }
 
 /// Reads [`record_bytes`] back as the record of `offset`.
-pub(super) fn record_of(offset: u64, bytes: &[u8]) -> Option<LogRecord<'_>> {
+pub(super) fn record_of(offset: u64, bytes: &[u8]) -> Option<(LogRecord<'_>, Headers<'_>)> {
     let (timestamp_ms, rest) = bytes.split_first_chunk()?;
     let (key_length, rest) = rest.split_first_chunk()?;
-    let (key, value) = rest.split_at_checked(u32::from_be_bytes(*key_length) as usize)?;
+    let key_length = u32::from_be_bytes(*key_length);
+    let (headers, rest) = match key_length & HAS_HEADERS {
+        0 => (Headers::default(), rest),
+        _ => headers_of(rest)?,
+    };
+    let (key, value) = rest.split_at_checked((key_length & !HAS_HEADERS) as usize)?;
     let timestamp_ms = i64::from_be_bytes(*timestamp_ms);
-    Some(LogRecord { offset: Offset(offset), timestamp_ms, key, value })
+    Some((LogRecord { offset: Offset(offset), timestamp_ms, key, value }, headers))
+}
+
+fn headers_of(bytes: &[u8]) -> Option<(Headers<'_>, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (encoded, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    headers::is_whole(encoded).then(|| (Headers::in_arena(encoded), rest))
 }
 
 /// Value in `meta` of a commit.
@@ -165,6 +188,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::log::Header;
+
+    /// Headers with these names, each with its name as value.
+    fn encoded_names(names: &[String]) -> Vec<u8> {
+        let header = |name: &String| Header { name: name.clone().into(), value: name.clone().into_bytes() };
+        headers::encoded(&names.iter().map(header).collect::<Vec<_>>())
+    }
 
     proptest! {
         #[test]
@@ -172,16 +202,36 @@ mod tests {
             timestamp_ms: i64,
             key in prop::collection::vec(any::<u8>(), 0..40),
             value in prop::collection::vec(any::<u8>(), 0..40),
+            names in prop::collection::vec("[a-z]{0,3}", 0..3),
         ) {
-            let bytes = record_bytes(timestamp_ms, &key, &value);
+            let encoded = encoded_names(&names);
+            let bytes = record_bytes(timestamp_ms, &key, &value, &encoded);
+            let (record, headers) = record_of(9, &bytes).unwrap();
             let expected = LogRecord { offset: Offset(9), timestamp_ms, key: &key, value: &value };
-            prop_assert_eq!(record_of(9, &bytes), Some(expected));
+            prop_assert_eq!(record, expected);
+            prop_assert!(headers.iter().eq(names.iter().map(|name| (name.as_str(), name.as_bytes()))));
         }
 
         #[test]
-        fn a_cut_record_is_no_record(key in prop::collection::vec(any::<u8>(), 0..40), kept: prop::sample::Index) {
-            let bytes = record_bytes(1, &key, b"");
-            prop_assert_eq!(record_of(9, &bytes[..kept.index(bytes.len())]), None);
+        fn a_cut_record_is_no_record(
+            key in prop::collection::vec(any::<u8>(), 0..40),
+            names in prop::collection::vec("[a-z]{0,3}", 0..3),
+            kept: prop::sample::Index,
+        ) {
+            let bytes = record_bytes(1, &key, b"", &encoded_names(&names));
+            prop_assert!(record_of(9, &bytes[..kept.index(bytes.len())]).is_none());
+        }
+
+        /// The form that folders have from before there were headers.
+        #[test]
+        fn a_record_without_headers_is_as_it_was(timestamp_ms: i64, key in "[a-z]{0,40}", value in "[a-z]{0,40}") {
+            let (key, value) = (key.as_bytes(), value.as_bytes());
+            let length = (key.len() as u32).to_be_bytes();
+            let before = [&timestamp_ms.to_be_bytes(), length.as_slice(), key, value].concat();
+            let (record, headers) = record_of(9, &before).unwrap();
+            prop_assert_eq!((record.timestamp_ms, record.key, record.value), (timestamp_ms, key, value));
+            prop_assert_eq!(headers.iter().count(), 0);
+            prop_assert_eq!(record_bytes(timestamp_ms, key, value, &[]), before);
         }
 
         #[test]

@@ -81,6 +81,7 @@ impl ModelPartition {
                 timestamp_ms,
                 key: key.to_be_bytes().to_vec(),
                 value: offset.to_string().into_bytes(),
+                headers: Vec::new(),
             }
         });
         new.collect()
@@ -195,7 +196,7 @@ impl Bench {
             for item in reader.poll(Duration::MAX).unwrap() {
                 match item {
                     Item::End(..) => return records,
-                    Item::Record(of, record) => {
+                    Item::Record(of, record, _) => {
                         assert_eq!((of, record.value), (partition, record.offset.to_string().as_bytes()));
                         let key = u64::from_be_bytes(record.key.try_into().unwrap());
                         records.push((record.offset.0, record.timestamp_ms, key));

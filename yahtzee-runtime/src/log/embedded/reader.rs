@@ -151,11 +151,11 @@ impl Cursor {
         let end = self.known_end.unwrap_or(self.position);
         for stored in store.scan(snapshot, self.id, self.position..end) {
             let stored = stored?;
-            let record = stored.record();
-            page.push_record(self.id.partition, record);
+            let (record, headers) = stored.with_headers();
+            page.push_record(self.id.partition, record, headers);
             self.position = record.offset.0 + 1;
             room.records -= 1;
-            room.bytes = room.bytes.saturating_sub(record.key.len() + record.value.len());
+            room.bytes = room.bytes.saturating_sub(stored.len());
             if self.position < end && (room.records == 0 || room.bytes == 0) {
                 return Ok(());
             }

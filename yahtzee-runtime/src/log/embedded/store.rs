@@ -15,7 +15,7 @@ use fjall::{
 use yahtzee_core::record::LogRecord;
 
 use super::format::{PartitionId, number_of, record_of};
-use crate::log::LogError;
+use crate::log::{Headers, LogError};
 
 /// Blocks kept in memory: enough that readers near the end never touch the disk.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -121,8 +121,18 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Bytes of the record as it is stored.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Lends the record.
     pub(super) fn record(&self) -> LogRecord<'_> {
+        self.with_headers().0
+    }
+
+    /// Lends the record and its headers.
+    pub(super) fn with_headers(&self) -> (LogRecord<'_>, Headers<'_>) {
         record_of(self.offset, &self.bytes).expect("the scan let only well-formed records pass")
     }
 }

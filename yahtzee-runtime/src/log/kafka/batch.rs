@@ -7,7 +7,8 @@
 #![allow(unsafe_code, reason = "a C interface; each block says why it is sound")]
 
 use std::ffi::CStr;
-use std::ptr::NonNull;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use rdkafka::bindings as c;
@@ -20,7 +21,7 @@ use yahtzee_core::record::{LogRecord, Offset};
 use super::events::{self, Events};
 use super::failure::Failure;
 use super::native;
-use crate::log::Item;
+use crate::log::{Headers, Item};
 
 /// Messages per call into librdkafka.
 const BATCH: usize = 1024;
@@ -158,12 +159,14 @@ impl<'a> Iterator for Messages<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        for message in self.rest.by_ref() {
+        for &pointer in self.rest.by_ref() {
             // SAFETY: `'a` borrows the `BatchQueue`, which destroys its messages only through `&mut self`.
-            let message: &'a c::rd_kafka_message_t = unsafe { message.as_ref() };
+            let message: &'a c::rd_kafka_message_t = unsafe { pointer.as_ref() };
             match message.err {
                 c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                    return Some(Item::Record(partition_of(message), record_of(message)));
+                    let headers = MessageHeaders { message: pointer, batch: PhantomData };
+                    let headers = Headers::of_message(headers);
+                    return Some(Item::Record(partition_of(message), record_of(message), headers));
                 }
                 c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                     return Some(Item::End(partition_of(message), offset_of(message)));
@@ -172,6 +175,39 @@ impl<'a> Iterator for Messages<'a> {
             }
         }
         None
+    }
+}
+
+/// The headers of one record. librdkafka parses them when it is first asked and keeps them with the message.
+///
+/// That changes the message behind a shared borrow, which is sound because it happens on one thread: neither this
+/// nor [`BatchQueue`], from which it borrows, can be shared between threads.
+#[derive(Clone, Copy)]
+pub(in crate::log) struct MessageHeaders<'a> {
+    message: NonNull<c::rd_kafka_message_t>,
+    batch: PhantomData<&'a BatchQueue>,
+}
+
+impl<'a> MessageHeaders<'a> {
+    /// Name and value of a header by its index; `None` after the last one, and where librdkafka cannot parse them.
+    pub(in crate::log) fn get(self, index: usize) -> Option<(&'a [u8], &'a [u8])> {
+        let mut headers = ptr::null_mut();
+        let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: `'a` borrows the `BatchQueue`, which destroys its messages, and with them their headers, only
+        // through `&mut self`. What the calls point at is set where they succeed: the name is a C string, the
+        // value readable for its length or null, both for as long as the message lives.
+        unsafe {
+            native::checked(c::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers)).ok()?;
+            native::checked(c::rd_kafka_header_get_all(
+                headers,
+                index,
+                &raw mut name,
+                &raw mut value,
+                &raw mut length,
+            ))
+            .ok()?;
+            Some((CStr::from_ptr(name).to_bytes(), native::bytes_at(value.cast(), length)))
+        }
     }
 }
 

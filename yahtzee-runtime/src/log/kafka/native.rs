@@ -292,7 +292,8 @@ fn wait_for_event(
     }
 }
 
-fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), Failure> {
+/// The error that a code stands for.
+pub(super) fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), Failure> {
     match Code::from(code) {
         Code::NoError => Ok(()),
         code => Err(Failure::of(code)),

@@ -9,14 +9,14 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header as NativeHeader, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use yahtzee_core::owner::Partition;
 
 use super::events::Events;
 use super::failure::Failure;
 use super::native;
-use crate::log::{LogError, NewRecord};
+use crate::log::{Header, LogError, NewRecord, headers};
 
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
@@ -88,11 +88,14 @@ impl Outbox {
         let partition =
             i32::try_from(record.partition.0).map_err(|_| failed(Failure::of(Code::UnknownPartition)))?;
         let topic = prefixed(&self.prefix, &record.topic);
-        let message = BaseRecord::with_opaque_to(&topic, ticket)
+        let mut message = BaseRecord::with_opaque_to(&topic, ticket)
             .partition(partition)
             .timestamp(record.timestamp_ms)
             .key(record.key.as_slice())
             .payload(record.value.as_slice());
+        if !record.headers.is_empty() {
+            message = message.headers(native_headers(&record.headers));
+        }
         self.producer.send(message).map_err(|(error, _)| failed(error.into()))
     }
 
@@ -110,18 +113,32 @@ fn prefixed<'a>(prefix: &str, topic: &'a str) -> Cow<'a, str> {
     if prefix.is_empty() { Cow::Borrowed(topic) } else { Cow::Owned(format!("{prefix}{topic}")) }
 }
 
-/// librdkafka stamps a record of time 0 with the present, silently; no log has records from before 1970.
+fn native_headers(headers: &[Header]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |native, Header { name, value }| {
+        native.insert(NativeHeader { key: name, value: Some(value) })
+    })
+}
+
 fn check(records: &[NewRecord]) -> Result<(), LogError> {
-    match records.iter().find(|record| record.timestamp_ms <= 0) {
+    records.iter().try_for_each(|record| match flaw(record) {
         None => Ok(()),
-        Some(record) => Err(LogError::Refused {
-            what: format!("a record to {}/{}", record.topic, record.partition),
-            reason: format!(
-                "its timestamp is {} ms; Kafka's client takes only later ones than 0",
-                record.timestamp_ms
-            ),
-        }),
+        Some(reason) => {
+            let what = format!("a record to {}/{}", record.topic, record.partition);
+            Err(LogError::Refused { what, reason })
+        }
+    })
+}
+
+/// Why the client cannot take a record as it is.
+fn flaw(record: &NewRecord) -> Option<String> {
+    // librdkafka stamps a record of time 0 with the present, silently; no log has records from before 1970.
+    if record.timestamp_ms <= 0 {
+        let timestamp_ms = record.timestamp_ms;
+        return Some(format!(
+            "its timestamp is {timestamp_ms} ms; Kafka's client takes only later ones than 0"
+        ));
     }
+    headers::flaw(&record.headers)
 }
 
 /// What the records of one call share.

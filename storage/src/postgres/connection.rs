@@ -12,10 +12,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use super::classify::Failure;
 use super::settings::Timeouts;
+use super::tls::Tls;
 
 /// The oldest server with all that is used here; older ones are out of support.
 const MAJOR_VERSION_MIN: u32 = 15;
@@ -82,8 +83,8 @@ pub(super) enum Purpose {
 
 impl Connection {
     /// Connects, authenticates, and looks whether the server will do.
-    pub(super) async fn open(config: &Config, timeouts: Timeouts) -> Result<Self, Failure> {
-        let connecting = tokio::time::timeout(timeouts.connect, config.connect(NoTls));
+    pub(super) async fn open(config: &Config, tls: Tls, timeouts: Timeouts) -> Result<Self, Failure> {
+        let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls.0));
         let (client, connection) = connecting.await.map_err(|_| Failure::Timeout(timeouts.connect))??;
         let parameter = |name| connection.parameter(name).unwrap_or_default().to_owned();
         check_server(&parameter("server_version"), &parameter("server_encoding"))?;

@@ -143,6 +143,7 @@ pub(crate) fn settings(shards: &[(&str, String)], key: ShardKey) -> PostgresSett
         shards: shards.iter().map(shard).collect(),
         map: ShardMap::constant(names, key).unwrap(),
         timeouts: Timeouts { statement: Duration::from_secs(30), ..Timeouts::default() },
+        ca_file: None,
     }
 }
 

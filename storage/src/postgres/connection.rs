@@ -167,17 +167,19 @@ impl Connection {
 }
 
 /// Settings are local to the transaction. With JIT or sequential scans the planner, which knows nothing of the arrays
-/// it is given, takes many times as long per batch. A commit is on disk, whatever the role's default.
+/// it is given, takes many times as long per batch. The guard sees rows of others only if it reads what is committed.
+/// A commit is on disk, whatever the role's default. That it writes is not said: a standby would take it for a feature
+/// that it has not, instead of for a time when it is no primary.
 fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
     let (mode, lock, more) = match purpose {
-        Purpose::Write => ("READ WRITE", timeouts.lock, "SET LOCAL enable_seqscan = off;"),
+        Purpose::Write => ("", timeouts.lock, "SET LOCAL enable_seqscan = off; "),
         Purpose::Read => ("READ ONLY", timeouts.lock, ""),
-        Purpose::Define(lock) => ("READ WRITE", lock, ""),
+        Purpose::Define(lock) => ("", lock, ""),
     };
     // 0 would be no limit at all.
     let (statement_ms, lock_ms) = (timeouts.statement.as_millis().max(1), lock.as_millis().max(1));
     format!(
-        "BEGIN {mode}; SET LOCAL jit = off; {more} \
+        "BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL jit = off; {more}\
          SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
          SET LOCAL idle_in_transaction_session_timeout = {statement_ms}; \
          SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"

@@ -22,6 +22,7 @@ mod series;
 pub mod settings;
 pub mod shard_map;
 mod sql_types;
+mod tls;
 mod upsert;
 mod writer;
 
@@ -68,9 +69,10 @@ impl PostgresStore {
     /// [`SettingsError`] where the settings contradict themselves.
     pub fn new(settings: PostgresSettings) -> Result<Self, OpenError> {
         let configs = settings.check()?;
+        let tls = settings.tls()?;
         let map = Arc::new(settings.map);
         let node = |(shard, config): (settings::ShardSettings, _)| {
-            Arc::new(Node::new(shard.name, config, Arc::clone(&map), settings.timeouts))
+            Arc::new(Node::new(shard.name, (config, tls.clone()), Arc::clone(&map), settings.timeouts))
         };
         let nodes = settings.shards.into_iter().zip(configs).map(node).collect();
         Ok(Self { map, nodes, io: Arc::new(Io::start()?) })

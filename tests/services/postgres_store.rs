@@ -4,6 +4,7 @@ mod days;
 mod faults;
 mod maps;
 mod poison;
+mod pooled;
 mod reads;
 pub(crate) mod support;
 mod writes;

@@ -57,12 +57,14 @@ impl From<tokio_postgres::Error> for Failure {
             });
         }
         let cause = std::error::Error::source(&error);
-        let is_io = cause.is_some_and(|cause| cause.is::<std::io::Error>());
+        // A certificate that is not trusted is wrapped in such an error too.
+        let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let is_io = io.is_some_and(|io| io.kind() != std::io::ErrorKind::InvalidData);
         let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
         // The client tells its own kinds of errors by their text only.
         let is_refused = ["invalid configuration", "authentication error", "error performing TLS handshake"];
         match !is_io && is_refused.contains(&error.to_string().as_str()) {
-            true => Self::Settings(format!("{text}; mend the url of the shard")),
+            true => Self::Settings(format!("{text}; mend the url of the shard, or `ca_file`")),
             false => Self::Connection(text),
         }
     }

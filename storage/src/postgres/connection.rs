@@ -12,10 +12,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use super::classify::Failure;
 use super::settings::Timeouts;
+use super::tls::Tls;
 
 /// The oldest server with all that is used here; older ones are out of support.
 const MAJOR_VERSION_MIN: u32 = 15;
@@ -82,8 +83,8 @@ pub(super) enum Purpose {
 
 impl Connection {
     /// Connects, authenticates, and looks whether the server will do.
-    pub(super) async fn open(config: &Config, timeouts: Timeouts) -> Result<Self, Failure> {
-        let connecting = tokio::time::timeout(timeouts.connect, config.connect(NoTls));
+    pub(super) async fn open(config: &Config, tls: Tls, timeouts: Timeouts) -> Result<Self, Failure> {
+        let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls.0));
         let (client, connection) = connecting.await.map_err(|_| Failure::Timeout(timeouts.connect))??;
         let parameter = |name| connection.parameter(name).unwrap_or_default().to_owned();
         check_server(&parameter("server_version"), &parameter("server_encoding"))?;
@@ -166,17 +167,19 @@ impl Connection {
 }
 
 /// Settings are local to the transaction. With JIT or sequential scans the planner, which knows nothing of the arrays
-/// it is given, takes many times as long per batch. A commit is on disk, whatever the role's default.
+/// it is given, takes many times as long per batch. The guard sees rows of others only if it reads what is committed.
+/// A commit is on disk, whatever the role's default. That it writes is not said: a standby would take it for a feature
+/// that it has not, instead of for a time when it is no primary.
 fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
     let (mode, lock, more) = match purpose {
-        Purpose::Write => ("READ WRITE", timeouts.lock, "SET LOCAL enable_seqscan = off;"),
+        Purpose::Write => ("", timeouts.lock, "SET LOCAL enable_seqscan = off; "),
         Purpose::Read => ("READ ONLY", timeouts.lock, ""),
-        Purpose::Define(lock) => ("READ WRITE", lock, ""),
+        Purpose::Define(lock) => ("", lock, ""),
     };
     // 0 would be no limit at all.
     let (statement_ms, lock_ms) = (timeouts.statement.as_millis().max(1), lock.as_millis().max(1));
     format!(
-        "BEGIN {mode}; SET LOCAL jit = off; {more} \
+        "BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL jit = off; {more}\
          SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
          SET LOCAL idle_in_transaction_session_timeout = {statement_ms}; \
          SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::gate::Place;
 use super::settings::Timeouts;
 use super::shard_map::ShardMap;
+use super::tls::Tls;
 use crate::day::Day;
 
 /// Sessions that are kept for the next reader; more are opened where more read at once.
@@ -20,17 +21,23 @@ pub(super) struct Node {
     pub(super) timeouts: Timeouts,
     map: Arc<ShardMap>,
     config: Config,
+    tls: Tls,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Node {
-    pub(super) fn new(name: String, config: Config, map: Arc<ShardMap>, timeouts: Timeouts) -> Self {
-        Self { name, timeouts, map, config, idle: Mutex::default() }
+    pub(super) fn new(
+        name: String,
+        (config, tls): (Config, Tls),
+        map: Arc<ShardMap>,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self { name, timeouts, map, config, tls, idle: Mutex::default() }
     }
 
     /// A session of one's own.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        Connection::open(&self.config, self.timeouts).await
+        Connection::open(&self.config, self.tls.clone(), self.timeouts).await
     }
 
     /// A kept session, or a new one. To be given back with [`Self::give_back`] while it is good.

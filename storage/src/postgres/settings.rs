@@ -1,5 +1,6 @@
 //! Settings of the store, checked before anything is connected.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -7,6 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 use yahtzee_runtime::config::Secret;
 
 use super::shard_map::ShardMap;
+use super::tls::Tls;
 use crate::day::Day;
 
 /// What the store is made of.
@@ -18,6 +20,9 @@ pub struct PostgresSettings {
     pub map: ShardMap,
     /// How long a shard may take.
     pub timeouts: Timeouts,
+    /// PEM file with the certificates that sign those of the shards: connections are then encrypted, and servers are
+    /// checked. Without it `sslmode` in the url decides, and nobody is checked, as libpq does it. Cargo feature `tls`.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// One shard: one database.
@@ -80,6 +85,14 @@ pub enum SettingsError {
         /// Name of the shard.
         shard: String,
         /// What is wrong; without the url, which holds a password.
+        reason: String,
+    },
+    /// Certificates that cannot be used.
+    #[error("`ca_file` {path:?} cannot be used: {reason}")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
         reason: String,
     },
     /// No shard map.
@@ -148,6 +161,15 @@ impl PostgresSettings {
         Ok(configs)
     }
 
+    /// How connections are encrypted.
+    pub(super) fn tls(&self) -> Result<Tls, SettingsError> {
+        let path = self.ca_file.as_deref();
+        Tls::new(path).map_err(|reason| {
+            let path = path.map(Path::to_owned).unwrap_or_default();
+            SettingsError::Certificates { path, reason }
+        })
+    }
+
     fn check_map(&self) -> Result<(), SettingsError> {
         for epoch in self.map.epochs() {
             let is_known = |name: &&String| self.shards.iter().any(|shard| shard.name == **name);
@@ -164,12 +186,13 @@ impl PostgresSettings {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("it names no host".to_owned()));
         }
-        if config.get_ssl_mode() == SslMode::Require {
+        if config.get_ssl_mode() == SslMode::Require && !cfg!(feature = "tls") {
             return Err(wrong(
-                "it demands TLS (sslmode=require), which this build has not; connect through a local PgBouncer or \
-                 stunnel that speaks TLS, or use sslmode=prefer"
-                    .to_owned(),
+                "it demands TLS, which this build has not: build with `--features tls`".to_owned(),
             ));
+        }
+        if self.ca_file.is_some() {
+            config.ssl_mode(SslMode::Require);
         }
         config
             .connect_timeout(self.timeouts.connect)

@@ -97,9 +97,6 @@ impl Writer {
     ) -> Result<Settled, Failure> {
         let asked: Vec<Asked<'_>> = portion.iter().map(Group::asked).collect();
         let verdicts = gate::begin(connection, &self.node, Purpose::Write, &asked).await?;
-        if let Some(place) = verdicts.iter().position(|verdict| *verdict == Verdict::Missing) {
-            return Err(Failure::Missing(format!("table {} is not there", portion[place].table)));
-        }
         let mut settled = Vec::new();
         for (group, verdict) in portion.iter().zip(verdicts) {
             let outcomes = match verdict {
@@ -108,7 +105,10 @@ impl Writer {
                     let text = format!("shard {}: {text}", self.node.name);
                     vec![Outcome::Misconfigured(Fault::new(text)); group.lines.len()]
                 }
-                Verdict::Expired | Verdict::Missing => vec![Outcome::Expired; group.lines.len()],
+                Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
+                Verdict::Missing => {
+                    return Err(Failure::Missing(format!("table {} is not there", group.table)));
+                }
             };
             settled.extend(group.lines.iter().map(|line| line.index).zip(outcomes));
         }

@@ -1,5 +1,6 @@
 //! What goes wrong between a writer and its database, and how the writer comes back.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use yahtzee_storage::postgres::PostgresStore;
@@ -7,7 +8,7 @@ use yahtzee_storage::postgres::settings::Timeouts;
 use yahtzee_storage::postgres::shard_map::ShardKey;
 use yahtzee_storage::store::{Outcome, Shard, ShardWriter, SummaryStore};
 
-use super::support::{DAY, Database, Entry, check_all, fault, settings, store_of, table, write};
+use super::support::{DAY, Database, Entry, JOB, check_all, fault, settings, store_of, table, write};
 
 /// A writer that loses patience soon.
 fn hasty(database: &Database) -> Box<dyn ShardWriter> {
@@ -98,6 +99,33 @@ fn a_server_that_is_not_there_is_tried_again_later() {
     let dead = "host=127.0.0.1 port=1 user=x dbname=x".to_owned();
     let mut writer = store_of(&[("0", dead)], ShardKey::Owner).writer(Shard(0));
     check_fault(&write(&mut *writer, &[Entry::of(1, 0, 1), Entry::of(2, 0, 1)]), "retryable", "shard 0");
+}
+
+/// It takes the connection and says nothing more.
+#[test]
+fn a_server_that_hangs_is_tried_again_later() {
+    let Some(database) = Database::create() else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url = format!("host=127.0.0.1 port={port} user=x dbname={}", database.name);
+    let mut settings = settings(&[("0", url)], ShardKey::Owner);
+    settings.timeouts.connect = Duration::from_millis(50);
+    let mut writer = PostgresStore::new(settings).unwrap().writer(Shard(0));
+    check_fault(&write(&mut *writer, &[Entry::of(1, 0, 1)]), "retryable", "no answer within 50 ms");
+}
+
+/// As after a fail-over, while the url still leads to what now is a standby.
+#[test]
+fn a_server_that_only_reads_is_tried_again_later() {
+    let Some(database) = Database::create() else { return };
+    check_all(&mut *database.writer(), &[Entry::of(1, 0, 1)], "stored");
+    database.run(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
+    let outcomes = write(&mut *database.writer(), &[Entry::of(2, 0, 1), Entry::on(DAY.plus(1), 2, 0, 1)]);
+    check_fault(&outcomes, "retryable", "25006");
+    let rows = database.store().range(JOB, Entry::of(1, 0, 1).parts.owner, i64::MIN, i64::MAX).unwrap();
+    assert_eq!(rows.rows.len(), 1);
+    database.run(&format!("BEGIN READ WRITE; ALTER DATABASE {} RESET ALL; COMMIT", database.name));
+    check_all(&mut *database.writer(), &[Entry::of(2, 0, 1)], "stored");
 }
 
 #[test]

@@ -1,26 +1,21 @@
-//! The broker of a run: its topics, and the process itself, which some scenarios kill.
+//! The broker of a run: its topics and what lies in them.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value as Json;
+use anyhow::{Context, Result};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::kafka::{KafkaLog, KafkaSettings};
 use yahtzee_runtime::log::{Bounds, SharedLog};
 use yahtzee_runtime::topics::{TopicLayout, group};
+use yahtzee_storage::job_topics::JobTopics;
 
 use crate::commits;
 use crate::policy::{GENERATION, JOB, MEASUREMENT, PARTITIONS, SUMMARY};
 
 /// Names the broker.
 const BROKER: &str = "YAHTZEE_TEST_KAFKA";
-/// Names the program that starts and stops it.
-const XTASK: &str = "YAHTZEE_XTASK";
 
 /// Topics of this run on a broker.
 pub(crate) struct Cluster {
@@ -33,7 +28,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Connects to the broker of the environment and creates topics that nobody has used before.
-    pub(crate) fn prepare(version: &str) -> Result<Self> {
+    pub(crate) fn prepare(version: &str, has_retry: bool) -> Result<Self> {
         let brokers = std::env::var(BROKER).with_context(|| {
             format!("{BROKER} is not set; `cargo xtask chaos` starts a broker and sets it")
         })?;
@@ -48,6 +43,9 @@ impl Cluster {
         };
         for spec in layout.specs(MEASUREMENT, SUMMARY, false) {
             log.create_topic(&spec)?;
+        }
+        if has_retry {
+            create_retry_topics(&log, &layout)?;
         }
         let group = group(JOB, GENERATION, version);
         // The first question about a group makes the broker create its topic of offsets.
@@ -72,6 +70,11 @@ impl Cluster {
         self.layout.dead_letters(MEASUREMENT)
     }
 
+    /// The topics that sink and retry process have to do with.
+    pub(crate) fn topics(&self) -> JobTopics {
+        JobTopics::new(JOB, SUMMARY, &self.layout)
+    }
+
     /// First and next offset of every partition of a topic.
     pub(crate) fn bounds(&self, topic: &str) -> Result<Vec<Bounds>> {
         let description = self.log.describe_topic(topic)?.context("the topic has gone")?;
@@ -85,59 +88,14 @@ impl Cluster {
     }
 }
 
-/// The process of the broker, as `cargo xtask services` knows it.
-pub(crate) struct BrokerProcess {
-    xtask: PathBuf,
-    address: String,
-}
-
-impl BrokerProcess {
-    /// The broker at `address`, if it is the one that `cargo xtask services` has started.
-    pub(crate) fn find(address: &str) -> Result<Self> {
-        let beside = || Ok(std::env::current_exe()?.with_file_name("xtask"));
-        let xtask =
-            std::env::var_os(XTASK).map_or_else(beside, |path| Ok::<_, anyhow::Error>(path.into()))?;
-        if !xtask.exists() {
-            let xtask = xtask.display();
-            bail!("{xtask} is missing, and only it can start the broker again: `cargo build -p xtask`");
+/// A retry process reads the RETRY topics of all jobs; those of ours are there.
+fn create_retry_topics(log: &SharedLog, layout: &TopicLayout) -> Result<()> {
+    for job in yahtzee_jobs::all().into_iter().filter(|job| job.name() != JOB) {
+        let names = [layout.retry(job.summary()), layout.quarantine(job.summary())];
+        let specs = layout.specs(job.measurement(), job.summary(), false);
+        for spec in specs.into_iter().filter(|spec| names.contains(&spec.name)) {
+            log.create_topic(&spec)?;
         }
-        let broker = Self { xtask, address: address.to_owned() };
-        broker
-            .pid()
-            .context("this scenario kills the broker, so it must be one of `cargo xtask services`")?;
-        Ok(broker)
     }
-
-    /// Sends the broker a signal.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid()?, signal).context("cannot send the broker a signal")
-    }
-
-    /// Starts it again on the same data and the same port, and waits until it answers.
-    pub(crate) fn start_again(&self) -> Result<()> {
-        self.ask(&["services", "up", "kafka", "--keep", "--json"])?;
-        self.pid().map(drop).context("the broker did not come back under its address")
-    }
-
-    fn pid(&self) -> Result<Pid> {
-        let answer = self.ask(&["services", "status", "--json"])?;
-        let status: Json = serde_json::from_str(&answer)?;
-        let broker = &status["kafka"];
-        if broker["address"] != self.address.as_str() {
-            bail!("`{} services status` knows no broker at {}", self.xtask.display(), self.address);
-        }
-        let pid = broker["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        pid.context("the broker has no process id")
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.xtask);
-        let output = command.args(arguments).stdin(Stdio::null()).output();
-        let output = output.with_context(|| format!("cannot run {}", self.xtask.display()))?;
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr);
-            bail!("`{} {}`: {text}", self.xtask.display(), arguments.join(" "));
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    }
+    Ok(())
 }

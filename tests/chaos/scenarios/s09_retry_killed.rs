@@ -1,0 +1,38 @@
+//! S9: a server is down until summaries wait in RETRY; when it is back, the retry process is killed again and again
+//! while it drains them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::postgres::SECOND;
+use crate::rig::Rig;
+
+/// After so many kills it is left alone for this time.
+const KILLS_MAX: u32 = 8;
+const LIVES_MAX: Duration = Duration::from_millis(1_500);
+const POLL: Duration = Duration::from_millis(100);
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    while !rig.is_over() {
+        let interval = rig.options.interval();
+        let server = rig.server(SECOND)?;
+        server.kill()?;
+        rig.kills += 1;
+        rig.wait_until("summaries wait in RETRY", |rig| {
+            rig.retry_waiting().is_ok_and(|waiting| waiting > 0)
+        })?;
+        rig.pause(interval)?;
+        server.start_again()?;
+        for _ in 0..KILLS_MAX {
+            if rig.retry_waiting()? == 0 {
+                break;
+            }
+            rig.kill_retry()?;
+            let lives = rig.rng.time(POLL, LIVES_MAX);
+            rig.pause(lives)?;
+        }
+        rig.wait_for_retry()?;
+    }
+    Ok(())
+}

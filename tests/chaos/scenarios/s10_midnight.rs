@@ -1,0 +1,33 @@
+//! S10: all clocks are put back so that midnight (UTC) comes in the middle of the run. Late measurements and those of
+//! the future fall on both sides of it; the day before was created by nobody ahead of time. The sink is killed meanwhile.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+
+use crate::postgres::TABLES;
+use crate::rig::Rig;
+use crate::rows;
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    while !rig.is_over() {
+        let interval = rig.options.interval();
+        rig.pause(interval)?;
+        rig.kill_sink()?;
+    }
+    Ok(())
+}
+
+/// A run without midnight would tell nothing.
+pub(super) fn has_two_days(rig: &mut Rig) -> Result<()> {
+    let mut days = BTreeSet::new();
+    for shard in &rig.databases()?.shards {
+        let session = shard.session()?;
+        for row in rows::read(&session, false)? {
+            days.insert(row.key.window_start_ms.div_euclid(24 * 60 * 60 * 1_000));
+        }
+        ensure!(session.run(TABLES)?.len() >= 2, "shard {} has less than two days", shard.name);
+    }
+    ensure!(days.len() == 2, "rows lie in {} days, not in two", days.len());
+    Ok(())
+}

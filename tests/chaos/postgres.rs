@@ -121,7 +121,8 @@ impl Databases {
         let (mut servers, mut shards) = (Vec::new(), Vec::new());
         for (server, variable, count) in SERVERS {
             let config = server_config(variable)?;
-            let address = first_address.clone().filter(|_| server == FIRST).unwrap_or(address_of(&config));
+            let address =
+                first_address.clone().filter(|_| server == FIRST).unwrap_or_else(|| address_of(&config));
             for _ in 0..count {
                 let name = format!("s{}", shards.len());
                 let database = format!("{role}_{name}");
@@ -214,6 +215,30 @@ pub(crate) fn text_for_each_table(session: &Session, sql: &str) -> Result<String
     }
     ensure!(!all.is_empty(), "the shard has no tables yet");
     Ok(all)
+}
+
+/// Locks on the tables of a shard, which let nobody write there; released when dropped.
+pub(crate) struct TableLocks {
+    /// Its transaction ends with it.
+    _holder: Session,
+    watch: Session,
+}
+
+impl TableLocks {
+    /// Waits until transactions that write now have ended.
+    pub(crate) fn take(database: &Database) -> Result<Self> {
+        let holder = database.session()?;
+        let locks = text_for_each_table(&holder, "LOCK TABLE {table} IN SHARE MODE")?;
+        holder.run(&format!("BEGIN; {locks}"))?;
+        Ok(Self { _holder: holder, watch: database.session()? })
+    }
+
+    /// Whether somebody waits for one of them, in the middle of a transaction.
+    pub(crate) fn are_waited_for(&self) -> Result<bool> {
+        let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'relation' \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        Ok(!self.watch.texts(waiting)?.is_empty())
+    }
 }
 
 /// Schema and table of each day of the job, quoted, in the order of days.

@@ -11,7 +11,7 @@ use yahtzee_storage::job_topics::{retry_group, sink_group};
 use yahtzee_storage::quarantine::{self, Quarantined};
 
 use crate::policy::{JOB, PARTITIONS};
-use crate::postgres::{Database, Databases};
+use crate::postgres::{Database, Databases, TableLocks};
 use crate::reader::StoreReader;
 use crate::rig::Rig;
 use crate::workers::Process;
@@ -19,6 +19,9 @@ use crate::workers::Process;
 /// How long shards that work may take to have what was published before.
 const KEEP_UP_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
+/// Batches wait two seconds for a lock, and come again.
+const BATCH_WITHIN: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Which store a scenario needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +189,16 @@ impl Rig {
         process.start_again()?;
         self.stores.outages.push((since, Instant::now()));
         Ok(())
+    }
+
+    /// Locks the tables of a shard and waits until a batch waits for them, if one comes.
+    pub(crate) fn lock_under_batch(&mut self, shard: &Database) -> Result<TableLocks> {
+        let locks = TableLocks::take(shard)?;
+        let deadline = Instant::now() + BATCH_WITHIN;
+        while !locks.are_waited_for()? && Instant::now() < deadline {
+            self.pause(LOCK_POLL)?;
+        }
+        Ok(locks)
     }
 
     /// While something is wrong with the other shards, these must come to have what is published by now.

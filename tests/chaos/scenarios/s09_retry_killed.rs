@@ -1,11 +1,11 @@
 //! S9: a server is down until summaries wait in RETRY; when it is back, the retry process is killed again and again
-//! while it drains them.
+//! while it drains them, also while its batch waits for a lock.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::postgres::SECOND;
+use crate::postgres::{Database, SECOND};
 use crate::rig::Rig;
 
 /// After so many kills it is left alone for this time.
@@ -24,11 +24,15 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         })?;
         rig.pause(interval)?;
         server.start_again()?;
+        let of_server: Vec<Database> = rig.databases()?.on(SECOND).cloned().collect();
+        let shard = &of_server[rig.rng.below(of_server.len() as u64) as usize];
         for _ in 0..KILLS_MAX {
             if rig.retry_waiting()? == 0 {
                 break;
             }
+            let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(shard)).transpose()?;
             rig.kill_retry()?;
+            drop(locks);
             let lives = rig.rng.time(POLL, LIVES_MAX);
             rig.pause(lives)?;
         }

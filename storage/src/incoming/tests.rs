@@ -1,3 +1,5 @@
+//! What comes out of a summary topic, and what is not let through.
+
 use proptest::prelude::*;
 use prost::Message;
 use yahtzee_core::owner::Owner;

@@ -16,10 +16,13 @@ mod ingress;
 mod jobs;
 mod new_job;
 mod process;
+mod quarantine;
 mod replay;
+mod retry;
 mod run;
 mod simulate;
 mod sink;
+mod stores;
 mod topics;
 mod utc;
 mod verify;
@@ -27,7 +30,7 @@ mod verify;
 /// Windowed metric aggregation whose state is the log.
 ///
 /// Try `yahtzee demo` first: it needs no server. In production each step is a process of its own:
-/// `topics create`, then `ingress`, `run` and `sink`, all with the same configuration file.
+/// `topics create`, then `ingress`, `run`, `sink` and, for PostgreSQL, `retry`, all with the same configuration file.
 #[derive(Debug, Parser)]
 #[command(name = "yahtzee", version, propagate_version = true)]
 struct Cli {
@@ -51,6 +54,12 @@ enum Command {
     /// Carry summaries from their topics into a store
     #[command(subcommand)]
     Sink(sink::SinkCommand),
+    /// Carry what a shard could not take into it later, or look at what waits
+    #[command(subcommand)]
+    Retry(retry::RetryCommand),
+    /// Look at summaries that no store takes as they are; hand them in once more, or give them up
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     Commits(commits::CommitsOptions),
     Assign(assign::AssignOptions),
     Replay(replay::ReplayOptions),
@@ -78,6 +87,8 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Ingress => ingress::ingress(global),
         Command::Run(options) => run::run(global, &options),
         Command::Sink(command) => sink::sink(global, &command),
+        Command::Retry(command) => retry::retry(global, &command),
+        Command::Quarantine(command) => quarantine::quarantine(global, &command),
         Command::Commits(options) => commits::commits(global, &options),
         Command::Assign(options) => assign::assign(global, &options),
         Command::Replay(options) => replay::replay(global, &options),

@@ -1,93 +1,83 @@
 //! `yahtzee sink`: summaries from their topics into a store.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use anyhow::{Result, anyhow};
-use clap::Subcommand;
+use anyhow::Result;
+use clap::{Args, Subcommand};
 use yahtzee_runtime::config::Config;
-use yahtzee_runtime::health::Health;
-use yahtzee_runtime::log::SharedLog;
-use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::sink::{self, SinkFailure, SinkPlan, Tap};
+use yahtzee_storage::keeper::{Keeper, KeeperPlan};
+use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
+use yahtzee_storage::store::SummaryStore;
 
 use crate::jobs::plans;
 use crate::process::{GlobalOptions, Process};
+use crate::stores;
 
 /// Which store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
-    /// The store in a folder (`sink.embedded.folder`)
-    Embedded {
-        /// Jobs whose summaries are stored; all if none is named
-        #[arg(value_name = "JOB")]
-        jobs: Vec<String>,
-    },
+    /// Into the store in a folder (`sink.embedded.folder`): one machine, one process, no server
+    ///
+    /// While the disk is full, or does not work, the sink waits and tries again; the log keeps everything.
+    Embedded(JobNames),
+    /// Into PostgreSQL (`[sink.postgres.shards]`): any number of databases, a schema per day
+    ///
+    /// A shard that is down does not hold up the others: what it cannot take goes to RETRY topics, so run `yahtzee
+    /// retry postgres` beside this. A row that it will never take goes to QUARANTINE: see `yahtzee quarantine list`.
+    /// While a shard refuses everything for want of a right or a password, its summaries stay where they are, and
+    /// /readyz tells what is wrong.
+    ///
+    /// Days are created ahead of midnight, and dropped after `sink.retention_days`.
+    Postgres(JobNames),
+}
+
+/// Jobs of a sink.
+#[derive(Debug, Args)]
+pub(crate) struct JobNames {
+    /// Jobs whose summaries are stored; all if none is named
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
 }
 
 pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> {
-    let SinkCommand::Embedded { jobs } = command;
     let process = Process::start(global)?;
-    let plans = plans(global, &process.config, jobs)?;
-    let store = Arc::new(EmbeddedStore::open(&process.config.sink.embedded_folder)?);
-    let log = process.config.log.open()?;
-    let threads = Sinks::start(&plans, &process.config, &log, &store, None, &process.health, &process.stop);
-    process.block_on(process.stop.stopped());
-    threads.join()
-}
-
-/// The threads of a sink process: one per job.
-pub(crate) struct Sinks(Vec<(&'static str, JoinHandle<Result<(), SinkFailure>>)>);
-
-impl Sinks {
-    /// Starts one thread per job. A thread that fails for good stops the process.
-    #[expect(clippy::too_many_arguments, reason = "the ends of one wiring, named at one call each")]
-    pub(crate) fn start(
-        plans: &[JobPlan],
-        config: &Config,
-        log: &SharedLog,
-        store: &Arc<EmbeddedStore>,
-        tap: Option<Arc<Tap>>,
-        health: &Health,
-        stop: &StopSignal,
-    ) -> Self {
-        let start = |plan: &JobPlan| {
-            let plan = sink_plan(plan, config, tap.clone());
-            let (log, store) = (Arc::clone(log), Arc::clone(store));
-            let (health, stop) = (health.clone(), stop.clone());
-            let job = plan.job;
-            let thread = std::thread::Builder::new()
-                .name(format!("sink-{job}"))
-                .spawn(move || sink::run(&plan, &log, &store, &health, &stop).inspect_err(|_| stop.stop()))
-                .expect("the system can start a thread");
-            (job, thread)
-        };
-        Self(plans.iter().map(start).collect())
-    }
-
-    /// Waits for all threads and returns the first failure.
-    pub(crate) fn join(self) -> Result<()> {
-        let mut first = Ok(());
-        for (job, thread) in self.0 {
-            let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            if let (Err(failure), Ok(())) = (ended, &first) {
-                first = Err(anyhow!("sink of {job} stopped: {failure}"));
-            }
+    let (store, names): (Arc<dyn SummaryStore>, _) = match command {
+        SinkCommand::Embedded(names) => {
+            (Arc::new(EmbeddedStore::open(&process.config.sink.embedded_folder)?), names)
         }
-        first
-    }
+        SinkCommand::Postgres(names) => (stores::postgres(&process.config)?, names),
+    };
+    let plans = plans(global, &process.config, &names.jobs)?;
+    let log = process.config.log.open()?;
+    let keeping = KeeperPlan {
+        jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
+        retention_days: process.config.sink.retention_days,
+    };
+    let plan = match command {
+        SinkCommand::Embedded(_) => embedded_plan(&plans, &process.config, None),
+        SinkCommand::Postgres(_) => plan(&plans, &process.config, true, None),
+    };
+    let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
+    let keeper = Keeper::start(keeping, &store, &process.health, &process.stop);
+    process.block_on(process.stop.stopped());
+    let ended = sink.join();
+    keeper.join();
+    Ok(ended?)
 }
 
-/// What the sink of a job reads.
-pub(crate) fn sink_plan(plan: &JobPlan, config: &Config, tap: Option<Arc<Tap>>) -> SinkPlan {
-    let job = plan.job.name();
+/// What a sink into the embedded store carries: its one shard is in this process, so that nothing waits in RETRY.
+pub(crate) fn embedded_plan(plans: &[JobPlan], config: &Config, tap: Option<Arc<Tap>>) -> SinkPlan {
+    plan(plans, config, false, tap)
+}
+
+fn plan(plans: &[JobPlan], config: &Config, has_retry: bool, tap: Option<Arc<Tap>>) -> SinkPlan {
     SinkPlan {
-        job,
-        topic: config.layout.summary(plan.job.summary()),
-        partitions: config.layout.partitions,
-        group: format!("yahtzee.sink.embedded.{job}.{}", config.layout.version),
+        jobs: stores::topics_of(plans, config),
+        version: config.layout.version.clone(),
+        has_retry,
+        settings: SinkSettings::default(),
         tap,
     }
 }

@@ -13,7 +13,7 @@ pub struct Day(pub i64);
 
 impl Day {
     /// Before every day that a window can lie in: the floor of a store that has dropped nothing.
-    pub const MIN: Self = Self(i64::MIN / DAY_MS);
+    pub const MIN: Self = Self(i64::MIN.div_euclid(DAY_MS));
 
     /// The day of a time in milliseconds since 1970.
     #[must_use]
@@ -94,5 +94,6 @@ mod tests {
         check(DAY_MS - 1, 0);
         check(DAY_MS, 1);
         check(-1, -1);
+        assert_eq!(Day::of_ms(i64::MIN), Day::MIN);
     }
 }

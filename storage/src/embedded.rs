@@ -1,248 +1,162 @@
 //! The embedded store: one folder, one process, one keyspace per day of event time.
 //!
-//! | keyspace      | key                                                                        | value         |
-//! |---------------|----------------------------------------------------------------------------|---------------|
-//! | `day-<number>`| job length (1), job, then the summary key as in `yahtzee_core::summary`     | summary value |
-//!
-//! The number of a day is its days since 1970. A row is replaced only by a greater revision, so batches may come in
-//! any order and any number of times.
+//! Whoever changes something has the [`Folder`], one at a time; readers hold what was visible when they began. After a
+//! failed write nobody can tell what is on disk, so the folder is opened again before the next one: recovery finds out.
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+mod folder;
+mod read;
+mod row_key;
+mod write;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
 use yahtzee_core::owner::Owner;
-use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_core::summary::SummaryKey;
 
-const CACHE_BYTES: u64 = 64 << 20;
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-const DAY_PREFIX: &str = "day-";
+use self::folder::{Folder, Refused, View, reason_of};
+use self::read::Unreadable;
+use crate::day::Day;
+use crate::incoming::Summary;
+use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
-/// One summary on its way into the store.
-#[derive(Clone, Copy, Debug)]
-pub struct Summary<'a> {
-    /// Name of the job.
-    pub job: &'a str,
-    /// Wire form of the summary key.
-    pub key: &'a [u8],
-    /// Summary value.
-    pub value: &'a [u8],
-}
-
-/// What became of one summary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is stored; nothing newer was there.
-    Stored,
-    /// As [`Self::Stored`], but the row it replaced can not have come before it: see
-    /// [`Provenance::can_be_followed_by`].
-    StoredAgainstChain,
-    /// The same or a newer revision was there.
-    Stale,
-    /// Key or value are not those of a summary.
-    Unreadable,
-}
-
-/// One stored summary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Name of the job.
-    pub job: String,
-    /// Whose, which series, which window.
-    pub key: SummaryKey,
-    /// Where it comes from.
-    pub provenance: Provenance,
-    /// Summary value.
-    pub value: Vec<u8>,
-}
-
-/// Why the store did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process has the folder.
-    #[error(
-        "store folder {0} is in use by another process; stop it, or choose another with `sink.embedded.folder`"
-    )]
-    FolderInUse(String),
-    /// The folder cannot be read or written.
-    #[error(
-        "store folder {folder}: {reason}; free or repair the disk and start again, the log still has everything"
-    )]
-    Failed {
-        /// Path.
-        folder: String,
-        /// What the store or the operating system said.
-        reason: String,
-    },
-}
+const NAME: &str = "embedded";
 
 /// The open store.
-pub struct EmbeddedStore {
-    database: Database,
-    folder: String,
-    days: Mutex<BTreeMap<i64, Keyspace>>,
+pub struct EmbeddedStore(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    /// `None` where it could not be opened again after a failed write.
+    folder: Mutex<Option<Folder>>,
+    /// What readers see; `None` as above.
+    view: RwLock<Option<Arc<View>>>,
 }
 
 impl EmbeddedStore {
     /// Opens the folder, or creates it.
     ///
     /// # Errors
-    /// [`StoreError::FolderInUse`] where another process has it.
+    /// [`StoreError::FolderInUse`] where another process has it, [`StoreError::Misconfigured`] where it cannot be
+    /// used as it is.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let name = folder.display().to_string();
-        let opened = Database::builder(folder).cache_size(CACHE_BYTES).open();
-        let database = opened.map_err(|error| match error {
-            fjall::Error::Locked => StoreError::FolderInUse(name.clone()),
-            error => failed(&name, &error),
-        })?;
-        Ok(Self { database, folder: name, days: Mutex::new(BTreeMap::new()) })
+        let opened = Folder::open(folder).map_err(|refused| unusable(folder, &refused))?;
+        let view = RwLock::new(Some(Arc::clone(opened.view())));
+        Ok(Self(Arc::new(Shared { path: folder.to_owned(), folder: Mutex::new(Some(opened)), view })))
     }
 
-    /// Writes a batch durably: what is reported as stored survives a crash. Outcomes are in the order of `batch`.
-    ///
-    /// # Errors
-    /// Where the folder cannot be written. Nothing of the batch is stored then.
-    pub fn write(&self, batch: &[Summary<'_>]) -> Result<Vec<Outcome>, StoreError> {
-        let mut pending = Pending::new();
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for summary in batch {
-            outcomes.push(self.decide(summary, &mut pending)?);
-        }
-        let mut writes = self.database.batch().durability(Some(PersistMode::SyncData));
-        for ((day, row_key), (_, value)) in pending {
-            writes.insert(&self.day(day)?, row_key, value);
-        }
-        writes.commit().map_err(|error| failed(&self.folder, &error))?;
-        Ok(outcomes)
-    }
-
-    /// Compares a summary with the stored row, or with an earlier one of the same batch.
-    fn decide<'a>(&self, summary: &Summary<'a>, pending: &mut Pending<'a>) -> Result<Outcome, StoreError> {
-        let (Ok(key), Ok(provenance)) =
-            (SummaryKey::decode(summary.key), Provenance::of_value(summary.value))
-        else {
-            return Ok(Outcome::Unreadable);
-        };
-        let day = key.window_start_ms.div_euclid(DAY_MS);
-        let row = (day, row_key(summary.job, summary.key));
-        let before = match pending.get(&row) {
-            Some(&(provenance, _)) => Some(provenance),
-            None => self.provenance_of(day, &row.1)?,
-        };
-        let outcome = match before {
-            Some(before) if before.revision() >= provenance.revision() => return Ok(Outcome::Stale),
-            Some(before) if !before.can_be_followed_by(&provenance) => Outcome::StoredAgainstChain,
-            _ => Outcome::Stored,
-        };
-        pending.insert(row, (provenance, summary.value));
-        Ok(outcome)
-    }
-
-    fn provenance_of(&self, day: i64, row_key: &[u8]) -> Result<Option<Provenance>, StoreError> {
-        let stored = self.day(day)?.get(row_key).map_err(|error| failed(&self.folder, &error))?;
-        Ok(stored.and_then(|value| Provenance::of_value(&value).ok()))
-    }
-
-    /// All rows of an owner with windows that start in `from_ms..to_ms`, by day, job and series.
+    /// Calls `each` with every row, by day, job and owner.
     ///
     /// # Errors
     /// Where the folder cannot be read.
-    pub fn rows_of(
+    pub fn scan(&self, each: impl FnMut(Row)) -> Result<(), StoreError> {
+        self.0.read(|view| read::scan(view, each))
+    }
+}
+
+impl SummaryStore for EmbeddedStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn shards(&self) -> Vec<String> {
+        vec![NAME.to_owned()]
+    }
+
+    fn shard_of(&self, _key: &SummaryKey) -> Shard {
+        Shard(0)
+    }
+
+    fn writer(&self, _shard: Shard) -> Box<dyn ShardWriter> {
+        Box::new(Writer(Arc::clone(&self.0)))
+    }
+
+    fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
+        self.0.read(|view| read::range(view, job, owner, from_ms..to_ms))
+    }
+
+    fn top_owners(
         &self,
-        owner: Owner,
-        jobs: &[&str],
-        from_ms: i64,
-        to_ms: i64,
-    ) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Vec::new();
-        for (day, keyspace) in self.days_between(from_ms, to_ms)? {
-            for job in jobs {
-                let prefix = row_key(job, &owner.0);
-                for guard in keyspace.prefix(&prefix) {
-                    let (key, value) = guard.into_inner().map_err(|error| failed(&self.folder, &error))?;
-                    let row = row(&key, &value).ok_or_else(|| self.malformed(day))?;
-                    if (from_ms..to_ms).contains(&row.key.window_start_ms) {
-                        rows.push(row);
-                    }
-                }
-            }
-        }
-        Ok(rows)
+        job: &str,
+        window_start_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<OwnerCount>, StoreError> {
+        self.0.read(|view| read::top_owners(view, job, window_start_ms, limit))
     }
 
-    /// Calls `each` with every row, by day, job, owner and series.
-    ///
-    /// # Errors
-    /// Where the folder cannot be read.
-    pub fn scan(&self, mut each: impl FnMut(Row)) -> Result<(), StoreError> {
-        for (day, keyspace) in self.days_between(i64::MIN, i64::MAX)? {
-            for guard in keyspace.iter() {
-                let (key, value) = guard.into_inner().map_err(|error| failed(&self.folder, &error))?;
-                each(row(&key, &value).ok_or_else(|| self.malformed(day))?);
-            }
-        }
-        Ok(())
+    fn create_days(&self, _jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError> {
+        self.0.change(|folder| {
+            let first = first.max(folder.view().floor);
+            (first.0..=last.0).try_for_each(|day| folder.create(Day(day)).map(drop))
+        })
     }
 
-    /// The keyspace of a day, created if missing.
-    fn day(&self, day: i64) -> Result<Keyspace, StoreError> {
-        let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keyspace) = days.get(&day) {
-            return Ok(keyspace.clone());
-        }
-        let name = format!("{DAY_PREFIX}{day}");
-        let opened = self.database.keyspace(&name, KeyspaceCreateOptions::default);
-        let keyspace = opened.map_err(|error| failed(&self.folder, &error))?;
-        days.insert(day, keyspace.clone());
-        Ok(keyspace)
-    }
-
-    fn days_between(&self, from_ms: i64, to_ms: i64) -> Result<Vec<(i64, Keyspace)>, StoreError> {
-        let names = self.database.list_keyspace_names();
-        let numbers = names.iter().filter_map(|name| name.strip_prefix(DAY_PREFIX)?.parse().ok());
-        let (first, last) = (from_ms.div_euclid(DAY_MS), to_ms.saturating_sub(1).div_euclid(DAY_MS));
-        let mut days: Vec<i64> = numbers.filter(|day| (first..=last).contains(day)).collect();
-        days.sort_unstable();
-        days.into_iter().map(|day| Ok((day, self.day(day)?))).collect()
-    }
-
-    fn malformed(&self, day: i64) -> StoreError {
-        let reason = format!("keyspace {DAY_PREFIX}{day} holds a row that this version does not understand");
-        StoreError::Failed { folder: self.folder.clone(), reason }
+    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
+        // Two changes, so that readers see the floor before the first day is gone.
+        self.0.change(|folder| folder.raise_floor(floor))?;
+        self.0.change(|folder| folder.delete_below_floor())
     }
 }
 
-/// What a batch is about to write: by day and row key, the newest summary so far.
-type Pending<'a> = BTreeMap<(i64, Vec<u8>), (Provenance, &'a [u8])>;
+struct Writer(Arc<Shared>);
 
-fn row_key(job: &str, summary_key: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + job.len() + summary_key.len());
-    key.push(u8::try_from(job.len()).expect("names of jobs are short"));
-    key.extend_from_slice(job.as_bytes());
-    key.extend_from_slice(summary_key);
-    key
-}
-
-fn row(key: &[u8], value: &[u8]) -> Option<Row> {
-    let (&length, rest) = key.split_first()?;
-    let (job, summary_key) = rest.split_at_checked(usize::from(length))?;
-    Some(Row {
-        job: String::from_utf8(job.to_vec()).ok()?,
-        key: SummaryKey::decode(summary_key).ok()?,
-        provenance: Provenance::of_value(value).ok()?,
-        value: value.to_vec(),
-    })
-}
-
-/// The operating system's words where there are some, else the store's.
-fn failed(folder: &str, error: &fjall::Error) -> StoreError {
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+impl ShardWriter for Writer {
+    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+        self.0.change(|folder| write::write(folder, batch)).unwrap_or_else(|error| {
+            let fault = Fault::new(error.to_string());
+            vec![Outcome::Retryable(fault); batch.len()]
+        })
     }
-    StoreError::Failed { folder: folder.to_owned(), reason: deepest.to_string() }
+}
+
+impl Shared {
+    /// Changes the folder and shows readers the result. Opens it again first where the change before has failed.
+    fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
+        let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = match slot.take() {
+            Some(folder) => folder,
+            None => Folder::open(&self.path).map_err(|refused| self.unavailable(refused.to_string()))?,
+        };
+        let result = change(&mut folder);
+        // What has failed is closed, readers included, so that it can be opened again.
+        *slot = result.is_ok().then_some(folder);
+        let view = slot.as_ref().map(|folder| Arc::clone(folder.view()));
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+        result.map_err(|error| self.unavailable(reason_of(&error)))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&View) -> Result<T, Unreadable>) -> Result<T, StoreError> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || self.unavailable("closed by a failed write, which is tried again".to_owned());
+        let view = view.ok_or_else(closed)?;
+        read(&view).map_err(|unreadable| match unreadable {
+            Unreadable::Failed(error) => self.unavailable(reason_of(&error)),
+            Unreadable::Malformed(day) => StoreError::Misconfigured {
+                place: self.place(),
+                reason: format!("{day} holds a row that this version does not understand"),
+            },
+        })
+    }
+
+    fn place(&self) -> String {
+        place(&self.path)
+    }
+
+    fn unavailable(&self, reason: String) -> StoreError {
+        StoreError::Unavailable { place: self.place(), reason }
+    }
+}
+
+fn place(folder: &Path) -> String {
+    format!("store folder {}", folder.display())
+}
+
+/// Why a process does not come up.
+fn unusable(folder: &Path, refused: &Refused) -> StoreError {
+    if let Refused::InUse = refused {
+        return StoreError::FolderInUse(folder.display().to_string());
+    }
+    StoreError::Misconfigured { place: place(folder), reason: refused.to_string() }
 }
 
 #[cfg(test)]

@@ -8,4 +8,6 @@ mod kafka;
 mod kafka_guarantees;
 mod kafka_setup;
 mod postgres_setup;
+mod postgres_store;
+mod stores;
 mod worker;

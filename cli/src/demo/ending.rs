@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
 use yahtzee_runtime::worker::{JobPlan, Progress};
-use yahtzee_storage::embedded::{EmbeddedStore, Row};
+use yahtzee_storage::embedded::EmbeddedStore;
+use yahtzee_storage::job_topics::sink_group;
+use yahtzee_storage::store::Row;
 
 use super::pipeline::{Names, Pipeline};
 use super::poster::PosterCounts;
 use super::report::{OwnerReport, Report, SummaryReport};
 use super::source::{Feeding, Recorded};
 use crate::process::{Process, Registry};
-use crate::sink::sink_plan;
+use crate::stores::job_topics;
 
 /// How long one part may take to come to the end of what it is given.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,14 +42,14 @@ pub(crate) fn end(
     pipeline.worker_stop.stop();
     pipeline.worker.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))?;
     process.block_on(pipeline.serving)??;
-    let Pipeline { log, store, plans, names, progress, ingress, sinks, sink_stop, .. } = pipeline;
+    let Pipeline { log, store, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
     wait_until("the sinks to store everything", || {
         let waiting = plans.iter().map(|plan| unstored(process, &log, plan));
         let waiting: Result<Vec<u64>> = waiting.collect();
         Ok(sink_stop.is_stopped() || waiting?.iter().sum::<u64>() == 0)
     })?;
     sink_stop.stop();
-    sinks.join()?;
+    sink.join()?;
     let mut report = counted(&ingress.stats().snapshot(), &progress, &plans, posting, &recorded);
     add_stored(jobs, &store, &names, &mut report)?;
     report.elapsed_s = started.elapsed().as_secs_f64();
@@ -69,10 +71,11 @@ fn wait_until(what: &str, mut is_reached: impl FnMut() -> Result<bool>) -> Resul
 
 /// Summary records of a job that its sink has not committed.
 fn unstored(process: &Process, log: &SharedLog, plan: &JobPlan) -> Result<u64> {
-    let sink = sink_plan(plan, &process.config, None);
-    let partitions: Vec<Partition> = (0..sink.partitions).map(Partition).collect();
-    let committed = log.committed(&sink.group, &sink.topic, &partitions)?;
-    let bounds = log.bounds(&sink.topic, &partitions)?;
+    let topics = job_topics(plan, &process.config);
+    let group = sink_group("embedded", &topics.job, &process.config.layout.version);
+    let partitions = topics.all_partitions();
+    let committed = log.committed(&group, &topics.summary, &partitions)?;
+    let bounds = log.bounds(&topics.summary, &partitions)?;
     let lag = |(committed, bounds): (Option<CommittedOffset>, Bounds)| {
         bounds.end.0 - committed.map_or(bounds.start, |committed| committed.offset).0
     };

@@ -1,4 +1,4 @@
-//! The pipeline of the demo: topics, ingress, worker and sinks around one embedded log.
+//! The pipeline of the demo: topics, ingress, worker and sink around one embedded log.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,13 +14,14 @@ use yahtzee_runtime::log::{LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::worker::{JobPlan, Outside, Progress, Worker};
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::sink::Tap;
+use yahtzee_storage::sink::{Sink, Tap};
+use yahtzee_storage::store::SummaryStore;
 
 use super::snapshot::Rows;
 use crate::ingress::Heartbeats;
 use crate::jobs::plans;
 use crate::process::{GlobalOptions, Process, Registry};
-use crate::sink::Sinks;
+use crate::sink::embedded_plan;
 use crate::topics::specs;
 use crate::{ingress, run};
 
@@ -44,7 +45,7 @@ pub(crate) struct Pipeline {
     pub(crate) worker: Worker,
     pub(crate) worker_stop: StopSignal,
     pub(crate) progress: Progress,
-    pub(crate) sinks: Sinks,
+    pub(crate) sink: Sink,
     pub(crate) sink_stop: StopSignal,
     pub(crate) rows: Arc<Mutex<Rows>>,
 }
@@ -69,7 +70,9 @@ impl Pipeline {
         let rows = Arc::new(Mutex::new(Rows::new(names.by_owner.clone())));
         let (ingress_stop, worker_stop, sink_stop) = <(StopSignal, StopSignal, StopSignal)>::default();
         let tap: Arc<Tap> = tap(global.jobs.clone(), Arc::clone(&rows));
-        let sinks = Sinks::start(&plans, config, &log, &store, Some(tap), &process.health, &sink_stop);
+        let plan = embedded_plan(&plans, config, Some(tap));
+        let shards: Arc<dyn SummaryStore> = Arc::clone(&store) as Arc<dyn SummaryStore>;
+        let sink = Sink::start(plan, &log, &shards, &process.health, &sink_stop)?;
         let outside =
             Outside { stop: worker_stop.clone(), health: process.health.clone(), ..Outside::default() };
         let progress = outside.progress.clone();
@@ -92,7 +95,7 @@ impl Pipeline {
             worker,
             worker_stop,
             progress,
-            sinks,
+            sink,
             sink_stop,
             rows,
         })
@@ -115,7 +118,7 @@ impl Pipeline {
     }
 }
 
-/// Keeps the newest figures of every app as the sinks store them.
+/// Keeps the newest figures of every app as the sink stores them.
 fn tap(jobs: Registry, rows: Arc<Mutex<Rows>>) -> Arc<Tap> {
     Arc::new(move |job, key, value| {
         let read = || -> Result<_> { Ok((SummaryKey::decode(key)?, jobs.figures(job, value)?)) };

@@ -9,7 +9,8 @@ use anyhow::Result;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::{Isolation, Item, Log};
-use yahtzee_storage::embedded::{EmbeddedStore, Row};
+use yahtzee_storage::embedded::EmbeddedStore;
+use yahtzee_storage::store::Row;
 
 use super::compare::{Comparable, Summaries};
 use super::{is_chosen, is_in_range};

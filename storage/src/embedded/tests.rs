@@ -1,118 +1,45 @@
-//! Any order, any repetition: the newest revision of every key is what is read.
+//! What only this store has: the folder. Everything else is in the suite of all stores, `tests/services/stores/`.
 
-use proptest::prelude::*;
 use prost::Message;
 use yahtzee_proto::summary;
 
 use super::*;
 
-fn key(owner: u8, minute: i64) -> Vec<u8> {
-    let dimensions = vec!["web".to_owned()];
-    let window_start_ms = minute * 60_000;
-    SummaryKey { owner: Owner([owner; 16]), dimensions, window_start_ms, window_length_ms: 60_000 }.encode()
+const JOB: &str = "errors";
+
+fn key(day: Day) -> Vec<u8> {
+    let (dimensions, window_start_ms) = (vec!["web".to_owned()], day.start_ms());
+    SummaryKey { owner: Owner([1; 16]), dimensions, window_start_ms, window_length_ms: 60_000 }.encode()
 }
 
-fn value(last_offset: u64, is_final: bool) -> Vec<u8> {
-    let count = last_offset + 1;
+fn value() -> Vec<u8> {
     let provenance =
-        summary::Provenance { generation: 1, first_offset: 0, last_offset, count, r#final: is_final };
-    summary::Errors { provenance: Some(provenance), occurrences: count }.encode_to_vec()
+        summary::Provenance { generation: 1, first_offset: 0, last_offset: 9, count: 3, r#final: true };
+    summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()
 }
 
-fn rows(store: &EmbeddedStore) -> Vec<Row> {
-    let mut rows = Vec::new();
-    store.scan(|row| rows.push(row)).unwrap();
-    rows
+fn write(store: &EmbeddedStore, days: &[Day]) -> Vec<Outcome> {
+    let keys: Vec<Vec<u8>> = days.iter().copied().map(key).collect();
+    let value = value();
+    let read = |key| Summary::read(JOB, key, &value, Day(20_000)).unwrap();
+    let batch: Vec<Summary<'_>> = keys.iter().map(|key| read(key)).collect();
+    store.writer(Shard(0)).write(&batch)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
-
-    #[test]
-    fn the_greatest_revision_wins_in_any_order(
-        writes in prop::collection::vec((0..3_u8, 0..4_i64, 0..6_u64, any::<bool>()), 1..40),
-        batch_len in 1..8_usize,
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = EmbeddedStore::open(folder.path()).unwrap();
-        let mut newest = BTreeMap::new();
-        let encoded: Vec<(Vec<u8>, Vec<u8>)> = writes
-            .iter()
-            .map(|&(owner, minute, last_offset, is_final)| (key(owner, minute), value(last_offset, is_final)))
-            .collect();
-        for (batch, writes) in encoded.chunks(batch_len).zip(writes.chunks(batch_len)) {
-            let batch: Vec<Summary<'_>> =
-                batch.iter().map(|(key, value)| Summary { job: "errors", key, value }).collect();
-            let outcomes = store.write(&batch).unwrap();
-            for (outcome, &(owner, minute, last_offset, is_final)) in outcomes.iter().zip(writes) {
-                let revision = (last_offset, is_final);
-                let before = newest.get(&(owner, minute)).copied();
-                let is_newer = before.is_none_or(|before| before < revision);
-                let expected = if is_newer { Outcome::Stored } else { Outcome::Stale };
-                prop_assert_eq!(*outcome, expected);
-                if is_newer {
-                    newest.insert((owner, minute), revision);
-                }
-            }
-        }
-        let found: BTreeMap<(u8, i64), (u64, bool)> = rows(&store)
-            .into_iter()
-            .map(|row| {
-                let place = (row.key.owner.0[0], row.key.window_start_ms / 60_000);
-                (place, (row.provenance.last_offset, row.provenance.is_final))
-            })
-            .collect();
-        prop_assert_eq!(found, newest);
-    }
+/// Days of the rows, in the order of a scan.
+fn scanned(store: &EmbeddedStore) -> Vec<Day> {
+    let mut days = Vec::new();
+    store.scan(|row| days.push(Day::of_ms(row.key.window_start_ms))).unwrap();
+    days
 }
 
-#[test]
-fn rows_of_one_owner_are_found_over_days_and_survive_a_reopening() {
-    let folder = tempfile::tempdir().unwrap();
-    let midnight = DAY_MS / 60_000 * 17_000;
-    let store = EmbeddedStore::open(folder.path()).unwrap();
-    let value = value(1, true);
-    let keys: Vec<Vec<u8>> = [(1, midnight - 1), (1, midnight), (1, midnight + 1), (2, midnight)]
-        .map(|(owner, minute)| key(owner, minute))
-        .into();
-    let batch: Vec<Summary<'_>> =
-        keys.iter().map(|key| Summary { job: "errors", key, value: &value }).collect();
-    store.write(&batch).unwrap();
-    drop(store);
-    let store = EmbeddedStore::open(folder.path()).unwrap();
-    let minutes = |from: i64, to: i64| -> Vec<i64> {
-        let rows = store.rows_of(Owner([1; 16]), &["errors"], from * 60_000, to * 60_000).unwrap();
-        rows.iter().map(|row| row.key.window_start_ms / 60_000 - midnight).collect()
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        metadata if metadata.is_dir() => bytes_in(&entry.path()),
+        metadata => metadata.len(),
     };
-    assert_eq!(minutes(midnight - 1, midnight + 2), [-1, 0, 1]);
-    assert_eq!(minutes(midnight, midnight + 1), [0]);
-    assert_eq!(rows(&store).len(), 4);
-}
-
-#[test]
-fn what_is_no_summary_is_told_apart_and_hurts_nobody() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(folder.path()).unwrap();
-    let (good_key, good) = (key(1, 1), value(1, false));
-    let batch = [
-        Summary { job: "errors", key: b"short", value: &good },
-        Summary { job: "errors", key: &good_key, value: b"\xff" },
-        Summary { job: "errors", key: &good_key, value: &good },
-    ];
-    assert_eq!(store.write(&batch).unwrap(), [Outcome::Unreadable, Outcome::Unreadable, Outcome::Stored]);
-}
-
-#[test]
-fn a_partial_rebuild_is_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(folder.path()).unwrap();
-    let partial =
-        summary::Provenance { generation: 1, first_offset: 8, last_offset: 9, count: 1, r#final: true };
-    let partial = summary::Errors { provenance: Some(partial), occurrences: 1 }.encode_to_vec();
-    let (key, whole) = (key(1, 1), value(5, true));
-    store.write(&[Summary { job: "errors", key: &key, value: &whole }]).unwrap();
-    let outcome = store.write(&[Summary { job: "errors", key: &key, value: &partial }]).unwrap();
-    assert_eq!(outcome, [Outcome::StoredAgainstChain]);
+    entries.map(size).sum()
 }
 
 #[test]
@@ -120,5 +47,92 @@ fn a_folder_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let _first = EmbeddedStore::open(folder.path()).unwrap();
     let error = EmbeddedStore::open(folder.path()).map(drop).unwrap_err();
-    assert!(matches!(&error, StoreError::FolderInUse(name) if name == &folder.path().display().to_string()));
+    assert_eq!(error, StoreError::FolderInUse(folder.path().display().to_string()));
+}
+
+#[test]
+fn a_writer_keeps_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = EmbeddedStore::open(folder.path()).unwrap().writer(Shard(0));
+    assert!(EmbeddedStore::open(folder.path()).is_err());
+    assert_eq!(writer.write(&[]), []);
+    drop(writer);
+    EmbeddedStore::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_scan_gives_all_days_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    write(&store, &[Day(3), Day(-1), Day(12), Day(0)]);
+    assert_eq!(scanned(&store), [Day(-1), Day(0), Day(3), Day(12)]);
+}
+
+#[test]
+fn the_rows_of_another_format_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = fjall::Database::builder(folder.path()).open().unwrap();
+    database.keyspace("day-20000", fjall::KeyspaceCreateOptions::default).unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let error = EmbeddedStore::open(folder.path()).map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
+    }
+    assert!(fjall::Database::builder(folder.path()).open().unwrap().keyspace_exists("day-20000"));
+}
+
+#[test]
+fn the_files_of_a_dropped_day_go_with_its_last_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let keyspaces = folder.path().join("keyspaces");
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    store.create_days(&[JOB], Day(5), Day(5)).unwrap();
+    let before = bytes_in(&keyspaces);
+    store.create_days(&[JOB], Day(4), Day(4)).unwrap();
+    let with_day = std::fs::read_dir(&keyspaces).unwrap().count();
+    let reader = store.0.view.read().unwrap().clone();
+    assert_eq!(store.drop_days_below(Day(5)).unwrap(), [Day(4)]);
+    assert_eq!(std::fs::read_dir(&keyspaces).unwrap().count(), with_day);
+    drop(reader);
+    assert_eq!(std::fs::read_dir(&keyspaces).unwrap().count(), with_day - 1);
+    assert!(before > 0);
+}
+
+#[test]
+fn a_day_that_was_hidden_and_not_deleted_goes_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    write(&store, &[Day(3), Day(4), Day(5)]);
+    store.0.change(|folder| folder.raise_floor(Day(5))).unwrap();
+    assert_eq!(scanned(&store), [Day(5)]);
+    drop(store);
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    assert_eq!(scanned(&store), [Day(5)]);
+    assert_eq!(store.drop_days_below(Day(1)).unwrap(), [Day(3), Day(4)]);
+    assert_eq!(store.drop_days_below(Day(1)).unwrap(), []);
+    assert_eq!(write(&store, &[Day(4), Day(5)]), [Outcome::Expired, Outcome::Stale]);
+}
+
+#[test]
+fn after_a_failed_change_the_folder_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    write(&store, &[Day(3)]);
+    let fail = || store.0.change(|_| Err::<(), _>(fjall::Error::Poisoned)).unwrap_err();
+    assert!(matches!(fail(), StoreError::Unavailable { .. }));
+    assert!(matches!(store.range(JOB, Owner([1; 16]), 0, i64::MAX), Err(StoreError::Unavailable { .. })));
+    assert_eq!(write(&store, &[Day(3), Day(4)]), [Outcome::Stale, Outcome::Stored]);
+    assert_eq!(scanned(&store), [Day(3), Day(4)]);
+}
+
+#[test]
+fn while_a_reader_holds_what_has_failed_writes_are_to_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(folder.path()).unwrap();
+    write(&store, &[Day(3)]);
+    let reader = store.0.view.read().unwrap().clone();
+    store.0.change(|_| Err::<(), _>(fjall::Error::Poisoned)).unwrap_err();
+    assert!(matches!(write(&store, &[Day(4)])[..], [Outcome::Retryable(_)]));
+    drop(reader);
+    assert_eq!(write(&store, &[Day(4)]), [Outcome::Stored]);
 }

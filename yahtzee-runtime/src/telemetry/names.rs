@@ -165,11 +165,41 @@ metrics! {
 
     // Sink
     Counter SINK_SUMMARIES = "yahtzee_sink_summaries_total" ["store", "outcome"] None,
-        "Summaries handled by the sink, by outcome: stored, stale, unreadable";
+        "Summaries handled by the sink, by outcome: stored, stale, expired, retry, quarantined, held. Alarm on quarantined and held";
     Counter SINK_CHAIN_VIOLATIONS = "yahtzee_sink_chain_violations_total" ["store"] None,
-        "Summaries that contradict the stored one of the same generation: must stay 0";
+        "Summaries that contradict the stored one of the same generation: must stay 0. Alarm on any";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] None,
         "Summary records between the sink's position and the end, over all partitions";
+    Gauge SINK_UNSETTLED = "yahtzee_sink_unsettled" ["topic"] None,
+        "Summary records that were read and are neither stored nor handed over yet";
+    Gauge SINK_UNSETTLED_SPAN = "yahtzee_sink_unsettled_span" ["topic"] None,
+        "Offsets between the lowest unsettled record and the position, of the partition with most: what a restart reads again";
+    Gauge SINK_QUEUED = "yahtzee_sink_queued" ["store", "shard"] None,
+        "Summaries that wait for the shard in memory";
+    Gauge SINK_SHARD_MODE = "yahtzee_sink_shard_mode" ["store", "shard"] None,
+        "What becomes of the shard's summaries: 0 written, 1 waiting for a slow or failed write, 2 handed to RETRY, 3 held for a wrong configuration. Alarm on 2 and 3";
+    Histogram SINK_WRITE_SECONDS = "yahtzee_sink_write_seconds" ["store", "shard"] Some(Unit::Seconds),
+        "Time that one write of a batch takes";
+    Histogram SINK_WRITE_ROWS = "yahtzee_sink_write_rows" ["store", "shard"] None,
+        "Summaries per write of a batch";
+
+    // Retry
+    Counter RETRY_SUMMARIES = "yahtzee_retry_summaries_total" ["store", "outcome"] None,
+        "Records that have left RETRY, by outcome: stored, stale, expired, superseded, requeued, moved, quarantined, foreign. Alarm on quarantined";
+    Counter RETRY_WRITES = "yahtzee_retry_writes_total" ["store", "shard"] None,
+        "Tries to write a batch from RETRY to the shard";
+    Counter RETRY_LOST = "yahtzee_retry_lost_total" ["store"] None,
+        "Offsets of RETRY that retention deleted before they were written: the store misses summaries. Alarm on any, and replay";
+    Gauge RETRY_WAITING = "yahtzee_retry_waiting" ["store", "shard"] None,
+        "Records of RETRY that are not settled yet. Alarm if it grows for longer than an outage should last";
+    Gauge RETRY_OLDEST_AGE_SECONDS = "yahtzee_retry_oldest_age_seconds" ["store", "shard"] Some(Unit::Seconds),
+        "Time since the oldest record at hand failed first. Alarm well before the retention of RETRY";
+
+    // Keeper
+    Counter KEEPER_DAYS_DROPPED = "yahtzee_keeper_days_dropped_total" ["store"] None,
+        "Days that retention has dropped from the store";
+    Counter KEEPER_FAILURES = "yahtzee_keeper_failures_total" ["store", "task"] None,
+        "Times that the store could not do a task: create, drop. Alarm if it lasts a day: midnight needs tomorrow's day";
 }
 
 #[cfg(test)]

@@ -1,0 +1,234 @@
+//! `yahtzee quarantine`: summaries that a store will not take as they are, and what becomes of them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::log::SharedLog;
+use yahtzee_storage::job_topics::JobTopics;
+use yahtzee_storage::quarantine::{self, Quarantined, SettledCounts};
+use yahtzee_storage::trail::Source;
+
+use crate::jobs::plans;
+use crate::process::GlobalOptions;
+use crate::stores::{self, POSTGRES, topics_of};
+use crate::utc;
+
+/// How long the log may take to acknowledge what settles a summary.
+const APPEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What to do with quarantined summaries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Show what waits for an operator: its id, whose it is, and why no store takes it
+    ///
+    /// Of every summary the newest revision that was refused. Look at one with `yahtzee retry inspect ID`. What a newer
+    /// revision has replaced in the store may be listed still: requeued, it comes out as stale and is gone.
+    List(ListOptions),
+    /// Hand summaries to the retry process once more, after their cause was mended
+    ///
+    /// `yahtzee retry postgres` then carries them; what is refused again comes back here with a new id.
+    Requeue(Chosen),
+    /// Give summaries up: they will be missing in the store
+    Drop(DropOptions),
+}
+
+/// What to list.
+#[derive(Debug, Args)]
+pub(crate) struct ListOptions {
+    /// This job only
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which of the quarantined summaries.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Chosen {
+    /// Ids, as `yahtzee quarantine list` shows them
+    #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
+    ids: Vec<Source>,
+    /// All of this job
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// All of all jobs
+    #[arg(long)]
+    all: bool,
+}
+
+/// What to give up.
+#[derive(Debug, Args)]
+pub(crate) struct DropOptions {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(crate) fn quarantine(global: &GlobalOptions, command: &QuarantineCommand) -> Result<()> {
+    let config = global.load()?;
+    match command {
+        QuarantineCommand::List(options) => {
+            let ward = Ward::open(global, &config, options.job.as_deref())?;
+            let found = quarantine::list(&*ward.log, None, &ward.topics)?;
+            let listed: Vec<Listed> = found.into_iter().map(Listed::new).collect();
+            match options.json {
+                true => println!("{}", serde_json::to_string_pretty(&listed)?),
+                false => print!("{}", text(&listed)),
+            }
+            Ok(())
+        }
+        QuarantineCommand::Requeue(chosen) => requeue(global, &config, chosen),
+        QuarantineCommand::Drop(options) => give_up(global, &config, options),
+    }
+}
+
+fn requeue(global: &GlobalOptions, config: &Config, chosen: &Chosen) -> Result<()> {
+    let store = stores::postgres(config)?;
+    let ward = Ward::open(global, config, chosen.job.as_deref())?;
+    let chosen = ward.choose(chosen)?;
+    let foreign = chosen.iter().find(|it| it.store != POSTGRES);
+    if let Some(Quarantined { store, place, .. }) = foreign {
+        bail!(
+            "{place} was refused by the store `{store}`, which has no retry process; mend the cause, and publish the \
+             window anew with `yahtzee replay`, or give it up with `yahtzee quarantine drop {place}`"
+        );
+    }
+    let appender = ward.log.appender(APPEND_DEADLINE)?;
+    let counts = quarantine::requeue(&*ward.log, &*appender, &*store, &ward.topics, &chosen)?;
+    print!("{}", told("requeued", "`yahtzee retry postgres` carries them", counts));
+    Ok(())
+}
+
+fn give_up(global: &GlobalOptions, config: &Config, options: &DropOptions) -> Result<()> {
+    let ward = Ward::open(global, config, options.chosen.job.as_deref())?;
+    let chosen = ward.choose(&options.chosen)?;
+    if !options.yes && !is_confirmed(chosen.len())? {
+        println!("nothing was dropped");
+        return Ok(());
+    }
+    let appender = ward.log.appender(APPEND_DEADLINE)?;
+    let counts = quarantine::give_up(&*ward.log, &*appender, &ward.topics, &chosen)?;
+    print!("{}", told("dropped", "the store goes without them", counts));
+    Ok(())
+}
+
+/// Asks on a terminal; without one `--yes` must have been given.
+fn is_confirmed(count: usize) -> Result<bool> {
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "{count} summaries would be missing in the store for ever; add --yes if that is meant"
+    );
+    eprint!("Give up {count} summaries for ever? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn told(done: &str, what_follows: &str, counts: SettledCounts) -> String {
+    let SettledCounts { settled, unusable, gone } = counts;
+    let mut text = format!("{done}: {settled} summaries; {what_follows}\n");
+    if unusable > 0 {
+        text += &format!(
+            "left alone: {unusable} that no shard can be found for, because key or value cannot be read; look with \
+             `yahtzee retry inspect ID`, give up with `yahtzee quarantine drop ID`\n"
+        );
+    }
+    if gone > 0 {
+        text += &format!(
+            "not there any more: {gone}, settled by somebody else or replaced by a newer revision; see `yahtzee \
+             quarantine list`\n"
+        );
+    }
+    text
+}
+
+/// The log and the topics of the jobs in question.
+struct Ward {
+    log: SharedLog,
+    topics: Vec<JobTopics>,
+}
+
+impl Ward {
+    fn open(global: &GlobalOptions, config: &Config, job: Option<&str>) -> Result<Self> {
+        let names: Vec<String> = job.into_iter().map(str::to_owned).collect();
+        let topics = topics_of(&plans(global, config, &names)?, config);
+        Ok(Self { log: config.log.open()?, topics })
+    }
+
+    /// What was asked for; every id must be there.
+    fn choose(&self, chosen: &Chosen) -> Result<Vec<Quarantined>> {
+        let mut found = quarantine::list(&*self.log, None, &self.topics)?;
+        if chosen.all || chosen.job.is_some() {
+            return Ok(found);
+        }
+        let ids: BTreeSet<String> = chosen.ids.iter().map(ToString::to_string).collect();
+        found.retain(|it| ids.contains(&it.place.to_string()));
+        let there: BTreeSet<String> = found.iter().map(|it| it.place.to_string()).collect();
+        if let Some(missing) = ids.difference(&there).next() {
+            bail!("{missing} is not in quarantine, or not any more; see `yahtzee quarantine list`");
+        }
+        Ok(found)
+    }
+}
+
+/// A quarantined summary as it is shown.
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    job: String,
+    store: String,
+    shard: Option<String>,
+    owner: Option<String>,
+    dimensions: Option<Vec<String>>,
+    window_start: Option<String>,
+    value_bytes: usize,
+    source: Option<String>,
+    first_failure: Option<String>,
+    error: Option<String>,
+}
+
+impl Listed {
+    fn new(quarantined: Quarantined) -> Self {
+        let parts = quarantined.parts();
+        let Quarantined { place, job, store, value_bytes, trail, .. } = quarantined;
+        Self {
+            id: place.to_string(),
+            job,
+            store,
+            shard: trail.shard,
+            owner: parts.as_ref().map(|parts| parts.owner.to_string()),
+            window_start: parts.as_ref().map(|parts| utc::date_and_time(parts.window_start_ms)),
+            dimensions: parts.map(|parts| parts.dimensions),
+            value_bytes,
+            source: trail.source.map(|source| source.to_string()),
+            first_failure: trail.first_failure_ms.map(utc::date_and_time),
+            error: trail.error,
+        }
+    }
+}
+
+fn text(listed: &[Listed]) -> String {
+    let mut text = String::new();
+    for Listed { id, job, store, shard, owner, dimensions, window_start, error, .. } in listed {
+        let shard = shard.as_ref().map(|shard| format!("/{shard}")).unwrap_or_default();
+        let whose = match (owner, dimensions, window_start) {
+            (Some(owner), Some(dimensions), Some(start)) => format!("{owner} {dimensions:?} {start}"),
+            _ => "a key that cannot be read".to_owned(),
+        };
+        let error = error.as_deref().unwrap_or("(no error was noted)");
+        writeln!(text, "{id}\n  {job} in {store}{shard}: {whose}\n  {error}").expect("a String has room");
+    }
+    writeln!(text, "{} in quarantine", listed.len()).expect("a String has room");
+    text
+}

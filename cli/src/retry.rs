@@ -1,0 +1,58 @@
+//! `yahtzee retry`: what a shard could not take, carried there later, and looked at meanwhile.
+
+mod inspect;
+mod list;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use yahtzee_storage::retry::{Retry, RetryPlan, RetrySettings};
+
+use self::inspect::InspectOptions;
+use self::list::ListOptions;
+use crate::jobs::plans;
+use crate::process::{GlobalOptions, Process};
+use crate::stores;
+
+/// What to do with what waits.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetryCommand {
+    /// Carry what waits in the RETRY topics into PostgreSQL, for as long as it takes
+    ///
+    /// One thread per shard. A shard that is down is tried with one batch, at most a minute apart, and drained when it
+    /// works again; of each summary only the newest revision is written. Safe to stop, kill and start at any time.
+    Postgres(RetryOptions),
+    List(ListOptions),
+    Inspect(InspectOptions),
+}
+
+/// What to carry.
+#[derive(Debug, Args)]
+pub(crate) struct RetryOptions {
+    /// This shard only, and those that share its partition of the RETRY topics
+    #[arg(long, value_name = "NAME")]
+    shard: Option<String>,
+}
+
+pub(crate) fn retry(global: &GlobalOptions, command: &RetryCommand) -> Result<()> {
+    match command {
+        RetryCommand::Postgres(options) => run(global, options),
+        RetryCommand::List(options) => list::list(global, options),
+        RetryCommand::Inspect(options) => inspect::inspect(global, options),
+    }
+}
+
+fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
+    let process = Process::start(global)?;
+    let store = stores::postgres(&process.config)?;
+    let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
+    let plan = RetryPlan {
+        jobs: stores::topics_of(&plans(global, &process.config, &[])?, &process.config),
+        version: process.config.layout.version.clone(),
+        shard,
+        settings: RetrySettings::default(),
+    };
+    let log = process.config.log.open()?;
+    let retry = Retry::start(plan, &log, &store, &process.health, &process.stop)?;
+    process.block_on(process.stop.stopped());
+    Ok(retry.join()?)
+}

@@ -1,0 +1,158 @@
+//! `yahtzee retry list`: how much waits for which shard, since when, and why.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use yahtzee_runtime::config::Config;
+use yahtzee_runtime::log::Log;
+use yahtzee_storage::job_topics::{JobTopics, retry_group};
+use yahtzee_storage::retry::waiting::{self, ShardWaiting};
+use yahtzee_storage::trail::Source;
+
+use crate::jobs::plans;
+use crate::process::GlobalOptions;
+use crate::stores::{POSTGRES, no_such_shard, topics_of};
+use crate::utc;
+
+/// Show what waits for each shard: how much, since when, and the error that most of it has
+///
+/// Counted is what lies between the offsets that `yahtzee retry postgres` has committed and the ends of the RETRY topics.
+/// Only reads; connects to no database.
+#[derive(Debug, Args)]
+pub(crate) struct ListOptions {
+    /// This shard only
+    #[arg(long, value_name = "NAME")]
+    shard: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What waits.
+#[derive(Serialize)]
+struct Report {
+    store: &'static str,
+    shards: Vec<ShardReport>,
+    partitions: Vec<PartReport>,
+}
+
+/// What waits for one shard.
+#[derive(Serialize)]
+struct ShardReport {
+    shard: String,
+    records: u64,
+    summaries: u64,
+    first_failure: Option<String>,
+    most_frequent_error: Option<ErrorReport>,
+}
+
+#[derive(Serialize)]
+struct ErrorReport {
+    error: String,
+    records: u64,
+}
+
+/// Where something waits.
+#[derive(Serialize)]
+struct PartReport {
+    /// Place of the record that is next in line.
+    next: String,
+    offsets: u64,
+}
+
+pub(super) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<()> {
+    let config = global.load()?;
+    let topics = topics_of(&plans(global, &config, &[])?, &config);
+    let log = config.log.open()?;
+    let mut shards = waiting::list(&*log, POSTGRES, &config.layout.version, &topics)?;
+    if let Some(name) = &options.shard {
+        keep(&mut shards, name, &config)?;
+    }
+    let report = Report {
+        store: POSTGRES,
+        shards: shards.into_iter().map(ShardReport::new).collect(),
+        partitions: partitions(&*log, &config, &topics)?,
+    };
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => print!("{}", report.text()),
+    }
+    Ok(())
+}
+
+/// Leaves one shard, which must wait for something or be configured.
+fn keep(shards: &mut BTreeMap<String, ShardWaiting>, name: &str, config: &Config) -> Result<()> {
+    let configured = config.sink.postgres_shards.iter().map(|(name, _)| name.clone());
+    let known: Vec<String> = configured.chain(shards.keys().cloned()).collect();
+    if !known.iter().any(|known| known == name) {
+        return Err(no_such_shard(name, known));
+    }
+    shards.retain(|shard, _| shard == name);
+    Ok(())
+}
+
+/// The partitions of RETRY topics in which something waits.
+fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Vec<PartReport>> {
+    let group = retry_group(POSTGRES, &config.layout.version);
+    let mut reports = Vec::new();
+    for topics in topics {
+        let partitions = topics.all_partitions();
+        let committed = log.committed(&group, &topics.retry, &partitions)?;
+        let bounds = log.bounds(&topics.retry, &partitions)?;
+        for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
+            let offset = committed.map_or(bounds.start, |committed| committed.offset.max(bounds.start));
+            if offset < bounds.end {
+                let next = Source { topic: topics.retry.to_string(), partition, offset }.to_string();
+                reports.push(PartReport { next, offsets: bounds.end.0 - offset.0 });
+            }
+        }
+    }
+    Ok(reports)
+}
+
+impl ShardReport {
+    fn new((shard, waiting): (String, ShardWaiting)) -> Self {
+        let ShardWaiting { records, keys, first_failure_ms, most_frequent_error } = waiting;
+        let error = |(error, records)| ErrorReport { error, records };
+        Self {
+            shard,
+            records,
+            summaries: keys,
+            first_failure: first_failure_ms.map(utc::date_and_time),
+            most_frequent_error: most_frequent_error.map(error),
+        }
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        if self.shards.is_empty() {
+            return "nothing waits in RETRY\n".to_owned();
+        }
+        let mut text =
+            "shard             records   summaries  since                 most frequent error\n".to_owned();
+        for shard in &self.shards {
+            let ShardReport { shard, records, summaries, first_failure, most_frequent_error } = shard;
+            let shard = if shard.is_empty() { "(none)" } else { shard };
+            let since = first_failure.as_deref().unwrap_or("?");
+            let since = since.split_once('.').map_or(since.to_owned(), |(seconds, _)| format!("{seconds}Z"));
+            let error = most_frequent_error
+                .as_ref()
+                .map_or(String::new(), |it| format!("{} times: {}", it.records, it.error));
+            writeln!(text, "{shard:<15} {records:>9} {summaries:>11}  {since:<20}  {error}")
+                .expect("a String has room");
+        }
+        if let Some(first) = self.partitions.first() {
+            writeln!(
+                text,
+                "\n`yahtzee retry postgres` carries them; look at one with `yahtzee retry inspect {}`",
+                first.next
+            )
+            .expect("a String has room");
+        }
+        text
+    }
+}

@@ -1,0 +1,71 @@
+//! Stores and the topics around them, from the configuration.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use yahtzee_runtime::config::{Config, MapSection, ShardKey as KeySection};
+use yahtzee_runtime::worker::JobPlan;
+use yahtzee_storage::day::Day;
+use yahtzee_storage::job_topics::JobTopics;
+use yahtzee_storage::postgres::PostgresStore;
+use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
+use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
+use yahtzee_storage::store::{Shard, SummaryStore};
+
+/// Name of the store that has a retry process.
+pub(crate) const POSTGRES: &str = "postgres";
+
+/// The topics around the summaries of these jobs.
+pub(crate) fn topics_of(plans: &[JobPlan], config: &Config) -> Vec<JobTopics> {
+    plans.iter().map(|plan| job_topics(plan, config)).collect()
+}
+
+/// The topics around the summaries of a job.
+pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
+    JobTopics::new(plan.job.name(), plan.job.summary(), &config.layout)
+}
+
+/// The PostgreSQL store of the configuration. Connects to nothing.
+pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
+    let sink = &config.sink;
+    if sink.postgres_shards.is_empty() {
+        bail!(
+            "the configuration has no PostgreSQL shard; write into its file (`--config`, else `yahtzee.toml`):\n\n\
+             [sink.postgres.shards]\nshard0 = \"postgres://USER:PASSWORD@HOST:5432/DATABASE\"\n\n\
+             or shard0 = \"env:DATABASE_URL\" to take it from the environment; `yahtzee config example` shows all keys"
+        );
+    }
+    let shard = |(name, url): &(String, _)| ShardSettings { name: name.clone(), url: Clone::clone(url) };
+    let epochs: Vec<Epoch> = sink.postgres_map.iter().map(epoch).collect::<Result<_>>()?;
+    let settings = PostgresSettings {
+        shards: sink.postgres_shards.iter().map(shard).collect(),
+        map: ShardMap::new(epochs).context("[[sink.postgres.map]]")?,
+        timeouts: Timeouts::default(),
+    };
+    Ok(Arc::new(PostgresStore::new(settings).context("[sink.postgres]")?))
+}
+
+fn epoch(section: &MapSection) -> Result<Epoch> {
+    let from = section.from.as_deref().map(str::parse::<Day>).transpose();
+    Ok(Epoch {
+        from: from.context("`from` of [[sink.postgres.map]]")?.unwrap_or(Day::MIN),
+        shards: section.shards.clone(),
+        key: match section.key {
+            KeySection::Owner => ShardKey::Owner,
+            KeySection::OwnerAndProcessType => ShardKey::OwnerAndFirstDimension,
+        },
+    })
+}
+
+/// The shard of this name.
+pub(crate) fn shard_named(store: &dyn SummaryStore, name: &str) -> Result<Shard> {
+    let shards = store.shards();
+    let number = (0..).zip(&shards).find(|(_, shard)| *shard == name).map(|(number, _)| Shard(number));
+    number.ok_or_else(|| no_such_shard(name, shards))
+}
+
+/// Names the shards that there are.
+pub(crate) fn no_such_shard(name: &str, shards: impl IntoIterator<Item = String>) -> anyhow::Error {
+    let names: Vec<String> = shards.into_iter().collect();
+    anyhow!("there is no shard `{name}`; the shards are {}", names.join(", "))
+}

@@ -1,0 +1,126 @@
+//! How long to wait before the next try: full jitter below a bound that doubles up to a cap.
+//!
+//! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Doublings after which only the cap counts, whatever the base: beyond them a shift would overflow.
+const DOUBLINGS_MAX: u32 = 40;
+
+/// Waiting times of one place that fails. Each place needs a seed of its own, or all come back at the same time.
+#[derive(Clone, Debug)]
+pub struct BackOff {
+    base: Duration,
+    cap: Duration,
+    tries: u32,
+    random: SplitMix64,
+}
+
+impl BackOff {
+    /// The first wait is at most `base`, none is longer than `cap`.
+    #[must_use]
+    pub fn new(base: Duration, cap: Duration, seed: u64) -> Self {
+        Self { base, cap, tries: 0, random: SplitMix64(seed) }
+    }
+
+    /// The next wait: anything from nothing to the bound, each length as likely as any other.
+    pub fn next_wait(&mut self) -> Duration {
+        let bound_us = self.bound().as_micros();
+        self.tries = self.tries.saturating_add(1);
+        // The high half of the product of two 64-bit numbers is below both.
+        let wait_us = (bound_us.saturating_add(1)).saturating_mul(u128::from(self.random.word())) >> 64;
+        Duration::from_micros(u64::try_from(wait_us).unwrap_or(u64::MAX))
+    }
+
+    /// Starts again at the base: something has worked.
+    pub fn reset(&mut self) {
+        self.tries = 0;
+    }
+
+    /// Tries since the last success.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Longest that the next wait can be.
+    fn bound(&self) -> Duration {
+        let factor = 1_u128 << self.tries.min(DOUBLINGS_MAX);
+        let bound_us = self.base.as_micros().saturating_mul(factor).min(self.cap.as_micros());
+        Duration::from_micros(u64::try_from(bound_us).unwrap_or(u64::MAX))
+    }
+}
+
+/// A seed that differs between places and between processes.
+pub(crate) fn seed() -> u64 {
+    static PLACES: AtomicU64 = AtomicU64::new(0);
+    let place = PLACES.fetch_add(1, Ordering::Relaxed);
+    let time = yahtzee_runtime::clock::wall_clock_us().unsigned_abs();
+    SplitMix64(time ^ (u64::from(std::process::id()) << 32) ^ place.rotate_right(8)).word()
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): jitter needs no better generator, and no crate.
+#[derive(Clone, Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_wait_is_longer_than_cap_or_doubled_base(
+            base_ms in 0..10_000_u64,
+            cap_ms in 0..100_000_u64,
+            seed: u64,
+            tries in 1..200_u32,
+        ) {
+            let mut back_off = BackOff::new(Duration::from_millis(base_ms), Duration::from_millis(cap_ms), seed);
+            for failed in 0..tries {
+                let wait = back_off.next_wait();
+                prop_assert!(wait <= Duration::from_millis(cap_ms));
+                prop_assert!(failed > 30 || wait <= Duration::from_millis(base_ms << failed));
+            }
+        }
+
+        #[test]
+        fn a_success_starts_again_at_the_base(seed: u64, tries in 0..100_u32) {
+            let (base, cap) = (Duration::from_millis(200), Duration::from_mins(1));
+            let mut back_off = BackOff::new(base, cap, seed);
+            for _ in 0..tries {
+                back_off.next_wait();
+            }
+            back_off.reset();
+            prop_assert_eq!(back_off.tries(), 0);
+            prop_assert!(back_off.next_wait() <= base);
+        }
+    }
+
+    /// A maximum that is ignored, or jitter that is none, shows in the spread of many waits.
+    #[test]
+    fn waits_fill_the_whole_range_up_to_the_cap() {
+        let cap = Duration::from_mins(1);
+        let mut back_off = BackOff::new(Duration::from_millis(200), cap, 7);
+        let waits: Vec<Duration> = (0..1_000).map(|_| back_off.next_wait()).skip(20).collect();
+        let share = |from: u32, to: u32| {
+            waits.iter().filter(|wait| (cap * from / 4..cap * to / 4).contains(wait)).count()
+        };
+        for quarter in 0..4 {
+            // 245 expected of 980; 150 is seven standard deviations (13.6) below.
+            assert!(share(quarter, quarter + 1) > 150, "quarter {quarter} of the range");
+        }
+    }
+}

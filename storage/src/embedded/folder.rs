@@ -1,0 +1,191 @@
+//! The folder: an fjall database with one keyspace per day and one for what the store knows about itself.
+//!
+//! | keyspace       | key                    | value                                              |
+//! |----------------|------------------------|----------------------------------------------------|
+//! | `day-<number>` | as in [`super::row_key`] | summary value                                    |
+//! | `meta`         | `format`               | version of this layout (4 bytes, big endian)       |
+//! | `meta`         | `floor`                | number of the first day kept (8 bytes, big endian) |
+//!
+//! The number of a day is its days since 1970. fjall opens every keyspace with the database and shares cache, journal,
+//! file handles and threads among them; a further handle is a counted reference. So the opened days are not limited
+//! here: retention limits them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+
+use crate::day::Day;
+
+/// Version of the layout.
+const FORMAT: u32 = 2;
+
+/// Blocks kept in memory, over all days.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Memory per day before it goes to a table: a replay writes to many days at once.
+const DAY_MEMTABLE_BYTES: u64 = 16 << 20;
+const META_MEMTABLE_BYTES: u64 = 1 << 20;
+
+const DAY_PREFIX: &str = "day-";
+const META: &str = "meta";
+const FORMAT_KEY: &[u8] = b"format";
+const FLOOR_KEY: &[u8] = b"floor";
+
+/// The open folder. Belongs to whoever changes something; readers hold a [`View`].
+pub(super) struct Folder {
+    database: Database,
+    meta: Keyspace,
+    view: Arc<View>,
+}
+
+/// What readers see. Days that are dropped later stay readable for who holds it.
+#[derive(Clone)]
+pub(super) struct View {
+    /// Days below are dropped.
+    pub(super) floor: Day,
+    /// The days that are there.
+    pub(super) days: BTreeMap<Day, Keyspace>,
+}
+
+/// Why a folder was not opened.
+pub(super) enum Refused {
+    /// Another process, or a reader of this one, has it.
+    InUse,
+    /// It holds another version's rows.
+    Format,
+    /// What the store or the operating system said.
+    Failed(fjall::Error),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => formatter.write_str("in use by another process, or still being read"),
+            Self::Format => formatter.write_str(
+                "written by another version of this program; delete it or choose another with \
+                 `sink.embedded.folder`, and replay what is still in the log",
+            ),
+            Self::Failed(error) => write!(
+                formatter,
+                "{}; free or repair the disk and start again, the log still has everything",
+                reason_of(error)
+            ),
+        }
+    }
+}
+
+impl From<fjall::Error> for Refused {
+    fn from(error: fjall::Error) -> Self {
+        match error {
+            fjall::Error::Locked => Self::InUse,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl Folder {
+    /// Opens the folder and creates what is missing.
+    pub(super) fn open(path: &Path) -> Result<Self, Refused> {
+        let database = Database::builder(path).cache_size(CACHE_BYTES).open()?;
+        let meta = database.keyspace(META, || options(META_MEMTABLE_BYTES))?;
+        let floor =
+            meta.get(FLOOR_KEY)?.and_then(|bytes| Some(i64::from_be_bytes((*bytes).try_into().ok()?)));
+        let floor = floor.map_or(Day::MIN, Day);
+        let view = Arc::new(View { floor, days: BTreeMap::new() });
+        let mut folder = Self { database, meta, view };
+        folder.check_format()?;
+        for day in folder.numbers().into_iter().filter(|&day| day >= floor) {
+            folder.create(day)?;
+        }
+        Ok(folder)
+    }
+
+    /// Writes the version into an empty folder, refuses another one.
+    fn check_format(&self) -> Result<(), Refused> {
+        match self.meta.get(FORMAT_KEY)? {
+            Some(format) if *format == FORMAT.to_be_bytes() => Ok(()),
+            None if self.numbers().is_empty() => Ok(self.write_meta(FORMAT_KEY, &FORMAT.to_be_bytes())?),
+            _ => Err(Refused::Format),
+        }
+    }
+
+    /// What readers see now.
+    pub(super) fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// A batch that is on disk when its commit has returned.
+    pub(super) fn batch(&self) -> OwnedWriteBatch {
+        self.database.batch().durability(Some(PersistMode::SyncData))
+    }
+
+    /// The keyspace of a day at or above the floor, created if missing.
+    pub(super) fn create(&mut self, day: Day) -> fjall::Result<Keyspace> {
+        if let Some(keyspace) = self.view.days.get(&day) {
+            return Ok(keyspace.clone());
+        }
+        let keyspace = self.database.keyspace(&name(day), || options(DAY_MEMTABLE_BYTES))?;
+        Arc::make_mut(&mut self.view).days.insert(day, keyspace.clone());
+        Ok(keyspace)
+    }
+
+    /// Moves the floor up, on disk first, and hides the days below. Never moves it down.
+    pub(super) fn raise_floor(&mut self, floor: Day) -> fjall::Result<()> {
+        if floor <= self.view.floor {
+            return Ok(());
+        }
+        self.write_meta(FLOOR_KEY, &floor.0.to_be_bytes())?;
+        let view = Arc::make_mut(&mut self.view);
+        view.floor = floor;
+        view.days = view.days.split_off(&floor);
+        Ok(())
+    }
+
+    /// Deletes the days below the floor, and those that an earlier call has left. Their files go with the last view
+    /// that holds them. Returns them, oldest first.
+    pub(super) fn delete_below_floor(&self) -> fjall::Result<Vec<Day>> {
+        let mut days = self.numbers();
+        days.retain(|&day| day < self.view.floor);
+        for &day in &days {
+            let keyspace = self.database.keyspace(&name(day), || options(DAY_MEMTABLE_BYTES))?;
+            self.database.delete_keyspace(keyspace)?;
+        }
+        Ok(days)
+    }
+
+    /// All days on disk, hidden ones included, in order.
+    fn numbers(&self) -> Vec<Day> {
+        let names = self.database.list_keyspace_names();
+        let numbers = names.iter().filter_map(|name| name.strip_prefix(DAY_PREFIX)?.parse().ok());
+        let mut days: Vec<Day> = numbers.map(Day).collect();
+        days.sort_unstable();
+        days
+    }
+
+    fn write_meta(&self, key: &[u8], value: &[u8]) -> fjall::Result<()> {
+        let mut batch = self.batch();
+        batch.insert(&self.meta, key, value);
+        batch.commit()
+    }
+}
+
+fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
+}
+
+fn name(day: Day) -> String {
+    format!("{DAY_PREFIX}{}", day.0)
+}
+
+/// The operating system's words where there are some, else the store's.
+pub(super) fn reason_of(error: &fjall::Error) -> String {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

@@ -1,0 +1,140 @@
+//! Reads of a view: days in order, and in each day from series to series.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use fjall::Keyspace;
+use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::Provenance;
+
+use super::folder::View;
+use super::row_key::{after, at, job_prefix, owner_prefix, parts, series_prefix};
+use crate::day::Day;
+use crate::store::{OwnerCount, Row, Rows};
+
+/// Why a read gave nothing.
+pub(super) enum Unreadable {
+    /// What the store or the operating system said.
+    Failed(fjall::Error),
+    /// A row of this day is not of the documented form.
+    Malformed(Day),
+}
+
+impl From<fjall::Error> for Unreadable {
+    fn from(error: fjall::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// See [`crate::store::SummaryStore::range`].
+pub(super) fn range(view: &View, job: &str, owner: Owner, times_ms: Range<i64>) -> Result<Rows, Unreadable> {
+    let mut rows = Vec::new();
+    if !times_ms.is_empty() {
+        let days = Day::of_ms(times_ms.start)..=Day::of_ms(times_ms.end - 1);
+        for (&day, keyspace) in view.days.range(days) {
+            for series in (Steps { keyspace, day, prefix: owner_prefix(job, owner), last: None }) {
+                collect(day, keyspace, &series?, &times_ms, &mut rows)?;
+            }
+        }
+    }
+    rows.sort_unstable_by(|left: &Row, right| left.key.cmp(&right.key));
+    Ok(Rows { rows, floor: view.floor })
+}
+
+/// See [`crate::store::SummaryStore::top_owners`].
+pub(super) fn top_owners(
+    view: &View,
+    job: &str,
+    window_start_ms: i64,
+    limit: usize,
+) -> Result<Vec<OwnerCount>, Unreadable> {
+    let day = Day::of_ms(window_start_ms);
+    let mut rows = Vec::new();
+    let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
+    if let Some(keyspace) = view.days.get(&day) {
+        let times_ms = window_start_ms..window_start_ms.saturating_add(1);
+        for series in (Steps { keyspace, day, prefix: job_prefix(job), last: None }) {
+            collect(day, keyspace, &series?, &times_ms, &mut rows)?;
+            for row in rows.drain(..) {
+                let count = counts.entry(row.key.owner).or_default();
+                *count = count.saturating_add(row.provenance.count);
+            }
+        }
+    }
+    let mut top: Vec<OwnerCount> =
+        counts.into_iter().map(|(owner, count)| OwnerCount { owner, count }).collect();
+    top.sort_unstable_by_key(|top| (Reverse(top.count), top.owner));
+    top.truncate(limit);
+    Ok(top)
+}
+
+/// Calls `each` with every row, by day, job, owner and series.
+pub(super) fn scan(view: &View, mut each: impl FnMut(Row)) -> Result<(), Unreadable> {
+    for (&day, keyspace) in &view.days {
+        for guard in keyspace.iter() {
+            let (key, value) = guard.into_inner()?;
+            each(row(&key, &value).ok_or(Unreadable::Malformed(day))?);
+        }
+    }
+    Ok(())
+}
+
+/// Appends the rows of a series with windows that start in the range.
+fn collect(
+    day: Day,
+    keyspace: &Keyspace,
+    series: &[u8],
+    times_ms: &Range<i64>,
+    rows: &mut Vec<Row>,
+) -> Result<(), Unreadable> {
+    // Beyond the day there is no row, and starts of one sign sort as their bytes do.
+    let first_ms = times_ms.start.max(day.start_ms());
+    let end = match times_ms.end < day.plus(1).start_ms() {
+        true => at(series, times_ms.end),
+        false => after(series),
+    };
+    for guard in keyspace.range(at(series, first_ms)..end) {
+        let (key, value) = guard.into_inner()?;
+        rows.push(row(&key, &value).ok_or(Unreadable::Malformed(day))?);
+    }
+    Ok(())
+}
+
+fn row(row_key: &[u8], value: &[u8]) -> Option<Row> {
+    let (job, key) = parts(row_key)?;
+    let provenance = Provenance::of_value(value).ok()?;
+    Some(Row { job: job.to_owned(), key, provenance, value: value.to_vec() })
+}
+
+/// Walks through the series of a day whose rows start with a prefix: one look-up each, however many windows it has.
+struct Steps<'a> {
+    keyspace: &'a Keyspace,
+    day: Day,
+    prefix: Vec<u8>,
+    last: Option<Vec<u8>>,
+}
+
+impl Steps<'_> {
+    fn step(&mut self) -> Result<Option<Vec<u8>>, Unreadable> {
+        let from = self.last.as_deref().map_or_else(|| self.prefix.clone(), after);
+        let Some(guard) = self.keyspace.range(from..).next() else { return Ok(None) };
+        let key = guard.key()?;
+        if !key.starts_with(&self.prefix) {
+            return Ok(None);
+        }
+        Ok(Some(series_prefix(&key).ok_or(Unreadable::Malformed(self.day))?.to_vec()))
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Result<Vec<u8>, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step().transpose()?;
+        if let Ok(series) = &step {
+            self.last = Some(series.clone());
+        }
+        Some(step)
+    }
+}

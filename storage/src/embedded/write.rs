@@ -1,0 +1,47 @@
+//! One batch into the folder: what is newer than its row is written, all of it or nothing.
+
+use fjall::Keyspace;
+use yahtzee_core::summary::Provenance;
+
+use super::folder::Folder;
+use super::row_key::row_key;
+use crate::incoming::{Summary, newest_by_key};
+use crate::store::Outcome;
+
+/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored where it fails.
+pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result<Vec<Outcome>> {
+    let floor = folder.view().floor;
+    let unless_newest = |summary: &Summary<'_>| match summary.day() {
+        day if day < floor => Outcome::Expired,
+        _ => Outcome::Stale,
+    };
+    let mut outcomes: Vec<Outcome> = batch.iter().map(unless_newest).collect();
+    let mut writes = folder.batch();
+    for index in newest_by_key(batch) {
+        let summary = &batch[index];
+        if outcomes[index] == Outcome::Expired {
+            continue;
+        }
+        let day = folder.create(summary.day())?;
+        let row_key = row_key(summary.job, summary.key);
+        outcomes[index] = outcome(stored(&day, &row_key)?, &summary.provenance);
+        if outcomes[index] != Outcome::Stale {
+            writes.insert(&day, row_key, summary.value);
+        }
+    }
+    writes.commit()?;
+    Ok(outcomes)
+}
+
+/// Where the stored row comes from. A value that cannot be read is as good as none.
+fn stored(day: &Keyspace, row_key: &[u8]) -> fjall::Result<Option<Provenance>> {
+    Ok(day.get(row_key)?.and_then(|value| Provenance::of_value(&value).ok()))
+}
+
+fn outcome(before: Option<Provenance>, now: &Provenance) -> Outcome {
+    match before {
+        Some(before) if before.revision() >= now.revision() => Outcome::Stale,
+        Some(before) if !before.can_be_followed_by(now) => Outcome::StoredAgainstChain,
+        _ => Outcome::Stored,
+    }
+}

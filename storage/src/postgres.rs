@@ -1,0 +1,183 @@
+//! The PostgreSQL store: shards by day and owner, a schema per day, a table per job in it.
+//!
+//! ```sql
+//! SELECT series, window_start, count FROM yahtzee_20261121.router_latency WHERE owner = '...' ORDER BY 2;
+//! ```
+//!
+//! A batch is one guarded `INSERT .. SELECT FROM unnest(..) ON CONFLICT` per table, in one transaction that first asks
+//! the database what may be written (`gate`): the floor below which days were dropped, and the shard map that a day
+//! was created with. Nothing needs a session, so it works behind PgBouncer in transaction mode. PostgreSQL 15 or later.
+
+mod classify;
+mod connection;
+mod define;
+mod gate;
+mod isolate;
+mod lines;
+mod names;
+mod node;
+mod reads;
+mod retention;
+mod series;
+pub mod settings;
+pub mod shard_map;
+mod sql_types;
+mod tls;
+mod upsert;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::SummaryKey;
+
+use self::classify::Failure;
+use self::connection::Io;
+use self::gate::{Asked, Verdict};
+use self::node::Node;
+use self::reads::Range;
+use self::settings::{PostgresSettings, SettingsError};
+use self::shard_map::{ShardKey, ShardMap};
+use self::writer::Writer;
+use crate::day::Day;
+use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
+
+/// Summaries in one or more PostgreSQL databases.
+pub struct PostgresStore {
+    map: Arc<ShardMap>,
+    nodes: Vec<Arc<Node>>,
+    io: Arc<Io>,
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings cannot be right.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// No thread for the sockets.
+    #[error("cannot start the thread of the PostgreSQL store: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl PostgresStore {
+    /// Checks the settings. Connects to nothing: a shard that is down shows in what is asked of it.
+    ///
+    /// # Errors
+    /// [`SettingsError`] where the settings contradict themselves.
+    pub fn new(settings: PostgresSettings) -> Result<Self, OpenError> {
+        let configs = settings.check()?;
+        let tls = settings.tls()?;
+        let map = Arc::new(settings.map);
+        let node = |(shard, config): (settings::ShardSettings, _)| {
+            Arc::new(Node::new(shard.name, (config, tls.clone()), Arc::clone(&map), settings.timeouts))
+        };
+        let nodes = settings.shards.into_iter().zip(configs).map(node).collect();
+        Ok(Self { map, nodes, io: Arc::new(Io::start()?) })
+    }
+
+    /// Nodes of the shards that hold a part of the days `first` to `last`; of one owner, if one is given.
+    fn nodes_of(&self, first: Day, last: Day, owner: Option<Owner>) -> Vec<&Node> {
+        let epochs = self.map.epochs_of(first, last).iter();
+        let names: BTreeSet<&str> = match owner {
+            Some(owner) => epochs.flat_map(|epoch| epoch.shards_of_owner(owner)).collect(),
+            None => epochs.flat_map(|epoch| epoch.shards.iter().map(String::as_str)).collect(),
+        };
+        self.nodes.iter().map(|node| &**node).filter(|node| names.contains(&*node.name)).collect()
+    }
+}
+
+/// The first failure as readers are told, or all results.
+fn all<N: Deref<Target = Node>, T>(
+    nodes: &[N],
+    results: Vec<Result<T, Failure>>,
+) -> Result<Vec<T>, StoreError> {
+    let pairs = nodes.iter().zip(results);
+    pairs.map(|(node, result)| result.map_err(|failure| failure.into_store_error(&node.name))).collect()
+}
+
+impl SummaryStore for PostgresStore {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn shards(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    fn shard_of(&self, key: &SummaryKey) -> Shard {
+        let name = self.map.shard_of(key);
+        let index = self.nodes.iter().position(|node| node.name == name);
+        let index = index.expect("the settings were checked: each name of the map is a shard");
+        Shard(u32::try_from(index).expect("shards have names in a configuration file"))
+    }
+
+    fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
+        Box::new(Writer::new(Arc::clone(&self.nodes[shard.index()]), Arc::clone(&self.io)))
+    }
+
+    fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
+        let range = Range { job, owner, from_ms, to_ms };
+        let nodes = self.nodes_of(range.first_day(), range.last_day(), Some(owner));
+        let works = nodes.iter().map(|node| reads::range(node, &range));
+        let parts = all(&nodes, self.io.wait_all(works))?;
+        let floor = parts.iter().map(|part| part.floor).max().unwrap_or(Day::MIN);
+        let mut rows: Vec<_> = parts.into_iter().flat_map(|part| part.rows).collect();
+        // Shards raise their floors one after the other; the answer has one.
+        rows.retain(|row| Day::of_ms(row.key.window_start_ms) >= floor);
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(Rows { rows, floor })
+    }
+
+    fn top_owners(
+        &self,
+        job: &str,
+        window_start_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<OwnerCount>, StoreError> {
+        let day = Day::of_ms(window_start_ms);
+        let nodes = self.nodes_of(day, day, None);
+        // Where an owner is on several shards, the greatest of one may be small elsewhere.
+        let shard_limit = match self.map.epoch_of(day).key {
+            ShardKey::Owner => i64::try_from(limit).ok(),
+            ShardKey::OwnerAndFirstDimension => None,
+        };
+        let works = nodes.iter().map(|node| reads::counts(node, job, window_start_ms, shard_limit));
+        let parts = all(&nodes, self.io.wait_all(works))?;
+        Ok(reads::top(parts.into_iter().flatten(), limit))
+    }
+
+    fn create_days(&self, jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError> {
+        let works = self.nodes.iter().map(|node| create_days_on(node, jobs, first, last));
+        all(&self.nodes, self.io.wait_all(works)).map(drop)
+    }
+
+    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
+        let works = self.nodes.iter().map(|node| retention::drop_below(node, floor));
+        let dropped = all(&self.nodes, self.io.wait_all(works))?;
+        let mut days = BTreeSet::new();
+        for (node, dropped) in self.nodes.iter().zip(dropped) {
+            if let Some(failure) = dropped.failure {
+                return Err(failure.into_store_error(&node.name));
+            }
+            days.extend(dropped.days);
+        }
+        Ok(days.into_iter().collect())
+    }
+}
+
+/// Creates days on one shard; a day of another shard map is told after the others are there.
+async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), Failure> {
+    let connection = node.connect().await?;
+    let mut other_map = None;
+    for day in (first.0..=last.0).map(Day) {
+        if node.place_on(day).is_some() {
+            let asked: Vec<_> = jobs.iter().map(|job| Asked { day, job }).collect();
+            let verdicts = define::create(&connection, node, &asked).await?;
+            other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
+        }
+    }
+    other_map.map_or(Ok(()), |text| Err(Failure::Settings(text)))
+}

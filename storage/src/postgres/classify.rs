@@ -1,0 +1,279 @@
+//! What a failure means for the rows that were under way: one function, one table.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::store::{Fault, Outcome, StoreError};
+
+/// What is to be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// It may pass: try again later.
+    Retryable,
+    /// Something is not there, or not as it was created: create what is missing, try once more.
+    Schema,
+    /// A row can never be stored: find it and go on without it.
+    Poison,
+    /// Nothing will help before somebody has mended something.
+    Configuration,
+}
+
+/// Why something asked of a shard was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The server said no.
+    Server(ServerError),
+    /// The connection broke, or was never made.
+    Connection(String),
+    /// No answer in time.
+    Timeout(Duration),
+    /// A table or the bookkeeping is not there.
+    Missing(String),
+    /// A table that was believed to be empty was not, or refused a row that was copied into it.
+    NotCopied,
+    /// The settings are wrong, or do not fit what is in the database.
+    Settings(String),
+}
+
+/// What a server says when it refuses, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServerError {
+    /// SQLSTATE.
+    pub(super) code: String,
+    /// Message, with the detail where there is one.
+    pub(super) text: String,
+    /// Schema of the object it is about, where the server tells.
+    pub(super) schema: Option<String>,
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if let Some(database) = error.as_db_error() {
+            let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            return Self::Server(ServerError {
+                code: database.code().code().to_owned(),
+                text: format!("{}{detail}", database.message()),
+                schema: database.schema().map(ToOwned::to_owned),
+            });
+        }
+        let cause = std::error::Error::source(&error);
+        // A certificate that is not trusted is wrapped in such an error too.
+        let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let is_io = io.is_some_and(|io| io.kind() != std::io::ErrorKind::InvalidData);
+        let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        // The client tells its own kinds of errors by their text only.
+        let is_refused = ["invalid configuration", "authentication error", "error performing TLS handshake"];
+        match !is_io && is_refused.contains(&error.to_string().as_str()) {
+            true => Self::Settings(format!("{text}; mend the url of the shard, or `ca_file`")),
+            false => Self::Connection(text),
+        }
+    }
+}
+
+/// The class of a failure. SQLSTATE codes: PostgreSQL documentation, appendix A.
+pub(super) fn classify(failure: &Failure) -> Class {
+    match failure {
+        Failure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
+        Failure::Connection(_) | Failure::Timeout(_) => Class::Retryable,
+        Failure::Missing(_) => Class::Schema,
+        Failure::NotCopied => Class::Retryable,
+        Failure::Settings(_) => Class::Configuration,
+    }
+}
+
+fn classify_code(code: &str, schema: Option<&str>) -> Class {
+    match (code, code.get(..2).unwrap_or_default()) {
+        // Two sessions that create the same thing at once collide in the catalogue.
+        ("23505", _) if schema == Some("pg_catalog") => Class::Schema,
+        // A missing right; a database that is not there; a pooler that does not keep transactions together.
+        ("42501" | "3D000" | "26000" | "42P05" | "57P04", _) => Class::Configuration,
+        // What is not there, is there already, or has another shape than was created.
+        ("3F000", _) | (_, "42") => Class::Schema,
+        // A row too large for the index; one that breaks a rule, or that a trigger refuses.
+        ("54000", _) | (_, "21" | "22" | "23" | "44" | "P0") => Class::Poison,
+        // Who we are, and what is not supported here.
+        (_, "28" | "0A" | "0L" | "0P") => Class::Configuration,
+        // Connection, resources, locks, shutdown, standby; and what nobody knows loses nothing by waiting.
+        _ => Class::Retryable,
+    }
+}
+
+impl Failure {
+    /// Whether the session cannot be used again.
+    pub(super) fn breaks_connection(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Timeout(_) => true,
+            Self::Server(error) => error.code.starts_with("57P") || error.code.starts_with("08"),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be the matter of some of the rows, so that it is worth trying others by themselves. It is not
+    /// where the shard is down, or is the wrong one.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Server(error) if error.code.starts_with("28") || error.code == "3D000" => false,
+            Self::Settings(_) => false,
+            _ => self.is_lock() || (classify(self) != Class::Retryable && !self.breaks_connection()),
+        }
+    }
+
+    /// Whether another session was in the way.
+    pub(super) fn is_lock(&self) -> bool {
+        matches!(self, Self::Server(error) if matches!(&*error.code, "55P03" | "40P01" | "40001"))
+    }
+
+    /// Whether a schema or a table was not there.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Server(error) => matches!(&*error.code, "3F000" | "42P01"),
+            _ => false,
+        }
+    }
+
+    /// What becomes of the rows, now that nothing else was left to be tried. `table` is where they should have gone.
+    pub(super) fn outcome(&self, shard: &str, table: &str) -> Outcome {
+        match classify(self) {
+            Class::Schema if !self.is_missing() => Outcome::Misconfigured(Fault::new(format!(
+                "shard {shard}: {self}: table {table} is not as Yahtzee creates it; rename or drop it, and it is \
+                 created anew and filled from the log"
+            ))),
+            Class::Retryable | Class::Schema => Outcome::Retryable(self.fault(shard)),
+            Class::Poison => Outcome::Poison(Fault::new(format!("shard {shard}, table {table}: {self}"))),
+            Class::Configuration => Outcome::Misconfigured(self.fault(shard)),
+        }
+    }
+
+    fn fault(&self, shard: &str) -> Fault {
+        Fault::new(format!("shard {shard}: {self}{}", self.advice()))
+    }
+
+    /// What to do next, from the second word on.
+    fn advice(&self) -> &'static str {
+        let Self::Server(error) = self else { return "" };
+        match (&*error.code, error.code.get(..2).unwrap_or_default()) {
+            ("42501", _) => {
+                "; give the role the right (GRANT CREATE ON DATABASE, or make it owner of the schema)"
+            }
+            ("3D000", _) => "; create the database, or mend the url of the shard",
+            ("26000" | "42P05", _) => "; the pooler must run with pool_mode = transaction or session",
+            (_, "28") => "; mend user and password in the url of the shard, or pg_hba.conf",
+            _ => "",
+        }
+    }
+
+    /// As readers and operators are told.
+    pub(super) fn into_store_error(self, shard: &str) -> StoreError {
+        let place = format!("shard {shard}");
+        let reason = format!("{self}{}", self.advice());
+        match classify(&self) {
+            Class::Retryable => StoreError::Unavailable { place, reason },
+            Class::Schema if self.is_missing() => StoreError::Unavailable { place, reason },
+            _ => StoreError::Misconfigured { place, reason },
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => write!(formatter, "SQLSTATE {}: {}", error.code, error.text),
+            Self::Connection(text) | Self::Missing(text) | Self::Settings(text) => formatter.write_str(text),
+            Self::Timeout(limit) => write!(formatter, "no answer within {} ms", limit.as_millis()),
+            Self::NotCopied => formatter.write_str("rows could not be copied; it is tried row by row"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: &str, schema: Option<&str>) -> Failure {
+        let (text, schema) = ("said no".to_owned(), schema.map(ToOwned::to_owned));
+        Failure::Server(ServerError { code: code.to_owned(), text, schema })
+    }
+
+    #[test]
+    fn every_code_has_its_class() {
+        fn check(class: Class, codes: &[&str]) {
+            for code in codes {
+                assert_eq!(classify(&server(code, None)), class, "{code}");
+            }
+        }
+        check(
+            Class::Retryable,
+            &[
+                "08000", "08003", "08006", "08P01", "25006", "25P02", "40001", "40P01", "53100", "53200",
+                "53300", "55006", "55P03", "57014", "57P01", "57P02", "57P03", "58000", "58030", "XX000",
+                "99999", "",
+            ],
+        );
+        check(
+            Class::Schema,
+            &["3F000", "42P01", "42703", "42804", "42704", "42883", "42P06", "42P07", "42P10"],
+        );
+        check(
+            Class::Poison,
+            &["21000", "22001", "22003", "22P05", "23502", "23505", "23514", "44000", "54000", "P0001"],
+        );
+        check(
+            Class::Configuration,
+            &["0A000", "0P000", "26000", "28000", "28P01", "3D000", "42501", "42P05", "57P04"],
+        );
+    }
+
+    #[test]
+    fn a_collision_in_the_catalogue_is_no_poison() {
+        assert_eq!(classify(&server("23505", Some("pg_catalog"))), Class::Schema);
+        assert_eq!(classify(&server("23505", Some("yahtzee_20261121"))), Class::Poison);
+    }
+
+    #[test]
+    fn what_has_no_code_is_worth_another_try() {
+        assert_eq!(classify(&Failure::Connection("reset".into())), Class::Retryable);
+        assert_eq!(classify(&Failure::Timeout(Duration::from_secs(1))), Class::Retryable);
+        assert_eq!(classify(&Failure::Settings("two shards".into())), Class::Configuration);
+        assert_eq!(classify(&Failure::Missing("yahtzee".into())), Class::Schema);
+    }
+
+    #[test]
+    fn a_fault_says_what_to_do() {
+        fn check(code: &str, name: &str, word: &str) {
+            let outcome = server(code, None).outcome("3", "yahtzee_20261121.errors");
+            assert_eq!(outcome.name(), name, "{code}");
+            let (Outcome::Poison(fault) | Outcome::Misconfigured(fault) | Outcome::Retryable(fault)) =
+                outcome
+            else {
+                panic!("{code} has no fault")
+            };
+            assert!(fault.0.contains("shard 3") && fault.0.contains(word), "{fault}");
+        }
+        check("42703", "misconfigured", "drop it");
+        check("42501", "misconfigured", "GRANT");
+        check("28P01", "misconfigured", "password");
+        check("42P01", "retryable", "said no");
+        check("23514", "poison", "yahtzee_20261121.errors");
+    }
+
+    #[test]
+    fn a_lock_is_the_matter_of_one_table_and_a_shutdown_of_all() {
+        fn check(code: &str, is_local: bool, breaks: bool) {
+            assert_eq!(
+                (server(code, None).is_local(), server(code, None).breaks_connection()),
+                (is_local, breaks),
+                "{code}"
+            );
+        }
+        check("55P03", true, false);
+        check("40P01", true, false);
+        check("23514", true, false);
+        check("42501", true, false);
+        check("28P01", false, false);
+        check("3D000", false, false);
+        check("57014", false, false);
+        check("53300", false, false);
+        check("57P01", false, true);
+    }
+}

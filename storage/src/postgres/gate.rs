@@ -1,0 +1,152 @@
+//! What may be written now: asked within the transaction that writes, so that no cache can be out of date.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::classify::Failure;
+use super::connection::{Connection, Purpose};
+use super::names::TableName;
+use super::node::Node;
+use super::sql_types::PgDay;
+use crate::day::Day;
+
+/// A table that is asked about.
+#[derive(Clone, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) day: Day,
+    pub(super) job: &'a str,
+}
+
+/// What may be done with a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Write to it.
+    Open,
+    /// Create it first.
+    Missing,
+    /// Its day was dropped.
+    Expired,
+    /// Its day was created with another shard map, as this text says.
+    OtherMap(String),
+}
+
+impl Verdict {
+    /// The text about another map.
+    pub(super) fn other_map(self) -> Option<String> {
+        match self {
+            Self::OtherMap(text) => Some(text),
+            Self::Open | Self::Missing | Self::Expired => None,
+        }
+    }
+}
+
+const QUESTION: &str = "\
+    SELECT s.shard, s.floor, d.shard_count, d.shard_place, d.shard_key, to_regclass(w.name) IS NOT NULL, \
+           (SELECT max(day) FROM yahtzee.days) \
+    FROM yahtzee.shard AS s \
+    CROSS JOIN unnest($1::date[], $2::text[]) WITH ORDINALITY AS w (day, name, place) \
+    LEFT JOIN yahtzee.days AS d ON d.day = w.day \
+    ORDER BY w.place";
+
+/// Begins a transaction and asks; verdicts in the order of `asked`.
+pub(super) async fn begin(
+    connection: &Connection,
+    node: &Node,
+    purpose: Purpose,
+    asked: &[Asked<'_>],
+) -> Result<Vec<Verdict>, Failure> {
+    let (days, names) = lists(asked);
+    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)];
+    let rows = connection.begin(purpose, QUESTION, &params).await?;
+    verdicts(node, asked, &rows)
+}
+
+/// Asks within a transaction.
+pub(super) async fn ask(
+    connection: &Connection,
+    node: &Node,
+    asked: &[Asked<'_>],
+) -> Result<Vec<Verdict>, Failure> {
+    let (days, names) = lists(asked);
+    let rows = connection.query(QUESTION, &[(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)]).await?;
+    verdicts(node, asked, &rows)
+}
+
+fn lists(asked: &[Asked<'_>]) -> (Vec<PgDay>, Vec<String>) {
+    let days = asked.iter().map(|it| PgDay(it.day)).collect();
+    let names = asked.iter().map(|it| TableName::new(it.day, it.job).to_string()).collect();
+    (days, names)
+}
+
+fn verdicts(node: &Node, asked: &[Asked<'_>], rows: &[Row]) -> Result<Vec<Verdict>, Failure> {
+    if rows.len() != asked.len() {
+        return Err(Failure::Missing("the database does not know yet which shard it is".to_owned()));
+    }
+    let pairs = asked.iter().zip(rows);
+    pairs.map(|(it, row)| verdict(node, it.day, row)).collect()
+}
+
+fn verdict(node: &Node, day: Day, row: &Row) -> Result<Verdict, Failure> {
+    node.check_identity(row.try_get(0)?)?;
+    let PgDay(floor) = row.try_get(1)?;
+    if day < floor {
+        return Ok(Verdict::Expired);
+    }
+    let ours = node.place_on(day);
+    let Some(count) = row.try_get::<_, Option<i32>>(2)? else {
+        return Ok(match ours {
+            Some(_) => Verdict::Missing,
+            None => Verdict::OtherMap(format!("the shard map of {day} has no shard {}", node.name)),
+        });
+    };
+    let theirs = Place { count, index: row.try_get(3)?, key: row.try_get(4)? };
+    if ours.as_ref() != Some(&theirs) {
+        let last: Option<PgDay> = row.try_get(6)?;
+        return Ok(Verdict::OtherMap(other_map(day, &theirs, ours.as_ref(), last)));
+    }
+    Ok(if row.try_get(5)? { Verdict::Open } else { Verdict::Missing })
+}
+
+/// A shard's place in the map of a day, as the shard remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Shards in the map.
+    pub(super) count: i32,
+    /// Index of this one.
+    pub(super) index: i32,
+    /// What rows are spread by.
+    pub(super) key: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "place {} of {} by {}", self.index, self.count, self.key)
+    }
+}
+
+/// Tells the day, both maps, and from which day on a new one can hold.
+pub(super) fn other_map(day: Day, theirs: &Place, ours: Option<&Place>, last: Option<PgDay>) -> String {
+    let ours = ours.map_or_else(|| "no place".to_owned(), ToString::to_string);
+    let free = last.map_or(day, |PgDay(last)| last).plus(1);
+    format!(
+        "{day} was created with another shard map: {theirs} then, {ours} in the configuration; rows would be in two \
+         places. Keep the old map up to {} and let the new one start on {free} or later (`from = \"{free}\"`)",
+        free.plus(-1)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_map_is_told_with_the_first_free_day() {
+        let place = |count, index| Place { count, index, key: "owner".to_owned() };
+        let day: Day = "2026-11-21".parse().unwrap();
+        let text = other_map(day, &place(7, 3), Some(&place(9, 3)), Some(PgDay(day.plus(2))));
+        for part in ["2026-11-21", "place 3 of 7 by owner then", "place 3 of 9", "from = \"2026-11-24\""] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}

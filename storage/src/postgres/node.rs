@@ -1,0 +1,81 @@
+//! One shard: its name, its database, its place in the shard map.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_postgres::Config;
+
+use super::classify::Failure;
+use super::connection::Connection;
+use super::gate::Place;
+use super::settings::Timeouts;
+use super::shard_map::ShardMap;
+use super::tls::Tls;
+use crate::day::Day;
+
+/// Sessions that are kept for the next reader; more are opened where more read at once.
+const IDLE_MAX: usize = 4;
+
+/// One shard, shared by its writer and all readers.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) timeouts: Timeouts,
+    map: Arc<ShardMap>,
+    config: Config,
+    tls: Tls,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Node {
+    pub(super) fn new(
+        name: String,
+        (config, tls): (Config, Tls),
+        map: Arc<ShardMap>,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self { name, timeouts, map, config, tls, idle: Mutex::default() }
+    }
+
+    /// A session of one's own.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        Connection::open(&self.config, self.tls.clone(), self.timeouts).await
+    }
+
+    /// A kept session, or a new one. To be given back with [`Self::give_back`] while it is good.
+    pub(super) async fn borrow(&self) -> Result<Connection, Failure> {
+        loop {
+            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match kept {
+                Some(connection) if connection.is_closed() => {}
+                Some(connection) => return Ok(connection),
+                None => return self.connect().await,
+            }
+        }
+    }
+
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    /// The place in the map of a day; `None` where the day's map does without this shard.
+    pub(super) fn place_on(&self, day: Day) -> Option<Place> {
+        let epoch = self.map.epoch_of(day);
+        let index = epoch.shards.iter().position(|shard| *shard == self.name)?;
+        let number = |count: usize| i32::try_from(count).expect("shards have names in a configuration file");
+        Some(Place { count: number(epoch.shards.len()), index: number(index), key: epoch.key.to_string() })
+    }
+
+    /// Whether the database is the one of this shard.
+    pub(super) fn check_identity(&self, remembered: &str) -> Result<(), Failure> {
+        if remembered == self.name {
+            return Ok(());
+        }
+        Err(Failure::Settings(format!(
+            "the database says it is shard {remembered:?}, and is configured as shard {:?}; give each shard a \
+             database of its own, and its name back if it was renamed",
+            self.name
+        )))
+    }
+}

@@ -1,0 +1,234 @@
+//! Reading: all days and shards that hold a part of an answer, or an error.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::{ToSql, Type};
+
+use super::classify::Failure;
+use super::connection::{Connection, Purpose};
+use super::gate::{Place, other_map};
+use super::names::{TableName, quoted, table_of};
+use super::node::Node;
+use super::series;
+use super::sql_types::{PgDay, PgTime, PgUuid};
+use crate::day::Day;
+use crate::store::{OwnerCount, Row, Rows};
+use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::{Provenance, SummaryKey};
+
+/// Days can be dropped while they are read; each try sees a later floor, and few days are dropped at once.
+const TRIES_MAX: usize = 8;
+
+/// What is asked of a shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range<'a> {
+    pub(super) job: &'a str,
+    pub(super) owner: Owner,
+    pub(super) from_ms: i64,
+    /// Exclusive.
+    pub(super) to_ms: i64,
+}
+
+impl Range<'_> {
+    pub(super) fn first_day(&self) -> Day {
+        Day::of_ms(self.from_ms)
+    }
+
+    pub(super) fn last_day(&self) -> Day {
+        Day::of_ms(self.to_ms.saturating_sub(1))
+    }
+}
+
+/// Days of a shard that have a table of the job, and the shard's floor.
+struct Kept {
+    floor: Day,
+    days: Vec<Day>,
+}
+
+/// The rows of an owner in a range that this shard holds, in no order.
+pub(super) async fn range(node: &Node, range: &Range<'_>) -> Result<Rows, Failure> {
+    let ask = async |connection: &Connection, kept: &Kept| {
+        let owner = PgUuid(range.owner.0);
+        let (from, to) = (PgTime::clamped_ms(range.from_ms), PgTime::clamped_ms(range.to_ms));
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&owner, Type::UUID), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
+        let found = connection.query(&range_text(range.job, &kept.days), &params).await?;
+        found.iter().map(|row| read_row(range, row)).collect::<Result<Vec<_>, Failure>>()
+    };
+    let (floor, rows) = read(node, range.job, range.first_day(), range.last_day(), ask).await?;
+    Ok(Rows { rows, floor })
+}
+
+/// Measurements per owner in the window that starts at `start_ms`; the greatest `limit`, or all for `None`.
+pub(super) async fn counts(
+    node: &Node,
+    job: &str,
+    start_ms: i64,
+    limit: Option<i64>,
+) -> Result<Vec<OwnerCount>, Failure> {
+    let ask = async |connection: &Connection, kept: &Kept| {
+        let mut counts = Vec::new();
+        for &day in &kept.days {
+            let start = PgTime::clamped_ms(start_ms);
+            let params: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&start, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
+            let found = connection.query(&counts_text(job, day), &params).await?;
+            for row in &found {
+                let PgUuid(owner) = row.try_get(0)?;
+                counts.push(OwnerCount {
+                    owner: Owner(owner),
+                    count: row.try_get::<_, i64>(1)?.cast_unsigned(),
+                });
+            }
+        }
+        Ok(counts)
+    };
+    let day = Day::of_ms(start_ms);
+    Ok(read(node, job, day, day, ask).await?.1)
+}
+
+/// The greatest `limit` of all shards' counts, an owner's added up.
+pub(super) fn top(counts: impl IntoIterator<Item = OwnerCount>, limit: usize) -> Vec<OwnerCount> {
+    let mut by_owner: BTreeMap<Owner, u64> = BTreeMap::new();
+    for OwnerCount { owner, count } in counts {
+        let sum = by_owner.entry(owner).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    let mut owners: Vec<_> = by_owner.into_iter().map(|(owner, count)| OwnerCount { owner, count }).collect();
+    owners.sort_by_key(|it| (std::cmp::Reverse(it.count), it.owner));
+    owners.truncate(limit);
+    owners
+}
+
+/// Runs `ask` in a read-only transaction on the days that are kept; again where one of them is dropped meanwhile.
+async fn read<T>(
+    node: &Node,
+    job: &str,
+    first: Day,
+    last: Day,
+    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, Failure>,
+) -> Result<(Day, Vec<T>), Failure> {
+    let mut failed = None;
+    for _ in 0..TRIES_MAX {
+        let connection = node.borrow().await?;
+        let result = read_once(&connection, node, job, (first, last), &ask).await;
+        let connection = match &result {
+            Ok(_) => Some(connection),
+            Err(failure) => connection.recover(failure).await,
+        };
+        connection.into_iter().for_each(|connection| node.give_back(connection));
+        match result {
+            Err(failure) if failure.is_missing() => failed = Some(failure),
+            other => return other,
+        }
+    }
+    Err(failed.expect("there was a try"))
+}
+
+async fn read_once<T>(
+    connection: &Connection,
+    node: &Node,
+    job: &str,
+    (first, last): (Day, Day),
+    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, Failure>,
+) -> Result<(Day, Vec<T>), Failure> {
+    let known =
+        connection.begin(Purpose::Read, "SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
+    let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
+    if !is_known {
+        // Nothing was ever written here.
+        connection.commit().await?;
+        return Ok((Day::MIN, Vec::new()));
+    }
+    let kept = kept_days(connection, node, job, first, last).await?;
+    let found = if kept.days.is_empty() { Vec::new() } else { ask(connection, &kept).await? };
+    connection.commit().await?;
+    Ok((kept.floor, found))
+}
+
+const KEPT: &str = "\
+    SELECT s.shard, s.floor, d.day, d.shard_count, d.shard_place, d.shard_key, \
+           to_regclass(quote_ident(d.schema_name) || '.' || $3) IS NOT NULL \
+    FROM yahtzee.shard AS s \
+    LEFT JOIN yahtzee.days AS d ON d.day BETWEEN $1 AND $2 AND d.day >= s.floor";
+
+async fn kept_days(
+    connection: &Connection,
+    node: &Node,
+    job: &str,
+    first: Day,
+    last: Day,
+) -> Result<Kept, Failure> {
+    let (first, last, table) = (PgDay(first), PgDay(last), quoted(&table_of(job)));
+    let params: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&first, Type::DATE), (&last, Type::DATE), (&table, Type::TEXT)];
+    let mut kept = Kept { floor: Day::MIN, days: Vec::new() };
+    for row in connection.query(KEPT, &params).await? {
+        node.check_identity(row.try_get(0)?)?;
+        kept.floor = row.try_get::<_, PgDay>(1)?.0;
+        let Some(PgDay(day)) = row.try_get::<_, Option<PgDay>>(2)? else { continue };
+        let theirs = Place { count: row.try_get(3)?, index: row.try_get(4)?, key: row.try_get(5)? };
+        let ours = node.place_on(day);
+        if ours.as_ref() != Some(&theirs) {
+            return Err(Failure::Settings(other_map(day, &theirs, ours.as_ref(), None)));
+        }
+        if row.try_get(6)? {
+            kept.days.push(day);
+        }
+    }
+    Ok(kept)
+}
+
+fn range_text(job: &str, days: &[Day]) -> String {
+    let of_day = |&day: &Day| {
+        format!(
+            "SELECT series, window_start, window_length_ms, generation, first_offset, last_offset, count, final, value \
+             FROM {} WHERE owner = $1 AND window_start >= $2 AND window_start < $3",
+            TableName::new(day, job)
+        )
+    };
+    days.iter().map(of_day).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// A sum of `bigint` has any size; the greatest that is told is that of `bigint`.
+fn counts_text(job: &str, day: Day) -> String {
+    format!(
+        "SELECT owner, least(sum(count), 9223372036854775807)::bigint AS total FROM {} \
+         WHERE window_start = $1 GROUP BY owner ORDER BY total DESC, owner LIMIT $2",
+        TableName::new(day, job)
+    )
+}
+
+fn read_row(range: &Range<'_>, row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let text: &str = row.try_get(0)?;
+    let foreign =
+        || Failure::Settings(format!("job {}: a row that Yahtzee did not write: series {text:?}", range.job));
+    let unsigned = |column: usize| Ok::<_, Failure>(row.try_get::<_, i64>(column)?.cast_unsigned());
+    let key = SummaryKey {
+        owner: range.owner,
+        dimensions: series::decode(text).ok_or_else(foreign)?,
+        window_start_ms: row.try_get::<_, PgTime>(1)?.ms(),
+        window_length_ms: row.try_get::<_, i32>(2)?.cast_unsigned(),
+    };
+    let provenance = Provenance {
+        generation: u32::try_from(row.try_get::<_, i64>(3)?).map_err(|_| foreign())?,
+        first_offset: unsigned(4)?,
+        last_offset: unsigned(5)?,
+        count: unsigned(6)?,
+        is_final: row.try_get(7)?,
+    };
+    Ok(Row { job: range.job.to_owned(), key, provenance, value: row.try_get(8)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_shards_are_added_up() {
+        let of = |owner, count| OwnerCount { owner: Owner([owner; 16]), count };
+        let counts = [of(1, 5), of(2, 9), of(3, 9), of(1, 6), of(4, 1)];
+        assert_eq!(top(counts, 3), [of(1, 11), of(2, 9), of(3, 9)]);
+        assert_eq!(top(counts, 0), []);
+    }
+}

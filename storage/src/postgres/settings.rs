@@ -1,0 +1,242 @@
+//! Settings of the store, checked before anything is connected.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use yahtzee_runtime::config::Secret;
+
+use super::shard_map::ShardMap;
+use super::tls::Tls;
+use crate::day::Day;
+
+/// What the store is made of.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// All shards of all epochs of the map. Their order gives the numbers of [`Shard`](crate::store::Shard).
+    pub shards: Vec<ShardSettings>,
+    /// Which rows lie where.
+    pub map: ShardMap,
+    /// How long a shard may take.
+    pub timeouts: Timeouts,
+    /// PEM file with the certificates that sign those of the shards: connections are then encrypted, and servers are
+    /// checked. Without it `sslmode` in the url decides, and nobody is checked, as libpq does it. Cargo feature `tls`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One shard: one database.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// Its name, permanent: the database remembers it.
+    pub name: String,
+    /// Connection string, as libpq takes it: `postgres://user:password@host:5432/database`.
+    pub url: Secret,
+}
+
+/// How long a shard may take before what was asked of it counts as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands, authentication included.
+    pub connect: Duration,
+    /// For one statement.
+    pub statement: Duration,
+    /// For a lock that another session holds.
+    pub lock: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            statement: Duration::from_secs(10),
+            lock: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// No shards.
+    #[error("the PostgreSQL store has no shards; give each a name and a url under `sink.postgres`")]
+    NoShards,
+    /// Two shards of one name.
+    #[error("two shards are called {name:?}; a name stands for one database for ever")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Two shards in one database.
+    #[error(
+        "shards {first:?} and {second:?} have the same host, port and database; each needs one of its own"
+    )]
+    SameDatabase {
+        /// Name of one.
+        first: String,
+        /// Name of the other.
+        second: String,
+    },
+    /// A connection string that is none.
+    #[error(
+        "the url of shard {shard:?} cannot be used: {reason}; it looks like postgres://user:password@host:5432/database"
+    )]
+    Url {
+        /// Name of the shard.
+        shard: String,
+        /// What is wrong; without the url, which holds a password.
+        reason: String,
+    },
+    /// Certificates that cannot be used.
+    #[error("`ca_file` {path:?} cannot be used: {reason}")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No shard map.
+    #[error("there is no shard map; give one that starts at the beginning of time")]
+    NoMap,
+    /// The first map starts somewhere.
+    #[error(
+        "the first shard map starts on {first}, but late data and replays come from any day; let it have no `from`"
+    )]
+    NoBeginning {
+        /// Its first day.
+        first: Day,
+    },
+    /// Maps out of order, or two from one day.
+    #[error("the shard map from {from} stands after the one from {after}; list them by day, each once")]
+    OutOfOrder {
+        /// First day of the later one.
+        from: Day,
+        /// First day of the one before.
+        after: Day,
+    },
+    /// A map without shards.
+    #[error("the shard map from {from} has no shards")]
+    EmptyMap {
+        /// Its first day.
+        from: Day,
+    },
+    /// A shard twice in a map.
+    #[error("the shard map from {from} has shard {shard:?} twice; its place says which rows it holds")]
+    TwiceInMap {
+        /// Name of the shard.
+        shard: String,
+        /// First day of the map.
+        from: Day,
+    },
+    /// A shard in a map that is not in the list.
+    #[error("the shard map from {from} names shard {shard:?}, which has no url; add it to the shards")]
+    UnknownShard {
+        /// Name of the shard.
+        shard: String,
+        /// First day of the map.
+        from: Day,
+    },
+}
+
+impl PostgresSettings {
+    /// Checks all that can be checked without a connection; the shards' connection settings in their order.
+    pub(super) fn check(&self) -> Result<Vec<Config>, SettingsError> {
+        if self.shards.is_empty() {
+            return Err(SettingsError::NoShards);
+        }
+        let configs = self.shards.iter().map(|shard| self.config_of(shard));
+        let configs = configs.collect::<Result<Vec<_>, _>>()?;
+        for (index, shard) in self.shards.iter().enumerate() {
+            for (earlier, other) in self.shards[..index].iter().enumerate() {
+                if other.name == shard.name {
+                    return Err(SettingsError::SameName { name: shard.name.clone() });
+                }
+                if is_same_database(&configs[earlier], &configs[index]) {
+                    let (first, second) = (other.name.clone(), shard.name.clone());
+                    return Err(SettingsError::SameDatabase { first, second });
+                }
+            }
+        }
+        self.check_map()?;
+        Ok(configs)
+    }
+
+    /// How connections are encrypted.
+    pub(super) fn tls(&self) -> Result<Tls, SettingsError> {
+        let path = self.ca_file.as_deref();
+        Tls::new(path).map_err(|reason| {
+            let path = path.map(Path::to_owned).unwrap_or_default();
+            SettingsError::Certificates { path, reason }
+        })
+    }
+
+    fn check_map(&self) -> Result<(), SettingsError> {
+        for epoch in self.map.epochs() {
+            let is_known = |name: &&String| self.shards.iter().any(|shard| shard.name == **name);
+            if let Some(shard) = epoch.shards.iter().find(|name| !is_known(name)) {
+                return Err(SettingsError::UnknownShard { shard: shard.clone(), from: epoch.from });
+            }
+        }
+        Ok(())
+    }
+
+    fn config_of(&self, shard: &ShardSettings) -> Result<Config, SettingsError> {
+        let wrong = |reason: String| SettingsError::Url { shard: shard.name.clone(), reason };
+        let mut config: Config = shard.url.reveal().parse().map_err(|error| wrong(reason_of(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(wrong("it names no host".to_owned()));
+        }
+        if config.get_ssl_mode() == SslMode::Require && !cfg!(feature = "tls") {
+            return Err(wrong(
+                "it demands TLS, which this build has not: build with `--features tls`".to_owned(),
+            ));
+        }
+        if self.ca_file.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
+        config
+            .connect_timeout(self.timeouts.connect)
+            .tcp_user_timeout(self.timeouts.statement * 2)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
+        if config.get_application_name().is_none() {
+            config.application_name(format!("yahtzee shard {}", shard.name));
+        }
+        Ok(config)
+    }
+}
+
+/// What a parser said; its cause names the key, never the password.
+fn reason_of(error: &tokio_postgres::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Whether two connection strings can lead to one database.
+fn is_same_database(one: &Config, other: &Config) -> bool {
+    let addresses = addresses_of(other);
+    database_of(one) == database_of(other) && addresses_of(one).iter().any(|it| addresses.contains(it))
+}
+
+/// As libpq chooses it: the user's name where none is given.
+fn database_of(config: &Config) -> Option<&str> {
+    config.get_dbname().or_else(|| config.get_user())
+}
+
+fn addresses_of(config: &Config) -> Vec<(String, u16)> {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.to_lowercase(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let hosts: Vec<_> = match config.get_hosts() {
+        [] => config.get_hostaddrs().iter().map(ToString::to_string).collect(),
+        _ => hosts.collect(),
+    };
+    let ports = config.get_ports();
+    let port_of = |index: usize| ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5_432);
+    hosts.into_iter().enumerate().map(|(index, host)| (host, port_of(index))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The statement that writes: one round trip, guarded per row, and free of anything a pooler could lose.
+
+use std::collections::HashMap;
+
+use super::classify::{Class, Failure, classify};
+use super::connection::Connection;
+use super::lines::{COLUMNS, Group, Line, Lines, TYPES};
+use super::names::TableName;
+use super::sql_types::{PgTime, PgUuid};
+use crate::store::Outcome;
+
+/// `chain` of a row whose latest revision cannot have come after the one it replaced.
+const BROKEN_NOW: i16 = 2;
+
+/// Whether rows that will turn out stale are looked up first.
+///
+/// A conflict whose row then is not newer still locks, dirties and logs the row in place; a look costs less. With
+/// rows that are mostly newer it is the look that is for nothing. So it follows what the last batch was like: catching
+/// up and rebuilds bring mostly stale rows, steady state hardly any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StaleFilter {
+    is_on: bool,
+}
+
+/// Too few rows to tell.
+const FILTER_ROWS_MIN: usize = 32;
+
+impl StaleFilter {
+    pub(super) fn is_on(self) -> bool {
+        self.is_on
+    }
+
+    /// On from a half of stale rows, off below a quarter.
+    pub(super) fn observe(&mut self, rows: usize, stale: usize) {
+        if rows < FILTER_ROWS_MIN {
+            return;
+        }
+        if stale * 2 >= rows {
+            self.is_on = true;
+        } else if stale * 4 < rows {
+            self.is_on = false;
+        }
+    }
+}
+
+/// Writes the rows of a group; what became of each, in their order.
+pub(super) async fn upsert(
+    connection: &Connection,
+    group: &Group<'_>,
+    has_filter: bool,
+) -> Result<Vec<Outcome>, Failure> {
+    let lines = Lines::of(&group.lines);
+    let rows = connection.query(&statement(&group.table, has_filter), &lines.params()).await?;
+    let mut chains = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let key: (PgUuid, &str, PgTime, i32) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        chains.insert(key, row.try_get::<_, i16>(4)?);
+    }
+    let outcome = |chain: Option<&i16>| match chain {
+        None => Outcome::Stale,
+        Some(&BROKEN_NOW) => Outcome::StoredAgainstChain,
+        Some(_) => Outcome::Stored,
+    };
+    Ok(group.lines.iter().map(|line| outcome(chains.get(&line.key()))).collect())
+}
+
+/// The guard is the order of `Revision`; `chain` is `Provenance::can_be_followed_by`, given that the guard held. The
+/// constraint is named, because while an index is rebuilt concurrently its columns alone do not find it. The look for
+/// stale rows is a correlated sub-query, because the planner makes a scan of the whole table of a join.
+fn statement(table: &TableName, has_filter: bool) -> String {
+    let filter = match has_filter {
+        false => String::new(),
+        true => format!(
+            "WHERE coalesce(( \
+                 SELECT (old.generation, old.last_offset, old.final) < (new.generation, new.last_offset, new.final) \
+                 FROM {table} AS old \
+                 WHERE (old.owner, old.series, old.window_start, old.window_length_ms) \
+                     = (new.owner, new.series, new.window_start, new.window_length_ms)), true) "
+        ),
+    };
+    format!(
+        "INSERT INTO {table} AS old ({COLUMNS}) \
+         SELECT {COLUMNS} FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS new ({COLUMNS}) {filter}\
+         ON CONFLICT ON CONSTRAINT {} DO UPDATE SET \
+             generation = excluded.generation, last_offset = excluded.last_offset, final = excluded.final, \
+             first_offset = excluded.first_offset, count = excluded.count, value = excluded.value, \
+             chain = CASE WHEN old.generation < excluded.generation \
+                     OR (old.first_offset = excluded.first_offset \
+                         AND CASE WHEN old.last_offset = excluded.last_offset THEN old.count = excluded.count \
+                             ELSE old.count < excluded.count END) \
+                 THEN least(old.chain, 1) ELSE {BROKEN_NOW} END \
+         WHERE (old.generation, old.last_offset, old.final) \
+             < (excluded.generation, excluded.last_offset, excluded.final) \
+         RETURNING owner, series, window_start, window_length_ms, chain",
+        table.key_constraint()
+    )
+}
+
+/// Copies the rows of a group into a table that should have none of their keys.
+///
+/// # Errors
+/// [`Failure::NotCopied`] where a row is there already or is refused: [`upsert`] will tell more, because a binary
+/// COPY into a table of another shape takes the bytes of one type for those of another.
+pub(super) async fn copy(connection: &Connection, group: &Group<'_>) -> Result<Vec<Outcome>, Failure> {
+    let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", group.table);
+    let rows = group.lines.iter().map(Line::values);
+    match connection.copy(&sql, &TYPES, rows).await {
+        Ok(()) => Ok(vec![Outcome::Stored; group.lines.len()]),
+        Err(failure) if classify(&failure) == Class::Poison => Err(Failure::NotCopied),
+        Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_follows_what_the_rows_are_like() {
+        fn check(filter: &mut StaleFilter, rows: usize, stale: usize, expected: bool) {
+            filter.observe(rows, stale);
+            assert_eq!(filter.is_on(), expected, "{stale} of {rows}");
+        }
+        let mut filter = StaleFilter::default();
+        check(&mut filter, 1_024, 100, false);
+        check(&mut filter, 1_024, 1_000, true);
+        check(&mut filter, 1_024, 300, true);
+        check(&mut filter, 4, 0, true);
+        check(&mut filter, 1_024, 255, false);
+        check(&mut filter, 1_024, 300, false);
+    }
+
+    #[test]
+    fn the_statement_takes_one_array_per_column() {
+        let table = TableName::new(crate::day::Day(0), "errors");
+        let columns = COLUMNS.split(',').count();
+        assert_eq!(columns, TYPES.len());
+        assert!(statement(&table, false).contains(&format!("${columns})")));
+        assert!(
+            !statement(&table, false).contains("coalesce") && statement(&table, true).contains("coalesce")
+        );
+    }
+}

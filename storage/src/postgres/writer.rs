@@ -1,0 +1,195 @@
+//! Writes batches to one shard, and finds out what became of each row when something goes wrong.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::classify::{Class, Failure, classify};
+use super::connection::{Connection, Io, Purpose};
+use super::gate::{self, Asked, Verdict};
+use super::lines::{Group, group};
+use super::names::TableName;
+use super::node::Node;
+use super::upsert::{StaleFilter, copy, upsert};
+use super::{define, isolate};
+use crate::incoming::Summary;
+use crate::store::{Fault, Outcome, ShardWriter};
+
+/// Tables whose way of writing is remembered; a replay of a month touches some hundred.
+const TABLES_MAX: usize = 10_000;
+
+/// The writer of one shard.
+pub(super) struct Writer {
+    node: Arc<Node>,
+    io: Arc<Io>,
+    connection: Option<Connection>,
+    filter: StaleFilter,
+    ways: HashMap<TableName, Way>,
+}
+
+/// How rows get into a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It was empty when first met, and no row collided or was refused since: cheapest.
+    Copy,
+    /// Each row is guarded. Once so, always so.
+    Upsert,
+}
+
+/// Rows that are written in one transaction. One is tried whole first, and in ever smaller parts after a failure.
+type Portion<'a> = Vec<Group<'a>>;
+
+/// What became of rows, by their index in the batch.
+type Settled = Vec<(usize, Outcome)>;
+
+impl Writer {
+    pub(super) fn new(node: Arc<Node>, io: Arc<Io>) -> Self {
+        Self { node, io, connection: None, filter: StaleFilter::default(), ways: HashMap::new() }
+    }
+
+    async fn write_all(&mut self, whole: Portion<'_>, outcomes: &mut [Outcome]) {
+        let mut work = vec![whole];
+        while let Some(portion) = work.pop() {
+            if portion.is_empty() {
+                continue;
+            }
+            match self.write_portion(&portion).await {
+                Ok(settled) => settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome),
+                Err(failure) if failure.is_local() => {
+                    work.extend(isolate::divide(&self.node, portion, &failure, outcomes));
+                }
+                Err(failure) => {
+                    // The shard itself does not work: nothing that is left would fare better.
+                    work.push(portion);
+                    for group in work.drain(..).flatten() {
+                        isolate::fail(&self.node, &group, &failure, outcomes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a portion in one transaction. Creates what is missing, once; does without COPY where that failed.
+    async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
+        let mut has_created = false;
+        loop {
+            match self.transact(portion).await {
+                Err(Failure::NotCopied) => {}
+                Err(failure) if classify(&failure) == Class::Schema && !has_created => {
+                    self.create(portion).await?;
+                    has_created = true;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn transact(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
+        let connection = self.take_connection().await?;
+        let result = self.transact_on(&connection, portion).await;
+        self.keep(connection, &result).await;
+        result
+    }
+
+    async fn transact_on(
+        &mut self,
+        connection: &Connection,
+        portion: &[Group<'_>],
+    ) -> Result<Settled, Failure> {
+        let asked: Vec<Asked<'_>> = portion.iter().map(Group::asked).collect();
+        let verdicts = gate::begin(connection, &self.node, Purpose::Write, &asked).await?;
+        let mut settled = Vec::new();
+        for (group, verdict) in portion.iter().zip(verdicts) {
+            let outcomes = match verdict {
+                Verdict::Open => self.write_group(connection, group).await?,
+                Verdict::OtherMap(text) => {
+                    let text = format!("shard {}: {text}", self.node.name);
+                    vec![Outcome::Misconfigured(Fault::new(text)); group.lines.len()]
+                }
+                Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
+                Verdict::Missing => {
+                    return Err(Failure::Missing(format!("table {} is not there", group.table)));
+                }
+            };
+            settled.extend(group.lines.iter().map(|line| line.index).zip(outcomes));
+        }
+        connection.commit().await?;
+        Ok(settled)
+    }
+
+    async fn write_group(
+        &mut self,
+        connection: &Connection,
+        group: &Group<'_>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        if self.way_into(connection, &group.table).await? == Way::Copy {
+            let copied = copy(connection, group).await;
+            if copied == Err(Failure::NotCopied) {
+                self.ways.insert(group.table.clone(), Way::Upsert);
+            }
+            return copied;
+        }
+        let outcomes = upsert(connection, group, self.filter.is_on()).await?;
+        let stale = outcomes.iter().filter(|outcome| **outcome == Outcome::Stale).count();
+        self.filter.observe(outcomes.len(), stale);
+        Ok(outcomes)
+    }
+
+    /// A table that is empty at first sight is copied into, until the first collision.
+    async fn way_into(&mut self, connection: &Connection, table: &TableName) -> Result<Way, Failure> {
+        if let Some(way) = self.ways.get(table) {
+            return Ok(*way);
+        }
+        let rows = connection.query(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?;
+        let has_rows = rows.first().map_or(Ok(true), |row| row.try_get(0))?;
+        let way = if has_rows { Way::Upsert } else { Way::Copy };
+        if way == Way::Copy {
+            // COPY would not notice a table of another shape, where the bytes of one type can be those of another.
+            upsert(connection, &Group::empty(table), false).await?;
+        }
+        if self.ways.len() >= TABLES_MAX {
+            self.ways.clear();
+        }
+        self.ways.insert(table.clone(), way);
+        Ok(way)
+    }
+
+    /// Creates what is missing, a day at a time: a transaction can hold a limited number of locks.
+    async fn create(&mut self, portion: &[Group<'_>]) -> Result<(), Failure> {
+        let connection = self.take_connection().await?;
+        let mut result = Ok(());
+        for group in portion {
+            result = define::create(&connection, &self.node, &[group.asked()]).await.map(drop);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.keep(connection, &result).await;
+        result
+    }
+
+    async fn take_connection(&mut self) -> Result<Connection, Failure> {
+        match self.connection.take() {
+            Some(connection) if !connection.is_closed() => Ok(connection),
+            _ => self.node.connect().await,
+        }
+    }
+
+    /// Ends a transaction that failed; a session that cannot do even that is not used again.
+    async fn keep<T>(&mut self, connection: Connection, result: &Result<T, Failure>) {
+        self.connection = match result {
+            Ok(_) => Some(connection),
+            Err(failure) => connection.recover(failure).await,
+        };
+    }
+}
+
+impl ShardWriter for Writer {
+    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+        // What is not the newest of its key in the batch stays at this.
+        let mut outcomes = vec![Outcome::Stale; batch.len()];
+        let groups = group(batch, &mut outcomes);
+        let io = Arc::clone(&self.io);
+        io.wait(self.write_all(groups, &mut outcomes));
+        outcomes
+    }
+}

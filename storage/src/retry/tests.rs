@@ -1,0 +1,327 @@
+//! Tests of the retry process: real log, a store that fails as told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use yahtzee_runtime::health::Condition;
+
+use super::*;
+use crate::letters;
+use crate::quarantine;
+use crate::test_world::summaries::{carried, id, key, value};
+use crate::test_world::{Id, Mode, VERSION, World};
+use crate::trail::{Source, Trail};
+
+struct Running {
+    retry: Retry,
+    stop: StopSignal,
+}
+
+impl Running {
+    fn start(world: &World, change: impl FnOnce(&mut RetryPlan)) -> Self {
+        let waits = (Duration::from_millis(1), Duration::from_millis(5));
+        let settings = RetrySettings {
+            back_off: waits,
+            mending: waits,
+            report_interval: Duration::ZERO,
+            ..RetrySettings::default()
+        };
+        let jobs = world.jobs.clone();
+        let mut plan = RetryPlan { jobs, version: VERSION.to_owned(), shard: None, settings };
+        change(&mut plan);
+        let stop = StopSignal::new();
+        let retry =
+            Retry::start(plan, &world.shared_log(), &world.shared_store(), &world.health, &stop).unwrap();
+        Self { retry, stop }
+    }
+
+    fn end(self) {
+        self.stop.stop();
+        self.retry.join().unwrap();
+    }
+}
+
+fn trail(world: &World, revision: u64) -> Trail {
+    let summary = carried("job", &key(0), revision);
+    Trail {
+        store: Some("model".to_owned()),
+        job: Some(world.jobs[0].job.to_string()),
+        revision: Some(summary.revision()),
+        first_failure_ms: Some(1_000 + i64::try_from(revision).unwrap()),
+        attempts: 1,
+        error: Some("down".to_owned()),
+        ..Trail::default()
+    }
+}
+
+/// Puts summaries into the RETRY topic of the first job, where a sink would.
+fn fill(world: &World, summaries: &[Id]) {
+    let record = |&(series, revision): &Id| {
+        let shard = Shard(u32::from(series) % world.shared_store().shards().len() as u32);
+        let trail = Trail { shard: Some(format!("s{}", shard.0)), ..trail(world, revision) };
+        letters::retry(&world.jobs[0], shard, &key(series), &value(revision), &trail)
+    };
+    world.append(summaries.iter().map(record).collect());
+}
+
+fn newest(ids: &[Id]) -> BTreeMap<u8, u64> {
+    ids.iter().fold(BTreeMap::new(), |mut newest, &(series, revision)| {
+        let there = newest.entry(series).or_insert(revision);
+        *there = revision.max(*there);
+        newest
+    })
+}
+
+fn revisions(series: std::ops::Range<u8>, revisions: u64) -> Vec<Id> {
+    (0..revisions).flat_map(|revision| series.clone().map(move |series| (series, revision))).collect()
+}
+
+#[test]
+fn shards_and_partitions_are_divided_without_rest() {
+    fn check(shards: usize, partitions: u32) {
+        let places = places(shards, partitions);
+        assert_eq!(places.len(), shards.min(partitions as usize));
+        let all_shards: BTreeSet<u32> = places.iter().flat_map(|it| &it.shards).map(|it| it.0).collect();
+        let all_partitions: BTreeSet<u32> =
+            places.iter().flat_map(|it| &it.partitions).map(|it| it.0).collect();
+        let counts = |of: fn(&Place) -> usize| places.iter().map(of).sum::<usize>();
+        assert_eq!((all_shards.len(), counts(|it| it.shards.len())), (shards, shards));
+        assert_eq!(all_partitions.len(), partitions as usize);
+        assert_eq!(counts(|it| it.partitions.len()), partitions as usize);
+        for place in places {
+            for shard in &place.shards {
+                assert!(place.partitions.contains(&Partition(shard.0 % partitions)), "{place:?}");
+            }
+        }
+    }
+    check(7, 32);
+    check(7, 7);
+    check(7, 4);
+    check(1, 3);
+    check(3, 1);
+}
+
+#[test]
+fn a_shard_that_comes_back_gets_the_newest_of_every_key() {
+    let world = World::new(2, &["job"]);
+    let waiting = revisions(0..10, 8);
+    fill(&world, &waiting);
+    world.store.set_all(Mode::Down);
+    let retry = Running::start(&world, |_| {});
+    world.wait("tries", || world.store.calls() > 6);
+    let part = |name: &str| world.health.parts().get(name).cloned();
+    world.wait("trouble", || part("shard-s1") == Some(Condition::Troubled("down".to_owned())));
+    // While shard 1 stays dead, shard 0 is drained.
+    world.store.set(0, Mode::Works);
+    let of_first = newest(&waiting).into_iter().filter(|(series, _)| series % 2 == 0).collect();
+    world.wait("the first shard to be drained", || world.store.rows("job") == of_first);
+    assert!(!world.is_drained());
+    world.store.set(1, Mode::Works);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(world.store.rows("job"), newest(&waiting));
+    assert_eq!(part("shard-s1"), Some(Condition::Ready));
+}
+
+/// After an outage one batch is tried before the others: as long as nothing works, every write has the same rows.
+#[test]
+fn a_dead_shard_is_probed_with_one_batch() {
+    let world = World::new(1, &["job"]);
+    fill(&world, &revisions(0..100, 1));
+    world.store.set(0, Mode::Down);
+    let retry = Running::start(&world, |plan| plan.settings.batch_max = 10);
+    world.wait("tries", || world.store.calls() > 5);
+    world.store.set(0, Mode::Works);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    let failed: BTreeSet<Id> = world.store.ids_of("retryable").into_iter().collect();
+    assert_eq!(failed, revisions(0..10, 1).into_iter().collect());
+}
+
+#[test]
+fn a_row_that_fails_alone_goes_to_the_end_with_its_attempts() {
+    let world = World::new(1, &["job"]);
+    world.store.set(0, Mode::FailsFor(3));
+    fill(&world, &revisions(0..10, 1));
+    let retry = Running::start(&world, |_| {});
+    let requeued = || {
+        let letters = world.records(&world.jobs[0].retry).into_values().skip(10);
+        letters.map(|letter| (id(&letter.key, &letter.value), letter.trail)).collect::<Vec<_>>()
+    };
+    world.wait("it to go to the end", || !requeued().is_empty());
+    world.store.set(0, Mode::Works);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    let (of, trail) = requeued().swap_remove(0);
+    assert_eq!((of, trail.attempts, trail.error.as_deref()), ((3, 0), 2, Some("locked")));
+    assert_eq!(trail.first_failure_ms, Some(1_000), "it is still the same failure");
+    assert_eq!(world.store.rows("job"), newest(&revisions(0..10, 1)));
+}
+
+#[test]
+fn a_wrong_configuration_is_waited_for() {
+    let world = World::new(1, &["job"]);
+    world.store.set(0, Mode::Wrong);
+    fill(&world, &revisions(0..10, 2));
+    let retry = Running::start(&world, |_| {});
+    world.wait("tries", || world.store.calls() > 3);
+    let part = |name: &str| world.health.parts().get(name).cloned();
+    world.wait("trouble", || part("shard-s0") == Some(Condition::Troubled("wrong password".to_owned())));
+    assert_eq!(world.records(&world.jobs[0].retry).len(), 20);
+    world.store.set(0, Mode::Works);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(world.store.rows("job"), newest(&revisions(0..10, 2)));
+}
+
+#[test]
+fn what_no_retry_can_help_leaves_as_well() {
+    let world = World::new(2, &["job"]);
+    world.store.poison(&[4]);
+    world.store.expire(&[6]);
+    let topics = &world.jobs[0];
+    let foreign = Trail { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
+    world.append(vec![
+        letters::retry(topics, Shard(0), &key(2), &value(3), &foreign),
+        letters::retry(topics, Shard(0), b"no key", &value(3), &trail(&world, 3)),
+        letters::retry(topics, Shard(0), &key(8), b"\xff", &Trail::default()),
+        // It lies with a shard that is not its own: the shard map has changed.
+        letters::retry(topics, Shard(0), &key(1), &value(5), &trail(&world, 5)),
+    ]);
+    fill(&world, &[(4, 1), (6, 1)]);
+    let retry = Running::start(&world, |_| {});
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(1, 5)]));
+    let quarantined = quarantine::list(&*world.log, None, &world.jobs).unwrap();
+    let keys: BTreeSet<Vec<u8>> = quarantined.into_iter().map(|it| it.key).collect();
+    assert_eq!(keys, BTreeSet::from([key(4), key(8), b"no key".to_vec()]));
+}
+
+#[test]
+fn one_shard_can_be_retried_alone() {
+    let world = World::new(2, &["job"]);
+    let waiting = revisions(0..4, 1);
+    fill(&world, &waiting);
+    let retry = Running::start(&world, |plan| plan.shard = Some(Shard(1)));
+    let of_second = newest(&waiting).into_iter().filter(|(series, _)| series % 2 == 1).collect();
+    world.wait("the second shard to be drained", || world.store.rows("job") == of_second);
+    retry.end();
+    assert_eq!(world.store.rows("job"), of_second);
+}
+
+/// Commits work while QUARANTINE takes nothing: what was to go there must not be committed.
+#[test]
+fn only_what_the_log_has_taken_has_left() {
+    let world = World::new(1, &["job"]);
+    world.store.poison(&[5]);
+    fill(&world, &revisions(0..10, 2));
+    world.log.refuse_appends(true);
+    let retry = Running::start(&world, |_| {});
+    world.wait("the log to refuse", || world.log.refused() > 1);
+    let listed = waiting::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    assert!(listed["s0"].records > 0 && !world.is_drained());
+    world.log.refuse_appends(false);
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(quarantine::list(&*world.log, None, &world.jobs).unwrap().len(), 1);
+}
+
+/// The log dies at the n-th commit or append, for every n: as a crash there.
+#[test]
+fn a_crash_in_mid_drain_repeats_harmlessly() {
+    for operations in 0..8 {
+        let world = World::new(2, &["job"]);
+        world.store.poison(&[5]);
+        world.store.set(0, Mode::Flaky);
+        let waiting = revisions(0..10, 6);
+        fill(&world, &waiting);
+        world.log.dies_after(operations);
+        let retry = Running::start(&world, |plan| {
+            (plan.settings.batch_max, plan.settings.ahead_max) = (4, 8);
+        });
+        world.wait("the crash", || world.log.is_dead() || world.is_drained());
+        retry.end();
+        world.log.revive();
+        world.store.set_all(Mode::Works);
+        let retry = Running::start(&world, |_| {});
+        world.wait("all to be drained", || world.is_drained());
+        retry.end();
+        let mut expected = newest(&waiting);
+        expected.remove(&5);
+        assert_eq!(world.store.rows("job"), expected, "after {operations} operations");
+        assert_eq!(quarantine::list(&*world.log, None, &world.jobs).unwrap().len(), 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// I14 and I16: sink and retry process together, with outages in any order, lose nothing and go back on nothing.
+    #[test]
+    fn what_the_sink_hands_over_the_retry_process_stores(
+        outages in prop::collection::vec((prop::array::uniform2(any::<bool>()), 0..60_usize), 1..5),
+        published in prop::collection::vec((0..8_u8, 0..50_u64), 240),
+    ) {
+        let world = World::new(2, &["job"]);
+        let (sink, retry) = (world.sink(|_| {}), Running::start(&world, |_| {}));
+        let mut sent = 0;
+        for (are_down, count) in outages {
+            for (shard, is_down) in (0..).zip(are_down) {
+                world.store.set(shard, if is_down { Mode::Down } else { Mode::Flaky });
+            }
+            world.publish(&published[sent..sent + count]);
+            sent += count;
+        }
+        world.store.set_all(Mode::Works);
+        world.wait("the sink", || world.is_all_settled());
+        world.wait("the retry process", || world.is_drained());
+        sink.end();
+        retry.end();
+        prop_assert_eq!(world.store.rows("job"), newest(&published[..sent]));
+        let stored = world.store.ids_of("stored");
+        for series in 0..8 {
+            let revisions: Vec<u64> = stored.iter().filter(|it| it.0 == series).map(|it| it.1).collect();
+            prop_assert!(revisions.is_sorted_by(|before, after| before < after), "{:?}", revisions);
+        }
+    }
+}
+
+#[test]
+fn the_list_tells_what_waits_by_shard() {
+    let world = World::new(2, &["job"]);
+    fill(&world, &[(0, 5), (0, 6), (2, 7), (1, 3)]);
+    let foreign = Trail { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
+    let other = Trail { shard: Some("s0".to_owned()), error: Some("locked".to_owned()), ..trail(&world, 4) };
+    world.append(vec![
+        letters::retry(&world.jobs[0], Shard(0), &key(2), &value(3), &foreign),
+        letters::retry(&world.jobs[0], Shard(0), &key(4), &value(4), &other),
+    ]);
+    let listed = || waiting::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    let entry = |records, keys, first_failure_ms, count| waiting::ShardWaiting {
+        records,
+        keys,
+        first_failure_ms: Some(first_failure_ms),
+        most_frequent_error: Some(("down".to_owned(), count)),
+    };
+    let expected = [("s0".to_owned(), entry(4, 3, 1_004, 3)), ("s1".to_owned(), entry(1, 1, 1_003, 1))];
+    assert_eq!(listed(), BTreeMap::from(expected));
+    let retry = Running::start(&world, |_| {});
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert!(listed().is_empty());
+}
+
+#[test]
+fn one_record_can_be_inspected_by_its_place() {
+    let world = World::new(2, &["job"]);
+    fill(&world, &[(1, 5), (1, 6)]);
+    let place = |offset: &str| -> Source { format!("{}/1/{offset}", world.jobs[0].retry).parse().unwrap() };
+    let found = waiting::inspect(&*world.log, &place("1")).unwrap().unwrap();
+    assert_eq!((found.key.clone(), found.value.clone()), (key(1), value(6)));
+    assert_eq!(found.parts.unwrap().encode(), key(1));
+    assert_eq!(found.provenance.unwrap().last_offset, 6);
+    assert_eq!(found.trail, Trail { shard: Some("s1".to_owned()), ..trail(&world, 6) });
+    assert!(found.headers.iter().any(|(name, value)| name == "yahtzee-error" && value == b"down"));
+    assert_eq!(waiting::inspect(&*world.log, &place("2")).unwrap(), None);
+}

@@ -1,0 +1,222 @@
+//! What the tests of this crate share: a real embedded log, a store with scripted faults, and summaries.
+//!
+//! Nothing here sleeps: whoever waits is woken by a bell that the log and the store ring.
+
+mod bell;
+mod model_store;
+pub(crate) mod summaries;
+mod watched_log;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::health::Health;
+use yahtzee_runtime::log::embedded::EmbeddedLog;
+use yahtzee_runtime::log::{Cleanup, Log, NewRecord, SharedLog, TopicSpec};
+use yahtzee_runtime::shutdown::StopSignal;
+use yahtzee_runtime::topics::TopicLayout;
+
+pub(crate) use self::bell::Bell;
+pub(crate) use self::model_store::{Mode, ModelStore};
+use self::summaries::{key, value};
+pub(crate) use self::watched_log::WatchedLog;
+use crate::job_topics::{JobTopics, retry_group, sink_group};
+use crate::letters;
+use crate::scan::{scan, whole};
+use crate::sink::{Sink, SinkPlan, SinkSettings, Tap};
+use crate::store::SummaryStore;
+use crate::trail::Trail;
+
+pub(crate) const VERSION: &str = "v1";
+
+/// A summary by series and revision.
+pub(crate) type Id = (u8, u64);
+
+/// A log, a store, and jobs between them.
+pub(crate) struct World {
+    pub(crate) log: Arc<WatchedLog>,
+    pub(crate) store: Arc<ModelStore>,
+    pub(crate) jobs: Vec<JobTopics>,
+    pub(crate) bell: Bell,
+    pub(crate) health: Health,
+    pub(crate) folder: TempDir,
+}
+
+impl World {
+    /// One partition per shard, and the given jobs.
+    pub(crate) fn new(shards: u32, jobs: &[&str]) -> Self {
+        Self::with_partitions(shards, shards, jobs)
+    }
+
+    pub(crate) fn with_partitions(shards: u32, partitions: u32, jobs: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bell = Bell::default();
+        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
+        let log = Arc::new(WatchedLog::new(Arc::new(log), bell.clone()));
+        let store = Arc::new(ModelStore::new("model", shards, bell.clone()));
+        let layout = TopicLayout { partitions, ..TopicLayout::default() };
+        let jobs: Vec<JobTopics> = jobs.iter().map(|job| JobTopics::new(job, job, &layout)).collect();
+        for name in jobs.iter().flat_map(|job| [&job.summary, &job.retry, &job.quarantine]) {
+            let cleanup = Cleanup::Delete;
+            let (name, replication, retention_ms) = (name.to_string(), 1, None);
+            log.create_topic(&TopicSpec { name, partitions, replication, cleanup, retention_ms }).unwrap();
+        }
+        Self { log, store, jobs, bell, health: Health::default(), folder }
+    }
+
+    pub(crate) fn shared_log(&self) -> SharedLog {
+        Arc::clone(&self.log) as SharedLog
+    }
+
+    pub(crate) fn shared_store(&self) -> Arc<dyn SummaryStore> {
+        Arc::clone(&self.store) as Arc<dyn SummaryStore>
+    }
+
+    /// Appends summaries of the first job to its summary topic.
+    pub(crate) fn publish(&self, summaries: &[Id]) {
+        let records =
+            summaries.iter().map(|&(series, revision)| self.record(0, &key(series), value(revision)));
+        self.append(records.collect());
+    }
+
+    pub(crate) fn record(&self, job: usize, key: &[u8], value: Vec<u8>) -> NewRecord {
+        let topics = &self.jobs[job];
+        let partition = Partition(u32::from(key.first().copied().unwrap_or(0)) % topics.partitions);
+        let topic = Arc::clone(&topics.summary);
+        NewRecord { topic, partition, timestamp_ms: 1, key: key.to_vec(), value, headers: Vec::new() }
+    }
+
+    /// Past whatever fault the log is told to have.
+    pub(crate) fn append(&self, records: Vec<NewRecord>) {
+        letters::append(&*self.log.inner.appender(Duration::from_secs(10)).unwrap(), records).unwrap();
+    }
+
+    /// Starts a sink with quick settings. `change` adjusts the plan.
+    pub(crate) fn sink(&self, change: impl FnOnce(&mut SinkPlan)) -> Running {
+        self.sink_into(&self.shared_store(), change)
+    }
+
+    /// As [`Self::sink`], into another store.
+    pub(crate) fn sink_into(
+        &self,
+        store: &Arc<dyn SummaryStore>,
+        change: impl FnOnce(&mut SinkPlan),
+    ) -> Running {
+        let mut plan = SinkPlan {
+            jobs: self.jobs.clone(),
+            version: VERSION.to_owned(),
+            has_retry: true,
+            settings: quick(),
+            tap: None,
+        };
+        change(&mut plan);
+        let stop = StopSignal::new();
+        let sink = Sink::start(plan, &self.shared_log(), store, &self.health, &stop).unwrap();
+        Running { sink, stop }
+    }
+
+    pub(crate) fn wait(&self, what: &str, reached: impl Fn() -> bool) {
+        self.bell.wait(what, reached);
+    }
+
+    /// Whether the sink of every job has committed all that there is.
+    pub(crate) fn is_all_settled(&self) -> bool {
+        self.is_all_settled_by("model")
+    }
+
+    /// As [`Self::is_all_settled`], for the sink into another store.
+    pub(crate) fn is_all_settled_by(&self, store: &str) -> bool {
+        let group = |job: &JobTopics| sink_group(store, &job.job, VERSION);
+        self.jobs.iter().all(|job| self.uncommitted(&group(job), &job.summary) == 0)
+    }
+
+    /// Whether the retry process has committed all that there is.
+    pub(crate) fn is_drained(&self) -> bool {
+        let group = retry_group("model", VERSION);
+        self.jobs.iter().all(|job| self.uncommitted(&group, &job.retry) == 0)
+    }
+
+    fn uncommitted(&self, group: &str, topic: &str) -> u64 {
+        let partitions = self.jobs[0].all_partitions();
+        let committed = self.log.committed(group, topic, &partitions).unwrap();
+        let bounds = self.log.bounds(topic, &partitions).unwrap();
+        let offset = committed.iter().map(|it| it.as_ref().map_or(0, |it| it.offset.0));
+        bounds.iter().zip(offset).map(|(bounds, offset)| bounds.end.0 - offset).sum()
+    }
+
+    /// What the sink of the first job has committed of a partition.
+    pub(crate) fn committed(&self, partition: u32) -> Option<Offset> {
+        let (job, group) = (&self.jobs[0], sink_group("model", &self.jobs[0].job, VERSION));
+        self.log.committed(&group, &job.summary, &[Partition(partition)]).unwrap()[0]
+            .as_ref()
+            .map(|it| it.offset)
+    }
+
+    /// Records of a topic by place.
+    pub(crate) fn records(&self, topic: &str) -> BTreeMap<(Partition, Offset), Letter> {
+        let stretches = whole(&*self.log, topic, &self.jobs[0].all_partitions()).unwrap();
+        let mut found = BTreeMap::new();
+        scan(&*self.log, topic, &stretches, |partition, record, headers| {
+            let (key, value) = (record.key.to_vec(), record.value.to_vec());
+            found.insert(
+                (partition, record.offset),
+                Letter { key, value, trail: Trail::read(headers.iter()) },
+            );
+        })
+        .unwrap();
+        found
+    }
+
+    /// Summaries in RETRY of the first job.
+    pub(crate) fn in_retry(&self) -> Vec<Id> {
+        let letters = self.records(&self.jobs[0].retry).into_values();
+        letters.map(|letter| summaries::id(&letter.key, &letter.value)).collect()
+    }
+}
+
+/// A record of RETRY or QUARANTINE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) trail: Trail,
+}
+
+/// A sink at work.
+pub(crate) struct Running {
+    pub(crate) sink: Sink,
+    pub(crate) stop: StopSignal,
+}
+
+impl Running {
+    pub(crate) fn end(self) {
+        self.stop.stop();
+        self.sink.join().unwrap();
+    }
+}
+
+/// Waits of milliseconds, so that tests need not wait for the product's seconds. No test depends on their length.
+pub(crate) fn quick() -> SinkSettings {
+    let waits = (Duration::from_millis(1), Duration::from_millis(5));
+    SinkSettings {
+        linger: Duration::from_millis(1),
+        patience: Duration::ZERO,
+        retry_after: Duration::ZERO,
+        back_off: waits,
+        mending: waits,
+        commit_interval: Duration::ZERO,
+        ..SinkSettings::default()
+    }
+}
+
+/// A tap that keeps what it is told.
+pub(crate) fn keeping_tap() -> (Arc<Tap>, Arc<std::sync::Mutex<Vec<Id>>>) {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&told);
+    let tap = move |_: &str, key: &[u8], value: &[u8]| keep.lock().unwrap().push(summaries::id(key, value));
+    (Arc::new(tap), told)
+}

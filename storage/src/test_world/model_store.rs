@@ -1,0 +1,230 @@
+//! A store in a map, whose shards fail as they are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::{Provenance, SummaryKey};
+
+use super::{Bell, Id};
+use crate::day::Day;
+use crate::incoming::Summary;
+use crate::store::{Fault, Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
+
+/// How a shard behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Works,
+    /// Nothing is stored.
+    Down,
+    /// Writes do not come back until the mode changes.
+    Blocked,
+    /// Everything is refused for the configuration.
+    Wrong,
+    /// Summaries of this job are refused for the configuration.
+    WrongFor(&'static str),
+    /// Every third row fails, another one each time.
+    Flaky,
+    /// Every row of this series fails, all others work.
+    FailsFor(u8),
+}
+
+/// What was asked of the store and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) id: Id,
+    pub(crate) outcome: &'static str,
+    /// Which call of a writer it was part of, over all shards.
+    pub(crate) call: u64,
+}
+
+#[derive(Default)]
+struct Model {
+    modes: Vec<Mode>,
+    poison: BTreeSet<u8>,
+    expired: BTreeSet<u8>,
+    rows: BTreeMap<(String, Vec<u8>), Provenance>,
+    written: Vec<Written>,
+    asked: u64,
+    calls: u64,
+    days: Vec<(Day, Day)>,
+    floors: Vec<Day>,
+}
+
+/// The store. Series `n` belongs to shard `n` modulo their number.
+pub(crate) struct ModelStore {
+    name: &'static str,
+    shards: u32,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: Mutex<Model>,
+    mode_changed: Condvar,
+    bell: Bell,
+}
+
+impl ModelStore {
+    pub(crate) fn new(name: &'static str, shards: u32, bell: Bell) -> Self {
+        let model = Model { modes: vec![Mode::Works; shards as usize], ..Model::default() };
+        let shared = Shared { model: Mutex::new(model), mode_changed: Condvar::new(), bell };
+        Self { name, shards, shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn set(&self, shard: u32, mode: Mode) {
+        self.lock().modes[shard as usize] = mode;
+        self.shared.mode_changed.notify_all();
+        self.shared.bell.ring();
+    }
+
+    pub(crate) fn set_all(&self, mode: Mode) {
+        (0..self.shards).for_each(|shard| self.set(shard, mode));
+    }
+
+    pub(crate) fn poison(&self, series: &[u8]) {
+        self.lock().poison = series.iter().copied().collect();
+    }
+
+    pub(crate) fn expire(&self, series: &[u8]) {
+        self.lock().expired = series.iter().copied().collect();
+    }
+
+    /// All outcomes so far, in their order.
+    pub(crate) fn written(&self) -> Vec<Written> {
+        self.lock().written.clone()
+    }
+
+    /// Those with an outcome.
+    pub(crate) fn ids_of(&self, outcome: &str) -> Vec<Id> {
+        self.lock().written.iter().filter(|it| it.outcome == outcome).map(|it| it.id).collect()
+    }
+
+    /// Calls of writers that have begun.
+    pub(crate) fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    /// Stored revision by series, of one job.
+    pub(crate) fn rows(&self, job: &str) -> BTreeMap<u8, u64> {
+        let model = self.lock();
+        let of_job = model.rows.iter().filter(|((of, _), _)| of == job);
+        let row = |((_, key), provenance): (&(String, Vec<u8>), &Provenance)| {
+            (SummaryKey::decode(key).unwrap().owner.0[0], provenance.last_offset)
+        };
+        of_job.map(row).collect()
+    }
+
+    /// Days that were created, and floors that were set.
+    pub(crate) fn kept(&self) -> (Vec<(Day, Day)>, Vec<Day>) {
+        let model = self.lock();
+        (model.days.clone(), model.floors.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Model> {
+        self.shared.model.lock().unwrap()
+    }
+
+    fn unavailable(&self) -> Result<(), StoreError> {
+        match self.lock().modes.contains(&Mode::Down) {
+            true => Err(StoreError::Unavailable { place: "s0".to_owned(), reason: "down".to_owned() }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl SummaryStore for ModelStore {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn shards(&self) -> Vec<String> {
+        (0..self.shards).map(|shard| format!("s{shard}")).collect()
+    }
+
+    fn shard_of(&self, key: &SummaryKey) -> Shard {
+        Shard(u32::from(key.owner.0[0]) % self.shards)
+    }
+
+    fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
+        Box::new(ModelWriter { shard: shard.index(), shared: Arc::clone(&self.shared) })
+    }
+
+    fn range(&self, _: &str, _: Owner, _: i64, _: i64) -> Result<Rows, StoreError> {
+        Ok(Rows { rows: Vec::new(), floor: Day::MIN })
+    }
+
+    fn top_owners(&self, _: &str, _: i64, _: usize) -> Result<Vec<OwnerCount>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn create_days(&self, _: &[&str], first: Day, last: Day) -> Result<(), StoreError> {
+        self.lock().days.push((first, last));
+        self.shared.bell.ring();
+        self.unavailable()
+    }
+
+    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
+        self.lock().floors.push(floor);
+        self.shared.bell.ring();
+        self.unavailable().map(|()| vec![floor.plus(-1)])
+    }
+}
+
+struct ModelWriter {
+    shard: usize,
+    shared: Arc<Shared>,
+}
+
+impl ShardWriter for ModelWriter {
+    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+        let mut model = self.shared.model.lock().unwrap();
+        model.calls += 1;
+        let call = model.calls;
+        self.shared.bell.ring();
+        while model.modes[self.shard] == Mode::Blocked {
+            model = self.shared.mode_changed.wait(model).unwrap();
+        }
+        let outcomes = batch.iter().map(|summary| {
+            let outcome = model.write(self.shard, summary);
+            let id = (summary.parts.owner.0[0], summary.provenance.last_offset);
+            model.written.push(Written { id, outcome: outcome.name(), call });
+            outcome
+        });
+        let outcomes = outcomes.collect();
+        drop(model);
+        self.shared.bell.ring();
+        outcomes
+    }
+}
+
+impl Model {
+    fn write(&mut self, shard: usize, summary: &Summary<'_>) -> Outcome {
+        self.asked += 1;
+        let series = summary.parts.owner.0[0];
+        let is_wrong = match self.modes[shard] {
+            Mode::Down => return Outcome::Retryable(Fault::new("down")),
+            Mode::Flaky if self.asked.is_multiple_of(3) => return Outcome::Retryable(Fault::new("flaky")),
+            Mode::FailsFor(failing) if failing == series => return Outcome::Retryable(Fault::new("locked")),
+            Mode::Wrong => true,
+            Mode::WrongFor(job) => job == summary.job,
+            Mode::Works | Mode::Blocked | Mode::Flaky | Mode::FailsFor(_) => false,
+        };
+        if is_wrong {
+            return Outcome::Misconfigured(Fault::new("wrong password"));
+        }
+        if self.poison.contains(&series) {
+            return Outcome::Poison(Fault::new("poison"));
+        }
+        if self.expired.contains(&series) {
+            return Outcome::Expired;
+        }
+        let row = (summary.job.to_owned(), summary.key.to_vec());
+        match self.rows.get(&row) {
+            Some(there) if there.revision() >= summary.revision() => Outcome::Stale,
+            _ => {
+                self.rows.insert(row, summary.provenance);
+                Outcome::Stored
+            }
+        }
+    }
+}

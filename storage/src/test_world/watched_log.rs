@@ -1,0 +1,163 @@
+//! A log that rings a bell at every commit and append, and that dies when it is told to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, NewRecord, Reader, SharedLog, SlotName,
+    SlotWriter, TopicDescription, TopicSpec,
+};
+
+use super::Bell;
+
+/// Commits and appends that a log lives through if it is told nothing.
+const FOR_EVER: u64 = u64::MAX / 2;
+
+pub(crate) struct WatchedLog {
+    pub(crate) inner: SharedLog,
+    life: Arc<Life>,
+}
+
+/// Commits and appends that still work.
+struct Life {
+    left: AtomicU64,
+    /// Appends that were refused while commits worked; `None` where none is.
+    refused: Mutex<Option<u64>>,
+    bell: Bell,
+}
+
+impl WatchedLog {
+    pub(crate) fn new(inner: SharedLog, bell: Bell) -> Self {
+        Self {
+            inner,
+            life: Arc::new(Life { left: AtomicU64::new(FOR_EVER), refused: Mutex::new(None), bell }),
+        }
+    }
+
+    /// From now on so many commits and appends work, then none: as if the process had crashed there.
+    pub(crate) fn dies_after(&self, operations: u64) {
+        self.life.left.store(operations, Ordering::SeqCst);
+    }
+
+    pub(crate) fn revive(&self) {
+        self.dies_after(FOR_EVER);
+    }
+
+    /// From now on appends are refused, or not any more. Commits work.
+    pub(crate) fn refuse_appends(&self, is_refused: bool) {
+        *self.life.refused.lock().unwrap() = is_refused.then_some(0);
+    }
+
+    /// Appends that were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.life.refused.lock().unwrap().unwrap_or(0)
+    }
+
+    /// Whether no more works.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.life.left.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Life {
+    fn spend(&self) -> Result<(), LogError> {
+        let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        self.bell.ring();
+        let (what, reason) = ("the log".to_owned(), "dead".to_owned());
+        spent.map(drop).map_err(|_| LogError::Unavailable { what, reason })
+    }
+
+    fn spend_on_append(&self) -> Result<(), LogError> {
+        if let Some(refused) = &mut *self.refused.lock().unwrap() {
+            *refused += 1;
+            self.bell.ring();
+            let (what, reason) = ("the log".to_owned(), "takes no record".to_owned());
+            return Err(LogError::Unavailable { what, reason });
+        }
+        self.spend()
+    }
+}
+
+struct WatchedAppender {
+    inner: Arc<dyn Appender>,
+    life: Arc<Life>,
+}
+
+impl Appender for WatchedAppender {
+    fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>) {
+        if let Err(error) = self.life.spend_on_append() {
+            return done(Err(error));
+        }
+        let life = Arc::clone(&self.life);
+        let done = move |result| {
+            done(result);
+            life.bell.ring();
+        };
+        self.inner.append(records, Box::new(done));
+    }
+}
+
+impl Log for WatchedLog {
+    fn reader(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(topic, from, isolation)
+    }
+
+    fn appender(&self, deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {
+        let inner = self.inner.appender(deadline)?;
+        Ok(Arc::new(WatchedAppender { inner, life: Arc::clone(&self.life) }))
+    }
+
+    fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
+        self.inner.slot_writer(slot)
+    }
+
+    fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+        self.inner.bounds(topic, partitions)
+    }
+
+    fn offset_for_time(
+        &self,
+        topic: &str,
+        partition: Partition,
+        timestamp_ms: i64,
+    ) -> Result<Offset, LogError> {
+        self.inner.offset_for_time(topic, partition, timestamp_ms)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.inner.committed(group, topic, partitions)
+    }
+
+    fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        offsets: &[(Partition, CommittedOffset)],
+    ) -> Result<(), LogError> {
+        self.life.spend()?;
+        let committed = self.inner.commit(group, topic, offsets);
+        self.life.bell.ring();
+        committed
+    }
+
+    fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
+        self.inner.create_topic(topic)
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        self.inner.describe_topic(topic)
+    }
+}

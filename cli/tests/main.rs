@@ -7,3 +7,4 @@ mod documents;
 mod kafka;
 mod operators;
 mod support;
+mod waiting;

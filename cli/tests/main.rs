@@ -6,4 +6,5 @@ mod demo;
 mod documents;
 mod kafka;
 mod operators;
+mod policies;
 mod support;

@@ -40,6 +40,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Decode,
+    DecodeView,
     Fold,
     FoldDecode(fold::Emission),
     Worker(Guarantee, Windows),
@@ -62,6 +63,7 @@ const SMALL_WRITES_MS: u64 = 10;
 
 const WORKS: &[(&str, Source, Work)] = &[
     ("decode", Source::Memory, Work::Decode),
+    ("decode-view", Source::Memory, Work::DecodeView),
     ("fold", Source::Memory, Work::Fold),
     ("fold+decode", Source::Memory, Work::FoldDecode(fold::Emission::Live)),
     ("fold+decode-replay", Source::Memory, Work::FoldDecode(fold::Emission::Replay)),
@@ -169,7 +171,7 @@ impl Case {
     pub fn expected(&self, records: &[RawRecord]) -> Output {
         match self.work {
             Work::ReadSeam | Work::PollOneByOne => oracle::read(records),
-            Work::Decode => Output::Decoded { measurements: oracle::measurements(records) },
+            Work::Decode | Work::DecodeView => oracle::decoded(records),
             Work::Fold | Work::FoldDecode(_) | Work::Worker(..) => oracle::folded(records, &self.policy()),
         }
     }
@@ -182,6 +184,7 @@ impl Case {
         let (shape, policy) = (self.shape, self.policy());
         match (self.work, site) {
             (Work::Decode, Site::Memory { frames }) => Ok(fold::decode(&records(shape, *frames))),
+            (Work::DecodeView, Site::Memory { frames }) => Ok(fold::decode_view(&records(shape, *frames))),
             (Work::Fold, Site::Memory { frames }) => Ok(fold::fold(&records(shape, *frames), policy)),
             (Work::FoldDecode(emission), Site::Memory { frames }) => {
                 Ok(fold::fold_decode(&records(shape, *frames), policy, emission))

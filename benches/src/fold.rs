@@ -7,16 +7,17 @@ use std::sync::Arc;
 use prost::Message;
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Job, Record};
 use yahtzee_core::partition::{History, Opened, PartitionCore};
 use yahtzee_core::record::{Fate, Offset, Outcomes};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
+use yahtzee_jobs::view::{Measurements, RouterRequest};
 use yahtzee_proto::raw::RouterRequests;
 
 use crate::case::Run;
 use crate::measure::measured;
-use crate::oracle::{Output, Totals};
+use crate::oracle::{Decoded, Output, Totals};
 use crate::predecoded::Predecoded;
 use crate::site::partitions;
 use crate::traffic::{PARTITIONS, RawRecord};
@@ -36,15 +37,31 @@ pub(crate) enum Emission {
     Replay,
 }
 
-/// Decoding alone.
+/// Decoding alone, into prost's messages.
 pub(crate) fn decode(records: &[RawRecord]) -> Run {
-    let (decoded, cost) = measured(|| {
-        let decode = |record: &RawRecord| RouterRequests::decode(black_box(&*record.value));
-        let passes = (0..PASSES).flat_map(|_| records.iter().map(decode));
-        passes.map(|message| message.map_or(0, |message| message.requests.len() as u64)).sum::<u64>()
+    decode_by(records, |value, found| {
+        let message = RouterRequests::decode(value).unwrap_or_default();
+        message.requests.iter().for_each(|request| found.add(&black_box(request).into()));
+    })
+}
+
+/// Decoding alone, in place as the job does it.
+pub(crate) fn decode_view(records: &[RawRecord]) -> Run {
+    decode_by(records, |value, found| {
+        let Ok(record) = Measurements::<RouterRequest<'_>>::read(value) else { return };
+        record.iter().for_each(|request| found.add(&black_box(request)));
+    })
+}
+
+fn decode_by(records: &[RawRecord], decode: impl Fn(&[u8], &mut Decoded)) -> Run {
+    let mut found = Decoded::default();
+    let ((), cost) = measured(|| {
+        for _ in 0..PASSES {
+            found = Decoded::default();
+            records.iter().for_each(|record| decode(black_box(&record.value), &mut found));
+        }
     });
-    let output = Output::Decoded { measurements: decoded / PASSES };
-    Run { cost, passes: PASSES, output, summaries: 0, commits: 0 }
+    Run { cost, passes: PASSES, output: Output::Decoded(found), summaries: 0, commits: 0 }
 }
 
 /// Folding alone: the messages are decoded before.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::window::Policy;
+use yahtzee_jobs::view::RouterRequest;
 use yahtzee_proto::raw::RouterRequests;
 use yahtzee_proto::summary::RouterLatency;
 
@@ -22,12 +23,33 @@ pub enum Output {
         bytes: u64,
     },
     /// Of decoding alone.
-    Decoded {
-        /// Measurements in the messages.
-        measurements: u64,
-    },
+    Decoded(Decoded),
     /// Of everything that folds.
     Folded(Totals),
+}
+
+/// Sums over all measurements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decoded {
+    /// How many there are.
+    pub measurements: u64,
+    /// Sum of all event times in microseconds since 1970, modulo 2^64.
+    pub times_us: u64,
+    /// Sum of all service times in milliseconds.
+    pub service_ms: u64,
+    /// Bytes of all process types.
+    pub text_bytes: u64,
+}
+
+impl Decoded {
+    /// Adds one measurement.
+    #[inline]
+    pub fn add(&mut self, request: &RouterRequest<'_>) {
+        self.measurements += 1;
+        self.times_us = self.times_us.wrapping_add(request.time_us.cast_unsigned());
+        self.service_ms += u64::from(request.service_ms.unwrap_or(0));
+        self.text_bytes += request.process_type.len() as u64;
+    }
 }
 
 /// Sums over the newest summaries of all series and windows.
@@ -58,6 +80,16 @@ impl Totals {
         self.bytes += summary.bytes;
         Ok(())
     }
+}
+
+/// What decoding the records must find.
+#[must_use]
+pub fn decoded(records: &[RawRecord]) -> Output {
+    let mut decoded = Decoded::default();
+    for (_, message) in messages(records) {
+        message.requests.iter().for_each(|request| decoded.add(&request.into()));
+    }
+    Output::Decoded(decoded)
 }
 
 /// Measurements of the records.

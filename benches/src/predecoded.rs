@@ -1,11 +1,10 @@
 //! The real job on messages that are decoded already: what is left is windows and accumulators.
 
-use prost::bytes::{Buf, BufMut};
-use prost::encoding::{DecodeContext, WireType, skip_field};
-use prost::{DecodeError, Message};
-use yahtzee_core::job::Job;
+use prost::Message;
+use yahtzee_core::job::{Job, Record};
 use yahtzee_core::window::Intake;
-use yahtzee_jobs::router_latency::{Requests, RouterLatency};
+use yahtzee_core::wire::Malformed;
+use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
 use yahtzee_proto::raw::RouterRequests;
 use yahtzee_proto::summary;
 
@@ -19,7 +18,7 @@ pub(crate) struct Predecoded {
 }
 
 /// What stands in a record instead of the message: decoding it copies 20 bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
     frame_id: [u8; FRAME_ID_BYTES],
     message: u32,
@@ -32,9 +31,8 @@ impl Predecoded {
             |record: &RawRecord| RouterRequests::decode(&*record.value).expect("the traffic is well formed");
         let messages: Vec<_> = records.iter().map(decode).collect();
         let handle = |(record, message): (&RawRecord, u32)| {
-            let frame_id = messages[message as usize].frame_id.as_slice();
-            let frame_id = frame_id.try_into().expect("the traffic's frame ids have 16 bytes");
-            RawRecord { value: Handle { frame_id, message }.encode_to_vec(), ..record.clone() }
+            let value = [&*messages[message as usize].frame_id, &message.to_le_bytes()].concat();
+            RawRecord { value, ..record.clone() }
         };
         let handles = records.iter().zip(0..).map(handle).collect();
         (Self { messages }, handles)
@@ -46,16 +44,17 @@ impl Job for Predecoded {
     const MEASUREMENT: &'static str = RouterLatency::MEASUREMENT;
     const GENERATION: u32 = RouterLatency::GENERATION;
     const DIMENSIONS: &'static [&'static str] = RouterLatency::DIMENSIONS;
-    type Record = Handle;
+    type Record<'a> = Handle;
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id(record: &Handle) -> &[u8] {
+    fn frame_id<'r>(record: &'r Handle, _value: &'r [u8]) -> &'r [u8] {
         &record.frame_id
     }
 
     fn fold(&self, record: &Handle, intake: &mut Intake<'_, Requests>) {
-        RouterLatency.fold(&self.messages[record.message as usize], intake);
+        let message = &self.messages[record.message as usize];
+        router_latency::fold(message.requests.iter().map(Into::into), intake);
     }
 
     fn summarize(&self, requests: &Requests) -> summary::RouterLatency {
@@ -63,34 +62,11 @@ impl Job for Predecoded {
     }
 }
 
-/// Not protobuf: frame id, then the place as little endian 32 bits.
-impl Message for Handle {
-    fn encode_raw(&self, buffer: &mut impl BufMut) {
-        buffer.put_slice(&self.frame_id);
-        buffer.put_u32_le(self.message);
-    }
-
-    fn merge(&mut self, mut buffer: impl Buf) -> Result<(), DecodeError> {
-        buffer.copy_to_slice(&mut self.frame_id);
-        self.message = buffer.get_u32_le();
-        Ok(())
-    }
-
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        buffer: &mut impl Buf,
-        context: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        skip_field(wire_type, tag, buffer, context)
-    }
-
-    fn encoded_len(&self) -> usize {
-        FRAME_ID_BYTES + size_of::<u32>()
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
+/// Frame id, then the place as little endian 32 bits.
+impl Record<'_> for Handle {
+    fn read(value: &[u8]) -> Result<Self, Malformed> {
+        let (&frame_id, place) = value.split_first_chunk().ok_or(Malformed)?;
+        let message = u32::from_le_bytes(place.try_into().map_err(|_| Malformed)?);
+        Ok(Self { frame_id, message })
     }
 }

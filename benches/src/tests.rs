@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use super::case::{Case, Source};
-use super::oracle::{Output, Totals};
+use super::oracle::{Decoded, Output, Totals};
 use super::rounds::{Bed, Isolation};
 use super::traffic::{PARTITIONS, Shape, records};
 
@@ -53,7 +53,7 @@ fn a_wrong_output_is_void() {
     let mut bed = Bed::new(10, None).unwrap();
     let mut all = bed.run(&[case], 2, Isolation::None, |_| {}).unwrap();
     assert_eq!(all[0].void(), 0);
-    all[0].runs[0].output = Output::Decoded { measurements: 51 };
+    all[0].runs[0].output = Output::Decoded(Decoded { measurements: 50, ..Decoded::default() });
     assert_eq!(all[0].void(), 1);
     let report = super::report::Report::of(&all);
     assert!(report.is_void() && report.to_string().contains("VOID"), "{report}");

@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use yahtzee_core::job::AnyJob;
+use yahtzee_core::window::Policy;
 use yahtzee_runtime::config::Config;
-use yahtzee_runtime::topics::group;
+use yahtzee_runtime::topics::{TopicLayout, group};
 use yahtzee_runtime::worker::JobPlan;
 
 use crate::process::GlobalOptions;
@@ -32,6 +33,11 @@ struct Listed {
     lateness_windows: u32,
     future_windows: u32,
     flush_interval_ms: u64,
+    clock_skew_ms: u32,
+    series_max: usize,
+    series_per_owner_max: usize,
+    /// What becomes of measurements outside the windows: the topic that takes their records, or `counted`.
+    too_late: String,
 }
 
 pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> {
@@ -46,17 +52,31 @@ pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> 
         println!("  series      owner, {}", job.dimensions.join(", "));
         println!("  topics      {} -> {}", job.raw_topic, job.summary_topic);
         println!("  group       {}", job.consumer_group);
-        println!("  {}", policy_text(&job));
+        println!("  windows     {}", windows_text(&job));
+        println!("  caps        {}", caps_text(&job));
+        println!("  too late    {}", job.too_late);
     }
     Ok(())
 }
 
-fn policy_text(job: &Listed) -> String {
-    let Listed { window_length_ms, lateness_windows, future_windows, flush_interval_ms, .. } = job;
+fn windows_text(job: &Listed) -> String {
+    let Listed {
+        window_length_ms, lateness_windows, future_windows, flush_interval_ms, clock_skew_ms, ..
+    } = job;
     format!(
-        "windows     {window_length_ms} ms, {lateness_windows} late, {future_windows} ahead, \
-         changes every {flush_interval_ms} ms"
+        "{window_length_ms} ms, {lateness_windows} late, {future_windows} ahead, changes every \
+         {flush_interval_ms} ms, clocks {clock_skew_ms} ms apart at most"
     )
+}
+
+fn caps_text(job: &Listed) -> String {
+    let Listed { series_max, series_per_owner_max, .. } = job;
+    format!("{series_max} series per window and partition, {series_per_owner_max} of them per owner")
+}
+
+/// What becomes of measurements that come too late or too early: the topic that takes their records, or `counted`.
+pub(crate) fn too_late(policy: &Policy, layout: &TopicLayout, measurement: &str) -> String {
+    if policy.publishes_late { layout.late(measurement) } else { "counted".to_owned() }
 }
 
 fn list(config: &Config, plan: &JobPlan) -> Listed {
@@ -72,6 +92,10 @@ fn list(config: &Config, plan: &JobPlan) -> Listed {
         lateness_windows: policy.lateness,
         future_windows: policy.future,
         flush_interval_ms: policy.flush_interval_ms,
+        clock_skew_ms: policy.clock_skew_ms,
+        series_max: policy.series_max,
+        series_per_owner_max: policy.series_per_owner_max,
+        too_late: too_late(&policy, &config.layout, job.measurement()),
     }
 }
 

@@ -7,7 +7,7 @@ use yahtzee_runtime::clock::since_1970;
 use yahtzee_runtime::config::{Config, LogChoice, worker_index_from};
 use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
 
-use crate::jobs::plans;
+use crate::jobs::{plans, too_late};
 use crate::process::{GlobalOptions, Process};
 
 /// Which part of the work this process does.
@@ -58,7 +58,7 @@ fn incarnation() -> u32 {
     (since_1970().as_millis() as u32).wrapping_mul(0x9e37_79b9) ^ std::process::id()
 }
 
-/// Logs the values that are in force: no lateness and no interval is hidden.
+/// Logs the values that are in force: no lateness, no interval and no cap is hidden.
 fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
     let slots: Vec<u32> = slots_of(worker, config.worker.slots).collect();
     tracing::info!(
@@ -75,6 +75,10 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
             lateness_windows = policy.lateness,
             future_windows = policy.future,
             flush_interval_ms = policy.flush_interval_ms,
+            clock_skew_ms = policy.clock_skew_ms,
+            series_max = policy.series_max,
+            series_per_owner_max = policy.series_per_owner_max,
+            too_late = too_late(policy, &config.layout, job.measurement()),
             "job"
         );
     }

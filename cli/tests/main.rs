@@ -6,5 +6,6 @@ mod demo;
 mod documents;
 mod kafka;
 mod operators;
+mod policies;
 mod support;
 mod waiting;

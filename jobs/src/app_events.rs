@@ -5,7 +5,7 @@
 //! does not matter.
 
 use yahtzee_core::accumulate::Gauge;
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Job, figures_of};
 use yahtzee_core::window::{Intake, Policy};
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
@@ -21,13 +21,9 @@ impl Job for AppEvents {
     const MEASUREMENT: &'static str = "APP_EVENT";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["kind", "process_type"];
-    type Record = raw::AppEvents;
+    type Record<'a> = raw::AppEvents;
     type Accumulator = Gauge;
     type Summary = summary::AppEvents;
-
-    fn frame_id(record: &raw::AppEvents) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &raw::AppEvents, intake: &mut Intake<'_, Gauge>) {
         for event in &record.events {
@@ -46,7 +42,7 @@ impl Job for AppEvents {
     /// `events`, and of the version numbers or the dynos `last`, `min`, `max` and `mean`.
     fn figures(summary: &summary::AppEvents) -> Figures {
         let events = summary.value.as_ref().map_or(0, |gauge| gauge.count);
-        let mut figures = Figures::from([("events".to_owned(), events as f64)]);
+        let mut figures = figures_of([("events", events)]);
         figures::gauge(summary.value.as_ref(), 1.0, &mut figures);
         figures
     }

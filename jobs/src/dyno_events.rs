@@ -28,13 +28,9 @@ impl Job for DynoEvents {
     const MEASUREMENT: &'static str = "DYNO_EVENT";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record = raw::DynoEvents;
+    type Record<'a> = raw::DynoEvents;
     type Accumulator = Events;
     type Summary = summary::DynoEvents;
-
-    fn frame_id(record: &raw::DynoEvents) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &raw::DynoEvents, intake: &mut Intake<'_, Events>) {
         for event in &record.events {

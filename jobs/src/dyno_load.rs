@@ -3,10 +3,10 @@
 use yahtzee_core::accumulate::Moments;
 use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::DynoLoads;
 use yahtzee_proto::summary;
 
-use crate::wire;
+use crate::view::{self, Measurements};
+use crate::{figures, wire};
 
 /// Reads `DYNO_LOAD`.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +26,17 @@ impl Job for DynoLoad {
     const MEASUREMENT: &'static str = "DYNO_LOAD";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record = DynoLoads;
+    type Record<'a> = Measurements<'a, view::DynoLoad<'a>>;
     type Accumulator = Loads;
     type Summary = summary::DynoLoad;
 
-    fn frame_id(record: &DynoLoads) -> &[u8] {
-        &record.frame_id
+    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
+        record.frame_id()
     }
 
-    fn fold(&self, record: &DynoLoads, intake: &mut Intake<'_, Loads>) {
-        for load in &record.loads {
-            intake.add(load.time_us, &[&load.process_type], |loads| {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Loads>) {
+        for load in record.iter() {
+            intake.add(load.time_us, &[load.process_type], |loads| {
                 wire::record(&mut loads.one_minute, load.load_1m_milli);
                 wire::record(&mut loads.five_minutes, load.load_5m_milli);
                 wire::record(&mut loads.fifteen_minutes, load.load_15m_milli);
@@ -55,16 +55,9 @@ impl Job for DynoLoad {
 
     fn figures(summary: &summary::DynoLoad) -> Figures {
         let mut figures = Figures::new();
-        let loads = [
-            ("load_1m", &summary.load_1m_milli),
-            ("load_5m", &summary.load_5m_milli),
-            ("load_15m", &summary.load_15m_milli),
-        ];
-        for (name, moments) in loads {
-            let Some(moments) = moments else { continue };
-            figures.insert(format!("{name}_mean"), moments.sum as f64 / moments.count as f64 / 1_000.0);
-            figures.insert(format!("{name}_max"), moments.max as f64 / 1_000.0);
-        }
+        figures::thousandths("load_1m", summary.load_1m_milli.as_ref(), &mut figures);
+        figures::thousandths("load_5m", summary.load_5m_milli.as_ref(), &mut figures);
+        figures::thousandths("load_15m", summary.load_15m_milli.as_ref(), &mut figures);
         figures
     }
 }

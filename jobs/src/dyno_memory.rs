@@ -3,9 +3,9 @@
 use yahtzee_core::accumulate::Moments;
 use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::DynoMemories;
 use yahtzee_proto::summary;
 
+use crate::view::{self, Measurements};
 use crate::{figures, wire};
 
 /// Reads `DYNO_MEMORY`.
@@ -28,17 +28,17 @@ impl Job for DynoMemory {
     const MEASUREMENT: &'static str = "DYNO_MEMORY";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record = DynoMemories;
+    type Record<'a> = Measurements<'a, view::DynoMemory<'a>>;
     type Accumulator = Memory;
     type Summary = summary::DynoMemory;
 
-    fn frame_id(record: &DynoMemories) -> &[u8] {
-        &record.frame_id
+    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
+        record.frame_id()
     }
 
-    fn fold(&self, record: &DynoMemories, intake: &mut Intake<'_, Memory>) {
-        for sample in &record.memories {
-            intake.add(sample.time_us, &[&sample.process_type], |memory| {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Memory>) {
+        for sample in record.iter() {
+            intake.add(sample.time_us, &[sample.process_type], |memory| {
                 wire::record(&mut memory.total, sample.total_bytes);
                 wire::record(&mut memory.rss, sample.rss_bytes);
                 wire::record(&mut memory.swap, sample.swap_bytes);

@@ -1,9 +1,10 @@
 //! Platform errors per app, process type and code: H of the router, R of dynos, L of the log system.
 
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Job, figures_of};
 use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::PlatformErrors;
 use yahtzee_proto::summary;
+
+use crate::view::{Measurements, PlatformError};
 
 /// Reads `ERROR`.
 #[derive(Clone, Copy, Debug)]
@@ -14,17 +15,17 @@ impl Job for Errors {
     const MEASUREMENT: &'static str = "ERROR";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type", "code"];
-    type Record = PlatformErrors;
+    type Record<'a> = Measurements<'a, PlatformError<'a>>;
     type Accumulator = u64;
     type Summary = summary::Errors;
 
-    fn frame_id(record: &PlatformErrors) -> &[u8] {
-        &record.frame_id
+    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
+        record.frame_id()
     }
 
-    fn fold(&self, record: &PlatformErrors, intake: &mut Intake<'_, u64>) {
-        for error in &record.errors {
-            intake.add(error.time_us, &[&error.process_type, &error.code], |occurrences| *occurrences += 1);
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, u64>) {
+        for error in record.iter() {
+            intake.add(error.time_us, &[error.process_type, error.code], |occurrences| *occurrences += 1);
         }
     }
 
@@ -33,6 +34,6 @@ impl Job for Errors {
     }
 
     fn figures(summary: &summary::Errors) -> Figures {
-        Figures::from([("occurrences".to_owned(), summary.occurrences as f64)])
+        figures_of([("occurrences", summary.occurrences)])
     }
 }

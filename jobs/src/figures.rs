@@ -21,6 +21,13 @@ pub(crate) fn moments(name: &str, moments: Option<&summary::Moments>, figures: &
     figures.insert(format!("{name}_max"), moments.max as f64);
 }
 
+/// Mean and maximum of values in thousandths, in whole units, under `name_mean` and `name_max`.
+pub(crate) fn thousandths(name: &str, moments: Option<&summary::Moments>, figures: &mut Figures) {
+    let Some(moments) = moments.filter(|moments| moments.count > 0) else { return };
+    figures.insert(format!("{name}_mean"), moments.sum as f64 / moments.count as f64 / 1_000.0);
+    figures.insert(format!("{name}_max"), moments.max as f64 / 1_000.0);
+}
+
 /// `last`, `min`, `max`, and `mean` unless the sum is saturated, all divided by `scale`.
 pub(crate) fn gauge(gauge: Option<&summary::Gauge>, scale: f64, figures: &mut Figures) {
     let Some(gauge) = gauge.filter(|gauge| gauge.count > 0) else { return };

@@ -32,13 +32,9 @@ impl Job for LanguageMetrics {
     const MEASUREMENT: &'static str = "LANG_METRIC";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type", "name", "kind"];
-    type Record = LangMetrics;
+    type Record<'a> = LangMetrics;
     type Accumulator = Metric;
     type Summary = summary::LanguageMetric;
-
-    fn frame_id(record: &LangMetrics) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &LangMetrics, intake: &mut Intake<'_, Metric>) {
         for metric in &record.metrics {

@@ -1,5 +1,6 @@
 //! Every registered job keeps the laws: order, merge, round trip, poison, and a crash at every write.
 
+use prost::Message;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 use yahtzee_proto::raw::{self, lang_metric::Value};
@@ -24,10 +25,7 @@ fn time_us(number: u32) -> i64 {
 }
 
 /// Checks a job and gives its name, for the list at the end.
-fn checked<J: Job>(job: J, records: &[(Owner, J::Record)]) -> &'static str
-where
-    J::Record: Clone,
-{
+fn checked<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) -> &'static str {
     check_job(job, records);
     J::NAME
 }

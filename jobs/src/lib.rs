@@ -14,6 +14,7 @@ pub mod language_metrics;
 pub mod log_loss;
 mod policy;
 pub mod router_latency;
+pub mod view;
 mod wire;
 
 /// Every job, in alphabetical order of their names. A new job is one file and one line here.

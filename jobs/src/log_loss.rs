@@ -8,7 +8,7 @@
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
 //! is a series of its own and says nothing about completeness.
 
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Job, figures_of};
 use yahtzee_core::window::{Intake, Policy};
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
@@ -38,13 +38,9 @@ impl Job for LogLoss {
     const MEASUREMENT: &'static str = "LOG_LOSS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["code"];
-    type Record = raw::LogLosses;
+    type Record<'a> = raw::LogLosses;
     type Accumulator = Losses;
     type Summary = summary::LogLoss;
-
-    fn frame_id(record: &raw::LogLosses) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &raw::LogLosses, intake: &mut Intake<'_, Losses>) {
         for loss in &record.losses {
@@ -62,7 +58,7 @@ impl Job for LogLoss {
     }
 
     fn figures(summary: &summary::LogLoss) -> Figures {
-        [("lost".to_owned(), summary.lost as f64), ("notices".to_owned(), summary.notices as f64)].into()
+        figures_of([("lost", summary.lost), ("notices", summary.notices)])
     }
 
     fn policy(&self) -> Policy {

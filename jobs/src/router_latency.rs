@@ -7,9 +7,10 @@
 use yahtzee_core::accumulate::{Counts, Distribution, Moments};
 use yahtzee_core::job::{Figures, Job};
 use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_proto::raw::Flag;
 use yahtzee_proto::summary;
 
+use crate::view::{Measurements, RouterRequest};
 use crate::{figures, wire};
 
 const SWITCHING_PROTOCOLS: u32 = 101;
@@ -34,19 +35,16 @@ impl Job for RouterLatency {
     const MEASUREMENT: &'static str = "ROUTER_REQUEST";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record = RouterRequests;
+    type Record<'a> = Measurements<'a, RouterRequest<'a>>;
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id(record: &RouterRequests) -> &[u8] {
-        &record.frame_id
+    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
+        record.frame_id()
     }
 
-    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, Requests>) {
-        let requests = record.requests.iter().filter(|request| is_request(request));
-        for request in requests {
-            intake.add(request.time_us, &[&request.process_type], |requests| requests.fold(request));
-        }
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Requests>) {
+        fold(record.iter(), intake);
     }
 
     fn summarize(&self, requests: &Requests) -> summary::RouterLatency {
@@ -77,12 +75,19 @@ impl Job for RouterLatency {
     }
 }
 
-fn is_request(request: &RouterRequest) -> bool {
+/// Folds the requests of one record: [`Job::fold`] for those who have them decoded.
+pub fn fold<'a>(requests: impl Iterator<Item = RouterRequest<'a>>, intake: &mut Intake<'_, Requests>) {
+    for request in requests.filter(is_request) {
+        intake.add(request.time_us, &[request.process_type], |requests| requests.fold(&request));
+    }
+}
+
+fn is_request(request: &RouterRequest<'_>) -> bool {
     request.flags & Flag::NotARequest as u32 == 0
 }
 
 impl Requests {
-    fn fold(&mut self, request: &RouterRequest) {
+    fn fold(&mut self, request: &RouterRequest<'_>) {
         if let Some(status) = request.status {
             self.by_status.add(status, 1);
         }

@@ -19,7 +19,7 @@ const OWNER: Owner = Owner([3; 16]);
 const MINUTE_US: i64 = 1_772_600_760_000_000;
 
 /// Folds raw records, all received at [`MINUTE_US`], and returns each series with its figures.
-fn summaries<J: Job>(job: J, records: &[J::Record]) -> Vec<(Vec<String>, Figures)> {
+fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figures)> {
     let identity = Identity {
         generation: J::GENERATION,
         topic_id: [0; 16],

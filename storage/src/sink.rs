@@ -185,12 +185,16 @@ impl Sink {
             queue.close(until);
         }
         let left = || until.saturating_duration_since(Instant::now());
-        if self.shards_ended.recv_timeout(left()) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("a shard does not answer: its last batch is written again after the next start");
+        match self.shards_ended.recv_timeout(left()) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::warn!(
+                    "a shard does not answer: its last batch is written again after the next start"
+                );
+            }
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                self.shards.into_iter().for_each(threads::join);
+            }
         }
-        let (ended_shards, _hanging): (Vec<_>, Vec<_>) =
-            self.shards.into_iter().partition(JoinHandle::is_finished);
-        ended_shards.into_iter().for_each(threads::join);
         self.shared.handover.wait_until_idle(left());
         let mut first = Ok(());
         for ended in ended {

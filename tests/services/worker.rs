@@ -42,13 +42,9 @@ impl Job for Counting {
     const MEASUREMENT: &'static str = "NUMBER";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &[];
-    type Record = Number;
+    type Record<'a> = Number;
     type Accumulator = u64;
     type Summary = Count;
-
-    fn frame_id(_: &Number) -> &[u8] {
-        b""
-    }
 
     fn fold(&self, record: &Number, intake: &mut Intake<'_, u64>) {
         assert!(record.number != PANIC, "this number was made to panic");

@@ -8,6 +8,7 @@ mod code;
 mod commit_offset;
 mod dependencies;
 mod documents;
+mod job_size;
 mod manifests;
 mod size;
 mod style;
@@ -19,6 +20,7 @@ type Rule = fn(&Tree) -> Vec<String>;
 
 const RULES: &[(&str, Rule)] = &[
     ("functions and files are small", size::violations),
+    ("jobs are short", job_size::violations),
     ("files are written the house way", style::violations),
     ("nothing uses what is banned where it is", bans::violations),
     ("only commit.rs decides an offset", commit_offset::violations),

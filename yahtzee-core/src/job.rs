@@ -11,6 +11,26 @@ use crate::commit::Identity;
 use crate::partition::{History, Opened, PartitionCore, PartitionState, Refusal};
 use crate::summary::UnreadableSummary;
 use crate::window::{Intake, Policy};
+use crate::wire::{self, Malformed};
+
+/// Number of the field that has the frame id in every raw record of this pipeline.
+const FRAME_ID_FIELD: u32 = 7;
+
+/// What a job reads out of the value of a raw record: any prost message, or a view that borrows from the value
+/// (see [`View`](wire::View)).
+pub trait Record<'a>: Sized {
+    /// Reads all of the value, or nothing: of a record that is refused no measurement is folded.
+    ///
+    /// # Errors
+    /// Where the value is not the job's message. The record is then poison.
+    fn read(value: &'a [u8]) -> Result<Self, Malformed>;
+}
+
+impl<M: Message + Default> Record<'_> for M {
+    fn read(value: &[u8]) -> Result<Self, Malformed> {
+        Message::decode(value).map_err(|_| Malformed)
+    }
+}
 
 /// One metric: how raw records become one summary per owner, series and window.
 ///
@@ -32,8 +52,8 @@ pub trait Job: Send + Sync + 'static {
     /// Names of the values that, with the owner, make a series; in the order of [`Intake::add`].
     const DIMENSIONS: &'static [&'static str];
 
-    /// The message in a raw record.
-    type Record: Message + Default;
+    /// What is in a raw record. Any prost message will do: `type Record<'a> = MyMessage;`.
+    type Record<'a>: Record<'a>;
 
     /// The state of one series in one window.
     type Accumulator: Accumulator + Debug;
@@ -41,13 +61,20 @@ pub trait Job: Send + Sync + 'static {
     /// The message that is published. Its fields start at 16; those below are the framework's.
     type Summary: Message + Default;
 
-    /// The drain frame the record came in (16 bytes), by which redelivered frames are recognised; empty for none.
-    fn frame_id(record: &Self::Record) -> &[u8];
+    /// The drain frame the record came in (16 bytes), by which redelivered frames are recognised; empty for none. `value` is
+    /// the record's encoding.
+    ///
+    /// It is field 7 in every raw record of this pipeline. To be replaced where another schema has it elsewhere, or has
+    /// something else there.
+    #[must_use]
+    fn frame_id<'r>(_record: &'r Self::Record<'_>, value: &'r [u8]) -> &'r [u8] {
+        wire::bytes_field(value, FRAME_ID_FIELD)
+    }
 
     /// Hands every measurement of the record to [`Intake::add`].
     ///
     /// The folded state must not depend on the order of the measurements within a window.
-    fn fold(&self, record: &Self::Record, intake: &mut Intake<'_, Self::Accumulator>);
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self::Accumulator>);
 
     /// What is published of a series.
     fn summarize(&self, accumulator: &Self::Accumulator) -> Self::Summary;
@@ -66,6 +93,12 @@ pub trait Job: Send + Sync + 'static {
 
 /// Figures of a summary by name.
 pub type Figures = BTreeMap<String, f64>;
+
+/// Figures of whole numbers.
+#[must_use]
+pub fn figures_of<const N: usize>(named: [(&str, u64); N]) -> Figures {
+    named.map(|(name, value)| (name.to_owned(), value as f64)).into()
+}
 
 /// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
 pub trait AnyJob: Send + Sync {

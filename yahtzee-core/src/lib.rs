@@ -23,3 +23,4 @@ pub mod owner;
 pub mod partition;
 pub mod quarantine;
 pub mod rules;
+pub mod wire;

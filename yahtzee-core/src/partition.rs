@@ -3,11 +3,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use prost::Message;
-
 use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, Late};
-use crate::job::Job;
+use crate::job::{Job, Record};
 use crate::owner::{Owner, Partition};
 use crate::quarantine::Quarantine;
 use crate::record::{Fate, FrameId, LogRecord, Offset, Outcomes, Poison, owner_of};
@@ -152,7 +150,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if self.poisoned.contains(&record.offset) {
             return Err(Poison::Panic);
         }
-        let message = J::Record::decode(record.value).map_err(|_| Poison::Value)?;
+        let message = J::Record::read(record.value).map_err(|_| Poison::Value)?;
         let outcomes = self.fold_message(record, owner, &message);
         if self.policy.publishes_late && outcomes.late() + outcomes.future > 0 {
             let LogRecord { offset, timestamp_ms, value, .. } = *record;
@@ -162,7 +160,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Ok(outcomes)
     }
 
-    fn fold_message(&mut self, record: &LogRecord<'_>, owner: Owner, message: &J::Record) -> Outcomes {
+    fn fold_message(&mut self, record: &LogRecord<'_>, owner: Owner, message: &J::Record<'_>) -> Outcomes {
         self.fresh.clear();
         let mut intake = Intake {
             rules: IntakeRules::of::<R>(),
@@ -175,7 +173,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             },
             offset: record.offset,
             owner,
-            frame: FrameId::from_bytes(J::frame_id(message)),
+            frame: FrameId::from_bytes(J::frame_id(message, record.value)),
             fresh: &mut self.fresh,
             series_key: &mut self.series_key,
             outcomes: Outcomes::default(),

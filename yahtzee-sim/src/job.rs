@@ -10,9 +10,9 @@ use crate::rng::mix;
 /// A raw record: what one drain frame says about one owner.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct SimRecord {
-    #[prost(bytes = "vec", tag = "1")]
+    #[prost(bytes = "vec", tag = "7")]
     pub(crate) frame_id: Vec<u8>,
-    #[prost(message, repeated, tag = "2")]
+    #[prost(message, repeated, tag = "16")]
     pub(crate) measurements: Vec<Measurement>,
 }
 
@@ -65,13 +65,9 @@ impl Job for SimJob {
     const MEASUREMENT: &'static str = "SIMULATED";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["dimension"];
-    type Record = SimRecord;
+    type Record<'a> = SimRecord;
     type Accumulator = u64;
     type Summary = SimSummary;
-
-    fn frame_id(record: &SimRecord) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, u64>) {
         for measurement in &record.measurements {

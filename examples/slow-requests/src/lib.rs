@@ -1,7 +1,7 @@
 //! Requests that took a second or longer, per app and process type.
 
 use yahtzee_core::accumulate::Moments;
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Job, figures_of};
 use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::RouterRequests;
 
@@ -12,19 +12,11 @@ pub mod summary {
 }
 
 /// From this service time on a request is slow.
-const SLOW_MS: u64 = 1_000;
+const SLOW_MS: u32 = 1_000;
 
 /// Reads `ROUTER_REQUEST`.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowRequests;
-
-yahtzee_core::accumulator! {
-    /// One process type of one app in one window.
-    pub struct Requests {
-        service_ms: Moments,
-        slow: u64,
-    }
-}
 
 impl Job for SlowRequests {
     const NAME: &'static str = "slow-requests";
@@ -32,33 +24,29 @@ impl Job for SlowRequests {
     const SUMMARY: &'static str = "SLOW_REQUESTS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record = RouterRequests;
-    type Accumulator = Requests;
+    type Record<'a> = RouterRequests;
+    /// Service times in milliseconds, and how many of them were slow.
+    type Accumulator = (Moments, u64);
     type Summary = summary::SlowRequests;
 
-    fn frame_id(record: &RouterRequests) -> &[u8] {
-        &record.frame_id
-    }
-
-    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, Requests>) {
+    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, (Moments, u64)>) {
         for request in &record.requests {
-            let Some(service_ms) = request.service_ms.map(u64::from) else { continue };
-            intake.add(request.time_us, &[&request.process_type], |requests| {
-                requests.service_ms.record(service_ms);
-                requests.slow += u64::from(service_ms >= SLOW_MS);
+            let Some(service_ms) = request.service_ms else { continue };
+            intake.add(request.time_us, &[&request.process_type], |(service_times_ms, slow)| {
+                service_times_ms.record(service_ms.into());
+                *slow += u64::from(service_ms >= SLOW_MS);
             });
         }
     }
 
-    fn summarize(&self, requests: &Requests) -> summary::SlowRequests {
-        let slowest_ms = requests.service_ms.max().unwrap_or(0);
-        summary::SlowRequests { requests: requests.service_ms.count(), slow: requests.slow, slowest_ms }
+    fn summarize(&self, (service_ms, slow): &(Moments, u64)) -> summary::SlowRequests {
+        let slowest_ms = service_ms.max().unwrap_or(0);
+        summary::SlowRequests { requests: service_ms.count(), slow: *slow, slowest_ms }
     }
 
     fn figures(summary: &summary::SlowRequests) -> Figures {
-        let figures =
-            [("requests", summary.requests), ("slow", summary.slow), ("slowest_ms", summary.slowest_ms)];
-        figures.map(|(name, value)| (name.to_owned(), value as f64)).into()
+        let summary::SlowRequests { requests, slow, slowest_ms } = *summary;
+        figures_of([("requests", requests), ("slow", slow), ("slowest_ms", slowest_ms)])
     }
 }
 

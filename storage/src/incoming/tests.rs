@@ -1,4 +1,4 @@
-//! Tests of what no store takes, and of the order in which stores write.
+//! What comes out of a summary topic, and what is not let through.
 
 use proptest::prelude::*;
 use prost::Message;

@@ -291,6 +291,20 @@ fn stopping_leaves_a_hanging_write_behind_and_commits_nothing_of_it() {
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
+/// A thread that is gone must not leave a process behind that looks alive.
+#[test]
+fn a_panic_of_a_store_ends_the_sink() {
+    let world = World::new(2, &["job"]);
+    world.store.set(0, Mode::Panics);
+    let sink = world.sink(|_| {});
+    world.publish(&[(0, 1)]);
+    world.wait("the sink to stop by itself", || sink.stop.is_stopped());
+    assert!(!world.health.is_alive());
+    let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sink.sink.join()));
+    assert!(joined.is_err());
+    assert_eq!(world.committed(0).unwrap_or_default(), Offset(0));
+}
+
 #[test]
 fn a_missing_topic_is_told_at_the_start() {
     let world = World::new(1, &["job"]);

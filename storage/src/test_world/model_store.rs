@@ -27,6 +27,8 @@ pub(crate) enum Mode {
     Flaky,
     /// Every row of this series fails, all others work.
     FailsFor(u8),
+    /// The store has a bug.
+    Panics,
 }
 
 /// What was asked of the store and what became of it.
@@ -184,6 +186,10 @@ impl ShardWriter for ModelWriter {
         while model.modes[self.shard] == Mode::Blocked {
             model = self.shared.mode_changed.wait(model).unwrap();
         }
+        if model.modes[self.shard] == Mode::Panics {
+            drop(model);
+            panic!("as planned");
+        }
         let outcomes = batch.iter().map(|summary| {
             let outcome = model.write(self.shard, summary);
             let id = (summary.parts.owner.0[0], summary.provenance.last_offset);
@@ -207,7 +213,7 @@ impl Model {
             Mode::FailsFor(failing) if failing == series => return Outcome::Retryable(Fault::new("locked")),
             Mode::Wrong => true,
             Mode::WrongFor(job) => job == summary.job,
-            Mode::Works | Mode::Blocked | Mode::Flaky | Mode::FailsFor(_) => false,
+            Mode::Works | Mode::Blocked | Mode::Panics | Mode::Flaky | Mode::FailsFor(_) => false,
         };
         if is_wrong {
             return Outcome::Misconfigured(Fault::new("wrong password"));

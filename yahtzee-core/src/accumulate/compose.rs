@@ -25,6 +25,31 @@ impl Accumulator for u64 {
     }
 }
 
+/// Two accumulators side by side, for states too small to need names. Wire form as [`accumulator!`](crate::accumulator!)
+/// gives a struct of two fields.
+impl<A: Accumulator, B: Accumulator> Accumulator for (A, B) {
+    fn merge(&mut self, other: &Self) {
+        self.0.merge(&other.0);
+        self.1.merge(&other.1);
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_part(&self.0, out);
+        encode_part(&self.1, out);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut parts = Parts::of(bytes);
+        let decoded = (parts.next()?, parts.next()?);
+        parts.end()?;
+        Ok(decoded)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes() + self.1.heap_bytes()
+    }
+}
+
 /// Declares a struct whose fields are accumulators, and makes it one: it merges, encodes and decodes field by field.
 ///
 /// Wire form: per field, in order, its length as a varint and its encoding.
@@ -154,6 +179,17 @@ mod tests {
             let together = [a.as_slice(), &b].concat();
             laws::check_fold(&composed(&a), &composed(&b), &composed(&together));
             laws::check_decode::<Composed>(&bytes);
+        }
+
+        #[test]
+        fn a_pair_keeps_the_laws_of_its_parts(
+            values in prop::array::uniform3(prop::collection::vec(any::<u32>(), 0..50)),
+            sums: [u64; 3],
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let pairs = [0, 1, 2].map(|index| (composed(&values[index]), sums[index]));
+            laws::check(pairs);
+            laws::check_decode::<(Distribution, u64)>(&bytes);
         }
 
         #[test]

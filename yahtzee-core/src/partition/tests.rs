@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
+
 use super::*;
 use crate::assignment::WorkerIndex;
 use crate::commit::OwnerTag;
@@ -44,13 +46,9 @@ impl Job for Ids {
     const MEASUREMENT: &'static str = "IDS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["dimension"];
-    type Record = IdRecord;
+    type Record<'a> = IdRecord;
     type Accumulator = u64;
     type Summary = IdSummary;
-
-    fn frame_id(record: &IdRecord) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, u64>) {
         for id in &record.ids {

@@ -50,13 +50,9 @@ impl Job for Sum {
     const MEASUREMENT: &'static str = "SUM";
     const GENERATION: u32 = 3;
     const DIMENSIONS: &'static [&'static str] = &[];
-    type Record = Entry;
+    type Record<'a> = Entry;
     type Accumulator = u64;
     type Summary = Total;
-
-    fn frame_id(entry: &Entry) -> &[u8] {
-        &entry.frame_id
-    }
 
     fn fold(&self, entry: &Entry, intake: &mut Intake<'_, u64>) {
         assert!(!entry.panics, "told to");

@@ -30,8 +30,7 @@ pub type Series = (Owner, Vec<String>, i64);
 /// # impl Job for CountHits {
 /// #     const NAME: &'static str = "count-hits"; const MEASUREMENT: &'static str = "HIT";
 /// #     const GENERATION: u32 = 1; const DIMENSIONS: &'static [&'static str] = &[];
-/// #     type Record = Hits; type Accumulator = u64; type Summary = Total;
-/// #     fn frame_id(_: &Hits) -> &[u8] { b"" }
+/// #     type Record<'a> = Hits; type Accumulator = u64; type Summary = Total;
 /// #     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, u64>) { intake.add(hit.time_us, &[], |hits| *hits += 1) }
 /// #     fn summarize(&self, hits: &u64) -> Total { Total { hits: *hits } }
 /// # }
@@ -90,9 +89,9 @@ impl<J: Job> Bench<J> {
         self
     }
 
-    /// A raw record of `owner` is received now.
+    /// A raw record of `owner` is received now: the message that the job reads.
     #[must_use]
-    pub fn feed(self, owner: Owner, record: &J::Record) -> Self {
+    pub fn feed(self, owner: Owner, record: &impl Message) -> Self {
         self.feed_bytes(&owner.0, &record.encode_to_vec())
     }
 

@@ -14,7 +14,7 @@ use super::crash::{Step, crash_everywhere_shared};
 /// Bytes of a record that are damaged one by one.
 const DAMAGED_BYTES: usize = 200;
 
-/// Holds a job to its laws on these raw records, all received in one minute:
+/// Holds a job to its laws on these raw records, messages that it reads, all received in one minute:
 ///
 /// - *order*: the summaries do not depend on the order of the records;
 /// - *merge*: accumulators of two halves, merged, give the summary of the whole;
@@ -24,10 +24,7 @@ const DAMAGED_BYTES: usize = 200;
 ///
 /// # Panics
 /// Where a law is broken; the text names it and the series.
-pub fn check_job<J: Job>(job: J, records: &[(Owner, J::Record)])
-where
-    J::Record: Clone,
-{
+pub fn check_job<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) {
     assert!(!records.is_empty(), "{}: there is nothing to check without a record", J::NAME);
     let job = Arc::new(job);
     check_order(&job, records);
@@ -39,7 +36,7 @@ where
 /// Summaries without their provenance, by key.
 type Bodies = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn fed<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)]) -> Bench<J> {
+fn fed<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) -> Bench<J> {
     let bench = Bench::with(Arc::clone(job), None, 2);
     records.iter().fold(bench, |bench, (owner, record)| bench.feed(*owner, record))
 }
@@ -49,10 +46,7 @@ fn bodies<J: Job>(bench: &Bench<J>) -> Bodies {
     series.map(|(key, accumulator)| (key.encode(), bench.summary_of(accumulator))).collect()
 }
 
-fn check_order<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)])
-where
-    J::Record: Clone,
-{
+fn check_order<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message + Clone)]) {
     let in_order = bodies(&fed(job, records));
     assert!(!in_order.is_empty(), "{}: none of the records was accepted", J::NAME);
     let mut reversed = records.to_vec();
@@ -71,7 +65,7 @@ where
     }
 }
 
-fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)]) {
+fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
     let whole = bodies(&fed(job, records));
     for middle in [0, 1, records.len() / 2, records.len()] {
         let (left, right) = records.split_at(middle.min(records.len()));
@@ -97,7 +91,7 @@ fn passed_on<J: Job>(accumulator: &J::Accumulator) -> J::Accumulator {
     decoded.unwrap_or_else(|error| panic!("{}: an encoded accumulator cannot be read: {error}", J::NAME))
 }
 
-fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)]) {
+fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
     for (owner, record) in records {
         let bytes = record.encode_to_vec();
         let mut bench = Bench::with(Arc::clone(job), None, 1);
@@ -110,10 +104,7 @@ fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)]) {
     }
 }
 
-fn check_replay<J: Job>(job: &Arc<J>, records: &[(Owner, J::Record)])
-where
-    J::Record: Clone,
-{
+fn check_replay<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message + Clone)]) {
     let mut recording = Vec::new();
     for (index, (owner, record)) in records.iter().enumerate() {
         recording.push(Step::Feed(*owner, record.clone()));

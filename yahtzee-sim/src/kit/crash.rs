@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 
@@ -24,7 +25,7 @@ pub enum Step<R> {
 /// # Panics
 /// Where a run ends with other bytes than the undisturbed one, or a reader saw a summary go back. The text names the
 /// write at which the process died.
-pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<J::Record>]) -> usize {
+pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<impl Message>]) -> usize {
     crash_everywhere_shared(&Arc::new(job), partitions, recording)
 }
 
@@ -32,7 +33,7 @@ pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<J::Re
 pub(super) fn crash_everywhere_shared<J: Job>(
     job: &Arc<J>,
     partitions: u32,
-    recording: &[Step<J::Record>],
+    recording: &[Step<impl Message>],
 ) -> usize {
     let bench = || Bench::with(Arc::clone(job), None, partitions);
     let undisturbed = play(bench(), recording).summary_bytes();
@@ -50,7 +51,7 @@ pub(super) fn crash_everywhere_shared<J: Job>(
 }
 
 /// Plays a recording and lets all its windows close.
-fn play<J: Job>(bench: Bench<J>, recording: &[Step<J::Record>]) -> Bench<J> {
+fn play<J: Job>(bench: Bench<J>, recording: &[Step<impl Message>]) -> Bench<J> {
     let played = recording.iter().fold(bench, |bench, step| match step {
         Step::Feed(owner, record) => bench.feed(*owner, record),
         Step::Flush => bench.flush(),

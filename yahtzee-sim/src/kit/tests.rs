@@ -38,13 +38,9 @@ impl<F: Fold> Job for Folding<F> {
     const MEASUREMENT: &'static str = "NUMBERS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["parity"];
-    type Record = Numbers;
+    type Record<'a> = Numbers;
     type Accumulator = F::State;
     type Summary = Answer;
-
-    fn frame_id(record: &Numbers) -> &[u8] {
-        &record.frame_id
-    }
 
     fn fold(&self, record: &Numbers, intake: &mut Intake<'_, F::State>) {
         for &number in &record.numbers {

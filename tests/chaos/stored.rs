@@ -63,13 +63,18 @@ fn count(listing: &Listing, is_meant: impl Fn(&Vec<u8>, &Vec<u8>) -> bool) -> u6
 
 fn figures(rig: &Rig, shards: &Shards, rows: u64) -> Result<StoreFigures> {
     let bounds = rig.cluster.bounds(&rig.cluster.topics().retry)?;
-    let is_outage = |at: Instant| rig.stores.outages.iter().any(|&(from, to)| from <= at && at <= to);
+    let outages = &rig.stores.outages;
+    let is_outage = |at: Instant| outages.iter().any(|outage| outage.from <= at && at <= outage.to);
+    // Only where one server works all the time there is something to compare.
+    let has_healthy = !outages.is_empty() && outages.iter().all(|outage| outage.server == SECOND);
+    let percentile =
+        |during: bool| has_healthy.then(|| freshness(rig, shards, |at| is_outage(at) == during)).flatten();
     Ok(StoreFigures {
         rows,
         retry_records: bounds.iter().map(|bounds| bounds.end.0 - bounds.start.0).sum(),
         quarantined: rig.stores.findings.quarantined,
-        healthy_p99_s: freshness(rig, shards, |at| !is_outage(at)),
-        healthy_p99_outage_s: freshness(rig, shards, is_outage),
+        healthy_p99_s: percentile(false),
+        healthy_p99_outage_s: percentile(true),
     })
 }
 

@@ -46,8 +46,7 @@ pub(crate) struct StoreSide {
     pub(crate) sinks: Vec<Process>,
     pub(crate) retry: Option<Process>,
     pub(crate) findings: Findings,
-    /// While shards were down.
-    pub(crate) outages: Vec<(Instant, Instant)>,
+    pub(crate) outages: Vec<Outage>,
 }
 
 pub(crate) enum Target {
@@ -60,6 +59,13 @@ pub(crate) enum Target {
 pub(crate) struct Shards {
     pub(crate) reader: StoreReader,
     pub(crate) databases: Databases,
+}
+
+/// A server was down.
+pub(crate) struct Outage {
+    pub(crate) server: &'static str,
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
 }
 
 /// What went wrong during the run.
@@ -183,11 +189,11 @@ impl Rig {
         let process = self.server(server)?;
         self.kills += 1;
         process.kill()?;
-        let since = Instant::now();
+        let from = Instant::now();
         self.pause(time)?;
         self.others_keep_up(|shard| shard.server != server)?;
         process.start_again()?;
-        self.stores.outages.push((since, Instant::now()));
+        self.stores.outages.push(Outage { server, from, to: Instant::now() });
         Ok(())
     }
 

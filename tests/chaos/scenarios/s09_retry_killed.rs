@@ -11,6 +11,8 @@ use crate::rig::Rig;
 /// After so many kills it is left alone for this time.
 const KILLS_MAX: u32 = 8;
 const LIVES_MAX: Duration = Duration::from_millis(1_500);
+/// Some commits, and less than a batch waits for a lock.
+const COMMITS: Duration = Duration::from_millis(800);
 const POLL: Duration = Duration::from_millis(100);
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
@@ -31,6 +33,9 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
                 break;
             }
             let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(shard)).transpose()?;
+            if locks.is_some() {
+                rig.pause(COMMITS)?;
+            }
             rig.kill_retry()?;
             drop(locks);
             let lives = rig.rng.time(POLL, LIVES_MAX);

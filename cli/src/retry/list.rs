@@ -1,7 +1,6 @@
 //! `yahtzee retry list`: how much waits for which shard, since when, and why.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
@@ -125,6 +124,14 @@ impl ShardReport {
             most_frequent_error: most_frequent_error.map(error),
         }
     }
+
+    fn text(&self) -> String {
+        let Self { shard, records, summaries, first_failure, most_frequent_error } = self;
+        let shard = if shard.is_empty() { "(none)" } else { shard };
+        let since = first_failure.as_deref().unwrap_or("unknown");
+        let error = most_frequent_error.as_ref().map(|it| format!("{} times: {}", it.records, it.error));
+        format!("{shard:<15} {records:>9} {summaries:>11}  {since:<24}  {}\n", error.unwrap_or_default())
+    }
 }
 
 impl Report {
@@ -133,25 +140,13 @@ impl Report {
             return "nothing waits in RETRY\n".to_owned();
         }
         let mut text =
-            "shard             records   summaries  since                 most frequent error\n".to_owned();
-        for shard in &self.shards {
-            let ShardReport { shard, records, summaries, first_failure, most_frequent_error } = shard;
-            let shard = if shard.is_empty() { "(none)" } else { shard };
-            let since = first_failure.as_deref().unwrap_or("?");
-            let since = since.split_once('.').map_or(since.to_owned(), |(seconds, _)| format!("{seconds}Z"));
-            let error = most_frequent_error
-                .as_ref()
-                .map_or(String::new(), |it| format!("{} times: {}", it.records, it.error));
-            writeln!(text, "{shard:<15} {records:>9} {summaries:>11}  {since:<20}  {error}")
-                .expect("a String has room");
-        }
-        if let Some(first) = self.partitions.first() {
-            writeln!(
-                text,
-                "\n`yahtzee retry postgres` carries them; look at one with `yahtzee retry inspect {}`",
-                first.next
-            )
-            .expect("a String has room");
+            "shard             records   summaries  first failure             most frequent error\n"
+                .to_owned();
+        self.shards.iter().for_each(|shard| text += &shard.text());
+        if let Some(PartReport { next, .. }) = self.partitions.first() {
+            text += &format!(
+                "\n`yahtzee retry postgres` carries them; look at one with `yahtzee retry inspect {next}`\n"
+            );
         }
         text
     }

@@ -1,5 +1,5 @@
-//! `chaos`: workers, brokers and connections are killed, stopped and cut while the pipeline runs on a real broker;
-//! in the end everything published must be what one pass over the raw topic gives.
+//! `chaos`: workers, sinks, servers and connections are killed, stopped and cut while the pipeline runs on real servers;
+//! in the end everything published and stored must be what one pass over the raw topic gives.
 //!
 //! | file | subject |
 //! |---|---|

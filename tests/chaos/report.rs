@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) duration_s: f64,
     pub(crate) window_s: f64,
     pub(crate) rate_rps: u32,
-    /// Processes ended without warning: workers, sinks and brokers.
+    /// Processes ended without warning: workers, sinks, retry processes and servers.
     pub(crate) kills: u64,
     /// Processes that went on after their successor had started.
     pub(crate) zombies: u64,

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::kafka::{KafkaLog, KafkaSettings};
-use yahtzee_runtime::log::{Bounds, SharedLog};
+use yahtzee_runtime::log::{Bounds, SharedLog, TopicSpec};
 use yahtzee_runtime::topics::{TopicLayout, group};
 use yahtzee_storage::job_topics::JobTopics;
 
-use crate::commits;
 use crate::policy::{GENERATION, JOB, MEASUREMENT, PARTITIONS, SUMMARY};
+use crate::{admin, commits};
 
 /// Names the broker.
 const BROKER: &str = "YAHTZEE_TEST_KAFKA";
@@ -24,6 +24,17 @@ pub(crate) struct Cluster {
     pub(crate) layout: TopicLayout,
     /// Consumer group of the job.
     pub(crate) group: String,
+    /// All that were made for the run.
+    created: Vec<String>,
+}
+
+/// A broker that many runs use would come to hold more topics than its memory has room for.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = admin::delete_topics(&self.brokers, &self.created) {
+            eprintln!("chaos: topics of {} are left behind: {error:#}", self.layout.version);
+        }
+    }
 }
 
 impl Cluster {
@@ -41,12 +52,12 @@ impl Cluster {
             store_retention_ms: None,
             ..TopicLayout::default()
         };
-        for spec in layout.specs(MEASUREMENT, SUMMARY, false) {
-            log.create_topic(&spec)?;
-        }
+        let mut specs = layout.specs(MEASUREMENT, SUMMARY, false);
         if has_retry {
-            create_retry_topics(&log, &layout)?;
+            specs.extend(retry_topics(&layout));
         }
+        let created = specs.iter().map(|spec| spec.name.clone()).collect();
+        specs.iter().try_for_each(|spec| log.create_topic(spec))?;
         let group = group(JOB, GENERATION, version);
         // The first question about a group makes the broker create its topic of offsets.
         let raw = layout.raw(MEASUREMENT);
@@ -55,7 +66,7 @@ impl Cluster {
         {
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(Self { brokers, log, layout, group })
+        Ok(Self { brokers, log, layout, group, created })
     }
 
     pub(crate) fn raw(&self) -> String {
@@ -89,13 +100,12 @@ impl Cluster {
 }
 
 /// A retry process reads the RETRY topics of all jobs; those of ours are there.
-fn create_retry_topics(log: &SharedLog, layout: &TopicLayout) -> Result<()> {
+fn retry_topics(layout: &TopicLayout) -> Vec<TopicSpec> {
+    let mut specs = Vec::new();
     for job in yahtzee_jobs::all().into_iter().filter(|job| job.name() != JOB) {
         let names = [layout.retry(job.summary()), layout.quarantine(job.summary())];
-        let specs = layout.specs(job.measurement(), job.summary(), false);
-        for spec in specs.into_iter().filter(|spec| names.contains(&spec.name)) {
-            log.create_topic(&spec)?;
-        }
+        let all = layout.specs(job.measurement(), job.summary(), false);
+        specs.extend(all.into_iter().filter(|spec| names.contains(&spec.name)));
     }
-    Ok(())
+    specs
 }

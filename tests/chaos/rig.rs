@@ -42,7 +42,6 @@ const FIRST: [Offset; PARTITIONS as usize] = [Offset(1); PARTITIONS as usize];
 pub(crate) struct Rig {
     pub(crate) options: Options,
     pub(crate) rng: Rng,
-    pub(crate) cluster: Cluster,
     pub(crate) launcher: Launcher,
     pub(crate) workers: Vec<Worker>,
     pub(crate) stores: StoreSide,
@@ -58,6 +57,8 @@ pub(crate) struct Rig {
     pub(crate) zombies: u64,
     pub(crate) losses: Vec<Loss>,
     pub(crate) gaps: Vec<Gap>,
+    /// Its topics go when nobody reads them any more: fields are dropped in their order.
+    pub(crate) cluster: Cluster,
 }
 
 impl Rig {

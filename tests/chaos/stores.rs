@@ -184,17 +184,27 @@ impl Rig {
         Ok(())
     }
 
-    /// Takes a server away for some time. Meanwhile all shards on the other one must keep up.
-    pub(crate) fn server_down(&mut self, server: &'static str, time: Duration) -> Result<()> {
+    /// Kills a server and starts it again after something was done without it.
+    pub(crate) fn server_down(
+        &mut self,
+        server: &'static str,
+        meanwhile: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         let process = self.server(server)?;
         self.kills += 1;
         process.kill()?;
         let from = Instant::now();
-        self.pause(time)?;
-        self.others_keep_up(|shard| shard.server != server)?;
+        meanwhile(self)?;
         process.start_again()?;
         self.stores.outages.push(Outage { server, from, to: Instant::now() });
         Ok(())
+    }
+
+    /// A shard by chance, of those on a server.
+    pub(crate) fn any_shard_on(&mut self, server: &str) -> Result<Database> {
+        let shards: Vec<Database> = self.databases()?.on(server).cloned().collect();
+        let number = self.rng.below(shards.len() as u64) as usize;
+        Ok(shards[number].clone())
     }
 
     /// Locks the tables of a shard and waits until a batch waits for them, if one comes.

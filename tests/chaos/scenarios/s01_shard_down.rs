@@ -14,7 +14,10 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
     let down = (rig.options.duration / 2).min(DOWN_MAX);
     // Before it there is time to see how things go when nothing is wrong.
     rig.pause(rig.options.duration.saturating_sub(down) / 2)?;
-    rig.server_down(SECOND, down)?;
+    rig.server_down(SECOND, |rig| {
+        rig.pause(down)?;
+        rig.others_keep_up(|shard| shard.server != SECOND)
+    })?;
     while !rig.is_over() {
         let interval = rig.options.interval();
         rig.pause(interval)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::postgres::{Database, FIRST, SECOND};
+use crate::postgres::{FIRST, SECOND};
 use crate::rig::Rig;
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
@@ -15,14 +15,12 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         rig.pause(time)?;
         let server = if rig.rng.one_in(2) { FIRST } else { SECOND };
         let away = rig.rng.time(Duration::ZERO, Duration::from_secs(1));
-        let of_server: Vec<Database> = rig.databases()?.on(server).cloned().collect();
-        let shard = &of_server[rig.rng.below(of_server.len() as u64) as usize];
+        let shard = rig.any_shard_on(server)?;
         // The locks end with the server.
-        let locks = is_locked.then(|| rig.lock_under_batch(shard)).transpose()?;
-        rig.server_down(server, away)?;
+        let locks = is_locked.then(|| rig.lock_under_batch(&shard)).transpose()?;
+        rig.server_down(server, |rig| rig.pause(away))?;
         drop(locks);
         is_locked = !is_locked;
-        rig.wait_for_rows(|shard| shard.server == server)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::postgres::{Database, SECOND};
+use crate::postgres::SECOND;
 use crate::rig::Rig;
 
 /// After so many kills it is left alone for this time.
@@ -18,21 +18,18 @@ const POLL: Duration = Duration::from_millis(100);
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
         let interval = rig.options.interval();
-        let server = rig.server(SECOND)?;
-        server.kill()?;
-        rig.kills += 1;
-        rig.wait_until("summaries wait in RETRY", |rig| {
-            rig.retry_waiting().is_ok_and(|waiting| waiting > 0)
+        rig.server_down(SECOND, |rig| {
+            rig.wait_until("summaries wait in RETRY", |rig| {
+                rig.retry_waiting().is_ok_and(|waiting| waiting > 0)
+            })?;
+            rig.pause(interval)
         })?;
-        rig.pause(interval)?;
-        server.start_again()?;
-        let of_server: Vec<Database> = rig.databases()?.on(SECOND).cloned().collect();
-        let shard = &of_server[rig.rng.below(of_server.len() as u64) as usize];
+        let shard = rig.any_shard_on(SECOND)?;
         for _ in 0..KILLS_MAX {
             if rig.retry_waiting()? == 0 {
                 break;
             }
-            let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(shard)).transpose()?;
+            let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(&shard)).transpose()?;
             if locks.is_some() {
                 rig.pause(COMMITS)?;
             }

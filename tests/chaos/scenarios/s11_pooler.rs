@@ -17,17 +17,9 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
             1 => rig.kill_retry()?,
             _ => {
                 let away = rig.rng.time(Duration::ZERO, Duration::from_secs(4));
-                pooler_down(rig, away)?;
+                rig.server_down(POOLER, |rig| rig.pause(away))?;
             }
         }
     }
     Ok(())
-}
-
-fn pooler_down(rig: &mut Rig, away: Duration) -> Result<()> {
-    let pooler = rig.server(POOLER)?;
-    rig.kills += 1;
-    pooler.kill()?;
-    rig.pause(away)?;
-    pooler.start_again()
 }

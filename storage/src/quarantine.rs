@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_runtime::log::{Appender, Log, LogError, NewRecord};
 
 use crate::job_topics::JobTopics;
@@ -46,14 +46,16 @@ impl Quarantined {
 }
 
 /// What of some jobs waits for an operator, in the order of topics, partitions and offsets: of every key the newest
-/// record, but for those that are settled. Only of `store`, where one is named. Memory is bounded by the keys.
+/// revision since it was last settled. Only of `store`, where one is named. Memory is bounded by the keys.
+///
+/// The newest revision need not be the newest record: what waited in RETRY can be refused after what came later.
 ///
 /// # Errors
 /// Where a QUARANTINE topic does not exist or the log does not answer.
 pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Vec<Quarantined>, LogError> {
     let mut found = Vec::new();
     for topics in jobs {
-        let mut newest: BTreeMap<Vec<u8>, Quarantined> = BTreeMap::new();
+        let mut newest: BTreeMap<Vec<u8>, (Option<Revision>, Quarantined)> = BTreeMap::new();
         let stretches = whole(log, &topics.quarantine, &topics.all_partitions())?;
         scan(log, &topics.quarantine, &stretches, |partition, record, headers| {
             let trail = Trail::read(headers.iter());
@@ -62,16 +64,32 @@ pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Ve
                 newest.remove(record.key);
                 return;
             }
+            let revision = revision_of(&trail, record.value);
+            if newest.get(record.key).is_some_and(|(kept, _)| is_older(revision, *kept)) {
+                return;
+            }
             let place = Source { topic: topics.quarantine.to_string(), partition, offset: record.offset };
             let (job, store) = (topics.job.to_string(), of_record.to_owned());
             let (key, value_bytes) = (key.to_vec(), record.value.len());
-            newest.insert(record.key.to_vec(), Quarantined { place, job, store, key, value_bytes, trail });
+            let quarantined = Quarantined { place, job, store, key, value_bytes, trail };
+            newest.insert(record.key.to_vec(), (revision, quarantined));
         })?;
-        let mut of_job: Vec<Quarantined> = newest.into_values().collect();
+        let mut of_job: Vec<Quarantined> = newest.into_values().map(|(_, quarantined)| quarantined).collect();
         of_job.sort_by_key(|it| (it.place.partition, it.place.offset));
         found.extend(of_job);
     }
     Ok(found)
+}
+
+/// As its trail says, or its value; a value that is no summary has none.
+fn revision_of(trail: &Trail, value: &[u8]) -> Option<Revision> {
+    let of_value = || Provenance::of_value(value).ok().map(|provenance| provenance.revision());
+    trail.revision.or_else(of_value)
+}
+
+/// Whether the later of two records under a key is an older summary. What has no revision is taken for the newer one.
+fn is_older(later: Option<Revision>, earlier: Option<Revision>) -> bool {
+    later.zip(earlier).is_some_and(|(later, earlier)| later < earlier)
 }
 
 /// What became of quarantined summaries that an operator has settled.
@@ -99,7 +117,7 @@ pub fn requeue(
 ) -> Result<SettledCounts, LogError> {
     let retry = |topics: &JobTopics, key: &[u8], value: &[u8], trail: &Trail| {
         let parts = SummaryKey::decode(key).ok()?;
-        yahtzee_core::summary::Provenance::of_value(value).ok()?;
+        Provenance::of_value(value).ok()?;
         let shard = store.shard_of(&parts);
         let name = store.shards().get(shard.index()).cloned();
         let trail = Trail { shard: name, attempts: 0, ..trail.clone() };
@@ -163,8 +181,15 @@ struct Chunk {
     unusable: u64,
 }
 
-/// Reads the records at `offsets`, which are in ascending order, and all behind them: one with a newer record under
-/// its key is left alone, because its settlement would settle that one unseen.
+/// A chosen record.
+struct Found {
+    before: Option<NewRecord>,
+    revision: Option<Revision>,
+    trail: Trail,
+}
+
+/// Reads the records at `offsets`, which are in ascending order, and all behind them: one with a newer revision under
+/// its key is left alone, because its settlement would settle that one unseen. Older ones are settled along with it.
 fn read(
     log: &dyn Log,
     topics: &JobTopics,
@@ -173,30 +198,33 @@ fn read(
     settled: Settled,
     before: &Before<'_>,
 ) -> Result<Chunk, LogError> {
-    let mut found: BTreeMap<Vec<u8>, Option<(Option<NewRecord>, Trail)>> = BTreeMap::new();
+    let mut found: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
     let mut stretches = whole(log, &topics.quarantine, &[partition])?;
     for stretch in &mut stretches {
         stretch.from = offsets.first().map_or(stretch.end, |first| stretch.from.max(*first));
     }
     scan(log, &topics.quarantine, &stretches, |_, record, headers| {
         let Some((_, key)) = split_quarantine_key(record.key) else { return };
+        let trail = Trail::read(headers.iter());
+        let revision = revision_of(&trail, record.value);
         if offsets.binary_search(&record.offset).is_err() {
-            found.remove(record.key);
+            let is_superseded = |kept: &Found| trail.settled.is_none() && is_older(revision, kept.revision);
+            if !found.get(record.key).is_some_and(is_superseded) {
+                found.remove(record.key);
+            }
             return;
         }
-        let trail = Trail::read(headers.iter());
-        let first = before(topics, key, record.value, &trail);
-        let is_usable = first.is_some() || settled == Settled::Dropped;
-        found.insert(record.key.to_vec(), is_usable.then_some((first, trail)));
+        let before = before(topics, key, record.value, &trail);
+        found.insert(record.key.to_vec(), Found { before, revision, trail });
     })?;
     let mut chunk = Chunk::default();
-    for (key, usable) in found {
-        let Some((first, trail)) = usable else {
+    for (key, Found { before, trail, .. }) in found {
+        if before.is_none() && settled != Settled::Dropped {
             chunk.unusable += 1;
             continue;
-        };
+        }
         let trail = Trail { settled: Some(settled), ..trail };
-        chunk.before.extend(first);
+        chunk.before.extend(before);
         chunk.settlements.push(letters::settlement(topics, partition, &key, &trail));
     }
     Ok(chunk)

@@ -86,3 +86,16 @@ fn a_choice_that_is_out_of_date_settles_nothing_newer() {
     assert_eq!(counts, SettledCounts { settled: 1, unusable: 0, gone: 1 });
     assert_eq!(ids(&world, None), BTreeSet::from([(1, 2)]));
 }
+
+/// The sink refuses the newer revision at once; the retry process refuses the older one when the shard is back.
+#[test]
+fn an_older_revision_that_is_refused_later_does_not_take_the_place_of_a_newer_one() {
+    let world = World::new(2, &["job"]);
+    refuse(&world, "model", &[(1, 2), (1, 1)]);
+    assert_eq!(ids(&world, None), BTreeSet::from([(1, 2)]));
+    let (chosen, store) = (listed(&world, None), world.shared_store());
+    let counts = requeue(&*world.log, &*appender(&world), &*store, &world.jobs, &chosen).unwrap();
+    assert_eq!(counts, SettledCounts { settled: 1, ..SettledCounts::default() });
+    assert_eq!(world.in_retry(), [(1, 2)]);
+    assert!(listed(&world, None).is_empty(), "the older one is settled along with it");
+}

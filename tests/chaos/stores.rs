@@ -47,6 +47,8 @@ pub(crate) struct StoreSide {
     pub(crate) retry: Option<Process>,
     pub(crate) findings: Findings,
     pub(crate) outages: Vec<Outage>,
+    /// Rows that the shards refuse on purpose.
+    pub(crate) is_refused: Box<dyn Fn(&SummaryKey) -> bool>,
 }
 
 pub(crate) enum Target {
@@ -94,7 +96,14 @@ impl Target {
 
 impl StoreSide {
     pub(crate) fn new(target: Target) -> Self {
-        Self { target, sinks: Vec::new(), retry: None, findings: Findings::default(), outages: Vec::new() }
+        Self {
+            target,
+            sinks: Vec::new(),
+            retry: None,
+            findings: Findings::default(),
+            outages: Vec::new(),
+            is_refused: Box::new(|_| false),
+        }
     }
 
     /// The PostgreSQL shards, where the store is one.
@@ -243,14 +252,15 @@ impl Rig {
         })
     }
 
-    /// What a reader of the summary topic has seen by now of these shards.
+    /// What a reader of the summary topic has seen by now of these shards, but for what they refuse.
     fn published(&self, of: impl Fn(&Database) -> bool) -> Result<Published> {
         let databases = self.databases()?;
         let summaries = self.summaries.seen();
         let mut published = Published::new();
         for (key, seen) in summaries.sight.visible() {
-            let shard = databases.number_of(&SummaryKey::decode(key)?);
-            if of(&databases.shards[shard]) {
+            let parts = SummaryKey::decode(key)?;
+            let shard = databases.number_of(&parts);
+            if of(&databases.shards[shard]) && !(self.stores.is_refused)(&parts) {
                 published.push((shard, key.clone(), seen.provenance.revision()));
             }
         }

@@ -10,6 +10,7 @@ mod c11_stranger;
 mod c12_hijack;
 mod c13_rescale;
 mod c16_wire;
+mod s00_short;
 mod s01_shard_down;
 mod s02_server_killed;
 mod s03_rights;
@@ -101,6 +102,10 @@ pub(crate) const ALL: &[Scenario] = &[
             "answers are delayed, connections cut, also in the middle of a commit",
             c16_wire::run,
         )
+    },
+    Scenario {
+        after: s05_poison::requeue,
+        ..of_storage("S0", "S1, S5 and S9 in one, for a short run", s00_short::run)
     },
     of_storage("S1", "one of two servers is down, the shards of the other go on", s01_shard_down::run),
     of_storage("S2", "a server is killed while a batch is being written", s02_server_killed::run),

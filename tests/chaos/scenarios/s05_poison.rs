@@ -14,7 +14,7 @@ use crate::rig::Rig;
 use crate::rows;
 
 /// In a short run a thousand rows may be all there are.
-const SHORT: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_secs(60);
 
 /// The same choice as [`is_poison`].
 const REFUSE: &str = "\
@@ -42,9 +42,16 @@ fn is_poison(key: &SummaryKey, one_in: u64) -> bool {
     (u64::from(hash[0]) * 256 + u64::from(hash[1])).is_multiple_of(one_in)
 }
 
+/// From here on shards refuse their part of the rows.
+pub(super) fn refuse(rig: &mut Rig) -> Result<()> {
+    let one_in = one_in(rig);
+    rig.stores.is_refused = Box::new(move |key| is_poison(key, one_in));
+    let sql = REFUSE.replace("{one_in}", &one_in.to_string());
+    rig.databases()?.shards.iter().try_for_each(|shard| for_each_table(shard, &sql))
+}
+
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
-    let sql = REFUSE.replace("{one_in}", &one_in(rig).to_string());
-    rig.databases()?.shards.iter().try_for_each(|shard| for_each_table(shard, &sql))?;
+    refuse(rig)?;
     while !rig.is_over() {
         let interval = rig.options.interval();
         rig.pause(interval)?;

@@ -17,28 +17,34 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
-        let interval = rig.options.interval();
-        rig.server_down(SECOND, |rig| {
-            rig.wait_until("summaries wait in RETRY", |rig| {
-                rig.retry_waiting().is_ok_and(|waiting| waiting > 0)
-            })?;
-            rig.pause(interval)
-        })?;
-        let shard = rig.any_shard_on(SECOND)?;
-        for _ in 0..KILLS_MAX {
-            if rig.retry_waiting()? == 0 {
-                break;
-            }
-            let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(&shard)).transpose()?;
-            if locks.is_some() {
-                rig.pause(COMMITS)?;
-            }
-            rig.kill_retry()?;
-            drop(locks);
-            let lives = rig.rng.time(POLL, LIVES_MAX);
-            rig.pause(lives)?;
-        }
-        rig.wait_for_retry()?;
+        round(rig)?;
     }
     Ok(())
+}
+
+/// One outage, and the drain after it. The shards of the other server keep up all the while.
+pub(super) fn round(rig: &mut Rig) -> Result<()> {
+    let interval = rig.options.interval();
+    rig.server_down(SECOND, |rig| {
+        rig.wait_until("summaries wait in RETRY", |rig| {
+            rig.retry_waiting().is_ok_and(|waiting| waiting > 0)
+        })?;
+        rig.pause(interval)?;
+        rig.others_keep_up(|shard| shard.server != SECOND)
+    })?;
+    let shard = rig.any_shard_on(SECOND)?;
+    for _ in 0..KILLS_MAX {
+        if rig.retry_waiting()? == 0 {
+            break;
+        }
+        let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(&shard)).transpose()?;
+        if locks.is_some() {
+            rig.pause(COMMITS)?;
+        }
+        rig.kill_retry()?;
+        drop(locks);
+        let lives = rig.rng.time(POLL, LIVES_MAX);
+        rig.pause(lives)?;
+    }
+    rig.wait_for_retry()
 }

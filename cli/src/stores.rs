@@ -41,7 +41,7 @@ pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
         shards: sink.postgres_shards.iter().map(shard).collect(),
         map: ShardMap::new(epochs).context("[[sink.postgres.map]]")?,
         timeouts: Timeouts::default(),
-        ca_file: None,
+        ca_file: sink.postgres_ca_file.clone(),
     };
     Ok(Arc::new(PostgresStore::new(settings).context("[sink.postgres]")?))
 }

@@ -8,6 +8,7 @@ use crate::commit::OwnerTag;
 use crate::summary::SummaryKey;
 
 mod exhaustive;
+mod layout;
 
 const MINUTE_MS: i64 = 60_000;
 

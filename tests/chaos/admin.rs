@@ -1,4 +1,4 @@
-//! What the log seam does not offer because no worker does it: deleting records and offsets, and subscribing.
+//! What the log seam does not offer because no worker does it: deleting topics, records and offsets, and subscribing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +36,14 @@ pub(crate) fn delete_group(brokers: &str, group: &str) -> Result<()> {
             bail!("offsets of {group} were not deleted: {code}");
         }
     }
+    Ok(())
+}
+
+/// Deletes topics; what is not there does not matter.
+pub(crate) fn delete_topics(brokers: &str, topics: &[String]) -> Result<()> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let admin = admin(brokers)?;
+    block_on(admin.delete_topics(&names, &AdminOptions::new()))??;
     Ok(())
 }
 

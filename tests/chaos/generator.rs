@@ -18,6 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const WAITING_MAX: u64 = 50_000;
 /// A mark this far ahead of every record's stamp leaves no window open that a record can have reached.
 const LAST_WORD_MS: i64 = (LATENESS + FUTURE + 2) * WINDOW_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const STEP: Duration = Duration::from_millis(5);
 
 /// A generator at work.
@@ -26,6 +27,26 @@ pub(crate) struct Generator {
     thread: JoinHandle<Traffic>,
     ledger: Arc<Ledger>,
     appender: Arc<dyn Appender>,
+    clock: Clock,
+}
+
+/// What all ingress processes of a run take for the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    shift_ms: i64,
+}
+
+impl Clock {
+    /// A clock that is back by less than a day, so that it shows midnight after this time.
+    pub(crate) fn midnight_in(time: Duration) -> Self {
+        let then_ms = Self::default().now_ms() + time.as_millis() as i64;
+        Self { shift_ms: -then_ms.rem_euclid(DAY_MS) }
+    }
+
+    fn now_ms(self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        since.as_millis() as i64 + self.shift_ms
+    }
 }
 
 /// What was sent and what became of it.
@@ -45,24 +66,24 @@ impl Ledger {
 
 impl Generator {
     /// Begins to write `rate` records per second.
-    pub(crate) fn start(log: &SharedLog, topic: &str, seed: u64, rate: u32) -> Result<Self> {
+    pub(crate) fn start(log: &SharedLog, topic: &str, seed: u64, rate: u32, clock: Clock) -> Result<Self> {
         let appender = log.appender(DEADLINE)?;
         let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Ledger::default()));
         let traffic = Traffic::new(seed, topic);
         let thread = std::thread::Builder::new().name("generator".to_owned()).spawn({
             let (stop, ledger, appender) = (Arc::clone(&stop), Arc::clone(&ledger), Arc::clone(&appender));
-            move || generate(traffic, rate, &*appender, &ledger, &stop)
+            move || generate(traffic, rate, clock, &*appender, &ledger, &stop)
         })?;
-        Ok(Self { stop, thread, ledger, appender })
+        Ok(Self { stop, thread, ledger, appender, clock })
     }
 
     /// Stops, writes heartbeats that end every window, waits until the fate of every record is known, and returns
     /// those that were acknowledged.
     pub(crate) fn finish(self) -> Vec<Fingerprint> {
         self.stop.store(true, Ordering::Relaxed);
-        let Self { thread, ledger, appender, .. } = self;
+        let Self { thread, ledger, appender, clock, .. } = self;
         let mut traffic = thread.join().expect("the generator does not panic");
-        for record in traffic.heartbeats(now_ms() + LAST_WORD_MS) {
+        for record in traffic.heartbeats(clock.now_ms() + LAST_WORD_MS) {
             append(&*appender, &ledger, record);
         }
         while ledger.waiting() > 0 {
@@ -79,12 +100,13 @@ impl Generator {
 fn generate(
     mut traffic: Traffic,
     rate: u32,
+    clock: Clock,
     appender: &dyn Appender,
     ledger: &Arc<Ledger>,
     stop: &AtomicBool,
 ) -> Traffic {
     // So that every partition has a record, and its worker something to commit.
-    for record in traffic.heartbeats(now_ms()) {
+    for record in traffic.heartbeats(clock.now_ms()) {
         append(appender, ledger, record);
     }
     let started = Instant::now();
@@ -92,7 +114,7 @@ fn generate(
     while !stop.load(Ordering::Relaxed) {
         let due = (started.elapsed().as_secs_f64() * f64::from(rate)) as u64;
         while sent < due && ledger.waiting() < WAITING_MAX {
-            append(appender, ledger, traffic.next(now_ms()));
+            append(appender, ledger, traffic.next(clock.now_ms()));
             sent += 1;
         }
         std::thread::sleep(STEP);
@@ -112,8 +134,4 @@ fn append(appender: &dyn Appender, ledger: &Arc<Ledger>, record: NewRecord) {
         ledger.settled.fetch_add(1, Ordering::Release);
     };
     appender.append(vec![record], Box::new(done));
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }

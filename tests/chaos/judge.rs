@@ -1,7 +1,7 @@
 //! The verdict: what was published, beside what the oracle says.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_storage::embedded::EmbeddedStore;
 
 use crate::gaps::Named;
 use crate::logs;
 use crate::policy::{PARTITIONS, WINDOW_MS};
 use crate::report::{MustBeZero, Report, seconds};
 use crate::rig::Rig;
+use crate::stored;
 use crate::summaries::percentile;
 
 /// Keys and values.
-type Listing = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Listing = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Windows of partitions.
 type Windows = BTreeSet<(Partition, i64)>;
 
@@ -28,8 +28,9 @@ const TOLD_MAX: usize = 5;
 
 /// Judges a run that has settled and stopped.
 pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
+    let expected = rig.raw.seen().sight.oracle.expected();
+    let (store, stores) = stored::listing(rig, &expected)?;
     let raw = rig.raw.seen();
-    let expected = raw.sight.oracle.expected();
     let lossy: Windows = rig
         .gaps
         .iter()
@@ -39,7 +40,6 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         let summaries = rig.summaries.seen();
         summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
     };
-    let store = rows(&rig.store())?;
     let logged = logs::lines(&rig.launcher.folder)?;
     let diverged_topic = diverged("topic", &topic, &expected, &lossy);
     let must_be_zero = MustBeZero {
@@ -47,6 +47,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         diverged_sink: diverged("sink", &store, &expected, &lossy).count,
         lost_acked: raw.sight.lost(&rig.acknowledged) + without_letter(rig, &raw.sight.oracle.poison()),
         unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
+        stores: stores.map(|(zero, _)| zero),
         ..misled(rig)
     };
     let counts = raw.sight.oracle.counts;
@@ -75,6 +76,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         recovery_p50_s,
         recovery_p99_s,
         freshness_p99_s,
+        stores: stores.map(|(_, figures)| figures),
         rss_max_mb: (rig.launcher.rss_max_kb as f64 / 102.4).round() / 10.0,
         rss_bound_mb: logs::memory_bound_mib(&logged),
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
@@ -136,14 +138,6 @@ fn place_of(key: &[u8]) -> (Partition, i64) {
     SummaryKey::decode(key).map_or((Partition(u32::MAX), i64::MIN), |key| {
         (key.owner.partition(PARTITIONS), key.window_start_ms.div_euclid(WINDOW_MS))
     })
-}
-
-fn rows(store: &Path) -> Result<Listing> {
-    let mut rows = Listing::new();
-    EmbeddedStore::open(store)?.scan(|row| {
-        rows.insert(row.key.encode(), row.value);
-    })?;
-    Ok(rows)
 }
 
 /// Unusable records that have no dead letter though somebody could read them, and dead letters of usable ones.

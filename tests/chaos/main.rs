@@ -1,14 +1,15 @@
-//! `chaos`: workers, brokers and connections are killed, stopped and cut while the pipeline runs on a real broker;
-//! in the end everything published must be what one pass over the raw topic gives.
+//! `chaos`: workers, sinks, servers and connections are killed, stopped and cut while the pipeline runs on real servers;
+//! in the end everything published and stored must be what one pass over the raw topic gives.
 //!
 //! | file | subject |
 //! |---|---|
 //! | `traffic`, `generator` | the input: what a seed decides, and how it is written |
 //! | `oracle` | what must come out, by a fold of its own |
 //! | `watch` | reads a topic along with the run, for `raw`, `summaries`, `commits` and `letters` |
-//! | `workers`, `cluster`, `admin`, `proxy` | the processes, the broker, and the wire between them |
-//! | `rig`, `scenarios` | a run, and what is done to it |
-//! | `gaps`, `logs`, `judge`, `report` | which windows lost input, the verdict, and the line that is printed |
+//! | `workers`, `cluster`, `admin`, `servers`, `proxy` | the processes, the broker, and the wire between them |
+//! | `stores`, `postgres`, `rows`, `reader` | what carries summaries into a store, its databases, and who reads them |
+//! | `rig`, `scenarios` | a run, and what is done to it: C to the pipeline, S to PostgreSQL |
+//! | `gaps`, `logs`, `judge`, `stored`, `report` | which windows lost input, the verdict, and the line that is printed |
 
 mod admin;
 mod cluster;
@@ -21,12 +22,18 @@ mod logs;
 mod options;
 mod oracle;
 mod policy;
+mod postgres;
 mod proxy;
 mod raw;
+mod reader;
 mod report;
 mod rig;
 mod rng;
+mod rows;
 mod scenarios;
+mod servers;
+mod stored;
+mod stores;
 mod summaries;
 mod traffic;
 mod watch;
@@ -89,5 +96,6 @@ fn run(options: &Options) -> Result<bool> {
 fn play(rig: &mut Rig, scenario: &Scenario) -> Result<()> {
     (scenario.run)(rig)?;
     rig.settle()?;
+    (scenario.after)(rig)?;
     rig.stop()
 }

@@ -6,7 +6,8 @@ use clap::Parser;
 
 /// Break things around running workers, and compare what they publish with one pass over the raw topic.
 ///
-/// Needs a broker in YAHTZEE_TEST_KAFKA, as `cargo xtask chaos` gives it, and the `yahtzee` program beside this one.
+/// Needs a broker in YAHTZEE_TEST_KAFKA, the S scenarios also servers in YAHTZEE_TEST_POSTGRES, YAHTZEE_TEST_POSTGRES_2
+/// and YAHTZEE_TEST_PGBOUNCER, as `cargo xtask chaos` gives them, and the `yahtzee` program beside this one.
 /// Exit code 0 only if everything that must be zero is.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chaos")]

@@ -34,13 +34,14 @@ pub(crate) fn window_of_ms(time_ms: i64) -> i64 {
     time_ms.div_euclid(WINDOW_MS)
 }
 
-/// Consumer group of the sink.
-pub(crate) fn sink_group(version: &str) -> String {
-    format!("yahtzee.sink.embedded.{JOB}.{version}")
-}
-
-/// The configuration file of the processes under test.
-pub(crate) fn config_file(brokers: &str, version: &str, store: &Path, pause_max_ms: u64) -> String {
+/// The configuration file of the processes under test. `shards` are lines of the PostgreSQL store.
+pub(crate) fn config_file(
+    brokers: &str,
+    version: &str,
+    store: &Path,
+    shards: &[String],
+    pause_max_ms: u64,
+) -> String {
     let mut text = String::new();
     let mut section = |name: &str, lines: &[String]| {
         writeln!(text, "[{name}]\n{}\n", lines.join("\n")).expect("a String takes any text");
@@ -75,6 +76,7 @@ pub(crate) fn config_file(brokers: &str, version: &str, store: &Path, pause_max_
         ],
     );
     section("sink.embedded", &[format!("folder = {store:?}")]);
+    section("sink.postgres.shards", shards);
     section("admin", &["listen = \"\"".to_owned()]);
     section("logging", &["filter = \"info\"".to_owned()]);
     text

@@ -1,9 +1,11 @@
-//! A wire with faults: stands between clients and one broker, delays answers, and cuts connections, also in the
-//! middle of a commit.
+//! A wire with faults: stands between clients and one server, delays answers, and cuts connections, also in the
+//! middle of a commit, or of a message.
 //!
 //! A broker names its own address in its answers, and clients go there. The proxy puts its own port in place of the
 //! broker's, which changes no length. Wire format: the Kafka protocol guide; each message is a 32-bit length and as
-//! many bytes, and a request begins with its 16-bit API key.
+//! many bytes, and a request begins with its 16-bit API key. For PostgreSQL see [`postgres`].
+
+mod postgres;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,29 +29,40 @@ pub(crate) struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// What is spoken on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Kafka,
+    Postgres,
+}
+
 /// What both directions of all connections share.
 struct Wire {
-    broker: SocketAddr,
+    protocol: Protocol,
+    server: SocketAddr,
     port: u16,
     delay_ms: AtomicU64,
     cuts_commits: AtomicBool,
     commits: AtomicU64,
+    postgres: postgres::Faults,
     is_over: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
-    /// Listens on a port of its own for the broker at `broker`.
-    pub(crate) fn start(broker: &str) -> Result<Self> {
-        let broker = broker.parse().with_context(|| format!("{broker} is not one address"))?;
+    /// Listens on a port of its own for the server at `address`.
+    pub(crate) fn start(address: &str, protocol: Protocol) -> Result<Self> {
+        let server = address.parse().with_context(|| format!("{address} is not one address"))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let wire = Arc::new(Wire {
-            broker,
+            protocol,
+            server,
             port: address.port(),
             delay_ms: AtomicU64::new(0),
             cuts_commits: AtomicBool::new(false),
             commits: AtomicU64::new(0),
+            postgres: postgres::Faults::default(),
             is_over: AtomicBool::new(false),
             open: Mutex::default(),
         });
@@ -72,6 +85,16 @@ impl Proxy {
     /// Whether every third commit loses its connection, in turn before and after the broker has got it.
     pub(crate) fn cut_commits(&self, is_on: bool) {
         self.wire.cuts_commits.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Whether every so many messages to PostgreSQL lose their connection, in turn before, in the middle and after.
+    pub(crate) fn cut_messages(&self, is_on: bool) {
+        self.wire.postgres.cuts.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Messages with rows of a COPY in which the connection was cut.
+    pub(crate) fn copies_cut(&self) -> u64 {
+        self.wire.postgres.copies_cut.load(Ordering::Relaxed)
     }
 
     /// Cuts all connections, whatever is on them.
@@ -107,17 +130,33 @@ fn accept(listener: &TcpListener, wire: &Arc<Wire>) {
 
 /// One thread for requests and one for answers; when one ends, the connection does.
 fn connect(client: TcpStream, wire: &Arc<Wire>) -> io::Result<()> {
-    let broker = TcpStream::connect(wire.broker)?;
+    let server = TcpStream::connect(wire.server)?;
     client.set_nodelay(true)?;
-    broker.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     {
         let mut open = wire.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.extend([client.try_clone()?, broker.try_clone()?]);
+        open.extend([client.try_clone()?, server.try_clone()?]);
     }
-    let (from, to, shared) = (client.try_clone()?, broker.try_clone()?, Arc::clone(wire));
-    thread::spawn(move || carry(&from, &to, |message, to| shared.request(message, to)));
+    let (from, to, shared) = (client.try_clone()?, server.try_clone()?, Arc::clone(wire));
+    thread::spawn(move || match shared.protocol {
+        Protocol::Kafka => carry(&from, &to, |message, to| shared.request(message, to)),
+        Protocol::Postgres => {
+            // That it fails is the purpose, so that nobody is told.
+            let _ = postgres::carry_requests(&from, &to, &shared.postgres);
+            hang_up(&from);
+            hang_up(&to);
+        }
+    });
     let shared = Arc::clone(wire);
-    thread::spawn(move || carry(&broker, &client, |message, to| shared.answer(message, to)));
+    thread::spawn(move || match shared.protocol {
+        Protocol::Kafka => carry(&server, &client, |message, to| shared.answer(message, to)),
+        Protocol::Postgres => {
+            // As above.
+            let _ = io::copy(&mut &server, &mut &client);
+            hang_up(&server);
+            hang_up(&client);
+        }
+    });
     Ok(())
 }
 
@@ -146,7 +185,7 @@ impl Wire {
     }
 
     fn answer(&self, mut message: Vec<u8>, to: &TcpStream) -> io::Result<()> {
-        replace_port(&mut message, self.broker.port(), self.port);
+        replace_port(&mut message, self.server.port(), self.port);
         thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)));
         write_message(to, &message)
     }
@@ -197,7 +236,7 @@ mod tests {
     #[test]
     fn messages_go_through_until_the_wire_is_cut() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let proxy = Proxy::start(&listener.local_addr().unwrap().to_string()).unwrap();
+        let proxy = Proxy::start(&listener.local_addr().unwrap().to_string(), Protocol::Kafka).unwrap();
         let client = TcpStream::connect(proxy.address()).unwrap();
         let (broker, _) = listener.accept().unwrap();
         write_message(&client, b"question").unwrap();

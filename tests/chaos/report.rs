@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) duration_s: f64,
     pub(crate) window_s: f64,
     pub(crate) rate_rps: u32,
-    /// Processes ended without warning: workers, sinks and brokers.
+    /// Processes ended without warning: workers, sinks, retry processes and servers.
     pub(crate) kills: u64,
     /// Processes that went on after their successor had started.
     pub(crate) zombies: u64,
@@ -32,6 +32,9 @@ pub(crate) struct Report {
     pub(crate) recovery_p99_s: Option<f64>,
     /// From a raw record being there to be read until a summary with it was seen, faults included.
     pub(crate) freshness_p99_s: Option<f64>,
+    /// Only of scenarios with PostgreSQL.
+    #[serde(flatten)]
+    pub(crate) stores: Option<StoreFigures>,
     pub(crate) rss_max_mb: f64,
     /// The greatest bound that a worker printed, of its windows alone.
     pub(crate) rss_bound_mb: Option<f64>,
@@ -58,11 +61,51 @@ pub(crate) struct MustBeZero {
     pub(crate) unreported_gaps: u64,
     /// Commits, and the summaries in their transactions, of a worker after its successor's.
     pub(crate) zombie_visible: u64,
+    /// Only of scenarios with PostgreSQL.
+    #[serde(flatten)]
+    pub(crate) stores: Option<StoreZeros>,
+}
+
+/// What may not happen with PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct StoreZeros {
+    /// Rows that are not the oracle's.
+    pub(crate) rows_wrong: u64,
+    /// Summaries of the oracle without a row.
+    pub(crate) rows_missing: u64,
+    /// Rows that the oracle does not know, or has in another shard.
+    pub(crate) rows_extra: u64,
+    /// Rows that a reader saw go back or vanish.
+    pub(crate) rows_back: u64,
+    /// Rows of which the store has noted that a revision cannot have come after the one it replaced.
+    pub(crate) rows_against_chain: u64,
+    /// Records that wait in RETRY at the end.
+    pub(crate) retry_waiting: u64,
+    /// Summaries that are in quarantine and should not be, or the other way round.
+    pub(crate) quarantine_wrong: u64,
+    /// Rows that shards that worked did not have while others were down.
+    pub(crate) healthy_behind: u64,
+}
+
+/// What happened with PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct StoreFigures {
+    pub(crate) rows: u64,
+    /// Records that came to lie in RETRY.
+    pub(crate) retry_records: u64,
+    /// Summaries that were in quarantine, as they should.
+    pub(crate) quarantined: u64,
+    /// From a raw record being there to be read until a row with it was seen, in shards that are never down.
+    pub(crate) healthy_p99_s: Option<f64>,
+    /// The same while others are down.
+    pub(crate) healthy_p99_outage_s: Option<f64>,
 }
 
 impl MustBeZero {
     pub(crate) fn is_zero(&self) -> bool {
-        *self == Self::default()
+        let Self { stores, .. } = *self;
+        stores.unwrap_or_default() == StoreZeros::default()
+            && Self { stores: None, ..*self } == Self::default()
     }
 }
 

@@ -13,14 +13,18 @@ use yahtzee_runtime::log::{Isolation, SlotName};
 use crate::cluster::Cluster;
 use crate::commits::{self, Commits, Loss};
 use crate::gaps::Gap;
-use crate::generator::Generator;
+use crate::generator::{Clock, Generator};
 use crate::letters::Letters;
 use crate::options::Options;
 use crate::policy::{self, PARTITIONS, SLOTS};
-use crate::proxy::Proxy;
+use crate::postgres::{self, Databases};
+use crate::proxy::{Protocol, Proxy};
 use crate::raw::{Fingerprint, Raw};
+use crate::reader::StoreReader;
 use crate::rng::Rng;
 use crate::scenarios::Scenario;
+use crate::servers::ServerProcess;
+use crate::stores::{Shards, StoreKind, StoreSide, Target, Way};
 use crate::summaries::Summaries;
 use crate::watch::{Seen, Sight, Watch};
 use crate::workers::{Launcher, Process, Worker};
@@ -38,10 +42,9 @@ const FIRST: [Offset; PARTITIONS as usize] = [Offset(1); PARTITIONS as usize];
 pub(crate) struct Rig {
     pub(crate) options: Options,
     pub(crate) rng: Rng,
-    pub(crate) cluster: Cluster,
     pub(crate) launcher: Launcher,
     pub(crate) workers: Vec<Worker>,
-    pub(crate) sink: Option<Process>,
+    pub(crate) stores: StoreSide,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) raw: Watch<Raw>,
     pub(crate) summaries: Watch<Summaries>,
@@ -54,27 +57,38 @@ pub(crate) struct Rig {
     pub(crate) zombies: u64,
     pub(crate) losses: Vec<Loss>,
     pub(crate) gaps: Vec<Gap>,
+    /// Its topics go when nobody reads them any more: fields are dropped in their order.
+    pub(crate) cluster: Cluster,
 }
 
 impl Rig {
     /// Starts everything, and waits until the workers commit.
     pub(crate) fn start(options: &Options, scenario: &Scenario, folder: &Path) -> Result<Self> {
         let version = format!("chaos-{}-{:x}", std::process::id(), options.seed);
-        let cluster = Cluster::prepare(&version)?;
-        let proxy = scenario.through_proxy.then(|| Proxy::start(&cluster.brokers)).transpose()?;
-        let brokers = proxy.as_ref().map_or_else(|| cluster.brokers.clone(), Proxy::address);
-        let config = policy::config_file(&brokers, &version, &store(folder), scenario.pause_max_ms);
+        let cluster = Cluster::prepare(&version, scenario.store != StoreKind::Embedded)?;
+        let (proxy, target) = (start_proxy(scenario, &cluster)?, folder.join("store"));
+        let brokers = match &proxy {
+            Some(proxy) if scenario.through_proxy => proxy.address(),
+            _ => cluster.brokers.clone(),
+        };
+        let stores = StoreSide::new(open_store(scenario, &version, proxy.as_ref(), target.clone())?);
+        let shards = stores.shards().map_or_else(Vec::new, |shards| shards.databases.config_lines());
+        let config = policy::config_file(&brokers, &version, &target, &shards, scenario.pause_max_ms);
         std::fs::write(folder.join("yahtzee.toml"), config)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
         let watch_commits = Commits::of(&cluster.group, &cluster.raw());
         let from = cluster.ends(commits::TOPIC)?;
-        let generator = Generator::start(log, &cluster.raw(), options.seed, options.rate)?;
+        let clock = match scenario.around_midnight {
+            true => Clock::midnight_in(options.duration / 2),
+            false => Clock::default(),
+        };
+        let generator = Generator::start(log, &cluster.raw(), options.seed, options.rate, clock)?;
         let mut rig = Self {
             options: options.clone(),
             rng: Rng::new(!options.seed),
             launcher: Launcher::new(folder.to_owned())?,
             workers: Vec::new(),
-            sink: None,
+            stores,
             proxy,
             raw: Watch::start(log, &cluster.raw(), &start, Isolation::Uncommitted, Raw::default())?,
             summaries: Watch::start(
@@ -101,7 +115,7 @@ impl Rig {
             losses: Vec::new(),
             gaps: Vec::new(),
         };
-        rig.sink = Some(rig.launcher.sink()?);
+        rig.start_carriers(scenario.sinks)?;
         for index in 0..scenario.workers {
             rig.start_worker(index, scenario.workers)?;
         }
@@ -136,14 +150,6 @@ impl Rig {
         self.kills += 1;
         worker.process.kill()?;
         Ok(worker.place)
-    }
-
-    /// Ends the sink without warning; it is started again at the next occasion.
-    pub(crate) fn kill_sink(&mut self) -> Result<()> {
-        self.kills += 1;
-        self.sink.take().map_or(Ok(()), Process::kill)?;
-        self.sink = Some(self.launcher.sink()?);
-        Ok(())
     }
 
     /// Ends all workers without warning.
@@ -228,23 +234,12 @@ impl Rig {
     fn tend(&mut self) -> Result<()> {
         for at in 0..self.workers.len() {
             let worker = &mut self.workers[at];
-            if let Some(status) = worker.process.ended()? {
-                eprintln!(
-                    "chaos: {} ended by itself with {status}: {}",
-                    worker.process.name,
-                    worker.process.last_words()
-                );
+            if worker.process.has_ended_by_itself()? {
                 let place = worker.place;
                 self.workers[at] = self.launcher.worker(place.index(), place.count())?;
             }
         }
-        if let Some(sink) = &mut self.sink
-            && let Some(status) = sink.ended()?
-        {
-            eprintln!("chaos: {} ended by itself with {status}: {}", sink.name, sink.last_words());
-            self.sink = Some(self.launcher.sink()?);
-        }
-        Ok(())
+        self.tend_carriers()
     }
 
     /// Waits until something holds, tending to the processes.
@@ -289,23 +284,19 @@ impl Rig {
         self.wait_until("the dead letters are read", |rig| is_seen(&rig.letters.seen(), &ends))?;
         let ends = self.cluster.ends(&self.cluster.summary())?;
         self.wait_until("the summary topic is read", |rig| is_seen(&rig.summaries.seen(), &ends))?;
-        self.wait_until("the sink has stored everything", |rig| rig.has_stored(&ends))
+        self.wait_until("the sink has settled everything", |rig| rig.has_settled(&ends))?;
+        self.wait_for_retry()
     }
 
-    fn has_stored(&self, ends: &[Offset]) -> bool {
-        let group = policy::sink_group(&self.cluster.layout.version);
-        let partitions: Vec<Partition> = self.partitions().collect();
-        let committed = self.cluster.log.committed(&group, &self.cluster.summary(), &partitions);
-        committed.is_ok_and(|committed| {
-            let reached = committed.iter().map(|at| at.as_ref().map_or(Offset(0), |at| at.offset));
-            reached.zip(ends).all(|(reached, &end)| reached >= end)
-        })
+    /// A PostgreSQL server of this run, or the pooler, as a process.
+    pub(crate) fn server(&self, name: &'static str) -> Result<ServerProcess> {
+        ServerProcess::find(name, &postgres::address(name)?)
     }
 
     /// Ends all processes the polite way.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
-        let processes: Vec<Process> = workers.chain(self.sink.take()).collect();
+        let processes: Vec<Process> = workers.chain(self.stores.take_processes()).collect();
         for process in &processes {
             self.launcher.note_memory(process);
             process.signal(Signal::TERM);
@@ -324,17 +315,33 @@ impl Rig {
     /// Ends all processes at once, where a run has gone wrong.
     pub(crate) fn abandon(&mut self) {
         self.workers.clear();
-        self.sink = None;
-    }
-
-    /// Where the store of the sink lies.
-    pub(crate) fn store(&self) -> PathBuf {
-        store(&self.launcher.folder)
+        drop(self.stores.take_processes());
     }
 }
 
-fn store(folder: &Path) -> PathBuf {
-    folder.join("store")
+/// The proxy before what the scenario wants it before.
+fn start_proxy(scenario: &Scenario, cluster: &Cluster) -> Result<Option<Proxy>> {
+    if scenario.through_proxy {
+        return Proxy::start(&cluster.brokers, Protocol::Kafka).map(Some);
+    }
+    match scenario.store {
+        StoreKind::Postgres(Way::Wire) => {
+            Proxy::start(&postgres::address(postgres::FIRST)?, Protocol::Postgres).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn open_store(scenario: &Scenario, run: &str, proxy: Option<&Proxy>, folder: PathBuf) -> Result<Target> {
+    let StoreKind::Postgres(way) = scenario.store else { return Ok(Target::Embedded(folder)) };
+    let first_address = match way {
+        Way::Direct => None,
+        Way::Wire => proxy.map(Proxy::address),
+        Way::Pooler => Some(postgres::address(postgres::POOLER)?),
+    };
+    let databases = Databases::create(run, first_address)?;
+    let reader = StoreReader::start(&databases.shards)?;
+    Ok(Target::Postgres(Box::new(Shards { reader, databases })))
 }
 
 fn is_seen<S: Sight>(seen: &Seen<S>, ends: &[Offset]) -> bool {

@@ -13,6 +13,8 @@ use yahtzee_core::owner::Partition;
 use crate::policy::{JOB, PARTITIONS, SLOTS};
 
 const POLL: Duration = Duration::from_millis(10);
+/// For commands that an operator waits for.
+const COMMAND_WITHIN: Duration = Duration::from_secs(60);
 
 /// How processes are started.
 pub(crate) struct Launcher {
@@ -58,9 +60,23 @@ impl Launcher {
         Ok(Worker { place, process })
     }
 
-    /// Starts the process that carries summaries into the store.
-    pub(crate) fn sink(&mut self) -> Result<Process> {
-        self.start("sink", &["sink", "embedded", JOB])
+    /// Starts a process that carries summaries into `store`.
+    pub(crate) fn sink(&mut self, store: &str) -> Result<Process> {
+        self.start("sink", &["sink", store, JOB])
+    }
+
+    /// Starts the process that carries what PostgreSQL could not take.
+    pub(crate) fn retry(&mut self) -> Result<Process> {
+        self.start("retry", &["retry", "postgres"])
+    }
+
+    /// Runs an operator's command to its end.
+    pub(crate) fn command(&mut self, arguments: &[&str]) -> Result<()> {
+        let mut process = self.start(&arguments.join("-"), arguments)?;
+        match process.wait(COMMAND_WITHIN)? {
+            Some(status) if status.success() => Ok(()),
+            ended => bail!("`yahtzee {}` ended with {ended:?}: {}", arguments.join(" "), process.log_text()),
+        }
     }
 
     fn start(&mut self, name: &str, arguments: &[&str]) -> Result<Process> {
@@ -116,6 +132,15 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Whether it has ended though nobody has asked it to, which is told.
+    pub(crate) fn has_ended_by_itself(&mut self) -> Result<bool> {
+        let ended = self.ended()?;
+        if let Some(status) = ended {
+            eprintln!("chaos: {} ended by itself with {status}: {}", self.name, self.last_words());
+        }
+        Ok(ended.is_some())
     }
 
     /// Waits for the end; `None` if it takes longer.

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos NAME`: builds the program and what breaks things around it, and runs them on a real broker.
+//! `cargo xtask chaos NAME`: builds the program and what breaks things around it, and runs them on real servers.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::services::daemon;
-use crate::services::kafka::{self, Kafka};
+use crate::services::SERVERS;
+use crate::services::daemon::Server;
 use crate::shell::command_line;
+use crate::test_command::servers::Servers;
 
-/// Tells the scenarios how to start the broker again.
+/// Tells the scenarios how to start a server again.
 const XTASK_VARIABLE: &str = "YAHTZEE_XTASK";
 
 #[derive(Args)]
@@ -31,17 +32,13 @@ pub(crate) struct Arguments {
 /// If something cannot be built or started, or the scenario fails.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let programs = build(arguments.release)?;
-    let asks = ["--list", "--help", "-h"];
-    let needs_broker = !arguments.chaos.iter().any(|argument| asks.contains(&argument.as_str()));
-    let broker = if needs_broker { Some(Broker::start()?) } else { None };
+    let mut servers = Servers::default();
+    servers.start_these(servers_for(&arguments.chaos))?;
     let mut chaos = Command::new(programs.join("chaos"));
-    chaos.args(&arguments.chaos).env(XTASK_VARIABLE, env::current_exe()?);
-    if let Some(Broker { address: Some(address), .. }) = &broker {
-        chaos.env(kafka::ADDRESS_VARIABLE, address);
-    }
+    chaos.args(&arguments.chaos).env(XTASK_VARIABLE, env::current_exe()?).envs(servers.environment());
     let line = command_line(&chaos);
     let status = chaos.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{line}`"))?;
-    drop(broker);
+    drop(servers);
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }
@@ -65,28 +62,32 @@ fn build(release: bool) -> Result<PathBuf> {
     Ok(target.join(if release { "release" } else { "debug" }))
 }
 
-/// The broker of a run: the one the environment names, or one that is started and, when dropped, stopped.
-struct Broker {
-    address: Option<String>,
-    is_ours: bool,
-}
-
-impl Broker {
-    fn start() -> Result<Self> {
-        if env::var_os(kafka::ADDRESS_VARIABLE).is_some_and(|address| !address.is_empty()) {
-            return Ok(Self { address: None, is_ours: false });
-        }
-        let kafka = daemon::up(&Kafka, false)?;
-        Ok(Self { address: Some(kafka.daemon.address.to_string()), is_ours: !kafka.already_up })
+/// The servers that a scenario needs: C those of the pipeline, S all. None for those who only ask.
+fn servers_for(arguments: &[String]) -> &'static [&'static dyn Server] {
+    let asks = ["--list", "--help", "-h"];
+    if arguments.iter().any(|argument| asks.contains(&argument.as_str())) {
+        return &[];
+    }
+    match arguments.iter().any(|argument| argument.starts_with(['S', 's'])) {
+        true => &SERVERS,
+        false => &SERVERS[..1],
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if self.is_ours
-            && let Err(error) = daemon::down(&Kafka)
-        {
-            eprintln!("error: {error:#}");
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_of_storage_need_all_servers() {
+        let check = |line: &str, expected: &[&str]| {
+            let arguments: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
+            let names: Vec<_> = servers_for(&arguments).iter().map(|server| server.name()).collect();
+            assert_eq!(names, expected, "{line}");
+        };
+        check("C1 --for 60s", &["kafka"]);
+        check("--for 60s s11 --json", &["kafka", "postgres-1", "postgres-2", "pgbouncer"]);
+        check("--list", &[]);
+        check("S1 --help", &[]);
     }
 }

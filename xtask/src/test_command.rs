@@ -2,7 +2,7 @@
 
 mod report;
 mod runner;
-mod servers;
+pub(crate) mod servers;
 mod step;
 
 use anyhow::{Result, bail};

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::process::Signal;
 
-use crate::cluster::BrokerProcess;
 use crate::rig::Rig;
+use crate::servers::ServerProcess;
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
-    let broker = BrokerProcess::find(&rig.cluster.brokers)?;
+    let broker = ServerProcess::find("kafka", &rig.cluster.brokers)?;
     let longest = (rig.options.duration / 5).clamp(Duration::from_secs(2), Duration::from_secs(30));
     let mut kills = true;
     while !rig.is_over() {

@@ -10,10 +10,22 @@ mod c11_stranger;
 mod c12_hijack;
 mod c13_rescale;
 mod c16_wire;
+mod s01_shard_down;
+mod s02_server_killed;
+mod s03_rights;
+mod s04_disk_full;
+mod s05_poison;
+mod s06_wire;
+mod s07_two_sinks;
+mod s08_sink_killed;
+mod s09_retry_killed;
+mod s10_midnight;
+mod s11_pooler;
 
 use anyhow::Result;
 
 use crate::rig::Rig;
+use crate::stores::{StoreKind, Way};
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -25,12 +37,35 @@ pub(crate) struct Scenario {
     pub(crate) pause_max_ms: u64,
     /// Whether the processes reach the broker through the proxy.
     pub(crate) through_proxy: bool,
+    pub(crate) store: StoreKind,
+    /// Sinks at the start.
+    pub(crate) sinks: u32,
+    /// Whether clocks are put back so that midnight comes in the middle of the run.
+    pub(crate) around_midnight: bool,
     /// Does harm until the time is up.
     pub(crate) run: fn(&mut Rig) -> Result<()>,
+    /// What is left to be done after everything has settled.
+    pub(crate) after: fn(&mut Rig) -> Result<()>,
 }
 
 const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> Result<()>) -> Scenario {
-    Scenario { name, about, workers: 3, pause_max_ms: 30_000, through_proxy: false, run }
+    Scenario {
+        name,
+        about,
+        workers: 3,
+        pause_max_ms: 30_000,
+        through_proxy: false,
+        store: StoreKind::Embedded,
+        sinks: 1,
+        around_midnight: false,
+        run,
+        after: |_| Ok(()),
+    }
+}
+
+/// A scenario of the storage half: what is done is done to PostgreSQL and to what writes to it.
+const fn of_storage(name: &'static str, about: &'static str, run: fn(&mut Rig) -> Result<()>) -> Scenario {
+    Scenario { workers: 2, store: StoreKind::Postgres(Way::Direct), ..scenario(name, about, run) }
 }
 
 /// Every scenario, by number. The numbers are those of the test programme; what is missing needs other servers.
@@ -66,6 +101,30 @@ pub(crate) const ALL: &[Scenario] = &[
             "answers are delayed, connections cut, also in the middle of a commit",
             c16_wire::run,
         )
+    },
+    of_storage("S1", "one of two servers is down, the shards of the other go on", s01_shard_down::run),
+    of_storage("S2", "a server is killed while a batch is being written", s02_server_killed::run),
+    of_storage("S3", "rights are taken away and given back, a day is dropped by hand", s03_rights::run),
+    of_storage("S4", "the disk of a shard is full for a while", s04_disk_full::run),
+    Scenario {
+        after: s05_poison::requeue,
+        ..of_storage("S5", "rows that a shard never takes go to quarantine alone", s05_poison::run)
+    },
+    Scenario {
+        store: StoreKind::Postgres(Way::Wire),
+        ..of_storage("S6", "connections are cut in the middle of a batch, or of a COPY", s06_wire::run)
+    },
+    Scenario { sinks: 2, ..of_storage("S7", "two sinks write the same at once", s07_two_sinks::run) },
+    of_storage("S8", "kill -9 of the sink between store and commit", s08_sink_killed::run),
+    of_storage("S9", "kill -9 of the retry process while it drains", s09_retry_killed::run),
+    Scenario {
+        around_midnight: true,
+        after: s10_midnight::has_two_days,
+        ..of_storage("S10", "midnight comes, with late data on both sides", s10_midnight::run)
+    },
+    Scenario {
+        store: StoreKind::Postgres(Way::Pooler),
+        ..of_storage("S11", "a pooler in transaction mode, which is killed now and then", s11_pooler::run)
     },
 ];
 

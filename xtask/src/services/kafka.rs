@@ -14,7 +14,7 @@ use super::settings::{self, template};
 use super::state::ServiceDir;
 
 /// Tells tests where the broker is.
-pub(crate) const ADDRESS_VARIABLE: &str = "YAHTZEE_TEST_KAFKA";
+const ADDRESS_VARIABLE: &str = "YAHTZEE_TEST_KAFKA";
 
 /// 16 bytes in base64url, as KRaft wants it; the same every time, so that kept data stays readable.
 const CLUSTER_ID: &str = "yahtzee-local-kafkaAAA";

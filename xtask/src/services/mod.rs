@@ -5,7 +5,7 @@
 mod artefacts;
 pub(crate) mod daemon;
 mod debian;
-pub(crate) mod kafka;
+mod kafka;
 mod pgbouncer;
 mod postgres;
 mod process;

@@ -9,7 +9,7 @@ use crate::services::{SERVERS, promtool};
 
 /// What the tests are told about servers. Dropping it stops what it started and nothing else.
 #[derive(Default)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     environment: Vec<(&'static str, String)>,
     started: Vec<&'static dyn Server>,
 }
@@ -20,21 +20,30 @@ impl Servers {
     /// # Errors
     /// If one cannot be had.
     pub(super) fn start(&mut self) -> Result<()> {
-        for server in SERVERS.into_iter().filter(|server| !is_named(server.variable())) {
-            if let Some(needed) = server.needs() {
-                self.up(needed)?;
-            }
-            let address = self.up(server)?.daemon.address;
-            self.environment.push((server.variable(), server.locator(address)));
-        }
+        self.start_these(&SERVERS)?;
         if !is_named(promtool::PATH_VARIABLE) {
             self.environment.push((promtool::PATH_VARIABLE, promtool::fetch()?.display().to_string()));
         }
         Ok(())
     }
 
+    /// Sees to those of `servers` that the environment does not name already.
+    ///
+    /// # Errors
+    /// If one cannot be had.
+    pub(crate) fn start_these(&mut self, servers: &[&'static dyn Server]) -> Result<()> {
+        for &server in servers.iter().filter(|server| !is_named(server.variable())) {
+            if let Some(needed) = server.needs() {
+                self.up(needed)?;
+            }
+            let address = self.up(server)?.daemon.address;
+            self.environment.push((server.variable(), server.locator(address)));
+        }
+        Ok(())
+    }
+
     /// Variables to run the tests with, on top of the environment.
-    pub(super) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str()))
     }
 

@@ -6,8 +6,9 @@ use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 
 use super::JobPlan;
 
-/// Mean bytes of a series in one window, everything included. Goal and measurement: `benches/README.md`.
-const BYTES_PER_SERIES: u64 = 256;
+/// Mean bytes of a series in one window, everything included: what the state of router latency was measured to take, frame
+/// ids of uneven traffic included, under "What state takes" in `benches/README.md`.
+const BYTES_PER_SERIES: u64 = 400;
 
 /// What the windows of a worker's jobs can hold at most, by configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use yahtzee_runtime::worker::Guarantee;
 use crate::measure::Cost;
 use crate::oracle::{self, Output};
 use crate::site::Site;
-use crate::traffic::{RawRecord, Shape, records};
+use crate::traffic::{RawRecord, Shape, records_apart};
 use crate::{client, fold, worker};
 
 /// What can be asked for.
@@ -183,11 +183,13 @@ impl Case {
     pub fn run(&self, site: &Site) -> Result<Run> {
         let (shape, policy) = (self.shape, self.policy());
         match (self.work, site) {
-            (Work::Decode, Site::Memory { frames }) => Ok(fold::decode(&records(shape, *frames))),
-            (Work::DecodeView, Site::Memory { frames }) => Ok(fold::decode_view(&records(shape, *frames))),
-            (Work::Fold, Site::Memory { frames }) => Ok(fold::fold(&records(shape, *frames), policy)),
+            (Work::Decode, Site::Memory { frames }) => Ok(fold::decode(&records_apart(shape, *frames))),
+            (Work::DecodeView, Site::Memory { frames }) => {
+                Ok(fold::decode_view(&records_apart(shape, *frames)))
+            }
+            (Work::Fold, Site::Memory { frames }) => Ok(fold::fold(&records_apart(shape, *frames), policy)),
             (Work::FoldDecode(emission), Site::Memory { frames }) => {
-                Ok(fold::fold_decode(&records(shape, *frames), policy, emission))
+                Ok(fold::fold_decode(&records_apart(shape, *frames), policy, emission))
             }
             (Work::Worker(guarantee, _), Site::Log(site)) => worker::drain(site, guarantee, policy),
             (Work::ReadSeam, Site::Log(site)) => client::read_seam(site),

@@ -8,6 +8,7 @@ use prost::Message;
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{Job, Record};
+use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, Opened, PartitionCore};
 use yahtzee_core::record::{Fate, Offset, Outcomes};
 use yahtzee_core::window::Policy;
@@ -121,14 +122,7 @@ impl<J: Job> Pass<J> {
             Emission::Live => Offset(0),
             Emission::Replay => Offset(records.len() as u64),
         };
-        let open = |partition| {
-            let log_start = Offset(0);
-            let history = History { partition, committed: None, log_start, log_end, poisoned: &[] };
-            let Opened { core, .. } =
-                PartitionCore::open(Arc::clone(job), policy, identity::<J>(policy), history)
-                    .expect("nothing was ever committed, so nothing is refused");
-            core
-        };
+        let open = |partition| open_fresh(job, policy, partition, log_end);
         let cores = partitions().into_iter().map(open).collect();
         Self { cores, policy, effects: Vec::new(), outcomes: Outcomes::default(), commits: 0 }
     }
@@ -171,6 +165,19 @@ impl<J: Job> Pass<J> {
             self.commits += 1;
         }
     }
+}
+
+/// A partition of which nothing was ever committed, and that has caught up from `log_end` on.
+pub(crate) fn open_fresh<J: Job>(
+    job: &Arc<J>,
+    policy: Policy,
+    partition: Partition,
+    log_end: Offset,
+) -> PartitionCore<J> {
+    let history = History { partition, committed: None, log_start: Offset(0), log_end, poisoned: &[] };
+    let opened = PartitionCore::open(Arc::clone(job), policy, identity::<J>(policy), history);
+    let Opened { core, .. } = opened.expect("nothing was ever committed, so nothing is refused");
+    core
 }
 
 fn identity<J: Job>(policy: Policy) -> Identity {

@@ -14,6 +14,7 @@ mod predecoded;
 pub mod report;
 pub mod rounds;
 pub mod site;
+pub mod state;
 pub mod traffic;
 mod worker;
 

@@ -10,6 +10,8 @@ use yahtzee_benches::case::{Case, Group, Source};
 use yahtzee_benches::report::Report;
 use yahtzee_benches::rounds::{Bed, Isolation};
 use yahtzee_benches::site::Site;
+use yahtzee_benches::state;
+use yahtzee_benches::traffic::population::Mix;
 
 /// Names the broker that may be filled with topics.
 const BROKER: &str = "YAHTZEE_TEST_KAFKA";
@@ -29,6 +31,24 @@ enum Child {
     /// Runs one case in this process and prints JSON
     #[command(hide = true, name = yahtzee_benches::rounds::RUN_CASE)]
     RunCase { case: String, site: String },
+    /// What the state of many series takes: five windows of router latency are filled and left open
+    State(StateOptions),
+    /// Fills one state in this process and prints JSON
+    #[command(hide = true, name = yahtzee_benches::state::RUN_STATE)]
+    RunState { mix: Mix, series: u64 },
+}
+
+#[derive(Debug, Args)]
+struct StateOptions {
+    /// Series, one per app
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    series: u64,
+    /// How requests are spread over apps; both unless one is named
+    #[arg(long, value_enum)]
+    mix: Option<Mix>,
+    /// Prints JSON instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +77,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.child {
         Some(Child::RunCase { case, site }) => run_case(case, site),
+        Some(Child::State(options)) => weigh_states(options),
+        Some(Child::RunState { mix, series }) => run_state(*mix, *series),
         None => measure(&cli.options),
     };
     done.unwrap_or_else(|error| {
@@ -69,6 +91,27 @@ fn run_case(case: &str, site: &str) -> Result<ExitCode> {
     let case = Case::named(case).with_context(|| format!("there is no case {case}"))?;
     let site: Site = serde_json::from_str(site)?;
     serde_json::to_writer(io::stdout(), &case.run(&site)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_state(mix: Mix, series: u64) -> Result<ExitCode> {
+    serde_json::to_writer(io::stdout(), &state::fill(mix, series)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn weigh_states(options: &StateOptions) -> Result<ExitCode> {
+    let mixes = options.mix.map_or_else(|| vec![Mix::Flat, Mix::Zipf], |mix| vec![mix]);
+    let mut runs = Vec::new();
+    for mix in mixes {
+        let run = state::fill_in_child(mix, options.series)?;
+        if !options.json {
+            println!("{run}");
+        }
+        runs.push(run);
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&runs)?);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

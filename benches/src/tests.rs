@@ -6,6 +6,7 @@ use std::io::Write as _;
 use super::case::{Case, Source};
 use super::oracle::{Decoded, Output, Totals};
 use super::rounds::{Bed, Isolation};
+use super::traffic::population::Mix;
 use super::traffic::{PARTITIONS, Shape, records};
 
 const FRAMES: usize = 500;
@@ -95,6 +96,25 @@ fn short_windows_leave_more_measurements_behind() {
         other => panic!("{other:?}"),
     };
     assert!(late("worker-kafka-fenced-1s/frames") > late("worker-kafka-fenced/frames"));
+}
+
+#[test]
+fn a_state_is_weighed_with_every_series_of_every_window() {
+    fn check(
+        mix: Mix,
+        series_windows: std::ops::RangeInclusive<u64>,
+        requests: std::ops::RangeInclusive<u64>,
+    ) {
+        let run = super::state::fill(mix, 1_000).unwrap();
+        assert_eq!(run.series, 1_000);
+        assert!(series_windows.contains(&run.series_windows), "{run}");
+        assert!(requests.contains(&run.measurements), "{run}");
+        // An accumulator alone has 152 bytes, and a frame id is 32 bytes with its owner.
+        assert!(run.states_bytes > 152 * run.series_windows && run.frames_bytes > 32 * run.series_windows);
+        assert!(run.to_string().contains("would take"), "{run}");
+    }
+    check(Mix::Flat, 5_000..=5_000, 5_000..=5_000);
+    check(Mix::Zipf, 2_500..=4_500, 28_000..=32_000);
 }
 
 #[test]

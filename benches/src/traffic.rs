@@ -9,6 +9,7 @@ use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_proto::raw::{RouterRequest, RouterRequests, SourceKind};
 
 mod fleet;
+pub mod population;
 mod rng;
 
 use fleet::{App, Fleet};
@@ -108,6 +109,14 @@ pub fn records(shape: Shape, frames: usize) -> Vec<RawRecord> {
         RawRecord { partition, offset, timestamp_ms, key: app.owner.0, value: message.encode_to_vec() }
     };
     (0..count).map(record).collect()
+}
+
+/// [`records`], made by a thread of its own: the holes that making them leaves between them lie in that thread's part of
+/// the heap, and what is measured does not fill them.
+#[must_use]
+pub fn records_apart(shape: Shape, frames: usize) -> Vec<RawRecord> {
+    let made = std::thread::spawn(move || records(shape, frames));
+    made.join().expect("records are made without a panic")
 }
 
 /// All measurements of an app that came in one frame.

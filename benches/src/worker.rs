@@ -137,6 +137,10 @@ impl AnyJob for OfGeneration {
         Job::policy(&RouterLatency)
     }
 
+    fn accumulator_bytes(&self) -> u64 {
+        RouterLatency.accumulator_bytes()
+    }
+
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
         AnyJob::figures(&RouterLatency, value)
     }

@@ -5,7 +5,7 @@ mod list;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_storage::retry::{Retry, RetryPlan, RetrySettings};
+use yahtzee_storage::retry::Retry;
 
 use self::inspect::InspectOptions;
 use self::list::ListOptions;
@@ -45,12 +45,7 @@ fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
     let process = Process::start(global)?;
     let store = stores::postgres(&process.config)?;
     let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
-    let plan = RetryPlan {
-        jobs: stores::topics_of(&plans(global, &process.config, &[])?, &process.config),
-        version: process.config.layout.version.clone(),
-        shard,
-        settings: RetrySettings::default(),
-    };
+    let plan = stores::retry_plan(&plans(global, &process.config, &[])?, &process.config, shard);
     let log = process.config.log.open()?;
     let retry = Retry::start(plan, &log, &store, &process.health, &process.stop)?;
     process.block_on(process.stop.stopped());

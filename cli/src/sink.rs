@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_runtime::config::Config;
+use yahtzee_runtime::config::{Config, LogChoice};
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::keeper::{Keeper, KeeperPlan};
+use yahtzee_storage::retry::Retry;
 use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use yahtzee_storage::store::SummaryStore;
 
@@ -28,6 +29,8 @@ pub(crate) enum SinkCommand {
     /// retry postgres` beside this. A row that it will never take goes to QUARANTINE: see `yahtzee quarantine list`.
     /// While a shard refuses everything for want of a right or a password, its summaries stay where they are, and
     /// /readyz tells what is wrong.
+    ///
+    /// With the embedded log, which one process at a time can open, the retry process runs within this one.
     ///
     /// Days are created ahead of midnight, and dropped after `sink.retention_days`.
     Postgres(JobNames),
@@ -59,12 +62,18 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
         SinkCommand::Embedded(_) => embedded_plan(&plans, &process.config, None),
         SinkCommand::Postgres(_) => plan(&plans, &process.config, true, None),
     };
+    let retries_here = plan.has_retry && matches!(process.config.log, LogChoice::Embedded(_));
+    let retry_plan = retries_here.then(|| stores::retry_plan(&plans, &process.config, None));
+    let start_retry = |plan| Retry::start(plan, &log, &store, &process.health, &process.stop);
+    let retry = retry_plan.map(start_retry).transpose()?;
     let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
     let keeper = Keeper::start(keeping, &store, &process.health, &process.stop);
     process.block_on(process.stop.stopped());
     let ended = sink.join();
+    let retry_ended = retry.map_or(Ok(()), Retry::join);
     keeper.join();
-    Ok(ended?)
+    ended?;
+    Ok(retry_ended?)
 }
 
 /// What a sink into the embedded store carries: its one shard is in this process, so that nothing waits in RETRY.

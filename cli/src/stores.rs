@@ -10,6 +10,7 @@ use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
 use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
+use yahtzee_storage::retry::{RetryPlan, RetrySettings};
 use yahtzee_storage::store::{Shard, SummaryStore};
 
 /// Name of the store that has a retry process.
@@ -23,6 +24,12 @@ pub(crate) fn topics_of(plans: &[JobPlan], config: &Config) -> Vec<JobTopics> {
 /// The topics around the summaries of a job.
 pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
     JobTopics::new(plan.job.name(), plan.job.summary(), &config.layout)
+}
+
+/// What a retry process carries: of one shard, or of all.
+pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> RetryPlan {
+    let version = config.layout.version.clone();
+    RetryPlan { jobs: topics_of(plans, config), version, shard, settings: RetrySettings::default() }
 }
 
 /// The PostgreSQL store of the configuration. Connects to nothing.
@@ -41,7 +48,7 @@ pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
         shards: sink.postgres_shards.iter().map(shard).collect(),
         map: ShardMap::new(epochs).context("[[sink.postgres.map]]")?,
         timeouts: Timeouts::default(),
-        ca_file: None,
+        ca_file: sink.postgres_ca_file.clone(),
     };
     Ok(Arc::new(PostgresStore::new(settings).context("[sink.postgres]")?))
 }

@@ -98,8 +98,7 @@ fn from_a_drain_to_the_store_over_two_workers_one_of_which_is_killed() {
             first = start("0/2");
         }
     }
-    let line = first.line_with("admin address");
-    let admin = line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let admin = first.admin_address();
     wait_for("the new worker to be ready", || get(&admin, "/readyz").filter(|(status, _)| *status == 200));
     close_all_windows(&drain);
     wait_for("everything to be read", || {

@@ -7,5 +7,6 @@ mod documents;
 mod kafka;
 mod operators;
 mod policies;
+mod postgres;
 mod support;
 mod waiting;

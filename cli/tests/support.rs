@@ -60,6 +60,13 @@ impl Process {
         url.split('/').next().unwrap().to_owned()
     }
 
+    /// Waits until the admin address is listened on, and returns it.
+    pub(crate) fn admin_address(&mut self) -> String {
+        let line = self.line_with("admin address");
+        let (_, rest) = line.split_once("address=").expect("the line has the field");
+        rest.split(' ').next().unwrap().to_owned()
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -40,10 +40,11 @@ impl Day {
     }
 }
 
-/// As in `2026-11-21`; the bare number for a day that has no date.
+/// As in `2026-11-21`; the bare number for a day that has no date, and words for the first.
 impl fmt::Display for Day {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.date() {
+            _ if *self == Self::MIN => formatter.write_str("the beginning of time"),
             Some(date) => fmt::Display::fmt(&date, formatter),
             None => write!(formatter, "day {}", self.0),
         }
@@ -80,7 +81,8 @@ mod tests {
         check(59, "1970-03-01");
         // 30 years with 7 leap days (1972 to 1996).
         check(30 * 365 + 7, "2000-01-01");
-        assert_eq!(Day::MIN.to_string(), format!("day {}", Day::MIN.0));
+        assert_eq!(Day(9_000_000).to_string(), "day 9000000");
+        assert_eq!(Day::MIN.to_string(), "the beginning of time");
         assert!("21.11.2026".parse::<Day>().is_err());
     }
 

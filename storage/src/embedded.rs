@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
+use yahtzee_runtime::log::embedded::folder::reason_of;
 
-use self::folder::{Folder, Refused, View, reason_of};
+use self::folder::{Folder, Refused, View};
 use self::read::Unreadable;
 use crate::day::Day;
 use crate::incoming::Summary;

@@ -114,6 +114,8 @@ pub trait AnyJob: Send + Sync {
     fn dimensions(&self) -> &'static [&'static str];
     /// [`Job::policy`].
     fn policy(&self) -> Policy;
+    /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
+    fn accumulator_bytes(&self) -> u64;
     /// [`Job::figures`] of a summary value.
     ///
     /// # Errors
@@ -154,6 +156,10 @@ impl<J: Job> AnyJob for J {
 
     fn policy(&self) -> Policy {
         Job::policy(self)
+    }
+
+    fn accumulator_bytes(&self) -> u64 {
+        size_of::<J::Accumulator>() as u64
     }
 
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {

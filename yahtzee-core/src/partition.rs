@@ -11,7 +11,9 @@ use crate::quarantine::Quarantine;
 use crate::record::{Fate, FrameId, LogRecord, Offset, Outcomes, Poison, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
 use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
-use crate::window::{Intake, IntakeRules, Policy, Reach, SeriesState, Window, WindowState, Windows};
+use crate::window::{
+    Intake, IntakeRules, KeyedHash, Policy, Reach, SeriesState, StateBytes, Window, WindowState, Windows,
+};
 
 mod resume;
 
@@ -98,6 +100,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         history: History<'_>,
     ) -> Result<Opened<Self>, Refusal> {
         let resume = Resume::from::<R>(&history, &identity)?;
+        let windows = Windows::new(KeyedHash::new(identity.topic_id));
         let core = Self {
             job,
             policy,
@@ -105,7 +108,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             partition: history.partition,
             position: resume.read_from,
             mark_ms: resume.mark_ms,
-            windows: Windows::default(),
+            windows,
             quarantine: resume.quarantine,
             named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
@@ -176,6 +179,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             frame: FrameId::from_bytes(J::frame_id(message, record.value)),
             fresh: &mut self.fresh,
             series_key: &mut self.series_key,
+            series: None,
             outcomes: Outcomes::default(),
         };
         self.job.fold(message, &mut intake);
@@ -193,15 +197,16 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         }
         self.mark_ms = mark_ms;
         let open_from = R::open_from(self.mark_ms, &self.policy);
-        while let Some((window, state)) = self.windows.pop_closed(open_from) {
-            self.emit_final(window, &state, out);
+        while let Some(closed) = self.windows.pop_closed(open_from) {
+            self.emit_final(&closed, out);
+            self.windows.forget(closed);
         }
     }
 
-    fn emit_final(&mut self, window: Window, state: &WindowState<J::Accumulator>, out: &mut Vec<Effect>) {
-        for series in &state.states {
+    fn emit_final(&mut self, closed: &WindowState<J::Accumulator>, out: &mut Vec<Effect>) {
+        for series in closed.states.iter() {
             if series.is_dirty() || R::finalises_unchanged() {
-                out.push(self.summary_of(window, series, true));
+                out.push(self.summary_of(closed.window, series, true));
                 self.emitted += 1;
             }
         }
@@ -230,17 +235,17 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             return;
         }
         let interval_ms = self.policy.flush_interval_ms.max(1);
-        let mut windows = std::mem::take(&mut self.windows);
-        for (&window, state) in windows.0.iter_mut().rev() {
+        let mut open = std::mem::take(&mut self.windows.open);
+        for state in open.iter_mut().rev() {
             if !state.is_dirty() || now_ms < state.due_ms {
                 continue;
             }
             state.due_ms = (now_ms / interval_ms + 1) * interval_ms;
-            let before = out.len();
+            let (window, before) = (state.window, out.len());
             state.drain_dirty(|series| out.push(self.summary_of(window, series, false)));
             self.emitted += (out.len() - before) as u64;
         }
-        self.windows = windows;
+        self.windows.open = open;
     }
 
     /// The first `effects` not yet acknowledged are durable. Answers with the commit that this allows: see
@@ -279,10 +284,16 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             position: self.position,
             mark_ms: self.mark_ms,
             is_caught_up: self.is_caught_up(),
-            open_windows: self.windows.0.len(),
-            series: self.windows.0.values().map(|state| state.states.len()).sum(),
+            open_windows: self.windows.open.len(),
+            series: self.windows.open.iter().map(|state| state.states.len()).sum(),
             quarantine: self.quarantine.clone(),
         }
+    }
+
+    /// What the open windows take. Goes through all of them: for figures, not for every tick.
+    #[must_use]
+    pub fn state_bytes(&self) -> StateBytes {
+        self.windows.bytes()
     }
 
     /// What its commits belong to.
@@ -293,12 +304,12 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
 
     /// Every open series with its accumulator, windows from the oldest, series in order of first appearance.
     pub fn series(&self) -> impl Iterator<Item = (SummaryKey, &J::Accumulator)> + '_ {
-        let key = |window: Window, series: &[u8]| {
-            let key = encode_key(series, window, self.policy.length_ms);
+        let key = |window: Window, series: &SeriesState<J::Accumulator>| {
+            let key = encode_key(self.windows.key_of(series), window, self.policy.length_ms);
             SummaryKey::decode(&key).expect("the core writes keys that it can read")
         };
-        self.windows.0.iter().flat_map(move |(&window, state)| {
-            state.states.iter().map(move |series| (key(window, &series.series), &series.accumulator))
+        self.windows.open.iter().flat_map(move |state| {
+            state.states.iter().map(move |series| (key(state.window, series), &series.accumulator))
         })
     }
 
@@ -310,9 +321,10 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             count: series.count,
             is_final,
         };
+        let key = self.windows.key_of(series);
         Effect::Emit(Emit {
-            owner: Owner::from_bytes(&series.series[..16]).expect("a series starts with its owner"),
-            key: encode_key(&series.series, window, self.policy.length_ms),
+            owner: Owner::from_bytes(&key[..16]).expect("a series starts with its owner"),
+            key: encode_key(key, window, self.policy.length_ms),
             value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
             is_final,
         })

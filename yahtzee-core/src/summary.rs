@@ -169,10 +169,25 @@ fn push_window(start_ms: i64, length_ms: u32, key: &mut Vec<u8>) {
 /// Appends each dimension with its length; longer ones than 255 bytes are cut at a character border.
 pub(crate) fn encode_dimensions<'a>(dimensions: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
     for dimension in dimensions {
-        let text = &dimension[..dimension.floor_char_boundary(usize::from(u8::MAX))];
-        key.push(u8::try_from(text.len()).expect("cut at 255"));
-        key.extend_from_slice(text.as_bytes());
+        let (length, text) = encode_dimension(dimension);
+        key.push(length);
+        key.extend_from_slice(text);
     }
+}
+
+/// Whether [`encode_dimensions`] of these would append just these bytes.
+pub(crate) fn is_encoding_of(bytes: &[u8], dimensions: &[&str]) -> bool {
+    let mut rest = Some(bytes);
+    for dimension in dimensions {
+        let (length, text) = encode_dimension(dimension);
+        rest = rest.and_then(|rest| rest.strip_prefix(&[length])?.strip_prefix(text));
+    }
+    rest == Some(&[])
+}
+
+fn encode_dimension(dimension: &str) -> (u8, &[u8]) {
+    let text = &dimension[..dimension.floor_char_boundary(usize::from(u8::MAX))];
+    (u8::try_from(text.len()).expect("cut at 255"), text.as_bytes())
 }
 
 fn decode_dimensions(mut bytes: &[u8]) -> Option<Vec<String>> {
@@ -221,6 +236,21 @@ mod tests {
         ) {
             let key = SummaryKey { owner: Owner(owner), dimensions, window_start_ms, window_length_ms };
             prop_assert_eq!(SummaryKey::decode(&key.encode()), Ok(key));
+        }
+
+        #[test]
+        fn an_encoding_is_recognised(
+            encoded in prop::collection::vec("[ab]{0,2}|é{120,130}", 0..3),
+            asked in prop::collection::vec("[ab]{0,2}|é{120,130}", 0..3),
+        ) {
+            let encode = |dimensions: &[String]| {
+                let mut key = Vec::new();
+                encode_dimensions(dimensions.iter().map(String::as_str), &mut key);
+                key
+            };
+            let texts: Vec<&str> = asked.iter().map(String::as_str).collect();
+            prop_assert_eq!(is_encoding_of(&encode(&encoded), &texts), encode(&encoded) == encode(&asked));
+            prop_assert!(is_encoding_of(&encode(&asked), &texts));
         }
 
         #[test]

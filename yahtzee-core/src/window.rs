@@ -1,10 +1,17 @@
 //! Second stage: windows of event time, and the accumulators of the series in them.
 
+mod bytes;
+mod chunks;
 mod intake;
+mod key;
+mod keyed;
+mod rows;
 mod state;
 
+pub use bytes::StateBytes;
 pub use intake::Intake;
 pub(crate) use intake::{IntakeRules, Reach};
+pub(crate) use keyed::KeyedHash;
 pub(crate) use state::{SeriesState, WindowState, Windows};
 
 /// A window by its number: event time divided by the window length, rounded down.

@@ -28,8 +28,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        let app = |_| App { owner: Owner(rng.bytes()), base_ms: 3 << rng.below(9) };
-        let apps = (0..APPS).map(app).collect();
+        let apps = (0..APPS).map(|_| App::drawn(rng)).collect();
         let weights = (1..=APPS as u64).map(|rank| (1 << 32) / rank);
         let cumulated = weights.scan(0, |sum, weight| {
             *sum += weight;
@@ -47,6 +46,11 @@ impl Fleet {
 }
 
 impl App {
+    /// Any app.
+    pub(super) fn drawn(rng: &mut Rng) -> Self {
+        Self { owner: Owner(rng.bytes()), base_ms: 3 << rng.below(9) }
+    }
+
     /// A service time with a long tail, in milliseconds: the base divided by a uniform number of (0, 1].
     pub(super) fn service_ms(&self, rng: &mut Rng) -> u32 {
         let divisor = 1 + rng.below(1_024);

@@ -11,12 +11,13 @@
 //! here: retention limits them.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use yahtzee_runtime::log::embedded::folder::{clear_unfinished_creation, reason_of};
 
 use crate::day::Day;
 
@@ -87,9 +88,19 @@ impl From<fjall::Error> for Refused {
     }
 }
 
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::InUse,
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
 impl Folder {
     /// Opens the folder and creates what is missing.
     pub(super) fn open(path: &Path) -> Result<Self, Refused> {
+        clear_unfinished_creation(path)?;
         let database = Database::builder(path).cache_size(CACHE_BYTES).open()?;
         let meta = database.keyspace(META, || options(META_MEMTABLE_BYTES))?;
         let floor =
@@ -179,13 +190,4 @@ fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
 
 fn name(day: Day) -> String {
     format!("{DAY_PREFIX}{}", day.0)
-}
-
-/// The operating system's words where there are some, else the store's.
-pub(super) fn reason_of(error: &fjall::Error) -> String {
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

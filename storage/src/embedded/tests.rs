@@ -50,6 +50,16 @@ fn a_folder_in_use_is_named() {
     assert_eq!(error, StoreError::FolderInUse(folder.path().display().to_string()));
 }
 
+/// As a process leaves it that is killed while it creates the folder.
+#[test]
+fn a_creation_cut_short_does_not_spoil_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["lock", "0.jnl"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    EmbeddedStore::open(folder.path()).unwrap();
+}
+
 #[test]
 fn a_writer_keeps_the_folder() {
     let folder = tempfile::tempdir().unwrap();

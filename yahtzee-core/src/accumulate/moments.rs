@@ -14,7 +14,8 @@ use super::wire::{DecodeError, Reader, put_varint};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
     tally: Tally,
-    sum_squares: u128,
+    /// Upper 64 bits, lower 64 bits. One number would have to be aligned to 16 bytes, with everything that contains it.
+    sum_squares: [u64; 2],
 }
 
 impl Moments {
@@ -22,7 +23,11 @@ impl Moments {
     pub fn record(&mut self, value: u64) {
         self.tally.record(value);
         let value = u128::from(value);
-        self.sum_squares = self.sum_squares.saturating_add(value * value);
+        self.add_squares(value * value);
+    }
+
+    fn add_squares(&mut self, squares: u128) {
+        self.sum_squares = halves(self.sum_squares().saturating_add(squares));
     }
 
     /// Values folded in.
@@ -40,19 +45,20 @@ impl Moments {
     /// Sum of the squared values, or `u128::MAX` if that is exceeded.
     #[must_use]
     pub fn sum_squares(&self) -> u128 {
-        self.sum_squares
+        let [high, low] = self.sum_squares.map(u128::from);
+        high << 64 | low
     }
 
     /// The upper 64 bits of [`sum_squares`](Self::sum_squares), as messages carry it.
     #[must_use]
     pub fn sum_squares_high(&self) -> u64 {
-        (self.sum_squares >> 64) as u64
+        self.sum_squares[0]
     }
 
     /// The lower 64 bits of [`sum_squares`](Self::sum_squares), as messages carry it.
     #[must_use]
     pub fn sum_squares_low(&self) -> u64 {
-        self.sum_squares as u64
+        self.sum_squares[1]
     }
 
     /// The least value, `None` without values.
@@ -70,7 +76,7 @@ impl Moments {
     /// Whether the count or a sum has reached the end of its range, so that it may fall short of the truth.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        self.tally.is_saturated() || self.sum_squares == u128::MAX
+        self.tally.is_saturated() || self.sum_squares == [u64::MAX; 2]
     }
 
     /// The arithmetic mean. `None` without values, or if the sum is saturated and the mean would be wrong.
@@ -91,7 +97,7 @@ impl Moments {
         let (count, sum) = (u128::from(self.count()), u128::from(self.sum()));
         let (whole, rest) = (sum / count, sum % count);
         // Both products stay below 2^128; only a decoded state that no values have can reach 0 early.
-        let moved = self.sum_squares.saturating_sub(whole * sum).saturating_sub(whole * rest);
+        let moved = self.sum_squares().saturating_sub(whole * sum).saturating_sub(whole * rest);
         let fraction = rest as f64 / count as f64;
         Some((moved as f64 / count as f64 - fraction * fraction).max(0.0))
     }
@@ -100,7 +106,7 @@ impl Moments {
 impl Accumulator for Moments {
     fn merge(&mut self, other: &Self) {
         self.tally.merge(&other.tally);
-        self.sum_squares = self.sum_squares.saturating_add(other.sum_squares);
+        self.add_squares(other.sum_squares());
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -114,7 +120,7 @@ impl Accumulator for Moments {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let tally = Tally::decode(&mut reader)?;
-        let sum_squares = if tally.count > 0 { read_u128(&mut reader)? } else { 0 };
+        let sum_squares = if tally.count > 0 { [reader.varint()?, reader.varint()?] } else { [0; 2] };
         reader.finish()?;
         Ok(Self { tally, sum_squares })
     }
@@ -124,9 +130,9 @@ impl Accumulator for Moments {
     }
 }
 
-fn read_u128(reader: &mut Reader<'_>) -> Result<u128, DecodeError> {
-    let high = u128::from(reader.varint()?);
-    Ok(high << 64 | u128::from(reader.varint()?))
+/// Upper and lower 64 bits.
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::commit::OwnerTag;
 use crate::summary::SummaryKey;
 
 mod exhaustive;
+mod layout;
 
 const MINUTE_MS: i64 = 60_000;
 

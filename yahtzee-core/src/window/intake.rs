@@ -4,8 +4,10 @@ use crate::owner::Owner;
 use crate::quarantine::Quarantine;
 use crate::record::{FrameId, Offset, Outcomes};
 use crate::rules::Rules;
-use crate::summary::{OTHER, encode_dimensions};
+use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 
+use super::rows::Row;
+use super::state::Series;
 use super::{Policy, Window, Windows};
 
 /// Of the room for series, the part that is kept for `other` series beyond `series_max`.
@@ -60,6 +62,8 @@ pub struct Intake<'a, A> {
     /// Windows that accepted this record's frame just now: to these it is no duplicate.
     pub(crate) fresh: &'a mut Vec<Window>,
     pub(crate) series_key: &'a mut Vec<u8>,
+    /// The series whose key stands in `series_key`: most records have all their measurements in one.
+    pub(crate) series: Option<Series>,
     pub(crate) outcomes: Outcomes,
 }
 
@@ -76,23 +80,26 @@ impl<A: Default> Intake<'_, A> {
             self.outcomes.future += 1;
         } else if self.quarantine.covers(window) {
             self.outcomes.quarantined += 1;
-        } else if self.is_duplicate(window) {
-            self.outcomes.duplicate += 1;
         } else {
-            self.accept(window, dimensions, fold);
+            let at = self.windows.at(window, self.offset);
+            if self.is_duplicate(at, window) {
+                self.outcomes.duplicate += 1;
+            } else {
+                self.accept(at, dimensions, fold);
+            }
         }
     }
 
     /// Remembers the frame in the window; true if an earlier record had brought it there.
     ///
     /// Only copies that reach this point are remembered: a rejected one would not be rebuilt by a replay.
-    fn is_duplicate(&mut self, window: Window) -> bool {
+    fn is_duplicate(&mut self, at: usize, window: Window) -> bool {
         let Some(frame) = self.frame else { return false };
         if self.fresh.contains(&window) {
             return false;
         }
         let frame = (self.rules.frame_key)(self.owner, frame);
-        let has_seen = self.windows.entry(window, self.offset).has_seen(frame);
+        let has_seen = self.windows.open[at].has_seen(frame);
         let is_duplicate = (self.rules.is_duplicate)(has_seen);
         if !is_duplicate {
             self.fresh.push(window);
@@ -100,40 +107,53 @@ impl<A: Default> Intake<'_, A> {
         is_duplicate
     }
 
-    fn accept(&mut self, window: Window, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
-        self.write_key(dimensions.iter().copied());
-        let state = self.windows.entry(window, self.offset);
-        let mut place = state.find(self.series_key);
-        if place.is_none()
-            && (self.rules.takes_series)(state.states.len(), state.series_of(self.owner), self.policy)
-        {
-            place = Some(state.open(self.series_key, self.owner, self.offset));
-        }
-        if place.is_none() {
-            place = self.other(window, dimensions.len());
-        }
+    fn accept(&mut self, at: usize, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
+        let series = self.find(dimensions);
+        let place = self.windows.place(at, series).or_else(|| self.open(at, series, dimensions.len()));
         match place {
-            Some(index) => {
-                self.windows.entry(window, self.offset).fold(index, self.offset, fold);
+            Some(place) => {
+                self.windows.open[at].fold(place, self.offset, fold);
                 self.outcomes.accepted += 1;
             }
             None => self.outcomes.capped += 1,
         }
     }
 
-    /// The owner's `other` series, opened while there is room for it.
-    fn other(&mut self, window: Window, dimensions: usize) -> Option<u32> {
-        self.write_key(std::iter::repeat_n(OTHER, dimensions));
-        let room = series_room(self.policy);
-        let state = self.windows.entry(window, self.offset);
-        let open = state.find(self.series_key);
-        let has_room = state.states.len() < room;
-        open.or_else(|| has_room.then(|| state.open(self.series_key, self.owner, self.offset)))
+    /// Opens the series in the window, or if the caps forbid it finds or opens the owner's `other` series.
+    fn open(&mut self, at: usize, series: Series, dimensions: usize) -> Option<u32> {
+        let owner = self.windows.owner_row(series, self.owner);
+        let of_owner = self.windows.series_of(at, owner);
+        let in_window = self.windows.open[at].states.len();
+        if (self.rules.takes_series)(in_window, of_owner, self.policy) {
+            return Some(self.open_named(at, series, owner));
+        }
+        let other = self.name(std::iter::repeat_n(OTHER, dimensions));
+        let has_room = in_window < series_room(self.policy);
+        self.windows.place(at, other).or_else(|| has_room.then(|| self.open_named(at, other, owner)))
     }
 
-    fn write_key<'d>(&mut self, dimensions: impl IntoIterator<Item = &'d str>) {
+    /// Opens the series whose key stands in `series_key`.
+    fn open_named(&mut self, at: usize, mut series: Series, owner: Option<Row>) -> u32 {
+        let owner = owner.unwrap_or_else(|| self.windows.insert_owner(self.owner));
+        let place = self.windows.open(at, &mut series, self.series_key, owner, self.offset);
+        self.series = Some(series);
+        place
+    }
+
+    fn find(&mut self, dimensions: &[&str]) -> Series {
+        match self.series {
+            Some(series) if is_encoding_of(&self.series_key[self.owner.0.len()..], dimensions) => series,
+            _ => self.name(dimensions.iter().copied()),
+        }
+    }
+
+    /// Writes the key of a series and finds the series.
+    fn name<'d>(&mut self, dimensions: impl IntoIterator<Item = &'d str>) -> Series {
         self.series_key.clear();
         self.series_key.extend_from_slice(&self.owner.0);
         encode_dimensions(dimensions, self.series_key);
+        let series = self.windows.find(self.series_key);
+        self.series = Some(series);
+        series
     }
 }

@@ -54,13 +54,21 @@ pub struct PostgresSection {
     pub shards: BTreeMap<String, String>,
     /// Which shards hold the days from which on. Without it all shards, in the order of their names, since ever.
     pub map: Vec<MapSection>,
+    /// PEM file with the certificates that sign those of the servers: connections are then encrypted and servers are
+    /// checked. Needs a build with feature `tls`.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Connection strings are not shown.
 impl std::fmt::Debug for PostgresSection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&String> = self.shards.keys().collect();
-        formatter.debug_struct("PostgresSection").field("shards", &names).field("map", &self.map).finish()
+        formatter
+            .debug_struct("PostgresSection")
+            .field("shards", &names)
+            .field("map", &self.map)
+            .field("ca_file", &self.ca_file)
+            .finish()
     }
 }
 
@@ -101,11 +109,13 @@ pub struct SinkConfig {
     pub postgres_shards: Vec<(String, Secret)>,
     /// Which of them hold which days; the store checks it against them.
     pub postgres_map: Vec<MapSection>,
+    /// Certificates that sign those of the servers.
+    pub postgres_ca_file: Option<PathBuf>,
 }
 
 /// Checks the section and looks up what it takes from the environment.
 pub(super) fn check(section: SinkSection, environment: &Environment) -> Result<SinkConfig, ConfigError> {
-    let PostgresSection { shards, map } = section.postgres;
+    let PostgresSection { shards, map, ca_file } = section.postgres;
     let shards = shards.into_iter().map(|(name, text)| {
         let url = connection_string(&name, text, environment)?;
         Ok((name, Secret::new(url)))
@@ -121,6 +131,7 @@ pub(super) fn check(section: SinkSection, environment: &Environment) -> Result<S
         embedded_folder: section.embedded.folder,
         postgres_map: if map.is_empty() { vec![every_shard()] } else { map },
         postgres_shards,
+        postgres_ca_file: ca_file,
     })
 }
 

@@ -16,6 +16,7 @@
 
 mod append;
 mod commits;
+pub mod folder;
 mod format;
 mod maintenance;
 #[cfg(test)]

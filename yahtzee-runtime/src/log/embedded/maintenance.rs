@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use fjall::OwnedWriteBatch;
 use yahtzee_core::owner::Partition;
 
+use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, number_of};
-use super::store::reason_of;
 use super::{Shared, times};
 use crate::log::{Cleanup, LogError, TopicDescription};
 

@@ -3,8 +3,6 @@
 //! Written only by the writer thread, one atomic batch at a time; read by everybody. fjall locks the folder
 //! (`flock` on its file `lock`), so a second process, or a second opening in this one, is turned away.
 
-use std::error::Error;
-use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +12,7 @@ use fjall::{
 };
 use yahtzee_core::record::LogRecord;
 
+use super::folder::{clear_unfinished_creation, reason_of};
 use super::format::{PartitionId, number_of, record_of};
 use crate::log::{Headers, LogError};
 
@@ -137,39 +136,10 @@ impl Stored {
     }
 }
 
-/// The operating system's words where there are some, else the store's.
-pub(super) fn reason_of(error: &fjall::Error) -> String {
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
-}
-
-/// Removes what a process left that was killed while it created the folder: fjall refuses a folder with a journal
-/// but without its version marker, which is written last. Nothing was stored by then. `WouldBlock` where a process is just about it.
-fn clear_unfinished_creation(folder: &Path) -> io::Result<()> {
-    let (marker, journal) = (folder.join("version"), folder.join("0.jnl"));
-    let is_finished = || fs::metadata(&marker).is_ok_and(|marker| marker.len() > 0);
-    if is_finished() || !journal.try_exists()? {
-        return Ok(());
-    }
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
-    lock.try_lock()?;
-    if is_finished() {
-        return Ok(());
-    }
-    for file in [journal, marker] {
-        fs::remove_file(file).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        })?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use fjall::OwnedWriteBatch;
 
 use super::Shared;
+use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
 use super::maintenance;
 use super::queue::{Answer, Commit, Job, Taken, Write};
-use super::store::reason_of;
 use super::times;
 use super::topics;
 use crate::clock::wall_clock_ms;

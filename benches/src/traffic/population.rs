@@ -1,0 +1,149 @@
+//! Apps without end, made when they are asked for: input that need not fit into memory.
+
+use yahtzee_core::owner::Owner;
+use yahtzee_proto::raw::{RouterRequests, SourceKind};
+
+use super::fleet::App;
+use super::request;
+use super::rng::Rng;
+
+/// Requests per app and window in the [`Mix::Zipf`]: of a million apps, 100,000 per second.
+const ZIPF_MEAN: f64 = 6.0;
+const FRAME_REQUESTS_MAX: u64 = 10;
+/// Means up to here are drawn after Poisson; greater ones vary too little to matter.
+const POISSON_MEAN_MAX: f64 = 30.0;
+/// A prime above any number of apps: its multiples visit all of them before one again.
+const STRIDE: u64 = 4_294_967_311;
+
+/// How requests are spread over apps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mix {
+    /// One request of every app in every window, in a frame of its own.
+    Flat,
+    /// 6 requests per app and window on average, after Zipf with exponent 1; up to 10 per frame.
+    Zipf,
+}
+
+impl Mix {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Zipf => "zipf",
+        }
+    }
+}
+
+/// Apps, each with one process type.
+#[derive(Clone, Copy, Debug)]
+pub struct Population {
+    apps: u64,
+    mix: Mix,
+    /// Requests per window of the app of rank 1.
+    first_mean: f64,
+}
+
+impl Population {
+    /// A population of `apps` apps, at least one and at most 2^32.
+    #[must_use]
+    pub fn new(apps: u64, mix: Mix) -> Self {
+        let harmonic: f64 = (1..=apps).map(|rank| 1.0 / rank as f64).sum();
+        Self { apps, mix, first_mean: ZIPF_MEAN * apps as f64 / harmonic }
+    }
+
+    /// The frames of one window, received at its `recv_us` or just before; apps come in another order in each.
+    pub fn frames(&self, window: u64, recv_us: i64) -> impl Iterator<Item = RouterRequests> + '_ {
+        let visited = move |turn: u64| {
+            let turn = u128::from(turn) * u128::from(STRIDE) + u128::from(window * self.apps / 7);
+            u64::try_from(turn % u128::from(self.apps)).expect("below a number of 64 bits")
+        };
+        (0..self.apps).flat_map(move |turn| self.frames_of(visited(turn), window, recv_us))
+    }
+
+    fn frames_of(
+        &self,
+        rank: u64,
+        window: u64,
+        recv_us: i64,
+    ) -> impl Iterator<Item = RouterRequests> + use<> {
+        let app = App::drawn(&mut Rng(rank));
+        let mut rng = Rng(rank << 8 ^ window << 48 ^ 0x5eed);
+        let mut left = match self.mix {
+            Mix::Flat => 1,
+            Mix::Zipf => poisson(self.first_mean / (rank + 1) as f64, &mut rng),
+        };
+        std::iter::from_fn(move || {
+            let count = left.min(FRAME_REQUESTS_MAX);
+            left -= count;
+            (count > 0).then(|| frame(&app, count, recv_us, &mut rng))
+        })
+    }
+}
+
+fn frame(app: &App, requests: u64, recv_us: i64, rng: &mut Rng) -> RouterRequests {
+    RouterRequests {
+        owner: app.owner.0.to_vec(),
+        recv_us,
+        frame_id: rng.bytes().to_vec(),
+        source_kind: SourceKind::Logplex.into(),
+        drain: app.owner.0.to_vec(),
+        requests: (0..requests).map(|index| request(app, recv_us, index, rng)).collect(),
+    }
+}
+
+/// A number of independent events of which `mean` are expected: Knuth, The Art of Computer Programming 2, 3.4.1.
+fn poisson(mean: f64, rng: &mut Rng) -> u64 {
+    if mean > POISSON_MEAN_MAX {
+        return mean.round() as u64;
+    }
+    let end = (-mean).exp();
+    let uniform = |rng: &mut Rng| (rng.bits() >> 11) as f64 / (1_u64 << 53) as f64;
+    let mut product = uniform(rng);
+    let mut events = 0;
+    while product > end {
+        product *= uniform(rng);
+        events += 1;
+    }
+    events
+}
+
+/// Owner of a message that the population has made.
+#[must_use]
+pub fn owner_of(frame: &RouterRequests) -> Owner {
+    Owner::from_bytes(&frame.owner).expect("owners are written with 16 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn requests_of_apps(mix: Mix, window: u64) -> BTreeMap<Owner, usize> {
+        let mut of_apps = BTreeMap::new();
+        for frame in Population::new(1_000, mix).frames(window, 0) {
+            *of_apps.entry(owner_of(&frame)).or_default() += frame.requests.len();
+        }
+        of_apps
+    }
+
+    #[test]
+    fn flat_is_one_request_of_every_app() {
+        let of_apps = requests_of_apps(Mix::Flat, 3);
+        assert_eq!(of_apps.len(), 1_000);
+        assert!(of_apps.values().all(|&requests| requests == 1));
+        assert!(of_apps.keys().eq(requests_of_apps(Mix::Flat, 4).keys()), "the same apps in every window");
+    }
+
+    #[test]
+    fn zipf_has_few_busy_apps_and_many_quiet_ones() {
+        let of_apps = requests_of_apps(Mix::Zipf, 0);
+        let total: usize = of_apps.values().sum();
+        assert!((5_500..6_500).contains(&total), "6 per app are expected, {total} were made");
+        // The harmonic number of 1,000 is 7.4855.
+        assert_eq!(of_apps.values().max(), Some(&802), "6,000 / 7.4855");
+        assert!(of_apps.len() < 1_000, "some are silent");
+        assert_ne!(of_apps, requests_of_apps(Mix::Zipf, 1));
+    }
+}

@@ -1,0 +1,174 @@
+//! `yahtzee sink postgres` from a log in a folder into two real databases, one of which cannot be reached at first.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio_postgres::{Client, NoTls};
+use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_proto::summary;
+use yahtzee_runtime::log::embedded::EmbeddedLog;
+use yahtzee_runtime::log::{Log, NewRecord};
+
+use crate::support::{PATIENCE, Process, metric, wait_for, yahtzee};
+
+const OWNERS: u8 = 64;
+const NOBODY_LISTENS: &str = "postgres://nobody@127.0.0.1:1/nowhere";
+
+/// A server; without one the test is skipped loudly, and fails in CI.
+fn server() -> Option<String> {
+    let found = std::env::var("YAHTZEE_TEST_POSTGRES").ok();
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must set YAHTZEE_TEST_POSTGRES");
+        eprintln!("SKIPPED: no server; run `cargo xtask services up postgres` and export what it prints");
+    }
+    found
+}
+
+/// Two databases of this test alone, and a log in a folder.
+struct World {
+    folder: tempfile::TempDir,
+    server: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl World {
+    fn new(server: String) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let world = Self { folder: tempfile::tempdir().unwrap(), server, runtime };
+        for shard in ["east", "west"] {
+            let _ = world.sql(&world.server, &format!("DROP DATABASE IF EXISTS {}", database(shard)));
+            world.sql(&world.server, &format!("CREATE DATABASE {}", database(shard))).unwrap();
+        }
+        let log = world.folder.path().join("log");
+        let text = format!(
+            "[topics]\npartitions = 4\n[worker]\nslots = 4\n[log.embedded]\nfolder = {log:?}\n\
+             [admin]\nlisten = '127.0.0.1:0'\n[sink.postgres.shards]\neast = '{}'\nwest = 'env:WEST'\n",
+            world.url("east"),
+        );
+        fs::write(world.config(), text).unwrap();
+        let created = world.command(&["topics", "create"], NOBODY_LISTENS).output().unwrap();
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        world
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("yahtzee.toml")
+    }
+
+    /// The server's URL with another database in its place.
+    fn url(&self, shard: &str) -> String {
+        let (before, _) = self.server.rsplit_once('/').expect("a URL names a database");
+        format!("{before}/{}", database(shard))
+    }
+
+    fn command(&self, arguments: &[&str], west: &str) -> Command {
+        let mut command = yahtzee(arguments);
+        command.args(["--config", self.config().to_str().unwrap()]).env("WEST", west);
+        command
+    }
+
+    fn sink(&self, west: &str) -> (Process, String) {
+        let mut sink = Process::start(self.command(&["sink", "postgres", "errors"], west));
+        let address = sink.admin_address();
+        (sink, address)
+    }
+
+    fn connect(&self, url: &str) -> Client {
+        self.runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        })
+    }
+
+    fn sql(&self, url: &str, text: &str) -> Result<(), tokio_postgres::Error> {
+        let client = self.connect(url);
+        self.runtime.block_on(client.batch_execute(text))
+    }
+
+    /// Owners and occurrences of all rows of a shard.
+    fn rows(&self, shard: &str, table: &str) -> Vec<i64> {
+        let client = self.connect(&self.url(shard));
+        let text = format!("SELECT count FROM {table} ORDER BY owner");
+        let rows = self.runtime.block_on(client.query_typed(&text, &[])).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for shard in ["east", "west"] {
+            let _ = self.sql(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", database(shard)));
+        }
+    }
+}
+
+fn database(shard: &str) -> String {
+    format!("yahtzee_process_{}_{shard}", std::process::id())
+}
+
+/// One summary per owner in the minute that has just begun; owner `n` has `n + 1` occurrences.
+fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
+    let record = |number: u8| {
+        let key = SummaryKey {
+            owner: Owner([number; 16]),
+            dimensions: vec!["web".to_owned(), "H12".to_owned()],
+            window_start_ms: now_ms - now_ms.rem_euclid(60_000),
+            window_length_ms: 60_000,
+        };
+        let count = u64::from(number) + 1;
+        let provenance = Provenance { generation: 1, first_offset: 0, last_offset: 9, count, is_final: true };
+        let value = summary::Errors { provenance: Some(from_core(provenance)), occurrences: count };
+        NewRecord {
+            topic: "ERROR_SUMMARY.v1".into(),
+            partition: Partition(u32::from(number % 4)),
+            timestamp_ms: now_ms,
+            key: key.encode(),
+            value: value.encode_to_vec(),
+            headers: Vec::new(),
+        }
+    };
+    let (sender, answer) = mpsc::channel();
+    let appender = log.appender(Duration::from_secs(30)).unwrap();
+    appender.append((0..OWNERS).map(record).collect(), Box::new(move |result| sender.send(result).unwrap()));
+    answer.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+fn from_core(provenance: Provenance) -> summary::Provenance {
+    let Provenance { generation, first_offset, last_offset, count, is_final } = provenance;
+    summary::Provenance { generation, first_offset, last_offset, count, r#final: is_final }
+}
+
+#[test]
+fn what_a_dead_shard_could_not_take_is_there_once_it_works() {
+    let Some(server) = server() else { return };
+    let world = World::new(server);
+    let now = jiff::Timestamp::now();
+    append_summaries(
+        &Arc::new(EmbeddedLog::open(&world.folder.path().join("log")).unwrap()),
+        now.as_millisecond(),
+    );
+    let (sink, address) = world.sink(NOBODY_LISTENS);
+    let settled = || metric(&address, "yahtzee_sink_summaries_total").filter(|sum| *sum == f64::from(OWNERS));
+    wait_for("all summaries to be stored, or to wait in RETRY", settled);
+    assert!(sink.terminate().success());
+
+    let table = format!("yahtzee_{}.errors", now.strftime("%Y%m%d"));
+    let stored = world.rows("east", &table);
+    let waiting = usize::from(OWNERS) - stored.len();
+    assert!(!stored.is_empty() && waiting > 0, "both shards have owners: {stored:?}");
+
+    let (sink, address) = world.sink(&world.url("west"));
+    let drained = || metric(&address, "yahtzee_retry_summaries_total").filter(|sum| *sum == waiting as f64);
+    wait_for("what waited to be stored", drained);
+    assert!(sink.terminate().success());
+    let mut counts = [stored, world.rows("west", &table)].concat();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=i64::from(OWNERS)).collect::<Vec<_>>());
+}

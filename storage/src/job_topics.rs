@@ -16,7 +16,7 @@ pub struct JobTopics {
     pub summary: Arc<str>,
     /// Summaries that a shard could not take; deleted by age alone.
     pub retry: Arc<str>,
-    /// Summaries that no shard will take as they are; compacted by key.
+    /// Summaries that no shard will take as they are, and what operators did with them.
     pub quarantine: Arc<str>,
     /// Partitions of each of the three.
     pub partitions: u32,

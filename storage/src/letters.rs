@@ -75,7 +75,7 @@ pub(crate) fn split_quarantine_key(key: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(store).ok()?, &key[1..]))
 }
 
-/// The same for every record of a key, or compaction could not find the older ones: that of the owner. A key that
+/// The same for every record of a key, so that whoever settles it reads one partition: that of the owner. A key that
 /// cannot be read stays in the partition of its source.
 fn quarantine_partition(topics: &JobTopics, key: &[u8], trail: &Trail) -> Partition {
     let of_source = || trail.source.as_ref().map_or(Partition(0), |source| source.partition);

@@ -67,7 +67,7 @@ impl TopicLayout {
     }
 
     /// Name of the topic of summaries that a store never takes, as in `QUARANTINE.ROUTER_REQUEST_SUMMARY.v1`. An
-    /// operator settles one with a newer record under the same key.
+    /// operator settles one with a later record under the same key.
     #[must_use]
     pub fn quarantine(&self, stem: &str) -> String {
         format!("QUARANTINE.{}", self.summary(stem))
@@ -83,7 +83,8 @@ impl TopicLayout {
             // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
             self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
             self.spec(self.retry(summary), Cleanup::Delete, self.store_retention_ms),
-            self.spec(self.quarantine(summary), Cleanup::CompactAndDelete, self.store_retention_ms),
+            // Not compacted either: of two revisions of a row the older may be refused later.
+            self.spec(self.quarantine(summary), Cleanup::Delete, self.store_retention_ms),
             self.spec(self.dead_letters(measurement), Cleanup::Delete, self.summary_retention_ms),
         ];
         if publishes_late {
@@ -123,7 +124,7 @@ mod tests {
             ("REQUEST.v1", Delete, days(2)),
             ("SLOW_SUMMARY.v1", CompactAndDelete, None),
             ("RETRY.SLOW_SUMMARY.v1", Delete, days(32)),
-            ("QUARANTINE.SLOW_SUMMARY.v1", CompactAndDelete, days(32)),
+            ("QUARANTINE.SLOW_SUMMARY.v1", Delete, days(32)),
             ("DLQ.REQUEST.v1", Delete, None),
         ];
         check(false, &always);

@@ -29,6 +29,9 @@ enum Child {
     /// Runs one case in this process and prints JSON
     #[command(hide = true, name = yahtzee_benches::rounds::RUN_CASE)]
     RunCase { case: String, site: String },
+    /// Figures with goals, beside the cost of a measurement
+    #[command(flatten)]
+    Figures(yahtzee_benches::figures::Command),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.child {
         Some(Child::RunCase { case, site }) => run_case(case, site),
+        Some(Child::Figures(command)) => command.run(),
         None => measure(&cli.options),
     };
     done.unwrap_or_else(|error| {

@@ -12,7 +12,7 @@ mod fleet;
 mod rng;
 
 use fleet::{App, Fleet};
-use rng::Rng;
+pub(crate) use rng::Rng;
 
 /// Partitions of all topics.
 pub const PARTITIONS: u32 = 8;

@@ -1,7 +1,8 @@
 //! Figures with goals: what an accumulator takes and errs by, what a store and the processes before it cost.
 //!
 //! A [`Bench`] is one case. It makes its own input, checks its own output and tells a [`Sheet`] of figures; a sheet with a
-//! failed check is void. Their list is in `accumulators.rs`.
+//! failed check is void. The lists of cases are in `accumulators.rs` and
+//! `store.rs`.
 
 mod command;
 mod table;
@@ -134,6 +135,8 @@ impl Scale {
 pub struct Setting {
     /// How large the input is.
     pub scale: Scale,
+    /// Connection string of a PostgreSQL server that may be filled with databases.
+    pub postgres: Option<String>,
 }
 
 /// One case.
@@ -141,6 +144,8 @@ pub struct Setting {
 pub struct Bench {
     /// Its suite, `/`, its own name.
     pub name: &'static str,
+    /// Whether it needs [`Setting::postgres`].
+    pub needs_postgres: bool,
     /// Whether one round tells all: no figure is a time.
     pub is_steady: bool,
     run: fn(&Setting) -> Result<Sheet>,
@@ -149,12 +154,17 @@ pub struct Bench {
 impl Bench {
     /// Figures that differ from round to round.
     pub(crate) const fn timed(name: &'static str, run: fn(&Setting) -> Result<Sheet>) -> Self {
-        Self { name, is_steady: false, run }
+        Self { name, needs_postgres: false, is_steady: false, run }
     }
 
     /// Figures of which one round tells all.
     pub(crate) const fn steady(name: &'static str, run: fn(&Setting) -> Result<Sheet>) -> Self {
-        Self { name, is_steady: true, run }
+        Self { name, needs_postgres: false, is_steady: true, run }
+    }
+
+    /// The same, with a PostgreSQL server.
+    pub(crate) const fn on_postgres(self) -> Self {
+        Self { needs_postgres: true, ..self }
     }
 
     /// Runs it once in this process.
@@ -168,5 +178,5 @@ impl Bench {
 
 /// All cases.
 pub fn all() -> impl Iterator<Item = Bench> {
-    crate::accumulators::BENCHES.iter().copied()
+    crate::accumulators::BENCHES.iter().chain(crate::store::BENCHES).copied()
 }

@@ -17,6 +17,7 @@ pub mod report;
 pub mod rounds;
 mod samples;
 pub mod site;
+mod store;
 pub mod traffic;
 mod worker;
 

@@ -12,11 +12,16 @@ use super::{Bench, Scale, Setting, Sheet, all};
 /// Hidden subcommand that runs one case and prints its [`Sheet`] as JSON: `run-figures NAME SETTING`.
 const RUN_FIGURES: &str = "run-figures";
 
+/// Names the server that may be filled with databases.
+pub(super) const POSTGRES: &str = "YAHTZEE_TEST_POSTGRES";
+
 /// Suites of figures with goals.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Memory, wire size, speed and error of the accumulators
     Accumulators(Options),
+    /// Stores, and the sink and retry processes before them
+    Store(Options),
     /// Runs one case in this process and prints JSON
     #[command(hide = true, name = RUN_FIGURES)]
     RunFigures {
@@ -51,7 +56,8 @@ impl Command {
     /// Where there is no such case, or one does not come to an end.
     pub fn run(&self) -> Result<ExitCode> {
         match self {
-            Self::Accumulators(options) => options.run("accumulators/"),
+            Self::Accumulators(options) => options.run(&["accumulators/"]),
+            Self::Store(options) => options.run(&["store/", "sink/", "retry/"]),
             Self::RunFigures { case, setting } => {
                 let bench = named(case)?;
                 serde_json::to_writer(io::stdout(), &bench.run(&serde_json::from_str(setting)?)?)?;
@@ -62,10 +68,11 @@ impl Command {
 }
 
 impl Options {
-    fn run(&self, suite: &str) -> Result<ExitCode> {
+    fn run(&self, suites: &[&str]) -> Result<ExitCode> {
         let scale = if self.small { Scale::Small } else { Scale::Full };
-        let setting = Setting { scale };
-        let benches = self.selected(suite)?;
+        let postgres = env::var(POSTGRES).ok().filter(|url| !url.is_empty());
+        let benches = self.selected(suites, postgres.is_some())?;
+        let setting = Setting { scale, postgres };
         let mut table = Table::default();
         for round in 1..=self.rounds {
             for bench in benches.iter().filter(|bench| round == 1 || !bench.is_steady) {
@@ -81,11 +88,22 @@ impl Options {
         Ok(if table.is_void() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn selected(&self, suite: &str) -> Result<Vec<Bench>> {
-        let mut benches: Vec<_> = all().filter(|bench| bench.name.starts_with(suite)).collect();
+    /// The cases asked for, without those that need a server where there is none.
+    fn selected(&self, suites: &[&str], has_postgres: bool) -> Result<Vec<Bench>> {
+        let is_in = |bench: &Bench| suites.iter().any(|suite| bench.name.starts_with(suite));
+        let mut benches: Vec<_> = all().filter(is_in).collect();
         if !self.cases.is_empty() {
             self.cases.iter().try_for_each(|name| named(name).map(drop))?;
             benches.retain(|bench| self.cases.iter().any(|name| name == bench.name));
+        }
+        let before = benches.len();
+        benches.retain(|bench| has_postgres || !bench.needs_postgres);
+        if benches.len() < before {
+            eprintln!(
+                "NOT MEASURED: {} cases on PostgreSQL. Run `eval \"$(cargo xtask services up postgres)\"`, which \
+                 exports {POSTGRES}, and then this again.",
+                before - benches.len()
+            );
         }
         ensure!(!benches.is_empty(), "nothing is left to be measured");
         Ok(benches)

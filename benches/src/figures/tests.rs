@@ -1,11 +1,13 @@
 //! Every case runs small, and its checks hold. Nothing is asserted about time or memory.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
+use super::command::POSTGRES;
 use super::table::Table;
 use super::{Bench, Scale, Setting, Sheet, Target, all};
 
-const SMALL: Setting = Setting { scale: Scale::Small };
+const SMALL: Setting = Setting { scale: Scale::Small, postgres: None };
 
 fn check(benches: impl Iterator<Item = Bench>, setting: &Setting) {
     for bench in benches {
@@ -19,7 +21,21 @@ fn check(benches: impl Iterator<Item = Bench>, setting: &Setting) {
 
 #[test]
 fn cases_in_memory_find_what_they_must() {
-    check(all(), &SMALL);
+    check(all().filter(|bench| !bench.needs_postgres), &SMALL);
+}
+
+#[test]
+fn cases_on_postgres_find_what_they_must() {
+    let Ok(url) = std::env::var(POSTGRES) else {
+        let advice = format!(
+            "NOT TESTED: no {POSTGRES}. Run `eval \"$(cargo xtask services up postgres)\"`, then the test again."
+        );
+        assert!(std::env::var_os("CI").is_none(), "{advice}");
+        // Not through `eprintln!`, which the test harness keeps to itself.
+        writeln!(std::io::stderr(), "{advice}").unwrap();
+        return;
+    };
+    check(all().filter(|bench| bench.needs_postgres), &Setting { postgres: Some(url), ..SMALL });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a stored summary costs: in the stores, in the sink before them, in the retry process after an outage.
 
+mod embedded;
 mod postgres;
 mod prepared;
 mod server;
@@ -16,4 +17,5 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench::timed("store/postgres-stale", postgres::stale).on_postgres(),
     Bench::timed("store/postgres-copy", postgres::copy).on_postgres(),
     Bench::timed("store/postgres-single", postgres::single).on_postgres(),
+    Bench::timed("store/embedded", embedded::write),
 ];

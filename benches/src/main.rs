@@ -1,4 +1,5 @@
-//! `cargo run --release -p yahtzee-benches -- [fold|worker|client|all]`: figures, see README.md beside this package.
+//! `cargo run --release -p yahtzee-benches -- [fold|worker|client|all|accumulators|store]`: figures, see README.md
+//! beside this package.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! What a stored summary costs: in the stores, in the sink before them, in the retry process after an outage.
 
+mod carriers;
 mod embedded;
 mod postgres;
 mod prepared;
@@ -18,4 +19,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench::timed("store/postgres-copy", postgres::copy).on_postgres(),
     Bench::timed("store/postgres-single", postgres::single).on_postgres(),
     Bench::timed("store/embedded", embedded::write),
+    Bench::timed("sink/embedded", carriers::sink_embedded),
+    Bench::timed("sink/postgres", carriers::sink_postgres).on_postgres(),
+    Bench::timed("retry/drain", carriers::drain).on_postgres(),
 ];

@@ -65,7 +65,7 @@ fn stranger(number: u8) -> Entry {
 
 /// Puts rows into the table of the day, and one that is returned, by a writer of their own. A writer that finds rows
 /// there guards its own.
-fn begin_table(store: &dyn SummaryStore, rows: &[Entry]) -> Result<Vec<Entry>> {
+pub(super) fn begin_table(store: &dyn SummaryStore, rows: &[Entry]) -> Result<Vec<Entry>> {
     let mut writer = store.writer(Shard(0));
     let beside = vec![stranger(0)];
     write(&mut *writer, &lend(&beside), "stored")?;

@@ -5,16 +5,20 @@
 //! means. Every run is checked against [`oracle`], which knows the input but not the core; a run with another
 //! output is void.
 
+mod accumulators;
 pub mod case;
 mod client;
+pub mod figures;
 mod fold;
 pub mod measure;
 pub mod oracle;
 mod predecoded;
 pub mod report;
 pub mod rounds;
+mod samples;
 pub mod site;
 pub mod state;
+mod store;
 pub mod traffic;
 mod worker;
 

@@ -1,4 +1,5 @@
-//! `cargo run --release -p yahtzee-benches -- [fold|worker|client|all]`: figures, see README.md beside this package.
+//! `cargo run --release -p yahtzee-benches -- [fold|worker|client|all|accumulators|store]`: figures, see README.md
+//! beside this package.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ enum Child {
     /// Fills one state in this process and prints JSON
     #[command(hide = true, name = yahtzee_benches::state::RUN_STATE)]
     RunState { mix: Mix, series: u64 },
+    /// Figures with goals, beside the cost of a measurement
+    #[command(flatten)]
+    Figures(yahtzee_benches::figures::Command),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Some(Child::RunCase { case, site }) => run_case(case, site),
         Some(Child::State(options)) => weigh_states(options),
         Some(Child::RunState { mix, series }) => run_state(*mix, *series),
+        Some(Child::Figures(command)) => command.run(),
         None => measure(&cli.options),
     };
     done.unwrap_or_else(|error| {

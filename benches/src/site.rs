@@ -105,15 +105,21 @@ impl LogSite {
             value: record.value.clone(),
             headers: Vec::new(),
         };
-        let appender = log.appender(FILL_DEADLINE)?;
-        for chunk in records.chunks(FILL_RECORDS) {
-            let (done, acknowledged) = mpsc::channel();
-            let answer = Box::new(move |result| done.send(result).expect("the answer is waited for below"));
-            appender.append(chunk.iter().map(new).collect(), answer);
-            acknowledged.recv().context("the appender was closed")??;
-        }
-        Ok(())
+        append(&*log, records.iter().map(new))
     }
+}
+
+/// Appends records and waits until all are durable.
+pub(crate) fn append(log: &dyn Log, records: impl IntoIterator<Item = NewRecord>) -> Result<()> {
+    let appender = log.appender(FILL_DEADLINE)?;
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let (done, acknowledged) = mpsc::channel();
+        let answer = Box::new(move |result| done.send(result).expect("the answer is waited for below"));
+        appender.append(records.by_ref().take(FILL_RECORDS).collect(), answer);
+        acknowledged.recv().context("the appender was closed")??;
+    }
+    Ok(())
 }
 
 /// All partitions.

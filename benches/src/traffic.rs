@@ -13,7 +13,7 @@ pub mod population;
 mod rng;
 
 use fleet::{App, Fleet};
-use rng::Rng;
+pub(crate) use rng::Rng;
 
 /// Partitions of all topics.
 pub const PARTITIONS: u32 = 8;

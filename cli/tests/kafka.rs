@@ -8,20 +8,10 @@ use std::process::Command;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_jobs::figures;
 
-use crate::support::{Process, finished, get, metric, request, rows, wait_for, yahtzee};
+use crate::support::{Process, finished, get, metric, named, request, rows, wait_for, yahtzee};
 
 /// Marks the requests that are posted only to close windows.
 const CLOSING_STATUS: u32 = 299;
-
-/// A broker's address; without one the test is skipped loudly, and fails in CI.
-fn broker() -> Option<String> {
-    let found = std::env::var("YAHTZEE_TEST_KAFKA").ok();
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must set YAHTZEE_TEST_KAFKA");
-        eprintln!("SKIPPED: no broker; run `cargo xtask services up kafka` and export what it prints");
-    }
-    found
-}
 
 /// A configuration of its own topics, with windows of one second.
 fn configuration(folder: &Path, broker: &str) -> String {
@@ -69,7 +59,7 @@ fn post(address: &str, frame: u32, statuses: &[u32]) -> Option<u16> {
 
 #[test]
 fn from_a_drain_to_the_store_over_two_workers_one_of_which_is_killed() {
-    let Some(broker) = broker() else { return };
+    let Some(broker) = named("YAHTZEE_TEST_KAFKA", "kafka") else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), &broker);
     for _ in 0..2 {

@@ -14,20 +14,10 @@ use yahtzee_proto::summary;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 
-use crate::support::{PATIENCE, Process, metric, wait_for, yahtzee};
+use crate::support::{PATIENCE, Process, metric, named, wait_for, yahtzee};
 
 const OWNERS: u8 = 64;
 const NOBODY_LISTENS: &str = "postgres://nobody@127.0.0.1:1/nowhere";
-
-/// A server; without one the test is skipped loudly, and fails in CI.
-fn server() -> Option<String> {
-    let found = std::env::var("YAHTZEE_TEST_POSTGRES").ok();
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must set YAHTZEE_TEST_POSTGRES");
-        eprintln!("SKIPPED: no server; run `cargo xtask services up postgres` and export what it prints");
-    }
-    found
-}
 
 /// Two databases of this test alone, and a log in a folder.
 struct World {
@@ -147,7 +137,7 @@ fn from_core(provenance: Provenance) -> summary::Provenance {
 
 #[test]
 fn what_a_dead_shard_could_not_take_is_there_once_it_works() {
-    let Some(server) = server() else { return };
+    let Some(server) = named("YAHTZEE_TEST_POSTGRES", "postgres") else { return };
     let world = World::new(server);
     let now = jiff::Timestamp::now();
     append_summaries(

@@ -90,6 +90,19 @@ impl Process {
     }
 }
 
+/// What `variable` says of what `cargo xtask services up SERVICE` gets. Without it the test that asks ends here,
+/// loudly; on a build server it fails.
+pub(crate) fn named(variable: &str, service: &str) -> Option<String> {
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must set {variable}");
+        eprintln!(
+            "SKIPPED: no {variable}; run `cargo xtask services up {service}` and export what it prints"
+        );
+    }
+    found
+}
+
 /// Calls `fact` until it gives something.
 pub(crate) fn wait_for<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::Date;
+use yahtzee_runtime::clock::wall_clock_ms;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -19,6 +20,12 @@ impl Day {
     #[must_use]
     pub fn of_ms(time_ms: i64) -> Self {
         Self(time_ms.div_euclid(DAY_MS))
+    }
+
+    /// The wall clock's day.
+    #[must_use]
+    pub fn today() -> Self {
+        Self::of_ms(wall_clock_ms())
     }
 
     /// First millisecond of the day since 1970.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::telemetry::names;
@@ -55,7 +54,7 @@ impl Keeper {
 
 fn run(plan: &KeeperPlan, store: &dyn SummaryStore, health: &Health, stop: &StopSignal) {
     loop {
-        let wait = match round(plan, store, Day::of_ms(wall_clock_ms())) {
+        let wait = match round(plan, store, Day::today()) {
             Ok(()) => {
                 health.set(PART, Condition::Ready);
                 INTERVAL

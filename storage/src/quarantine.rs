@@ -115,11 +115,12 @@ pub fn requeue(
     jobs: &[JobTopics],
     chosen: &[Quarantined],
 ) -> Result<SettledCounts, LogError> {
+    let shards = store.shards();
     let retry = |topics: &JobTopics, key: &[u8], value: &[u8], trail: &Trail| {
         let parts = SummaryKey::decode(key).ok()?;
         Provenance::of_value(value).ok()?;
         let shard = store.shard_of(&parts);
-        let name = store.shards().get(shard.index()).cloned();
+        let name = shards.get(shard.index()).cloned();
         let trail = Trail { shard: name, attempts: 0, ..trail.clone() };
         Some(letters::retry(topics, shard, key, value, &trail))
     };

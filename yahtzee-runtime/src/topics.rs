@@ -2,6 +2,12 @@
 
 use crate::log::{Cleanup, TopicSpec};
 
+/// Begins the names of topics of summaries that wait for a store.
+pub const RETRY_PREFIX: &str = "RETRY.";
+
+/// Begins the names of topics of summaries that a store never takes.
+pub const QUARANTINE_PREFIX: &str = "QUARANTINE.";
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// How topics are laid out: the same for all measurement types.
@@ -63,14 +69,14 @@ impl TopicLayout {
     /// Name of the topic of summaries that a store could not take yet, as in `RETRY.ROUTER_REQUEST_SUMMARY.v1`.
     #[must_use]
     pub fn retry(&self, stem: &str) -> String {
-        format!("RETRY.{}", self.summary(stem))
+        format!("{RETRY_PREFIX}{}", self.summary(stem))
     }
 
     /// Name of the topic of summaries that a store never takes, as in `QUARANTINE.ROUTER_REQUEST_SUMMARY.v1`. An
     /// operator settles one with a later record under the same key.
     #[must_use]
     pub fn quarantine(&self, stem: &str) -> String {
-        format!("QUARANTINE.{}", self.summary(stem))
+        format!("{QUARANTINE_PREFIX}{}", self.summary(stem))
     }
 
     /// All topics of a job that reads `measurement` and publishes under the stem `summary`, the raw topic first. The LATE

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::Serialize;
 use yahtzee_core::job::Figures;
+use yahtzee_runtime::topics::{QUARANTINE_PREFIX, RETRY_PREFIX};
 use yahtzee_storage::retry::waiting::{self, Inspected};
 use yahtzee_storage::trail::Source;
 
@@ -69,7 +70,8 @@ struct ValueReport {
 
 pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Result<()> {
     let place = &options.place;
-    let is_of_a_store = ["RETRY.", "QUARANTINE."].iter().any(|prefix| place.topic.starts_with(prefix));
+    let is_of_a_store =
+        [RETRY_PREFIX, QUARANTINE_PREFIX].iter().any(|prefix| place.topic.starts_with(prefix));
     ensure!(
         is_of_a_store,
         "{} is neither a RETRY nor a QUARANTINE topic; places are shown by `yahtzee retry list` and `yahtzee quarantine list`",

@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
 
     /// One poll of each topic.
     fn read(&mut self) -> Result<(), LogError> {
-        let today = Day::of_ms(wall_clock_ms());
+        let today = Day::today();
         let now = Instant::now();
         let is_due = self.shards.iter().any(|shard| shard.next_try().is_some_and(|at| at <= now));
         let topics = u32::try_from(self.readers.len().max(1)).unwrap_or(u32::MAX);

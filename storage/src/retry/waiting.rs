@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::{Headers, Log, LogError};
+use yahtzee_runtime::topics::QUARANTINE_PREFIX;
 
 use crate::job_topics::{JobTopics, retry_group};
 use crate::letters::split_quarantine_key;
@@ -126,7 +127,8 @@ pub fn inspect(log: &dyn Log, place: &Source) -> Result<Option<Inspected>, LogEr
 }
 
 fn inspected(topic: &str, record: LogRecord<'_>, headers: Headers<'_>) -> Inspected {
-    let in_quarantine = topic.starts_with("QUARANTINE.").then(|| split_quarantine_key(record.key)).flatten();
+    let in_quarantine =
+        topic.starts_with(QUARANTINE_PREFIX).then(|| split_quarantine_key(record.key)).flatten();
     let key = in_quarantine.map_or(record.key, |(_, key)| key);
     Inspected {
         timestamp_ms: record.timestamp_ms,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Reader};
 
@@ -134,7 +133,7 @@ impl Session {
 
     /// Hands one batch to the shards.
     fn read(&mut self, reader: &mut dyn Reader) -> Result<(), LogError> {
-        let today = Day::of_ms(wall_clock_ms());
+        let today = Day::today();
         for item in reader.poll(POLL)? {
             match item {
                 Item::End(partition, next) => self.job().reached(partition, next),

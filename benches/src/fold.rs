@@ -10,7 +10,7 @@ use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{Job, Record};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, Opened, PartitionCore};
-use yahtzee_core::record::{Fate, Offset, Outcomes};
+use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_jobs::view::{Measurements, RouterRequest};
@@ -112,7 +112,7 @@ struct Pass<J: Job> {
     cores: Vec<PartitionCore<J>>,
     policy: Policy,
     effects: Vec<Effect>,
-    outcomes: Outcomes,
+    outcomes: MeasurementCounts,
     commits: u64,
 }
 
@@ -124,7 +124,7 @@ impl<J: Job> Pass<J> {
         };
         let open = |partition| open_fresh(job, policy, partition, log_end);
         let cores = partitions().into_iter().map(open).collect();
-        Self { cores, policy, effects: Vec::new(), outcomes: Outcomes::default(), commits: 0 }
+        Self { cores, policy, effects: Vec::new(), outcomes: MeasurementCounts::default(), commits: 0 }
     }
 
     /// Hands effects to `sink` and acknowledges them every flush interval of log time, and at the end.
@@ -137,7 +137,7 @@ impl<J: Job> Pass<J> {
                 self.tick(log_time_ms, &mut sink);
             }
             let core = &mut self.cores[record.partition.0 as usize];
-            if let Fate::Folded(outcomes) = core.ingest(record.lend(), &mut self.effects) {
+            if let RecordOutcome::Folded(outcomes) = core.ingest(record.lend(), &mut self.effects) {
                 self.outcomes.add(outcomes);
             }
             if !self.effects.is_empty() {

@@ -105,7 +105,7 @@ pub fn read(records: &[RawRecord]) -> Output {
     Output::Read { records: records.len() as u64, bytes }
 }
 
-/// What folding under `policy` must come to. Timestamps grow in the order of the records, so the mark is always
+/// What folding under `policy` must come to. Timestamps grow in the order of the records, so the watermark is always
 /// the record's own; no measurement lies ahead of it and no frame comes twice.
 #[must_use]
 pub fn folded(records: &[RawRecord], policy: &Policy) -> Output {
@@ -113,7 +113,7 @@ pub fn folded(records: &[RawRecord], policy: &Policy) -> Output {
     let mut totals = Totals::default();
     let mut series = HashSet::new();
     for (record, message) in messages(records) {
-        let oldest = (record.timestamp_ms * 1_000).div_euclid(length_us) - i64::from(policy.lateness);
+        let oldest = (record.timestamp_ms * 1_000).div_euclid(length_us) - i64::from(policy.lateness_windows);
         for request in &message.requests {
             let window = request.time_us.div_euclid(length_us);
             if window < oldest {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::partition::PartitionCore;
-use yahtzee_core::record::{Fate, LogRecord, Offset};
+use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::window::{Policy, StateBytes};
 use yahtzee_jobs::router_latency::RouterLatency;
 
@@ -102,7 +102,8 @@ pub fn fill(mix: Mix, series: u64) -> Result<StateRun> {
 fn fold(core: &mut PartitionCore<RouterLatency>, record: LogRecord<'_>, measurements: usize) -> Result<u64> {
     let mut effects = Vec::new();
     let fate = core.ingest(record, &mut effects);
-    let is_whole = matches!(fate, Fate::Folded(outcomes) if outcomes.accepted == measurements as u64);
+    let is_whole =
+        matches!(fate, RecordOutcome::Folded(outcomes) if outcomes.accepted == measurements as u64);
     ensure!(is_whole && effects.is_empty(), "of {measurements} measurements not all were folded: {fate:?}");
     Ok(measurements as u64)
 }

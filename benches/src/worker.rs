@@ -9,7 +9,7 @@ use yahtzee_core::assignment::WorkerIndex;
 use yahtzee_core::commit::Identity;
 use yahtzee_core::job::{AnyJob, Figures, Job};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, Opened, PartitionState, Refusal};
+use yahtzee_core::partition::{AnyPartition, History, Opened, ResumeError};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, UnreadableSummary};
 use yahtzee_core::window::Policy;
@@ -150,7 +150,7 @@ impl AnyJob for OfGeneration {
         policy: Policy,
         identity: Identity,
         history: History<'_>,
-    ) -> Result<Opened<Box<dyn PartitionState>>, Refusal> {
+    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
         Arc::new(RouterLatency).open(policy, identity, history)
     }
 }

@@ -21,11 +21,11 @@ use report::{Committed, JobReport, PartReport};
 
 /// Show the commit of every partition: who works on it, how far it is, and what is wrong with it
 ///
-/// A commit is an offset c to read again from, and in its metadata the position h that was reached and the mark, which
+/// A commit is an offset c to read again from, and in its metadata the position h that was reached and the watermark, which
 /// is the partition's time. Position lag is what has not been read; replay lag is what a restart reads once more, so it
 /// is never 0 while windows are open. Only reads: no worker is fenced and no group is joined.
 ///
-/// Marks that stand still while the log grows are partitions without a worker: compare with `yahtzee assign`.
+/// Watermarks that stand still while the log grows are partitions without a worker: compare with `yahtzee assign`.
 #[derive(Debug, Args)]
 pub(crate) struct CommitsOptions {
     /// Jobs to show; all if none is named

@@ -8,7 +8,7 @@ use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{AnyJob, Job};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::History;
-use yahtzee_core::record::{Fate, LogRecord, Offset};
+use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_proto::{raw, summary};
 
@@ -38,7 +38,10 @@ fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figu
         let timestamp_ms = MINUTE_US / 1_000;
         let record = LogRecord { offset: Offset(offset as u64), timestamp_ms, key: &OWNER.0, value: &value };
         let fate = core.ingest(record, &mut effects);
-        assert!(matches!(fate, Fate::Folded(outcomes) if outcomes.accepted == outcomes.total()), "{fate:?}");
+        assert!(
+            matches!(fate, RecordOutcome::Folded(outcomes) if outcomes.accepted == outcomes.total()),
+            "{fate:?}"
+        );
     }
     core.tick(0, &mut effects);
     let read = |effect: &Effect| {

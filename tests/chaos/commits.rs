@@ -34,7 +34,7 @@ pub(crate) struct History {
     /// Oldest first.
     pub(crate) commits: Vec<Seen>,
     /// Windows that any commit named as having lost input.
-    pub(crate) quarantined: BTreeSet<i64>,
+    pub(crate) incomplete: BTreeSet<i64>,
     /// Windows up to which a commit named everything as having lost input.
     pub(crate) reaches: Vec<i64>,
     predecessors: BTreeSet<u32>,
@@ -108,8 +108,8 @@ impl Commits {
         }
         history.is_deleted = false;
         self.zombies_visible += u64::from(history.predecessors.contains(&incarnation));
-        history.quarantined.extend(commit.quarantine.windows().map(|window| window.0));
-        history.reaches.extend(commit.quarantine.reach_through().map(|window| window.0));
+        history.incomplete.extend(commit.incomplete.windows().map(|window| window.0));
+        history.reaches.extend(commit.incomplete.reach_through().map(|window| window.0));
         history.reaches.dedup();
         history.commits.push(Seen { at: Instant::now(), position: commit.position, incarnation });
     }
@@ -178,7 +178,7 @@ fn compact_text(bytes: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use yahtzee_core::commit::{Identity, OwnerTag};
-    use yahtzee_core::quarantine::Quarantine;
+    use yahtzee_core::incomplete::IncompleteWindows;
     use yahtzee_core::rules::Production;
 
     use super::*;
@@ -192,7 +192,7 @@ mod tests {
         let owner_tag = OwnerTag { worker: 0, workers: 1, incarnation };
         let (generation, topic_id, partition_count, window_length_ms) = (1, [0; 16], 8, 1_000);
         let identity = Identity { generation, topic_id, partition_count, window_length_ms, owner_tag };
-        let commit = Commit::at::<Production>(Offset(position), None, Vec::new(), Quarantine::none());
+        let commit = Commit::at::<Production>(Offset(position), None, Vec::new(), IncompleteWindows::none());
         let metadata = commit.metadata(&identity);
         let length = u16::try_from(metadata.len()).unwrap().to_be_bytes();
         [&[0, 3][..], &position.to_be_bytes(), &[0; 4], &length, metadata.as_bytes(), &[0; 8]].concat()

@@ -54,7 +54,7 @@ impl Named {
     /// Collects the names from all commits and from what the workers have logged.
     pub(crate) fn collect(partition: Partition, commits: &Commits, logged: &[String]) -> Self {
         let history = commits.history(partition);
-        let mut windows = history.map(|history| history.quarantined.clone()).unwrap_or_default();
+        let mut windows = history.map(|history| history.incomplete.clone()).unwrap_or_default();
         windows.extend(logged.iter().flat_map(|line| windows_in(line, partition)));
         let through = history.and_then(|history| history.reaches.iter().max().copied());
         Self { windows, through }
@@ -65,9 +65,9 @@ impl Named {
     }
 }
 
-/// The windows that a log line names as quarantined.
+/// The windows that a log line names as incomplete.
 fn windows_in(line: &str, partition: Partition) -> Vec<i64> {
-    let is_about = line.contains("quarantine") && line.contains(&format!("partition={partition} "));
+    let is_about = line.contains("incomplete") && line.contains(&format!("partition={partition} "));
     let numbers = line.split("Window(").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
     if is_about { numbers.collect() } else { Vec::new() }
 }
@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     fn log_lines_name_windows() {
-        let line =
-            "WARN input was lost partition=3 quarantine=Quarantine { windows: {Window(7), Window(9)} }";
+        let line = "WARN input was lost partition=3 incomplete=IncompleteWindows { windows: {Window(7), Window(9)} }";
         assert_eq!(windows_in(line, Partition(3)), [7, 9]);
         assert!(windows_in(line, Partition(4)).is_empty());
     }

@@ -16,7 +16,7 @@ use crate::traffic::Traffic;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Records that may wait for their acknowledgement; beyond, the generator waits too.
 const WAITING_MAX: u64 = 50_000;
-/// A mark this far ahead of every record's stamp leaves no window open that a record can have reached.
+/// A watermark this far ahead of every record's stamp leaves no window open that a record can have reached.
 const LAST_WORD_MS: i64 = (LATENESS + FUTURE + 2) * WINDOW_MS;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const STEP: Duration = Duration::from_millis(5);

@@ -1,8 +1,8 @@
 //! What must come out: one pass over the raw records, written from the description of the semantics and not from
 //! the core.
 //!
-//! For each partition: the mark is the greatest log timestamp so far. A measurement of window `w` is late if `w` lies
-//! more than [`LATENESS`] windows behind the mark's, in the future if more than [`FUTURE`] ahead of its own record's
+//! For each partition: the watermark is the greatest log timestamp so far. A measurement of window `w` is late if `w` lies
+//! more than [`LATENESS`] windows behind the watermark's, in the future if more than [`FUTURE`] ahead of its own record's
 //! stamp, a duplicate if an earlier record of the same owner and frame was accepted into `w`; else it counts.
 
 use std::collections::{BTreeMap, HashSet};
@@ -42,7 +42,7 @@ type Frame = (Owner, Vec<u8>);
 /// One partition.
 #[derive(Default)]
 pub(crate) struct PartitionFold {
-    mark_ms: Option<i64>,
+    watermark_ms: Option<i64>,
     /// Log timestamp of each record, by offset.
     timestamps_ms: BTreeMap<u64, i64>,
     /// Frames accepted into each open window.
@@ -71,10 +71,12 @@ impl Oracle {
         let counts = &mut self.counts;
         counts.records += 1;
         let fold = self.partitions.entry(partition).or_default();
-        let mark_ms = fold.mark_ms.map_or(record.timestamp_ms, |mark_ms| mark_ms.max(record.timestamp_ms));
-        fold.mark_ms = Some(mark_ms);
+        let watermark_ms = fold
+            .watermark_ms
+            .map_or(record.timestamp_ms, |watermark_ms| watermark_ms.max(record.timestamp_ms));
+        fold.watermark_ms = Some(watermark_ms);
         fold.timestamps_ms.insert(record.offset.0, record.timestamp_ms);
-        let open_from = window_of_ms(mark_ms) - LATENESS;
+        let open_from = window_of_ms(watermark_ms) - LATENESS;
         fold.frames = fold.frames.split_off(&open_from);
         let owner = Owner::from_bytes(record.key).filter(|owner| owner.partition(PARTITIONS) == partition);
         let (Some(owner), Ok(message)) = (owner, RouterRequests::decode(record.value)) else {
@@ -146,8 +148,8 @@ impl PartitionFold {
 
     /// First window that is open before the record at `position`, or later, is read.
     pub(crate) fn open_from(&self, position: u64) -> Option<i64> {
-        let mark_ms = self.timestamps_ms.range(..position).map(|(_, &timestamp_ms)| timestamp_ms).max();
-        mark_ms.map(|mark_ms| window_of_ms(mark_ms) - LATENESS)
+        let watermark_ms = self.timestamps_ms.range(..position).map(|(_, &timestamp_ms)| timestamp_ms).max();
+        watermark_ms.map(|watermark_ms| window_of_ms(watermark_ms) - LATENESS)
     }
 
     /// Offset of the first record accepted into each window, if that window ends at or after `open_from`.
@@ -236,9 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn lateness_is_judged_by_the_mark_and_the_future_by_the_record() {
+    fn lateness_is_judged_by_the_watermark_and_the_future_by_the_record() {
         check(&[(10_000, 1, &[4_999, 5_000, 11_999, 12_000])], (2, 1, 1, 0));
-        // The second record's own stamp is older than the mark.
+        // The second record's own stamp is older than the watermark.
         check(&[(10_000, 1, &[]), (9_000, 2, &[5_000, 10_999, 11_000])], (2, 0, 1, 0));
     }
 

@@ -19,7 +19,7 @@ pub(crate) const SLOTS: u32 = 4;
 
 /// Short windows, so that many of them end during a run.
 pub(crate) const WINDOW_MS: i64 = 1_000;
-/// Windows behind the mark's own that are accepted.
+/// Windows behind the watermark's own that are accepted.
 pub(crate) const LATENESS: i64 = 5;
 /// Windows ahead of a record's own stamp that are accepted.
 pub(crate) const FUTURE: i64 = 1;

@@ -49,7 +49,7 @@ impl Traffic {
         self.record(owner, timestamp_ms, message.encode_to_vec())
     }
 
-    /// One record without measurements per partition: its stamp moves the mark, as a heartbeat does.
+    /// One record without measurements per partition: its stamp moves the watermark, as a heartbeat does.
     pub(crate) fn heartbeats(&mut self, timestamp_ms: i64) -> Vec<NewRecord> {
         (0..PARTITIONS).map(|partition| self.heartbeat(Partition(partition), timestamp_ms)).collect()
     }

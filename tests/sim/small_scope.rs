@@ -18,7 +18,7 @@ fn weaker_rules_have_small_counterexamples() {
         let found = check_small_scope(5, threads(), &mutant);
         assert!(found.is_err(), "{name}: {found:?}");
     }
-    check("mark-not-restored");
+    check("watermark-not-restored");
     check("replay-from-first-plus-one");
     check("replay-from-oldest-window");
     check("replay-from-position");

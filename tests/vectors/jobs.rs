@@ -7,8 +7,8 @@ use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{AnyJob, Figures};
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::{History, PartitionState};
-use yahtzee_core::record::{Fate, LogRecord, Offset, Outcomes};
+use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
 use yahtzee_ingress::collect::{Collector, collect_body};
@@ -27,7 +27,7 @@ const WRITTEN_US: i64 = 1_772_600_767_080_910;
 
 /// What a job makes of raw records, all in one partition of its own.
 struct Outcome {
-    outcomes: Outcomes,
+    outcomes: MeasurementCounts,
     /// By minute and dimensions.
     figures: BTreeMap<(i64, Vec<String>), Figures>,
 }
@@ -60,8 +60,11 @@ fn run(job: &str, records: &[RawRecord]) -> Outcome {
     Outcome { outcomes, figures: figures.collect() }
 }
 
-fn ingest<'a>(core: &mut dyn PartitionState, records: impl Iterator<Item = &'a RawRecord>) -> Outcomes {
-    let mut outcomes = Outcomes::default();
+fn ingest<'a>(
+    core: &mut dyn AnyPartition,
+    records: impl Iterator<Item = &'a RawRecord>,
+) -> MeasurementCounts {
+    let mut outcomes = MeasurementCounts::default();
     for (record, offset) in records.zip(0..) {
         let record = LogRecord {
             offset: Offset(offset),
@@ -70,7 +73,7 @@ fn ingest<'a>(core: &mut dyn PartitionState, records: impl Iterator<Item = &'a R
             value: &record.payload,
         };
         match core.ingest(record, &mut Vec::new()) {
-            Fate::Folded(folded) => outcomes.add(folded),
+            RecordOutcome::Folded(folded) => outcomes.add(folded),
             other => panic!("{other:?}"),
         }
     }
@@ -229,7 +232,7 @@ pub(crate) fn log_loss() {
 fn open_parts(since_us: i64) -> Vec<(i64, f64)> {
     let span_us = WRITTEN_US - since_us;
     let last = WRITTEN_US.div_euclid(MINUTE_US);
-    let first = (last - i64::from(Policy::default().lateness)).max(since_us.div_euclid(MINUTE_US));
+    let first = (last - i64::from(Policy::default().lateness_windows)).max(since_us.div_euclid(MINUTE_US));
     let part = |minute: i64| {
         let begin_us = since_us.max(minute * MINUTE_US);
         let end_us = WRITTEN_US.min((minute + 1) * MINUTE_US);

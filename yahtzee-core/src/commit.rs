@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::quarantine::Quarantine;
+use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::Window;
@@ -52,12 +52,12 @@ impl fmt::Display for OwnerTag {
 /// |-----------------|----------------------------------------------------------------------------------|
 /// | `replay_offset` | `c`: smallest first-accepted offset over all open windows, `h` if none is open   |
 /// | `position`      | `h`: the next offset that had not been read                                      |
-/// | `mark_ms`       | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
+/// | `watermark_ms`       | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
 /// | `open`          | open windows with their first-accepted offsets: what a gap may have hit          |
-/// | `quarantine`    | windows that have lost input and can still be accepted into                      |
+/// | `incomplete`    | windows that have lost input and can still be accepted into                      |
 ///
 /// `c` is exact: `c + 1` loses a record of an open window, and any smaller one reads what is finished. Reading
-/// again from `c` with the mark restored makes every decision as the first time: records of windows that closed
+/// again from `c` with the watermark restored makes every decision as the first time: records of windows that closed
 /// before `h` are late, all others of open windows lie at or after `c`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -65,11 +65,11 @@ pub struct Commit {
     /// The next offset that had not been read.
     pub position: Offset,
     /// Running maximum of the log timestamps, milliseconds since 1970.
-    pub mark_ms: Option<i64>,
+    pub watermark_ms: Option<i64>,
     /// Open windows, oldest first, with the offset of the first record accepted into each.
     pub open: Vec<(Window, Offset)>,
     /// Windows that have lost input.
-    pub quarantine: Quarantine,
+    pub incomplete: IncompleteWindows,
 }
 
 impl Commit {
@@ -77,12 +77,12 @@ impl Commit {
     #[must_use]
     pub fn at<R: Rules>(
         position: Offset,
-        mark_ms: Option<i64>,
+        watermark_ms: Option<i64>,
         open: Vec<(Window, Offset)>,
-        quarantine: Quarantine,
+        incomplete: IncompleteWindows,
     ) -> Self {
         let replay_offset = R::replay_offset(position, &open);
-        Self { replay_offset, position, mark_ms, open, quarantine }
+        Self { replay_offset, position, watermark_ms, open, incomplete }
     }
 
     /// The offset to be committed: where a restart reads on.
@@ -119,7 +119,7 @@ mod tests {
     fn replay_starts_at_the_lowest_first_offset_of_any_open_window() {
         fn check(open: &[(i64, u64)], expected: u64) {
             let open = open.iter().map(|&(window, first)| (Window(window), Offset(first))).collect();
-            let commit = Commit::at::<Production>(Offset(9), Some(0), open, Quarantine::none());
+            let commit = Commit::at::<Production>(Offset(9), Some(0), open, IncompleteWindows::none());
             assert_eq!(commit.replay_offset(), Offset(expected));
         }
         check(&[], 9);

@@ -1,7 +1,7 @@
 //! What the shell must write on behalf of a partition.
 
 use crate::owner::Owner;
-use crate::record::{LogRecord, Offset, Outcomes, Poison};
+use crate::record::{LogRecord, MeasurementCounts, Offset, Poison};
 
 /// Something to be written. Order matters, and so does that none is left out: a commit waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Late {
     /// Whose it is.
     pub owner: Owner,
     /// What became of its measurements, and by how much the latest was too late.
-    pub outcomes: Outcomes,
+    pub outcomes: MeasurementCounts,
     /// The whole value: no measurement is lost to a bound.
     pub value: Vec<u8>,
 }

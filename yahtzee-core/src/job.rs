@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::accumulate::Accumulator;
 use crate::commit::Identity;
-use crate::partition::{History, Opened, PartitionCore, PartitionState, Refusal};
+use crate::partition::{AnyPartition, History, Opened, PartitionCore, ResumeError};
 use crate::summary::UnreadableSummary;
 use crate::window::{Intake, Policy};
 use crate::wire::{self, Malformed};
@@ -124,13 +124,13 @@ pub trait AnyJob: Send + Sync {
     /// Opens a partition of this job: see [`PartitionCore::open`].
     ///
     /// # Errors
-    /// Where the partition must not be worked on; see [`Refusal`].
+    /// Where the partition must not be worked on; see [`ResumeError`].
     fn open(
         self: Arc<Self>,
         policy: Policy,
         identity: Identity,
         history: History<'_>,
-    ) -> Result<Opened<Box<dyn PartitionState>>, Refusal>;
+    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError>;
 }
 
 impl<J: Job> AnyJob for J {
@@ -172,7 +172,7 @@ impl<J: Job> AnyJob for J {
         policy: Policy,
         identity: Identity,
         history: History<'_>,
-    ) -> Result<Opened<Box<dyn PartitionState>>, Refusal> {
+    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
         let Opened { core, read_from, verdict } = PartitionCore::<J>::open(self, policy, identity, history)?;
         Ok(Opened { core: Box::new(core), read_from, verdict })
     }

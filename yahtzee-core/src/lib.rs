@@ -18,9 +18,9 @@ pub mod window;
 // What ties the four together, and what it is tied to.
 pub mod accumulate;
 pub mod assignment;
+pub mod incomplete;
 pub mod job;
 pub mod owner;
 pub mod partition;
-pub mod quarantine;
 pub mod rules;
 pub mod wire;

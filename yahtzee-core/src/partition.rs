@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, Late};
+use crate::incomplete::IncompleteWindows;
 use crate::job::{Job, Record};
 use crate::owner::{Owner, Partition};
-use crate::quarantine::Quarantine;
-use crate::record::{Fate, FrameId, LogRecord, Offset, Outcomes, Poison, owner_of};
+use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
 use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
 use crate::window::{
@@ -18,12 +18,12 @@ use crate::window::{
 mod resume;
 
 use resume::Resume;
-pub use resume::{History, HistoryVerdict, Opened, Refusal};
+pub use resume::{History, Opened, ResumeError, ResumeKind};
 
 /// A partition whose job's types are not visible. [`PartitionCore`] is the one implementation.
-pub trait PartitionState: Send {
+pub trait AnyPartition: Send {
     /// See [`PartitionCore::ingest`].
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> Fate;
+    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome;
     /// See [`PartitionCore::reached`].
     fn reached(&mut self, next: Offset);
     /// See [`PartitionCore::tick`].
@@ -42,7 +42,7 @@ pub struct Status {
     /// Next offset to be read.
     pub position: Offset,
     /// Running maximum of the log timestamps, milliseconds since 1970.
-    pub mark_ms: Option<i64>,
+    pub watermark_ms: Option<i64>,
     /// Whether the end that was read at the start has been reached.
     pub is_caught_up: bool,
     /// Open windows.
@@ -50,7 +50,7 @@ pub struct Status {
     /// Series over all open windows.
     pub series: usize,
     /// Windows that may have lost input.
-    pub quarantine: Quarantine,
+    pub incomplete: IncompleteWindows,
 }
 
 /// One partition of one job, owned by one thread.
@@ -69,10 +69,10 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     identity: Identity,
     partition: Partition,
     position: Offset,
-    mark_ms: Option<i64>,
+    watermark_ms: Option<i64>,
     windows: Windows<J::Accumulator>,
-    quarantine: Quarantine,
-    /// Quarantined windows before this one were named by a commit and can be forgotten with the next.
+    incomplete: IncompleteWindows,
+    /// Incomplete windows before this one were named by a commit and can be forgotten with the next.
     named_before: Window,
     /// Offsets at which the job has panicked: dead letters without a second try.
     poisoned: Vec<Offset>,
@@ -92,13 +92,13 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     /// Opens a partition at what its last commit and the log's range allow: see [`History`].
     ///
     /// # Errors
-    /// [`Refusal`] where the commit belongs to another topic, partition count, window length or generation.
+    /// [`ResumeError`] where the commit belongs to another topic, partition count, window length or generation.
     pub fn open(
         job: Arc<J>,
         policy: Policy,
         identity: Identity,
         history: History<'_>,
-    ) -> Result<Opened<Self>, Refusal> {
+    ) -> Result<Opened<Self>, ResumeError> {
         let resume = Resume::from::<R>(&history, &identity)?;
         let windows = Windows::new(KeyedHash::new(identity.topic_id));
         let core = Self {
@@ -107,9 +107,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             identity,
             partition: history.partition,
             position: resume.read_from,
-            mark_ms: resume.mark_ms,
+            watermark_ms: resume.watermark_ms,
             windows,
-            quarantine: resume.quarantine,
+            incomplete: resume.incomplete,
             named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
             log_end_at_start: history.log_end,
@@ -126,25 +126,25 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
 
     /// Folds one record. Closes windows that its log timestamp pushes out of the open range first; their final
     /// summaries go to `out`.
-    pub fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> Fate {
+    pub fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
         let fate = match self.fold(&record, out) {
-            Ok(outcomes) => Fate::Folded(outcomes),
+            Ok(outcomes) => RecordOutcome::Folded(outcomes),
             Err(reason) => {
                 self.require(record.offset, out, || Effect::DeadLetter(DeadLetter::of(&record, reason)));
-                Fate::Poison(reason)
+                RecordOutcome::Poison(reason)
             }
         };
         self.position = record.offset.next();
         fate
     }
 
-    fn fold(&mut self, record: &LogRecord<'_>, out: &mut Vec<Effect>) -> Result<Outcomes, Poison> {
+    fn fold(&mut self, record: &LogRecord<'_>, out: &mut Vec<Effect>) -> Result<MeasurementCounts, Poison> {
         if record.timestamp_ms < 0 {
             return Err(Poison::Timestamp);
         }
-        self.advance_mark(record.timestamp_ms, out);
+        self.advance_watermark(record.timestamp_ms, out);
         if record.is_heartbeat() {
-            return Ok(Outcomes::default());
+            return Ok(MeasurementCounts::default());
         }
         let owner = owner_of(record)?;
         if owner.partition(self.identity.partition_count) != self.partition {
@@ -163,16 +163,21 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Ok(outcomes)
     }
 
-    fn fold_message(&mut self, record: &LogRecord<'_>, owner: Owner, message: &J::Record<'_>) -> Outcomes {
+    fn fold_message(
+        &mut self,
+        record: &LogRecord<'_>,
+        owner: Owner,
+        message: &J::Record<'_>,
+    ) -> MeasurementCounts {
         self.fresh.clear();
         let mut intake = Intake {
             rules: IntakeRules::of::<R>(),
             windows: &mut self.windows,
-            quarantine: &self.quarantine,
+            incomplete: &self.incomplete,
             policy: &self.policy,
             reach: Reach {
-                from: R::open_from(self.mark_ms, &self.policy),
-                through: R::open_through(record.timestamp_ms, self.mark_ms, &self.policy),
+                from: R::open_from(self.watermark_ms, &self.policy),
+                through: R::open_through(record.timestamp_ms, self.watermark_ms, &self.policy),
             },
             offset: record.offset,
             owner,
@@ -180,23 +185,23 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             fresh: &mut self.fresh,
             series_key: &mut self.series_key,
             series: None,
-            outcomes: Outcomes::default(),
+            outcomes: MeasurementCounts::default(),
         };
         self.job.fold(message, &mut intake);
         intake.outcomes
     }
 
-    /// Moves the mark on, and closes what then lies below the open range.
-    fn advance_mark(&mut self, timestamp_ms: i64, out: &mut Vec<Effect>) {
-        if self.quarantine.is_open_ended() {
-            self.quarantine.ends_at(R::gap_reaches(timestamp_ms, &self.policy));
+    /// Moves the watermark on, and closes what then lies below the open range.
+    fn advance_watermark(&mut self, timestamp_ms: i64, out: &mut Vec<Effect>) {
+        if self.incomplete.is_open_ended() {
+            self.incomplete.ends_at(R::gap_reaches(timestamp_ms, &self.policy));
         }
-        let mark_ms = Some(R::mark(self.mark_ms, timestamp_ms));
-        if self.mark_ms == mark_ms {
+        let watermark_ms = Some(R::watermark(self.watermark_ms, timestamp_ms));
+        if self.watermark_ms == watermark_ms {
             return;
         }
-        self.mark_ms = mark_ms;
-        let open_from = R::open_from(self.mark_ms, &self.policy);
+        self.watermark_ms = watermark_ms;
+        let open_from = R::open_from(self.watermark_ms, &self.policy);
         while let Some(closed) = self.windows.pop_closed(open_from) {
             self.emit_final(&closed, out);
             self.windows.forget(closed);
@@ -257,17 +262,17 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         let gate = CommitGate {
             acknowledged: self.acknowledged,
             required: self.required,
-            is_gap_unknown: self.quarantine.is_open_ended(),
+            is_gap_unknown: self.incomplete.is_open_ended(),
             position: self.position,
             resumed_position: self.resumed_position,
         };
         R::may_commit(&gate).then(|| {
             // A window that has lost input is named by one commit at least, however fast a backlog passes it. The
             // shell asks again only after it has made the last commit durable.
-            self.quarantine.forget_before(self.named_before);
-            self.named_before = R::open_from(self.mark_ms, &self.policy);
+            self.incomplete.forget_before(self.named_before);
+            self.named_before = R::open_from(self.watermark_ms, &self.policy);
             let open = self.windows.first_offsets();
-            Commit::at::<R>(self.position, self.mark_ms, open, self.quarantine.clone())
+            Commit::at::<R>(self.position, self.watermark_ms, open, self.incomplete.clone())
         })
     }
 
@@ -282,11 +287,11 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     pub fn status(&self) -> Status {
         Status {
             position: self.position,
-            mark_ms: self.mark_ms,
+            watermark_ms: self.watermark_ms,
             is_caught_up: self.is_caught_up(),
             open_windows: self.windows.open.len(),
             series: self.windows.open.iter().map(|state| state.states.len()).sum(),
-            quarantine: self.quarantine.clone(),
+            incomplete: self.incomplete.clone(),
         }
     }
 
@@ -331,8 +336,8 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     }
 }
 
-impl<J: Job, R: Rules> PartitionState for PartitionCore<J, R> {
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> Fate {
+impl<J: Job, R: Rules> AnyPartition for PartitionCore<J, R> {
+    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
         self.ingest(record, out)
     }
 

@@ -37,7 +37,7 @@ pub struct LogRecord<'a> {
 
 impl LogRecord<'_> {
     /// Whether this is a heartbeat: a record without key and value. Ingress writes one to every partition now and
-    /// then; it moves the mark on, so that the windows of a partition without traffic close too.
+    /// then; it moves the watermark on, so that the windows of a partition without traffic close too.
     #[must_use]
     pub fn is_heartbeat(&self) -> bool {
         self.key.is_empty() && self.value.is_empty()
@@ -89,9 +89,9 @@ impl Poison {
 
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RecordOutcome {
     /// It was read; its measurements were counted by outcome.
-    Folded(Outcomes),
+    Folded(MeasurementCounts),
     /// It could not be read. The position has moved past it all the same.
     Poison(Poison),
 }
@@ -101,31 +101,31 @@ pub const LATE_CLASSES_MS: [i64; 4] = [60_000, 600_000, 3_600_000, i64::MAX];
 
 /// Measurements of one record, or sums over many, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct MeasurementCounts {
     /// Folded into a window.
     pub accepted: u64,
-    /// Behind the mark by more than the allowed lateness, by how much more: see [`LATE_CLASSES_MS`].
+    /// Behind the watermark by more than the allowed lateness, by how much more: see [`LATE_CLASSES_MS`].
     pub late: [u64; LATE_CLASSES_MS.len()],
     /// Ahead of the record's own log timestamp by more than the future bound.
     pub future: u64,
     /// Of a frame that had been accepted into the same window before.
     pub duplicate: u64,
     /// Of a window that may have lost input.
-    pub quarantined: u64,
+    pub incomplete: u64,
     /// Of a window whose room for series is used up.
     pub capped: u64,
     /// The most that a late one was beyond the allowed lateness, in windows; 0 if none was.
     pub latest_windows: u64,
 }
 
-impl Outcomes {
+impl MeasurementCounts {
     /// Adds the counts of another record.
     pub fn add(&mut self, other: Self) {
         self.accepted += other.accepted;
         self.late.iter_mut().zip(other.late).for_each(|(sum, late)| *sum += late);
         self.future += other.future;
         self.duplicate += other.duplicate;
-        self.quarantined += other.quarantined;
+        self.incomplete += other.incomplete;
         self.capped += other.capped;
         self.latest_windows = self.latest_windows.max(other.latest_windows);
     }
@@ -139,7 +139,7 @@ impl Outcomes {
     /// All measurements.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.accepted + self.late() + self.future + self.duplicate + self.quarantined + self.capped
+        self.accepted + self.late() + self.future + self.duplicate + self.incomplete + self.capped
     }
 
     /// Counts a measurement that is `windows` windows behind the oldest open one.

@@ -5,8 +5,8 @@
 //! and that each is tested. The proofs are in `docs/commit-rule.md`.
 
 use crate::commit::Commit;
+use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
-use crate::quarantine::Quarantine;
 use crate::record::{FrameId, Offset};
 use crate::window::{Policy, Window};
 
@@ -14,24 +14,25 @@ use crate::window::{Policy, Window};
 pub trait Rules: Send + 'static {
     /// `M(o)`: the running maximum of the log timestamps. Tenant event time never moves it.
     #[must_use]
-    fn mark(before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
+    fn watermark(before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
         before_ms.map_or(log_timestamp_ms, |before_ms| before_ms.max(log_timestamp_ms))
     }
 
-    /// Oldest window that is open under a mark: `minute(M) - L`.
+    /// Oldest window that is open under a watermark: `minute(M) - L`.
     #[must_use]
-    fn open_from(mark_ms: Option<i64>, policy: &Policy) -> Window {
-        let open_from = |mark_ms| Window::of_ms(mark_ms, policy.length_ms).minus(policy.lateness);
-        mark_ms.map_or(Window(i64::MIN), open_from)
+    fn open_from(watermark_ms: Option<i64>, policy: &Policy) -> Window {
+        let open_from =
+            |watermark_ms| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
+        watermark_ms.map_or(Window(i64::MIN), open_from)
     }
 
     /// Newest window that a record may reach: `minute(log timestamp) + F`.
     ///
-    /// Of the record's own stamp. Judged by the mark, a replay, whose restored mark is greater, would accept what
+    /// Of the record's own stamp. Judged by the watermark, a replay, whose restored watermark is greater, would accept what
     /// the first run had rejected.
     #[must_use]
-    fn open_through(log_timestamp_ms: i64, _mark_ms: Option<i64>, policy: &Policy) -> Window {
-        Window::of_ms(log_timestamp_ms, policy.length_ms).plus(policy.future)
+    fn open_through(log_timestamp_ms: i64, _watermark_ms: Option<i64>, policy: &Policy) -> Window {
+        Window::of_ms(log_timestamp_ms, policy.length_ms).plus(policy.future_windows)
     }
 
     /// Whether a frame that a window has accepted before is a duplicate there.
@@ -61,16 +62,16 @@ pub trait Rules: Send + 'static {
         open.iter().map(|&(_, first)| first).min().unwrap_or(position)
     }
 
-    /// The mark to go on with after a restart: without it, late records re-open finished windows.
+    /// The watermark to go on with after a restart: without it, late records re-open finished windows.
     #[must_use]
-    fn restored_mark(commit: &Commit) -> Option<i64> {
-        commit.mark_ms
+    fn restored_watermark(commit: &Commit) -> Option<i64> {
+        commit.watermark_ms
     }
 
-    /// The quarantine to go on with after a restart.
+    /// The incomplete windows to go on with after a restart.
     #[must_use]
-    fn restored_quarantine(commit: &Commit) -> Quarantine {
-        commit.quarantine.clone()
+    fn restored_incomplete(commit: &Commit) -> IncompleteWindows {
+        commit.incomplete.clone()
     }
 
     /// Whether a window lost input to a log that now starts at `log_start`, which is at most `h`.
@@ -84,7 +85,7 @@ pub trait Rules: Send + 'static {
     #[must_use]
     fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
         let skewed_ms = log_timestamp_ms.saturating_add(i64::from(policy.clock_skew_ms));
-        Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future)
+        Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future_windows)
     }
 
     /// Whether changes, and not only final summaries, may go out: readers must not see what an earlier incarnation

@@ -55,10 +55,10 @@ impl Window {
 pub struct Policy {
     /// Length of a window in milliseconds.
     pub length_ms: u32,
-    /// Windows behind the mark's own that are still accepted (`L`).
-    pub lateness: u32,
+    /// Windows behind the watermark's own that are still accepted (`L`).
+    pub lateness_windows: u32,
     /// Windows ahead of a record's own log timestamp that are accepted (`F`).
-    pub future: u32,
+    pub future_windows: u32,
     /// A changed summary goes out at most once per this time, in milliseconds.
     pub flush_interval_ms: u64,
     /// Greatest difference between the clocks of two ingress processes, in milliseconds. Used only to name the
@@ -76,7 +76,7 @@ impl Policy {
     /// Series that one partition can hold at most: those of all windows that can be open, `other` ones included.
     #[must_use]
     pub fn series_bound(&self) -> u64 {
-        let windows = u64::from(self.lateness) + 1 + u64::from(self.future);
+        let windows = u64::from(self.lateness_windows) + 1 + u64::from(self.future_windows);
         windows * intake::series_room(self) as u64
     }
 }
@@ -85,8 +85,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             length_ms: 60_000,
-            lateness: 5,
-            future: 1,
+            lateness_windows: 5,
+            future_windows: 1,
             flush_interval_ms: 10_000,
             clock_skew_ms: 60_000,
             series_max: 20_000,

@@ -186,8 +186,8 @@ impl Config {
         let Some(section) = self.jobs.get(job) else { return own };
         Policy {
             length_ms: section.window_length_ms.unwrap_or(own.length_ms),
-            lateness: section.lateness_windows.unwrap_or(own.lateness),
-            future: section.future_windows.unwrap_or(own.future),
+            lateness_windows: section.lateness_windows.unwrap_or(own.lateness_windows),
+            future_windows: section.future_windows.unwrap_or(own.future_windows),
             flush_interval_ms: section.flush_interval_ms.unwrap_or(own.flush_interval_ms),
             clock_skew_ms: section.clock_skew_ms.unwrap_or(own.clock_skew_ms),
             series_max: section.series_max.unwrap_or(own.series_max),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_core::job::AnyJob;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::Refusal;
+use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Policy;
 
@@ -99,7 +99,7 @@ pub enum JobFailure {
         /// Partition.
         partition: Partition,
         /// Why.
-        refusal: Refusal,
+        refusal: ResumeError,
     },
     /// Too much input cannot be used.
     #[error(
@@ -135,7 +135,7 @@ pub enum JobFailure {
 
 impl JobFailure {
     /// Whether starting again from the last commit can help. Input that fell off the log while it was read is named
-    /// and quarantined by the next start.
+    /// and incomplete by the next start.
     fn is_transient(&self) -> bool {
         match self {
             Self::Log(error) => error.is_transient() || matches!(error, LogError::OffsetOutOfRange { .. }),

@@ -20,7 +20,7 @@ mod p06_freshness;
 pub(crate) mod p07_isolation;
 mod p08_conservation;
 mod p09_memory;
-mod p10_quarantine;
+mod p10_incomplete;
 mod p11_stores;
 pub(crate) mod p14_interleaving;
 
@@ -70,11 +70,11 @@ impl<'w, 'm> Evidence<'w, 'm> {
     pub(crate) fn whole_series(&self, version: u32) -> impl Iterator<Item = (&Vec<u8>, &SeriesTruth)> {
         let of_version = self.truths.range((version, 0)..=(version, u32::MAX));
         let all = of_version.flat_map(|(_, truth)| &truth.series);
-        all.filter(move |(_, series)| !self.is_quarantined(version, series.partition, series.window))
+        all.filter(move |(_, series)| !self.is_incomplete(version, series.partition, series.window))
     }
 
-    pub(crate) fn is_quarantined(&self, version: u32, partition: u32, window: i64) -> bool {
-        self.world.watch.is_quarantined(version, partition, Window(window))
+    pub(crate) fn is_incomplete(&self, version: u32, partition: u32, window: i64) -> bool {
+        self.world.watch.is_incomplete(version, partition, Window(window))
     }
 
     /// The newest version of the fold, whose summaries the stores keep.
@@ -94,7 +94,7 @@ pub(crate) fn check_all(evidence: &Evidence<'_, '_>) -> Vec<Failure> {
     p06_freshness::check(evidence, &mut findings);
     p08_conservation::check(evidence, &mut findings);
     p09_memory::check(evidence, &mut findings);
-    p10_quarantine::check(evidence, &mut findings);
+    p10_incomplete::check(evidence, &mut findings);
     p11_stores::check(evidence, &mut findings);
     findings.failures
 }

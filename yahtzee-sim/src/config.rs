@@ -127,8 +127,8 @@ impl Config {
         let size = |number: u64| usize::try_from(number).expect("drawn far below 2^32");
         Policy {
             length_ms: small(self.length_ms),
-            lateness: small(self.lateness),
-            future: small(self.future),
+            lateness_windows: small(self.lateness),
+            future_windows: small(self.future),
             flush_interval_ms: self.flush_ms,
             clock_skew_ms: small(self.skew_ms),
             series_max: size(self.series_max),

@@ -11,7 +11,7 @@ use prost::Message;
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::Effect;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, PartitionState};
+use yahtzee_core::partition::{AnyPartition, History};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
@@ -26,8 +26,8 @@ const MINUTES: usize = 4;
 const LENGTH_MS: i64 = 60_000;
 const POLICY: Policy = Policy {
     length_ms: 60_000,
-    lateness: 1,
-    future: 1,
+    lateness_windows: 1,
+    future_windows: 1,
     flush_interval_ms: 1,
     clock_skew_ms: 0,
     series_max: 10,
@@ -98,13 +98,13 @@ fn digits(mut number: usize, base: usize, length: usize) -> Vec<usize> {
     (0..length).map(digit).collect()
 }
 
-/// One pass over the log with the rules written down once more: mark, lateness, nothing else.
+/// One pass over the log with the rules written down once more: watermark, lateness, nothing else.
 fn truth(log: &[usize]) -> Topic {
-    let (mut mark, mut topic) = (i64::MIN, Topic::new());
+    let (mut watermark, mut topic) = (i64::MIN, Topic::new());
     for (offset, &minute) in (0_u64..).zip(log) {
         let minute = i64::try_from(minute).expect("a few");
-        mark = mark.max(minute);
-        if minute >= mark - 1 {
+        watermark = watermark.max(minute);
+        if minute >= watermark - 1 {
             let (count, digest) = topic.entry(minute).or_default();
             (*count, *digest) = (*count + 1, digest.wrapping_add(digest_of(offset, 1)));
         }
@@ -118,11 +118,7 @@ fn value(offset: usize, minute: usize) -> Vec<u8> {
     SimRecord { frame_id: Vec::new(), measurements }.encode_to_vec()
 }
 
-fn open(
-    committed: Option<&(Offset, String)>,
-    end: usize,
-    mutant: &Mutant,
-) -> (Box<dyn PartitionState>, usize) {
+fn open(committed: Option<&(Offset, String)>, end: usize, mutant: &Mutant) -> (Box<dyn AnyPartition>, usize) {
     let config = Config { partitions: 1, length_ms: 60_000, ..Config::default() };
     let history = History {
         partition: Partition(0),
@@ -171,7 +167,7 @@ fn run(log: &[usize], values: &[Vec<u8>], schedule: &[usize], mutant: &Mutant) -
     Some(topic)
 }
 
-fn stored(commit: &Commit, core: &dyn PartitionState) -> (Offset, String) {
+fn stored(commit: &Commit, core: &dyn AnyPartition) -> (Offset, String) {
     (commit.replay_offset(), commit.metadata(core.identity()))
 }
 

@@ -26,7 +26,7 @@ pub enum Property {
     /// State stays below the configured bound.
     Memory,
     /// Windows that lost input are named, and no others.
-    Quarantine,
+    Incomplete,
     /// A store behind the revision guard keeps the greatest, whatever its sinks do.
     Stores,
     /// One seed gives one run.
@@ -45,7 +45,7 @@ const NAMES: [(Property, &str); 13] = [
     (Property::Isolation, "P7 isolation"),
     (Property::Conservation, "P8 conservation"),
     (Property::Memory, "P9 memory"),
-    (Property::Quarantine, "P10 quarantine"),
+    (Property::Incomplete, "P10 incomplete"),
     (Property::Stores, "P11 stores"),
     (Property::Determinism, "P12 determinism"),
     (Property::Interleaving, "P14 interleaving"),

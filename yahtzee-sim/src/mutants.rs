@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use yahtzee_core::commit::Identity;
-use yahtzee_core::partition::{History, Opened, PartitionCore, PartitionState, Refusal};
+use yahtzee_core::partition::{AnyPartition, History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
 use yahtzee_core::window::Policy;
 
@@ -20,7 +20,7 @@ pub use list::mutants;
 
 /// Opens a partition under a set of core rules.
 pub(crate) type Open =
-    fn(Arc<SimJob>, Policy, Identity, History<'_>) -> Result<Opened<Box<dyn PartitionState>>, Refusal>;
+    fn(Arc<SimJob>, Policy, Identity, History<'_>) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError>;
 
 /// One mistake, or none.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ fn open<R: Rules>(
     policy: Policy,
     identity: Identity,
     history: History<'_>,
-) -> Result<Opened<Box<dyn PartitionState>>, Refusal> {
+) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
     let Opened { core, read_from, verdict } =
         PartitionCore::<SimJob, R>::open(job, policy, identity, history)?;
     Ok(Opened { core: Box::new(core), read_from, verdict })

@@ -42,8 +42,8 @@ pub(crate) struct Truth {
     pub(crate) records: Vec<Option<Result<Counts, Poison>>>,
     /// Ids of accepted measurements.
     pub(crate) accepted: Vec<u64>,
-    /// By offset: the mark after it.
-    pub(crate) marks_ms: Vec<Option<i64>>,
+    /// By offset: the watermark after it.
+    pub(crate) watermarks_ms: Vec<Option<i64>>,
 }
 
 /// What a window remembers besides its series.
@@ -62,7 +62,7 @@ pub(crate) fn fold(
     version: u32,
 ) -> Truth {
     let mut truth = Truth::default();
-    let (mut mark_ms, mut kept) = (None, BTreeMap::<i64, Kept>::new());
+    let (mut watermark_ms, mut kept) = (None, BTreeMap::<i64, Kept>::new());
     let minute = |time_ms: i64| time_ms.div_euclid(i64::from(policy.length_ms));
     for (offset, entry) in log.iter().enumerate() {
         let record = match entry {
@@ -70,13 +70,14 @@ pub(crate) fn fold(
             RawEntry::Record(record) => Some(record),
         };
         if let Some(record) = record.filter(|record| record.timestamp_ms >= 0) {
-            mark_ms = mark_ms.max(Some(record.timestamp_ms));
+            watermark_ms = watermark_ms.max(Some(record.timestamp_ms));
         }
-        truth.marks_ms.push(mark_ms);
+        truth.watermarks_ms.push(watermark_ms);
         let counts = record.map(|record| {
             let (owner, message) = readable(record, partition, partitions)?;
-            let open_from = minute(mark_ms.ok_or(Poison::Timestamp)?) - i64::from(policy.lateness);
-            let open_through = minute(record.timestamp_ms) + i64::from(policy.future);
+            let open_from =
+                minute(watermark_ms.ok_or(Poison::Timestamp)?) - i64::from(policy.lateness_windows);
+            let open_through = minute(record.timestamp_ms) + i64::from(policy.future_windows);
             let (mut counts, mut entered) = (Counts::default(), BTreeSet::new());
             for measurement in &message.measurements {
                 let window = minute(measurement.time_ms);

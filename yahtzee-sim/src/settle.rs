@@ -48,7 +48,7 @@ impl World<'_> {
         }
     }
 
-    /// Moves all marks beyond everything, so that all windows close.
+    /// Moves all watermarks beyond everything, so that all windows close.
     pub(crate) fn close_windows(&mut self) {
         let windows = self.config.lateness + self.config.future + 3;
         self.apply(&Op::Advance { ms: windows * self.config.length_ms + 2 * self.config.skew_ms });

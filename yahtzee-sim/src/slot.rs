@@ -7,8 +7,8 @@ use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{Commit, Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, PartitionState};
-use yahtzee_core::record::{Fate, Offset};
+use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::record::{Offset, RecordOutcome};
 
 use crate::broker::{Broker, OutRecord, ProducerId};
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub(crate) struct Holder {
 /// One partition of an open slot.
 struct Part {
     partition: u32,
-    core: Box<dyn PartitionState>,
+    core: Box<dyn AnyPartition>,
     effects: Vec<Effect>,
     /// Next offset to be read.
     next: u64,
@@ -58,7 +58,7 @@ struct Part {
     resumed_position: u64,
     /// Nothing was lost before this incarnation started.
     is_whole: bool,
-    /// Place among the incarnations that are watched, until the first record has settled the quarantine.
+    /// Place among the incarnations that are watched, until the first record has settled the incomplete.
     unsettled: Option<usize>,
 }
 
@@ -251,9 +251,9 @@ impl Slot {
         let read = committed.as_ref().and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
         let position = read.map(|(commit, _)| commit.position.0);
         let start = ReadStart { opened: opened.read_from.0, position, first_left, log_end };
-        let quarantine = opened.core.status().quarantine;
-        let is_whole = quarantine.is_empty();
-        let settled = (!quarantine.is_open_ended()).then(|| quarantine.clone());
+        let incomplete = opened.core.status().incomplete;
+        let is_whole = incomplete.is_empty();
+        let settled = (!incomplete.is_open_ended()).then(|| incomplete.clone());
         let unsettled = settled.is_none().then_some(outside.watch.opened.len());
         outside.watch.opened.push(Opened {
             generation: self.holder.version,
@@ -261,7 +261,7 @@ impl Slot {
             committed,
             log_start,
             verdict: opened.verdict,
-            quarantine,
+            incomplete,
             first_record: None,
             settled,
         });
@@ -334,12 +334,19 @@ impl Slot {
         true
     }
 
-    fn observe(&mut self, place: usize, offset: u64, fate: Fate, is_stamped: bool, watch: &mut Watch) {
+    fn observe(
+        &mut self,
+        place: usize,
+        offset: u64,
+        fate: RecordOutcome,
+        is_stamped: bool,
+        watch: &mut Watch,
+    ) {
         watch.records += 1;
         let part = &mut self.parts[place];
         if is_stamped && let Some(index) = part.unsettled.take() {
             watch.opened[index].first_record = Some(offset);
-            watch.opened[index].settled = Some(part.core.status().quarantine);
+            watch.opened[index].settled = Some(part.core.status().incomplete);
         }
         if part.is_whole && offset >= part.resumed_position {
             watch.fate(self.holder.version, part.partition, offset, fate);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_core::partition::HistoryVerdict;
-use yahtzee_core::quarantine::Quarantine;
-use yahtzee_core::record::Fate;
+use yahtzee_core::incomplete::IncompleteWindows;
+use yahtzee_core::partition::ResumeKind;
+use yahtzee_core::record::RecordOutcome;
 use yahtzee_core::window::Window;
 
 use crate::failure::Findings;
@@ -17,12 +17,12 @@ pub(crate) struct Opened {
     /// Committed offset and metadata as stored at that time.
     pub(crate) committed: Option<(u64, String)>,
     pub(crate) log_start: u64,
-    pub(crate) verdict: HistoryVerdict,
-    pub(crate) quarantine: Quarantine,
+    pub(crate) verdict: ResumeKind,
+    pub(crate) incomplete: IncompleteWindows,
     /// First record with a log timestamp that it was handed.
     pub(crate) first_record: Option<u64>,
-    /// Quarantine after that record.
-    pub(crate) settled: Option<Quarantine>,
+    /// IncompleteWindows after that record.
+    pub(crate) settled: Option<IncompleteWindows>,
 }
 
 /// Everything observed.
@@ -31,7 +31,7 @@ pub(crate) struct Watch {
     pub(crate) opened: Vec<Opened>,
     /// Per generation and partition, by offset: what became of the record when it was read for the first time by an
     /// incarnation that had lost nothing.
-    pub(crate) fates: BTreeMap<(u32, u32), Vec<Option<Fate>>>,
+    pub(crate) fates: BTreeMap<(u32, u32), Vec<Option<RecordOutcome>>>,
     /// The process that was the last to open a slot of a version.
     pub(crate) latest: BTreeMap<(u32, u32), u64>,
     /// Most series that a partition has kept at once.
@@ -45,7 +45,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn fate(&mut self, generation: u32, partition: u32, offset: u64, fate: Fate) {
+    pub(crate) fn fate(&mut self, generation: u32, partition: u32, offset: u64, fate: RecordOutcome) {
         let fates = self.fates.entry((generation, partition)).or_default();
         let index = usize::try_from(offset).expect("simulated logs are short");
         if fates.len() <= index {
@@ -55,12 +55,12 @@ impl Watch {
     }
 
     /// Whether an incarnation has reported that the window may have lost input.
-    pub(crate) fn is_quarantined(&self, generation: u32, partition: u32, window: Window) -> bool {
+    pub(crate) fn is_incomplete(&self, generation: u32, partition: u32, window: Window) -> bool {
         let of_partition = self
             .opened
             .iter()
             .filter(|opened| (opened.generation, opened.partition) == (generation, partition));
         let mut reported = of_partition.filter_map(|opened| opened.settled.as_ref());
-        reported.any(|quarantine| quarantine.covers(window))
+        reported.any(|incomplete| incomplete.covers(window))
     }
 }

@@ -141,7 +141,7 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use yahtzee_core::commit::{Commit, OwnerTag};
-    use yahtzee_core::quarantine::Quarantine;
+    use yahtzee_core::incomplete::IncompleteWindows;
     use yahtzee_core::rules::Production;
     use yahtzee_runtime::log::CommittedOffset;
 
@@ -156,7 +156,7 @@ mod tests {
     };
 
     fn committed(offset: u64, identity: &Identity) -> Committed {
-        let commit = Commit::at::<Production>(Offset(offset), Some(0), Vec::new(), Quarantine::none());
+        let commit = Commit::at::<Production>(Offset(offset), Some(0), Vec::new(), IncompleteWindows::none());
         Committed::read(&CommittedOffset { offset: Offset(offset), metadata: commit.metadata(identity) })
     }
 

@@ -62,15 +62,15 @@ pub(super) struct PartReport {
 #[derive(Serialize)]
 struct Decoded {
     position: u64,
-    mark: Option<String>,
-    mark_age_ms: Option<i64>,
+    watermark: Option<String>,
+    watermark_age_ms: Option<i64>,
     worker: String,
     generation: u32,
     position_lag: u64,
     replay_lag: u64,
     open_windows: Vec<OpenWindow>,
-    quarantined_through: Option<String>,
-    quarantined_windows: Vec<String>,
+    incomplete_through: Option<String>,
+    incomplete_windows: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +108,7 @@ impl JobReport {
                  refuse it; set topics.partitions = {topic_partitions}\n"
             );
         }
-        text += "  part  worker             offset c  position h   pos lag  replay lag  log                     mark (age)\n";
+        text += "  part  worker             offset c  position h   pos lag  replay lag  log                     watermark (age)\n";
         self.partitions.iter().for_each(|part| text += &part.text());
         text
     }
@@ -142,10 +142,10 @@ impl PartReport {
         let mut text = match told {
             Some(told) => {
                 let Decoded { worker, position, position_lag, replay_lag, .. } = told;
-                let mark = told.mark_text();
+                let watermark = told.watermark_text();
                 format!(
                     "  {partition:>4}  {worker:<16} {offset:>10} {position:>11} {position_lag:>9} {replay_lag:>11}  \
-                     {log:<22}  {mark}\n"
+                     {log:<22}  {watermark}\n"
                 )
             }
             None => format!(
@@ -168,8 +168,8 @@ impl Decoded {
         let open = commit.open.iter();
         Self {
             position: commit.position.0,
-            mark: commit.mark_ms.map(utc::date_and_time),
-            mark_age_ms: commit.mark_ms.map(|mark_ms| now_ms - mark_ms),
+            watermark: commit.watermark_ms.map(utc::date_and_time),
+            watermark_age_ms: commit.watermark_ms.map(|watermark_ms| now_ms - watermark_ms),
             worker: identity.owner_tag.to_string(),
             generation: identity.generation,
             position_lag: log_end.0.saturating_sub(commit.position.0),
@@ -177,14 +177,14 @@ impl Decoded {
             open_windows: open
                 .map(|&(window, first)| OpenWindow { window: text(window), first_offset: first.0 })
                 .collect(),
-            quarantined_through: commit.quarantine.reach_through().map(text),
-            quarantined_windows: commit.quarantine.windows().map(text).collect(),
+            incomplete_through: commit.incomplete.reach_through().map(text),
+            incomplete_windows: commit.incomplete.windows().map(text).collect(),
         }
     }
 
-    fn mark_text(&self) -> String {
-        match (&self.mark, self.mark_age_ms) {
-            (Some(mark), Some(age_ms)) => format!("{mark} ({})", age_text(age_ms)),
+    fn watermark_text(&self) -> String {
+        match (&self.watermark, self.watermark_age_ms) {
+            (Some(watermark), Some(age_ms)) => format!("{watermark} ({})", age_text(age_ms)),
             _ => "none".to_owned(),
         }
     }
@@ -196,11 +196,11 @@ impl Decoded {
             let open: Vec<String> = self.open_windows.iter().map(each).collect();
             text += &format!("        open: {}\n", open.join(", "));
         }
-        if let Some(last) = &self.quarantined_through {
-            text += &format!("        quarantined: all up to {last}\n");
+        if let Some(last) = &self.incomplete_through {
+            text += &format!("        incomplete: all up to {last}\n");
         }
-        if !self.quarantined_windows.is_empty() {
-            text += &format!("        quarantined: {}\n", self.quarantined_windows.join(", "));
+        if !self.incomplete_windows.is_empty() {
+            text += &format!("        incomplete: {}\n", self.incomplete_windows.join(", "));
         }
         text
     }

@@ -22,7 +22,7 @@ pub(crate) struct Report {
     pub(crate) lines: u64,
     /// Measurements folded into summaries, by measurement type (`ROUTER_REQUEST`).
     pub(crate) measurements: BTreeMap<String, u64>,
-    /// Measurements rejected: too far behind the mark.
+    /// Measurements rejected: too far behind the watermark.
     pub(crate) late: u64,
     /// Measurements rejected: too far ahead of their record.
     pub(crate) future: u64,

@@ -67,7 +67,7 @@ pub(crate) struct Pipeline {
     pub(crate) frames: u64,
     /// Log lines received.
     pub(crate) lines: u64,
-    /// Measurements behind the mark by more than the allowed lateness.
+    /// Measurements behind the watermark by more than the allowed lateness.
     pub(crate) late: u64,
     /// Measurements ahead of their record's log timestamp by more than is allowed.
     pub(crate) future: u64,

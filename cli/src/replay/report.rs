@@ -69,7 +69,7 @@ impl PartReport {
             late: outcomes.late(),
             future: outcomes.future,
             duplicate: outcomes.duplicate,
-            incomplete: outcomes.quarantined,
+            incomplete: outcomes.incomplete,
             capped: outcomes.capped,
             windows: tally.windows.len(),
             first_window: tally.windows.first().map(text),

@@ -1,5 +1,5 @@
 //! C10: the committed offsets are gone. Where the log still has everything, all of it is read again and gives the same;
-//! where it has lost its beginning, what that may have hit is quarantined.
+//! where it has lost its beginning, what that may have hit is incomplete.
 
 use anyhow::Result;
 use yahtzee_core::owner::Partition;

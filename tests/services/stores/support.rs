@@ -85,7 +85,7 @@ impl<'a> Writers<'a> {
         Self { store, of_shard: BTreeMap::new() }
     }
 
-    /// One batch per shard. Outcomes in the order of `entries`.
+    /// One batch per shard. MeasurementCounts in the order of `entries`.
     pub(crate) fn write(&mut self, entries: &[Entry]) -> Vec<Outcome> {
         let mut outcomes = vec![None; entries.len()];
         let mut by_shard: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();

@@ -13,10 +13,10 @@
 //! | incarnation          | u32                                                                   |
 //! | position `h`         | varint                                                                |
 //! | replay offset `c`    | varint `h - c`                                                        |
-//! | mark `M`             | u8 0 for none, or 1 and zigzag varint, ms                             |
+//! | watermark `M`             | u8 0 for none, or 1 and zigzag varint, ms                             |
 //! | open windows         | varint count; each: zigzag varint window, less the one before; varint `h - first offset` |
-//! | reach of quarantine  | u8 0 for none, or 1 and zigzag varint window                          |
-//! | quarantined windows  | varint count; each: zigzag varint window, less the one before         |
+//! | reach of incompleteness| u8 0 for none, or 1 and zigzag varint window                          |
+//! | incomplete windows  | varint count; each: zigzag varint window, less the one before         |
 //! | checksum             | u32, CRC-32C of all before                                            |
 //!
 //! A handful of open windows gives about 90 characters; the broker's limit is 4,096.
@@ -24,7 +24,7 @@
 use std::fmt;
 
 use super::{Commit, Identity, OwnerTag};
-use crate::quarantine::Quarantine;
+use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
 use crate::window::Window;
 
@@ -75,7 +75,7 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
     out.extend(identity.owner_tag.incarnation.to_le_bytes());
     push_varint(commit.position.0, &mut out);
     push_varint(commit.position.0.wrapping_sub(commit.replay_offset.0), &mut out);
-    push_optional(commit.mark_ms, &mut out);
+    push_optional(commit.watermark_ms, &mut out);
     push_varint(commit.open.len() as u64, &mut out);
     let mut before = 0;
     for &(window, first) in &commit.open {
@@ -83,10 +83,10 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
         push_varint(commit.position.0.wrapping_sub(first.0), &mut out);
         before = window.0;
     }
-    push_optional(commit.quarantine.reach_through().map(|window| window.0), &mut out);
-    push_varint(commit.quarantine.windows().len() as u64, &mut out);
+    push_optional(commit.incomplete.reach_through().map(|window| window.0), &mut out);
+    push_varint(commit.incomplete.windows().len() as u64, &mut out);
     let mut before = 0;
-    for window in commit.quarantine.windows() {
+    for window in commit.incomplete.windows() {
         push_varint(zigzag(window.0.wrapping_sub(before)), &mut out);
         before = window.0;
     }
@@ -158,7 +158,7 @@ impl Reader<'_> {
     fn commit(&mut self) -> Option<Commit> {
         let position = Offset(self.varint()?);
         let replay_offset = Offset(position.0.wrapping_sub(self.varint()?));
-        let mark_ms = self.optional()?;
+        let watermark_ms = self.optional()?;
         let mut open = Vec::new();
         let mut before = 0_i64;
         for _ in 0..self.count()? {
@@ -166,15 +166,16 @@ impl Reader<'_> {
             open.push((Window(before), Offset(position.0.wrapping_sub(self.varint()?))));
         }
         let reach = self.optional()?;
-        let mut quarantined = Vec::new();
+        let mut incomplete = Vec::new();
         before = 0;
         for _ in 0..self.count()? {
             before = before.wrapping_add(unzigzag(self.varint()?));
-            quarantined.push(Window(before));
+            incomplete.push(Window(before));
         }
-        let reach = reach.map_or_else(Quarantine::none, |window| Quarantine::through(Window(window)));
-        let quarantine = reach.and(quarantined);
-        Some(Commit { replay_offset, position, mark_ms, open, quarantine })
+        let reach =
+            reach.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
+        let incomplete = reach.and(incomplete);
+        Some(Commit { replay_offset, position, watermark_ms, open, incomplete })
     }
 
     fn count(&mut self) -> Option<u64> {
@@ -274,15 +275,15 @@ mod tests {
     prop_compose! {
         fn any_commit()(
             position in 0..u64::MAX / 2,
-            mark_ms: Option<i64>,
+            watermark_ms: Option<i64>,
             open in prop::collection::btree_map(any::<i64>(), any::<u64>(), 0..12),
             through: Option<i64>,
-            quarantined in prop::collection::vec(any::<i64>(), 0..12),
+            incomplete in prop::collection::vec(any::<i64>(), 0..12),
         ) -> Commit {
-            let reach = through.map_or_else(Quarantine::none, |window| Quarantine::through(Window(window)));
+            let reach = through.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
             let open = open.into_iter().map(|(window, first)| (Window(window), Offset(first % (position + 1))));
-            let quarantine = reach.and(quarantined.into_iter().map(Window));
-            Commit::at::<Production>(Offset(position), mark_ms, open.collect(), quarantine)
+            let incomplete = reach.and(incomplete.into_iter().map(Window));
+            Commit::at::<Production>(Offset(position), watermark_ms, open.collect(), incomplete)
         }
     }
 
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn an_offset_that_another_tool_has_set_is_noticed() {
         let open = vec![(Window(1), Offset(4))];
-        let commit = Commit::at::<Production>(Offset(10), Some(5), open, Quarantine::none());
+        let commit = Commit::at::<Production>(Offset(10), Some(5), open, IncompleteWindows::none());
         let read = Commit::read(Offset(7), &commit.metadata(&identity()));
         assert_eq!(read, Err(Unreadable::OtherOffset { stored: Offset(7), described: Offset(4) }));
     }

@@ -3,15 +3,15 @@
 use std::fmt;
 
 use crate::commit::{Commit, Identity, Unreadable};
+use crate::incomplete::IncompleteWindows;
 use crate::owner::Partition;
-use crate::quarantine::Quarantine;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::Window;
 
 /// What is known of a partition before its first record is read.
 ///
-/// | commit             | log start   | reads from                      | quarantine                                  |
+/// | commit             | log start   | reads from                      | incomplete                                  |
 /// |--------------------|-------------|---------------------------------|---------------------------------------------|
 /// | none               | 0           | 0                               | nothing                                     |
 /// | none               | above 0     | log start                       | what the first record tells                 |
@@ -42,17 +42,17 @@ pub struct Opened<C> {
     /// Where to read on.
     pub read_from: Offset,
     /// What the commit and the log's range say about lost input.
-    pub verdict: HistoryVerdict,
+    pub verdict: ResumeKind,
 }
 
 /// What the commit and the log's range say about lost input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HistoryVerdict {
+pub enum ResumeKind {
     /// Nothing was ever committed, and the log still has everything.
     Fresh,
     /// Resumed from a commit, nothing is missing.
     Resumed,
-    /// The log starts after the commit's replay offset: the windows quarantined have lost input.
+    /// The log starts after the commit's replay offset: the incomplete windows have lost input.
     Truncated,
     /// There is no usable commit and the log has lost its beginning, or its offset was set by hand.
     Unknown,
@@ -60,7 +60,7 @@ pub enum HistoryVerdict {
 
 /// Why a partition must not be worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ResumeError {
     /// The commit was written by a newer Yahtzee.
     Unreadable(Unreadable),
     /// The commit belongs to another topic of the same name.
@@ -88,7 +88,7 @@ pub enum Refusal {
     },
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ResumeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(reason) => reason.fmt(formatter),
@@ -115,18 +115,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ResumeError {}
 
 pub(super) struct Resume {
     pub(super) read_from: Offset,
     pub(super) position: Offset,
-    pub(super) mark_ms: Option<i64>,
-    pub(super) quarantine: Quarantine,
-    pub(super) verdict: HistoryVerdict,
+    pub(super) watermark_ms: Option<i64>,
+    pub(super) incomplete: IncompleteWindows,
+    pub(super) verdict: ResumeKind,
 }
 
 impl Resume {
-    pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, Refusal> {
+    pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, ResumeError> {
         let Some((offset, text)) = history.committed else {
             let is_whole = history.log_start == Offset(0);
             return Ok(if is_whole { Self::fresh() } else { Self::after_unknown_gap(history.log_start) });
@@ -136,7 +136,7 @@ impl Resume {
                 refuse_if_other(&committed, identity)?;
                 Ok(Self::from_commit::<R>(&commit, history.log_start))
             }
-            Err(newer @ Unreadable::NewerFormat(_)) => Err(Refusal::Unreadable(newer)),
+            Err(newer @ Unreadable::NewerFormat(_)) => Err(ResumeError::Unreadable(newer)),
             Err(_) => Ok(Self::after_unknown_gap(offset.max(history.log_start))),
         }
     }
@@ -145,9 +145,9 @@ impl Resume {
         Self {
             read_from: Offset(0),
             position: Offset(0),
-            mark_ms: None,
-            quarantine: Quarantine::none(),
-            verdict: HistoryVerdict::Fresh,
+            watermark_ms: None,
+            incomplete: IncompleteWindows::none(),
+            verdict: ResumeKind::Fresh,
         }
     }
 
@@ -155,16 +155,16 @@ impl Resume {
         Self {
             read_from,
             position: read_from,
-            mark_ms: None,
-            quarantine: Quarantine::until_first_record(),
-            verdict: HistoryVerdict::Unknown,
+            watermark_ms: None,
+            incomplete: IncompleteWindows::until_first_record(),
+            verdict: ResumeKind::Unknown,
         }
     }
 
     fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
-        let mark_ms = R::restored_mark(commit);
+        let watermark_ms = R::restored_watermark(commit);
         if log_start > commit.position {
-            return Self { mark_ms, ..Self::after_unknown_gap(log_start) };
+            return Self { watermark_ms, ..Self::after_unknown_gap(log_start) };
         }
         let lost = commit.open.iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
         let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
@@ -172,28 +172,28 @@ impl Resume {
         Self {
             read_from: commit.replay_offset().max(log_start),
             position: commit.position,
-            mark_ms,
-            quarantine: R::restored_quarantine(commit).and(lost),
-            verdict: if is_whole { HistoryVerdict::Resumed } else { HistoryVerdict::Truncated },
+            watermark_ms,
+            incomplete: R::restored_incomplete(commit).and(lost),
+            verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
         }
     }
 }
 
-fn refuse_if_other(committed: &Identity, current: &Identity) -> Result<(), Refusal> {
+fn refuse_if_other(committed: &Identity, current: &Identity) -> Result<(), ResumeError> {
     if committed.topic_id != current.topic_id {
-        return Err(Refusal::OtherTopic);
+        return Err(ResumeError::OtherTopic);
     }
     if committed.partition_count != current.partition_count {
         let (committed, current) = (committed.partition_count, current.partition_count);
-        return Err(Refusal::OtherPartitionCount { committed, current });
+        return Err(ResumeError::OtherPartitionCount { committed, current });
     }
     if committed.window_length_ms != current.window_length_ms {
         let (committed_ms, current_ms) = (committed.window_length_ms, current.window_length_ms);
-        return Err(Refusal::OtherWindowLength { committed_ms, current_ms });
+        return Err(ResumeError::OtherWindowLength { committed_ms, current_ms });
     }
     if committed.generation != current.generation {
         let (committed, current) = (committed.generation, current.generation);
-        return Err(Refusal::OtherGeneration { committed, current });
+        return Err(ResumeError::OtherGeneration { committed, current });
     }
     Ok(())
 }

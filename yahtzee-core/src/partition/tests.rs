@@ -97,7 +97,7 @@ fn feed(
     frame: &[u8],
     ids: &[Id],
     out: &mut Vec<Effect>,
-) -> Fate {
+) -> RecordOutcome {
     let value = IdRecord { frame_id: frame.to_vec(), ids: ids.to_vec() }.encode_to_vec();
     let timestamp_ms = minute * MINUTE_MS + MINUTE_MS / 2;
     core.ingest(LogRecord { offset: Offset(offset), timestamp_ms, key: &OWNER.0, value: &value }, out)
@@ -114,28 +114,32 @@ fn seen(effects: &[Effect]) -> Vec<(i64, u64, bool)> {
 }
 
 #[test]
-fn late_is_judged_by_the_mark_and_future_by_the_records_own_stamp() {
-    fn check(mark_minute: i64, record_minute: i64, minute: i64, expected: &str) {
+fn late_is_judged_by_the_watermark_and_future_by_the_records_own_stamp() {
+    fn check(watermark_minute: i64, record_minute: i64, minute: i64, expected: &str) {
         let mut core = open_fresh();
-        feed(&mut core, 0, mark_minute, b"", &[], &mut Vec::new());
-        let Fate::Folded(outcomes) =
+        feed(&mut core, 0, watermark_minute, b"", &[], &mut Vec::new());
+        let RecordOutcome::Folded(outcomes) =
             feed(&mut core, 1, record_minute, b"", &[measurement(minute, 0)], &mut Vec::new())
         else {
             panic!("poison")
         };
         let (accepted, late, future) = (outcomes.accepted, outcomes.late(), outcomes.future);
-        assert_eq!(format!("{accepted} {late} {future}"), expected, "{mark_minute} {record_minute} {minute}");
+        assert_eq!(
+            format!("{accepted} {late} {future}"),
+            expected,
+            "{watermark_minute} {record_minute} {minute}"
+        );
     }
     check(10, 10, 10, "1 0 0");
     check(10, 10, 5, "1 0 0");
     check(10, 10, 4, "0 1 0");
     check(10, 10, 11, "1 0 0");
     check(10, 10, 12, "0 0 1");
-    // A record stamped behind the mark: late by the mark, future by its own stamp.
+    // A record stamped behind the watermark: late by the watermark, future by its own stamp.
     check(10, 7, 5, "1 0 0");
     check(10, 7, 8, "1 0 0");
     check(10, 7, 9, "0 0 1");
-    // A record's own stamp moves the mark before it is judged.
+    // A record's own stamp moves the watermark before it is judged.
     check(10, 20, 14, "0 1 0");
     check(10, 20, 15, "1 0 0");
 }
@@ -146,7 +150,7 @@ fn a_frame_counts_once_per_window_and_only_where_it_was_accepted() {
     let mut check = |offset, minute, frame: &[u8], minutes: &[i64], accepted, duplicate| {
         let ids: Vec<Id> = minutes.iter().map(|&minute| measurement(minute, 1)).collect();
         let fate = feed(&mut core, offset, minute, frame, &ids, &mut Vec::new());
-        let Fate::Folded(outcomes) = fate else { panic!("{fate:?}") };
+        let RecordOutcome::Folded(outcomes) = fate else { panic!("{fate:?}") };
         assert_eq!((outcomes.accepted, outcomes.duplicate), (accepted, duplicate), "offset {offset}");
     };
     let (one, two) = (&[1; 16], &[2; 16]);
@@ -181,7 +185,7 @@ fn a_heartbeat_closes_windows_and_is_no_poison() {
     let mut out = Vec::new();
     feed(&mut core, 0, 10, b"", &[measurement(10, 1)], &mut out);
     let heartbeat = LogRecord { offset: Offset(1), timestamp_ms: 16 * MINUTE_MS, key: b"", value: b"" };
-    assert_eq!(core.ingest(heartbeat, &mut out), Fate::Folded(Outcomes::default()));
+    assert_eq!(core.ingest(heartbeat, &mut out), RecordOutcome::Folded(MeasurementCounts::default()));
     assert_eq!(seen(&out), [(10, 1 << 1, true)]);
 }
 
@@ -249,12 +253,19 @@ fn a_restart_remembers_what_was_finished() {
     let text = commit.metadata(&identity());
     let reopen = history(Some((Offset(0), &text)), 0, 3);
     let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), reopen).unwrap();
-    assert_eq!((opened.read_from, opened.verdict), (Offset(0), HistoryVerdict::Resumed));
+    assert_eq!((opened.read_from, opened.verdict), (Offset(0), ResumeKind::Resumed));
     let (mut core, mut again) = (opened.core, Vec::new());
     feed(&mut core, 0, 11, b"", &[measurement(11, 1)], &mut again);
     assert_eq!(core.acknowledged(0), None, "the position of the last commit is not reached yet");
     let fate = feed(&mut core, 1, 15, b"", &[measurement(10, 2)], &mut again);
-    assert_eq!(fate, Fate::Folded(Outcomes { late: [1, 0, 0, 0], latest_windows: 1, ..Outcomes::default() }));
+    assert_eq!(
+        fate,
+        RecordOutcome::Folded(MeasurementCounts {
+            late: [1, 0, 0, 0],
+            latest_windows: 1,
+            ..MeasurementCounts::default()
+        })
+    );
     feed(&mut core, 2, 16, b"", &[measurement(16, 3)], &mut again);
     core.tick(0, &mut again);
     assert_eq!(seen(&again), [(16, 1 << 3, false), (11, 1 << 1, false)]);
@@ -271,7 +282,7 @@ fn poison_moves_the_position_and_becomes_a_dead_letter_that_a_commit_waits_for()
         let offset = Offset(if expected == Poison::Panic { 8 } else { 7 });
         let mut out = Vec::new();
         let fate = core.ingest(LogRecord { offset, timestamp_ms, key, value }, &mut out);
-        assert_eq!(fate, Fate::Poison(expected));
+        assert_eq!(fate, RecordOutcome::Poison(expected));
         assert_eq!(core.status().position, offset.next());
         let [Effect::DeadLetter(letter)] = &out[..] else { panic!("{out:?}") };
         assert_eq!((letter.offset, letter.reason, letter.value_bytes), (offset, expected, value.len()));
@@ -355,7 +366,7 @@ fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
         let key = owner(byte).0;
         let record =
             LogRecord { offset: Offset(byte.into()), timestamp_ms: 630_000, key: &key, value: &value };
-        let Fate::Folded(outcomes) = core.ingest(record, &mut out) else { panic!() };
+        let RecordOutcome::Folded(outcomes) = core.ingest(record, &mut out) else { panic!() };
         assert_eq!(outcomes.total(), 2);
         capped += outcomes.capped;
     }
@@ -364,9 +375,9 @@ fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
 }
 
 #[test]
-fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
+fn a_gap_names_exactly_the_windows_it_may_have_hit() {
     let open = vec![(Window(10), Offset(5)), (Window(11), Offset(8))];
-    let commit = Commit::at::<Production>(Offset(20), Some(11 * MINUTE_MS), open, Quarantine::none());
+    let commit = Commit::at::<Production>(Offset(20), Some(11 * MINUTE_MS), open, IncompleteWindows::none());
     let text = commit.metadata(&identity());
     let check = |committed, log_start, read_from, verdict, covered: &[i64]| {
         let history = history(committed, log_start, 30);
@@ -375,20 +386,20 @@ fn a_gap_quarantines_exactly_the_windows_it_may_have_hit() {
         assert_eq!((opened.read_from, opened.verdict), (Offset(read_from), verdict));
         let mut core = opened.core;
         feed(&mut core, read_from, 12, b"", &[], &mut Vec::new());
-        let quarantine = core.status().quarantine;
-        let seen: Vec<i64> = (7..20).filter(|&minute| quarantine.covers(Window(minute))).collect();
+        let incomplete = core.status().incomplete;
+        let seen: Vec<i64> = (7..20).filter(|&minute| incomplete.covers(Window(minute))).collect();
         assert_eq!(seen, covered, "log start {log_start}");
     };
     let committed = Some((Offset(5), &*text));
-    check(committed, 5, 5, HistoryVerdict::Resumed, &[]);
-    check(committed, 6, 6, HistoryVerdict::Truncated, &[10]);
-    check(committed, 20, 20, HistoryVerdict::Truncated, &[10, 11]);
+    check(committed, 5, 5, ResumeKind::Resumed, &[]);
+    check(committed, 6, 6, ResumeKind::Truncated, &[10]);
+    check(committed, 20, 20, ResumeKind::Truncated, &[10, 11]);
     // Through the first record's window, a minute of clock skew and the future bound: 12 + 1 + 1.
-    check(committed, 21, 21, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
-    check(None, 3, 3, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
-    check(None, 0, 0, HistoryVerdict::Fresh, &[]);
+    check(committed, 21, 21, ResumeKind::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+    check(None, 3, 3, ResumeKind::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+    check(None, 0, 0, ResumeKind::Fresh, &[]);
     // Moved by hand: the metadata does not describe this offset.
-    check(Some((Offset(9), &*text)), 0, 9, HistoryVerdict::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
+    check(Some((Offset(9), &*text)), 0, 9, ResumeKind::Unknown, &[7, 8, 9, 10, 11, 12, 13, 14]);
 }
 
 #[test]
@@ -400,8 +411,8 @@ fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
     assert_eq!(core.acknowledged(0), None);
     feed(&mut core, 3, 12, b"", &[measurement(12, 1)], &mut Vec::new());
     let commit = core.acknowledged(0).unwrap();
-    assert_eq!(commit.quarantine.reach_through(), Some(Window(14)));
-    assert_eq!(core.status().series, 0, "a quarantined window is not folded");
+    assert_eq!(commit.incomplete.reach_through(), Some(Window(14)));
+    assert_eq!(core.status().series, 0, "an incomplete window is not folded");
 }
 
 /// Found on a real broker: a backlog that was longer than the gap's reach passed the windows before the first commit.
@@ -414,14 +425,14 @@ fn a_gap_is_named_by_a_commit_even_if_the_backlog_after_it_is_long() {
     feed(&mut core, 3, 12, b"", &[], &mut Vec::new());
     feed(&mut core, 4, 100, b"", &[], &mut Vec::new());
     let named = core.acknowledged(0).unwrap();
-    assert_eq!(named.quarantine.reach_through(), Some(Window(14)));
+    assert_eq!(named.incomplete.reach_through(), Some(Window(14)));
     let forgotten = core.acknowledged(0).unwrap();
-    assert!(forgotten.quarantine.is_empty(), "{forgotten:?}");
+    assert!(forgotten.incomplete.is_empty(), "{forgotten:?}");
 }
 
 #[test]
 fn a_commit_of_something_else_is_refused() {
-    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], Quarantine::none());
+    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], IncompleteWindows::none());
     let check = |identity: Identity, expected: &str| {
         let text = commit.metadata(&identity);
         let history = history(Some((Offset(3), &text)), 0, 3);

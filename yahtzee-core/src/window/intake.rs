@@ -1,8 +1,8 @@
 //! Where a job puts the measurements of one record, and what becomes of each.
 
+use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
-use crate::quarantine::Quarantine;
-use crate::record::{FrameId, Offset, Outcomes};
+use crate::record::{FrameId, MeasurementCounts, Offset};
 use crate::rules::Rules;
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 
@@ -24,7 +24,7 @@ pub(super) fn series_room(policy: &Policy) -> usize {
 /// |----------------------------------|-------------|
 /// | below `minute(M) - L`            | late        |
 /// | above `minute(log timestamp) + F`| future      |
-/// | may have lost input              | quarantined |
+/// | may have lost input              | incomplete |
 /// | has accepted the record's frame  | duplicate   |
 /// | has no room for its series       | accepted into the owner's `other` series, or capped |
 /// | any other                        | accepted    |
@@ -53,7 +53,7 @@ impl IntakeRules {
 pub struct Intake<'a, A> {
     pub(crate) rules: IntakeRules,
     pub(crate) windows: &'a mut Windows<A>,
-    pub(crate) quarantine: &'a Quarantine,
+    pub(crate) incomplete: &'a IncompleteWindows,
     pub(crate) policy: &'a Policy,
     pub(crate) reach: Reach,
     pub(crate) offset: Offset,
@@ -64,7 +64,7 @@ pub struct Intake<'a, A> {
     pub(crate) series_key: &'a mut Vec<u8>,
     /// The series whose key stands in `series_key`: most records have all their measurements in one.
     pub(crate) series: Option<Series>,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) outcomes: MeasurementCounts,
 }
 
 impl<A: Default> Intake<'_, A> {
@@ -78,8 +78,8 @@ impl<A: Default> Intake<'_, A> {
             self.outcomes.count_late(self.reach.from.0 - window.0, self.policy.length_ms);
         } else if window > self.reach.through {
             self.outcomes.future += 1;
-        } else if self.quarantine.covers(window) {
-            self.outcomes.quarantined += 1;
+        } else if self.incomplete.covers(window) {
+            self.outcomes.incomplete += 1;
         } else {
             let at = self.windows.at(window, self.offset);
             if self.is_duplicate(at, window) {

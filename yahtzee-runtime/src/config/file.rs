@@ -183,7 +183,7 @@ impl Default for WorkerSection {
 pub struct JobSection {
     /// Length of a window in milliseconds (60,000). A change needs a new generation of the job.
     pub window_length_ms: Option<u32>,
-    /// Windows behind the mark that are still accepted (5).
+    /// Windows behind the watermark that are still accepted (5).
     pub lateness_windows: Option<u32>,
     /// Windows ahead of a record's own stamp that are accepted (1).
     pub future_windows: Option<u32>,

@@ -100,7 +100,7 @@ fn the_worker_index_comes_from_the_argument_or_the_platform() {
 #[test]
 fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
     let config = parse("[jobs.errors]\nwindow_length_ms = 1000", &[]).unwrap();
-    let own = Policy { lateness: 9, ..Policy::default() };
+    let own = Policy { lateness_windows: 9, ..Policy::default() };
     assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
     assert_eq!(config.policy("dyno-load", own), own);
 }

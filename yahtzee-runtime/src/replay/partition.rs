@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::owner::Owner;
-use yahtzee_core::partition::{History, PartitionState};
-use yahtzee_core::record::{Fate, LogRecord, Offset, Outcomes};
+use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::rules::{Production, Rules};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
@@ -39,7 +39,7 @@ pub struct Tally {
     /// Records that could not be used.
     pub poison: u64,
     /// Measurements by what became of them.
-    pub outcomes: Outcomes,
+    pub outcomes: MeasurementCounts,
     /// Final summaries of wanted windows.
     pub summaries: u64,
     /// Windows with such summaries.
@@ -58,7 +58,7 @@ pub struct PartitionReplay<'a> {
     subject: &'a Subject,
     span: Span,
     owner: Option<Owner>,
-    core: Box<dyn PartitionState>,
+    core: Box<dyn AnyPartition>,
     reader: Box<dyn Reader>,
     next: Offset,
     effects: Vec<Effect>,
@@ -76,7 +76,7 @@ pub struct PartitionReplay<'a> {
 
 impl<'a> PartitionReplay<'a> {
     /// Opens the span at its start, or at the `progress` of an earlier attempt. With an `owner`, all records are
-    /// read, because all of them move the mark, and only this owner's summaries come out.
+    /// read, because all of them move the watermark, and only this owner's summaries come out.
     ///
     /// # Errors
     /// Where the log does not answer, or the progress belongs to another topic or generation.
@@ -251,7 +251,7 @@ impl<'a> PartitionReplay<'a> {
     /// window where nothing was read.
     #[must_use]
     pub fn open_from(&self) -> Window {
-        Production::open_from(self.core.status().mark_ms, &self.subject.plan.policy)
+        Production::open_from(self.core.status().watermark_ms, &self.subject.plan.policy)
     }
 
     /// Ends the replay of the partition.
@@ -268,7 +268,7 @@ impl<'a> PartitionReplay<'a> {
 }
 
 struct Opened {
-    core: Box<dyn PartitionState>,
+    core: Box<dyn AnyPartition>,
     reader: Box<dyn Reader>,
     next: Offset,
 }
@@ -300,17 +300,17 @@ fn open(
     Ok(Opened { core: opened.core, reader, next: opened.read_from })
 }
 
-fn fold(core: &mut dyn PartitionState, record: &LogRecord<'_>, effects: &mut Vec<Effect>, tally: &mut Tally) {
+fn fold(core: &mut dyn AnyPartition, record: &LogRecord<'_>, effects: &mut Vec<Effect>, tally: &mut Tally) {
     tally.records += 1;
     match core.ingest(*record, effects) {
-        Fate::Folded(outcomes) => tally.outcomes.add(outcomes),
-        Fate::Poison(_) => tally.poison += 1,
+        RecordOutcome::Folded(outcomes) => tally.outcomes.add(outcomes),
+        RecordOutcome::Poison(_) => tally.poison += 1,
     }
 }
 
 /// After the first record it is known which windows lack input.
-fn note_gap(core: &dyn PartitionState, tally: &mut Tally) {
-    let quarantine = core.status().quarantine;
-    tally.incomplete_through = quarantine.reach_through().max(tally.incomplete_through);
-    tally.incomplete.extend(quarantine.windows());
+fn note_gap(core: &dyn AnyPartition, tally: &mut Tally) {
+    let incomplete = core.status().incomplete;
+    tally.incomplete_through = incomplete.reach_through().max(tally.incomplete_through);
+    tally.incomplete.extend(incomplete.windows());
 }

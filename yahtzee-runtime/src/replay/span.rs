@@ -1,8 +1,8 @@
 //! From a range of offsets or times to what is read of each partition.
 
 use yahtzee_core::commit::{Commit, Identity};
+use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::quarantine::Quarantine;
 use yahtzee_core::record::Offset;
 use yahtzee_core::rules::Production;
 use yahtzee_core::window::{Policy, Window};
@@ -103,13 +103,13 @@ fn first_within(time_ms: i64, length_ms: u32) -> Window {
 /// No record received before this time reaches `first`: so [`yahtzee_core::rules::Rules::gap_reaches`] says of the
 /// millisecond before.
 fn read_from_ms(first: Window, policy: &Policy) -> i64 {
-    let reaches_ms = first.minus(policy.future).start_ms(policy.length_ms);
+    let reaches_ms = first.minus(policy.future_windows).start_ms(policy.length_ms);
     reaches_ms.saturating_sub(i64::from(policy.clock_skew_ms))
 }
 
 /// A record received at this time closes the window before `end`.
 fn closed_at_ms(end: Window, policy: &Policy) -> i64 {
-    end.plus(policy.lateness).start_ms(policy.length_ms)
+    end.plus(policy.lateness_windows).start_ms(policy.length_ms)
 }
 
 impl Span {
@@ -138,8 +138,8 @@ impl Span {
     pub(super) fn origin(&self, identity: &Identity, log_start: Offset) -> Option<CommittedOffset> {
         let is_known = self.start > log_start || log_start == Offset(0);
         (is_known && self.first_window != FIRST).then(|| {
-            let quarantine = Quarantine::through(self.first_window.minus(1));
-            let commit = Commit::at::<Production>(self.start, None, Vec::new(), quarantine);
+            let incomplete = IncompleteWindows::through(self.first_window.minus(1));
+            let commit = Commit::at::<Production>(self.start, None, Vec::new(), incomplete);
             CommittedOffset { offset: commit.replay_offset(), metadata: commit.metadata(identity) }
         })
     }
@@ -167,7 +167,13 @@ mod tests {
         for (length_ms, future, skew_ms, lateness) in
             [(60_000, 1, 60_000, 5), (1_000, 0, 0, 0), (1_000, 3, 1_700, 2)]
         {
-            let policy = Policy { length_ms, future, clock_skew_ms: skew_ms, lateness, ..Policy::default() };
+            let policy = Policy {
+                length_ms,
+                future_windows: future,
+                clock_skew_ms: skew_ms,
+                lateness_windows: lateness,
+                ..Policy::default()
+            };
             let window = Window(1_000);
             let from_ms = read_from_ms(window, &policy);
             assert!(Production::gap_reaches(from_ms - 1, &policy) < window);

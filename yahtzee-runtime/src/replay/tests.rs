@@ -67,7 +67,13 @@ impl Job for Sum {
 
     fn policy(&self) -> Policy {
         let clock_skew_ms = u32::try_from(SKEW_MS).unwrap();
-        Policy { length_ms: LENGTH_MS, lateness: 2, future: 1, clock_skew_ms, ..Policy::default() }
+        Policy {
+            length_ms: LENGTH_MS,
+            lateness_windows: 2,
+            future_windows: 1,
+            clock_skew_ms,
+            ..Policy::default()
+        }
     }
 }
 

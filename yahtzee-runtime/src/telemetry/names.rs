@@ -129,7 +129,7 @@ metrics! {
     Counter RECORD_READ_BYTES = "yahtzee_record_read_bytes_total" ["job"] None,
         "Bytes of raw records read, keys and values";
     Counter RECORD_MEASUREMENTS = "yahtzee_record_measurements_total" ["job", "outcome"] None,
-        "Measurements by outcome: accepted, late, future, duplicate, quarantined, capped";
+        "Measurements by outcome: accepted, late, future, duplicate, incomplete, capped";
     Counter RECORD_LATE = "yahtzee_record_late_total" ["job", "by"] None,
         "Late measurements by how far beyond the allowed lateness they were: 1m, 10m, 1h, more";
     Counter RECORD_DEAD_LETTERS = "yahtzee_record_dead_letters_total" ["job"] None,
@@ -146,9 +146,9 @@ metrics! {
         "Open windows over all partitions of this worker";
     Gauge WINDOW_SERIES = "yahtzee_window_series" ["job"] None,
         "Series over all open windows of this worker";
-    Gauge WINDOW_MARK_AGE_SECONDS = "yahtzee_window_mark_age_seconds" ["job", "partition"] Some(Unit::Seconds),
-        "Wall clock minus the partition's mark";
-    Gauge WINDOW_QUARANTINED = "yahtzee_window_quarantined" ["job", "partition"] None,
+    Gauge WATERMARK_AGE_SECONDS = "yahtzee_watermark_age_seconds" ["job", "partition"] Some(Unit::Seconds),
+        "Wall clock minus the partition's watermark";
+    Gauge WINDOWS_INCOMPLETE = "yahtzee_windows_incomplete" ["job", "partition"] None,
         "Windows that may have lost input and are not published";
 
     // Summary

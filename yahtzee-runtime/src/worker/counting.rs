@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::partition::Status;
-use yahtzee_core::record::{Fate, LATE_CLASSES_MS, LogRecord, Offset, Outcomes, Poison};
+use yahtzee_core::record::{LATE_CLASSES_MS, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome};
 
 use crate::telemetry::names;
 
@@ -43,15 +43,15 @@ pub(super) struct Counting {
 struct Batch {
     records: u64,
     bytes: u64,
-    outcomes: Outcomes,
+    outcomes: MeasurementCounts,
     poison: u64,
 }
 
 struct PartGauges {
     position_lag: metrics::Gauge,
     replay_lag: metrics::Gauge,
-    mark_age: metrics::Gauge,
-    quarantined: metrics::Gauge,
+    watermark_age: metrics::Gauge,
+    incomplete: metrics::Gauge,
 }
 
 impl Counting {
@@ -62,7 +62,7 @@ impl Counting {
             progress: progress.clone(),
             read: names::RECORD_READ.with(&[job]),
             read_bytes: names::RECORD_READ_BYTES.with(&[job]),
-            outcomes: ["accepted", "late", "future", "duplicate", "quarantined", "capped"].map(outcome),
+            outcomes: ["accepted", "late", "future", "duplicate", "incomplete", "capped"].map(outcome),
             late: LATE_CLASSES.map(|class| names::RECORD_LATE.with(&[job, class])),
             changes: names::SUMMARY_EMITTED.with(&[job, "change"]),
             finals: names::SUMMARY_EMITTED.with(&[job, "final"]),
@@ -78,18 +78,18 @@ impl Counting {
     }
 
     /// Counts one record.
-    pub(super) fn record(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, fate: Fate) {
+    pub(super) fn record(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, fate: RecordOutcome) {
         self.batch.records += 1;
         self.batch.bytes += (record.key.len() + record.value.len()) as u64;
         match fate {
-            Fate::Folded(outcomes) => {
+            RecordOutcome::Folded(outcomes) => {
                 self.batch.outcomes.add(outcomes);
                 if outcomes.late() > 0 {
                     let owner = Owner::from_bytes(record.key).expect("a folded record has an owner");
                     self.worst_owners.add(owner, outcomes.late());
                 }
             }
-            Fate::Poison(reason) => self.poison(topic, part, record, reason),
+            RecordOutcome::Poison(reason) => self.poison(topic, part, record, reason),
         }
     }
 
@@ -111,9 +111,9 @@ impl Counting {
         }
         self.read.increment(batch.records);
         self.read_bytes.increment(batch.bytes);
-        let Outcomes { accepted, late, future, duplicate, quarantined, capped, .. } = batch.outcomes;
+        let MeasurementCounts { accepted, late, future, duplicate, incomplete, capped, .. } = batch.outcomes;
         let all_late = batch.outcomes.late();
-        let counts = [accepted, all_late, future, duplicate, quarantined, capped];
+        let counts = [accepted, all_late, future, duplicate, incomplete, capped];
         self.outcomes.iter().zip(counts).for_each(|(counter, count)| counter.increment(count));
         self.late.iter().zip(late).for_each(|(counter, count)| counter.increment(count));
         self.progress.update(self.job, |progress| {
@@ -189,19 +189,19 @@ impl PartGauges {
         Self {
             position_lag: names::RECORD_POSITION_LAG.with(labels),
             replay_lag: names::RECORD_REPLAY_LAG.with(labels),
-            mark_age: names::WINDOW_MARK_AGE_SECONDS.with(labels),
-            quarantined: names::WINDOW_QUARANTINED.with(labels),
+            watermark_age: names::WATERMARK_AGE_SECONDS.with(labels),
+            incomplete: names::WINDOWS_INCOMPLETE.with(labels),
         }
     }
 
     fn set(&self, status: &Status, position_lag: u64, replay_lag: u64, wall_clock: Duration) {
         self.position_lag.set(position_lag as f64);
         self.replay_lag.set(replay_lag as f64);
-        let quarantined =
-            status.quarantine.windows().len() + usize::from(status.quarantine.reach_through().is_some());
-        self.quarantined.set(quarantined as f64);
-        if let Some(mark_ms) = status.mark_ms {
-            self.mark_age.set(wall_clock.as_secs_f64() - mark_ms as f64 / 1_000.0);
+        let incomplete =
+            status.incomplete.windows().len() + usize::from(status.incomplete.reach_through().is_some());
+        self.incomplete.set(incomplete as f64);
+        if let Some(watermark_ms) = status.watermark_ms {
+            self.watermark_age.set(wall_clock.as_secs_f64() - watermark_ms as f64 / 1_000.0);
         }
     }
 }

@@ -109,7 +109,7 @@ fn key(topics: &Topics, partition: Partition, offset: Offset) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use yahtzee_core::owner::Owner;
-    use yahtzee_core::record::{Outcomes, Poison};
+    use yahtzee_core::record::{MeasurementCounts, Poison};
     use yahtzee_proto::letters;
 
     use super::*;
@@ -156,7 +156,12 @@ mod tests {
         };
         assert_eq!(published, expected);
 
-        let outcomes = Outcomes { late: [1, 2, 0, 0], future: 4, latest_windows: 9, ..Outcomes::default() };
+        let outcomes = MeasurementCounts {
+            late: [1, 2, 0, 0],
+            future: 4,
+            latest_windows: 9,
+            ..MeasurementCounts::default()
+        };
         let rejected =
             Late { offset: Offset(8), timestamp_ms: 98, owner: Owner([6; 16]), outcomes, value: vec![1] };
         let record = late(rejected, &topics(), Partition(1), 1_000);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use yahtzee_core::record::Outcomes;
+use yahtzee_core::record::MeasurementCounts;
 
 /// Figures of one job on this worker. Counts grow over restarts of the job's thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct JobProgress {
     /// Raw records read.
     pub records: u64,
     /// Measurements by outcome.
-    pub outcomes: Outcomes,
+    pub outcomes: MeasurementCounts,
     /// Records that could not be used.
     pub poison: u64,
     /// Summaries acknowledged, changes and finals.

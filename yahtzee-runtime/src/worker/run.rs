@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use yahtzee_core::assignment::{partitions_of, slots_of};
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, HistoryVerdict};
-use yahtzee_core::record::{Fate, Offset};
+use yahtzee_core::partition::{History, ResumeKind};
+use yahtzee_core::record::{Offset, RecordOutcome};
 
 use crate::clock::since_1970;
 use crate::health::Condition;
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
                 at = Some((partition, record.offset));
                 let fate = part.core.ingest(record, &mut part.effects);
                 counting.record(&topics.raw, part, &record, fate);
-                if let Some(what) = brake.count(matches!(fate, Fate::Poison(_))) {
+                if let Some(what) = brake.count(matches!(fate, RecordOutcome::Poison(_))) {
                     let (topic, offset) = (topics.raw.clone(), record.offset);
                     return Err(JobFailure::TooMuchPoison { what, topic, partition, offset });
                 }
@@ -261,12 +261,12 @@ impl Opening<'_> {
         let opened = job
             .open(self.plan.policy, self.identity, history)
             .map_err(|refusal| JobFailure::Refused { topic: self.topics.raw.clone(), partition, refusal })?;
-        if matches!(opened.verdict, HistoryVerdict::Truncated | HistoryVerdict::Unknown) {
+        if matches!(opened.verdict, ResumeKind::Truncated | ResumeKind::Unknown) {
             tracing::warn!(
                 job = self.plan.job.name(), topic = self.topics.raw, %partition, log_start = %bounds.start,
                 committed = ?committed.map(|committed| committed.offset), verdict = ?opened.verdict,
-                quarantine = ?opened.core.status().quarantine,
-                "input was lost: the windows it may have hit are quarantined and will not be published"
+                incomplete = ?opened.core.status().incomplete,
+                "input was lost: the windows it may have hit are incomplete and will not be published"
             );
         }
         Ok(Part {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::PartitionState;
+use yahtzee_core::partition::AnyPartition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
@@ -21,7 +21,7 @@ const RENEWAL_MS: u64 = 10 * 60 * 1_000;
 /// One partition in the hands of the shell.
 pub(super) struct Part {
     pub(super) partition: Partition,
-    pub(super) core: Box<dyn PartitionState>,
+    pub(super) core: Box<dyn AnyPartition>,
     pub(super) effects: Vec<Effect>,
     /// The newest acknowledged commit.
     pub(super) committed: Option<Commit>,
@@ -137,7 +137,7 @@ impl Part {
     fn committed(&mut self, commit: Commit, now_ms: u64) -> bool {
         let is_written = self.is_due(&commit, now_ms);
         if is_written {
-            self.name_quarantine(&commit);
+            self.name_incomplete(&commit);
             self.replay_offset = commit.replay_offset();
             self.committed = Some(commit);
             self.committed_at_ms = now_ms;
@@ -146,14 +146,14 @@ impl Part {
     }
 
     /// Says which windows have lost input, once.
-    fn name_quarantine(&self, commit: &Commit) {
-        let before = self.committed.as_ref().map(|before| &before.quarantine);
-        if commit.quarantine.is_empty() || before == Some(&commit.quarantine) {
+    fn name_incomplete(&self, commit: &Commit) {
+        let before = self.committed.as_ref().map(|before| &before.incomplete);
+        if commit.incomplete.is_empty() || before == Some(&commit.incomplete) {
             return;
         }
         let start_ms = |window: Window| window.start_ms(self.core.identity().window_length_ms);
-        let windows_ms: Vec<i64> = commit.quarantine.windows().map(start_ms).collect();
-        let through_ms = commit.quarantine.reach_through().map(start_ms);
+        let windows_ms: Vec<i64> = commit.incomplete.windows().map(start_ms).collect();
+        let through_ms = commit.incomplete.reach_through().map(start_ms);
         tracing::warn!(
             partition = %self.partition, through_ms, ?windows_ms,
             "these windows have lost input and are not published; `yahtzee commits` names them too"

@@ -24,7 +24,7 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
         let Ok((commit, _)) = Commit::read(Offset(stored.offset), &stored.metadata) else { continue };
         let open_from = open_from(&commit, evidence);
         check_position(stored, &commit, findings);
-        check_mark(stored, &commit, evidence, findings);
+        check_watermark(stored, &commit, evidence, findings);
         check_replay_offset(stored, &commit, open_from, evidence, findings);
         let from = checked.entry((stored.generation, stored.partition)).or_insert(i64::MIN);
         check_finals((*moment, stored), &commit, *from..open_from, evidence, &finals, findings);
@@ -49,11 +49,13 @@ fn finals(evidence: &Evidence<'_, '_>) -> Finals {
     finals
 }
 
-/// Oldest open window under the commit's mark, from the definition.
+/// Oldest open window under the commit's watermark, from the definition.
 fn open_from(commit: &Commit, evidence: &Evidence<'_, '_>) -> i64 {
     let policy = evidence.world.config.policy();
-    let minute = |mark_ms: i64| mark_ms.div_euclid(i64::from(policy.length_ms));
-    commit.mark_ms.map_or(i64::MIN, |mark_ms| minute(mark_ms) - i64::from(policy.lateness))
+    let minute = |watermark_ms: i64| watermark_ms.div_euclid(i64::from(policy.length_ms));
+    commit
+        .watermark_ms
+        .map_or(i64::MIN, |watermark_ms| minute(watermark_ms) - i64::from(policy.lateness_windows))
 }
 
 fn check_position(stored: &OffsetCommit, commit: &Commit, findings: &mut Findings) {
@@ -64,15 +66,20 @@ fn check_position(stored: &OffsetCommit, commit: &Commit, findings: &mut Finding
     }
 }
 
-/// The mark is the running maximum at `h`, unless a gap has hidden a part of the log from its writer.
-fn check_mark(stored: &OffsetCommit, commit: &Commit, evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+/// The watermark is the running maximum at `h`, unless a gap has hidden a part of the log from its writer.
+fn check_watermark(
+    stored: &OffsetCommit,
+    commit: &Commit,
+    evidence: &Evidence<'_, '_>,
+    findings: &mut Findings,
+) {
     let key = (stored.generation, stored.partition);
     let opened = &evidence.world.watch.opened;
-    let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && !it.quarantine.is_empty());
+    let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && !it.incomplete.is_empty());
     let last = commit.position.0.checked_sub(1).and_then(|last| usize::try_from(last).ok());
-    let expected = last.and_then(|last| evidence.truths[&key].marks_ms.get(last).copied().flatten());
-    if !has_gap && commit.mark_ms != expected {
-        findings.fail(Property::Commit, || format!("{commit:?}: the mark is {expected:?}"));
+    let expected = last.and_then(|last| evidence.truths[&key].watermarks_ms.get(last).copied().flatten());
+    if !has_gap && commit.watermark_ms != expected {
+        findings.fail(Property::Commit, || format!("{commit:?}: the watermark is {expected:?}"));
     }
 }
 
@@ -87,8 +94,8 @@ fn check_replay_offset(
     for (&window, &first) in evidence.truths[&key].first_accepted.range(open_from..) {
         let is_forgotten = first < stored.offset && first < commit.position.0;
         if is_forgotten
-            && !commit.quarantine.covers(Window(window))
-            && !evidence.is_quarantined(key.0, key.1, window)
+            && !commit.incomplete.covers(Window(window))
+            && !evidence.is_incomplete(key.0, key.1, window)
         {
             findings.fail(Property::Commit, || {
                 format!("I2: offset {first} of open window {window} lies before {commit:?}")
@@ -112,7 +119,7 @@ fn check_finals(
     for (&window, &first) in evidence.truths[&key].first_accepted.range(windows) {
         let is_durable =
             finals.get(&(key.0, key.1, window)).is_none_or(|durable| durable.is_some_and(|it| it <= moment));
-        if first < commit.position.0 && !is_durable && !evidence.is_quarantined(key.0, key.1, window) {
+        if first < commit.position.0 && !is_durable && !evidence.is_incomplete(key.0, key.1, window) {
             findings.fail(Property::Commit, || {
                 format!("I3: window {window} was not final when {commit:?} became durable")
             });

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use yahtzee_core::commit::Commit;
-use yahtzee_core::record::{Fate, Offset, Poison};
+use yahtzee_core::record::{Offset, Poison, RecordOutcome};
 
 use super::Evidence;
 use crate::broker::Body;
@@ -29,13 +29,13 @@ fn check_fates(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
         for (offset, fate) in fates.iter().enumerate() {
             let Some(fate) = fate else { continue };
             let found = match fate {
-                Fate::Poison(reason) => Err(*reason),
-                Fate::Folded(outcomes) => Ok(Counts {
+                RecordOutcome::Poison(reason) => Err(*reason),
+                RecordOutcome::Folded(outcomes) => Ok(Counts {
                     accepted: outcomes.accepted,
                     late: outcomes.late(),
                     future: outcomes.future,
                     duplicate: outcomes.duplicate,
-                    capped: outcomes.capped + outcomes.quarantined,
+                    capped: outcomes.capped + outcomes.incomplete,
                 }),
             };
             let expected = truth.records.get(offset).copied().flatten();
@@ -121,7 +121,7 @@ fn check_letters(
         let expected = counts.and_then(Result::err);
         let is_late = matches!(counts, Some(Ok(counts)) if counts.late + counts.future > 0) && asks_for_late;
         let Letters { dead, late } = letters.get(&(key.0, key.1, offset)).unwrap_or(&nothing);
-        // After a gap nobody knows the mark for a while, so what is late there is a matter of the quarantine.
+        // After a gap nobody knows the watermark for a while, so what is late there is a matter of the incomplete windows.
         let is_missing = (expected.is_some() && dead.is_empty()) || (is_late && *late == 0 && !has_gap);
         let is_uncalled =
             dead.iter().any(|&reason| Some(reason) != expected) || (!is_late && *late > 0 && !has_gap);
@@ -155,5 +155,5 @@ fn has_forgotten(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
 /// Whether an incarnation started behind a gap.
 fn has_gap(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
     let mut opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    opened.any(|it| !it.quarantine.is_empty())
+    opened.any(|it| !it.incomplete.is_empty())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prost::Message;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::record::Outcomes;
+use yahtzee_core::record::MeasurementCounts;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_core::window::Policy;
 
@@ -146,8 +146,8 @@ impl<J: Job> Bench<J> {
 
     /// What became of all measurements since the last start, and how many records were poison.
     #[must_use]
-    pub fn outcomes(&self) -> (Outcomes, u64) {
-        let mut sum = Outcomes::default();
+    pub fn outcomes(&self) -> (MeasurementCounts, u64) {
+        let mut sum = MeasurementCounts::default();
         self.partitions.iter().for_each(|partition| sum.add(partition.outcomes));
         (sum, self.partitions.iter().map(|partition| partition.poison).sum())
     }

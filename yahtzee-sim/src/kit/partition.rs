@@ -8,7 +8,7 @@ use yahtzee_core::effect::Effect;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, PartitionCore};
-use yahtzee_core::record::{Fate, LogRecord, Offset, Outcomes};
+use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 
@@ -39,7 +39,7 @@ pub(super) struct BenchPartition<J: Job> {
     /// Newest summary by key, as a compacted topic keeps it.
     pub(super) topic: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What became of all measurements since the last start.
-    pub(super) outcomes: Outcomes,
+    pub(super) outcomes: MeasurementCounts,
     pub(super) poison: u64,
 }
 
@@ -63,7 +63,7 @@ impl<J: Job> BenchPartition<J> {
             pending: Vec::new(),
             committed: None,
             topic: BTreeMap::new(),
-            outcomes: Outcomes::default(),
+            outcomes: MeasurementCounts::default(),
             poison: 0,
         };
         this.start();
@@ -95,7 +95,7 @@ impl<J: Job> BenchPartition<J> {
         let opened = opened.expect("a bench keeps topic, partition count and window length");
         self.next = usize::try_from(opened.read_from.0).expect("offsets of a bench are small");
         self.core = Some(opened.core);
-        self.outcomes = Outcomes::default();
+        self.outcomes = MeasurementCounts::default();
         self.poison = 0;
         self.read();
     }
@@ -106,8 +106,8 @@ impl<J: Job> BenchPartition<J> {
             let offset = Offset(self.next as u64);
             let record = LogRecord { offset, timestamp_ms: *timestamp_ms, key, value };
             match core.ingest(record, &mut self.pending) {
-                Fate::Folded(outcomes) => self.outcomes.add(outcomes),
-                Fate::Poison(_) => self.poison += 1,
+                RecordOutcome::Folded(outcomes) => self.outcomes.add(outcomes),
+                RecordOutcome::Poison(_) => self.poison += 1,
             }
             self.next += 1;
         }

@@ -1,8 +1,8 @@
 //! Mistakes in the core: each type replaces one rule.
 
 use yahtzee_core::commit::Commit;
+use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::quarantine::Quarantine;
 use yahtzee_core::record::{FrameId, Offset};
 use yahtzee_core::rules::{CommitGate, Production, Rules};
 use yahtzee_core::window::{Policy, Window};
@@ -20,15 +20,15 @@ macro_rules! mistake {
 }
 
 mistake!(
-    MarkNotRestored,
-    fn restored_mark(_commit: &Commit) -> Option<i64> {
+    WatermarkNotRestored,
+    fn restored_watermark(_commit: &Commit) -> Option<i64> {
         None
     }
 );
 
 mistake!(
-    MarkFollowsLastRecord,
-    fn mark(_before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
+    WatermarkFollowsLastRecord,
+    fn watermark(_before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
         log_timestamp_ms
     }
 );
@@ -77,29 +77,29 @@ mistake!(
 
 mistake!(
     OneWindowTooMany,
-    fn open_from(mark_ms: Option<i64>, policy: &Policy) -> Window {
-        Production::open_from(mark_ms, policy).minus(1)
+    fn open_from(watermark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_from(watermark_ms, policy).minus(1)
     }
 );
 
 mistake!(
     OneWindowTooFew,
-    fn open_from(mark_ms: Option<i64>, policy: &Policy) -> Window {
-        Production::open_from(mark_ms, policy).plus(1)
+    fn open_from(watermark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_from(watermark_ms, policy).plus(1)
     }
 );
 
 mistake!(
     NoFutureBound,
-    fn open_through(_log_timestamp_ms: i64, _mark_ms: Option<i64>, _policy: &Policy) -> Window {
+    fn open_through(_log_timestamp_ms: i64, _watermark_ms: Option<i64>, _policy: &Policy) -> Window {
         Window(i64::MAX)
     }
 );
 
 mistake!(
-    FutureJudgedByMark,
-    fn open_through(log_timestamp_ms: i64, mark_ms: Option<i64>, policy: &Policy) -> Window {
-        Production::open_through(mark_ms.unwrap_or(log_timestamp_ms), mark_ms, policy)
+    FutureJudgedByWatermark,
+    fn open_through(log_timestamp_ms: i64, watermark_ms: Option<i64>, policy: &Policy) -> Window {
+        Production::open_through(watermark_ms.unwrap_or(log_timestamp_ms), watermark_ms, policy)
     }
 );
 
@@ -139,9 +139,9 @@ mistake!(
 );
 
 mistake!(
-    QuarantineForgotten,
-    fn restored_quarantine(_commit: &Commit) -> Quarantine {
-        Quarantine::none()
+    IncompleteForgotten,
+    fn restored_incomplete(_commit: &Commit) -> IncompleteWindows {
+        IncompleteWindows::none()
     }
 );
 
@@ -169,7 +169,7 @@ mistake!(
 mistake!(
     GapWithoutFuture,
     fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
-        Production::gap_reaches(log_timestamp_ms, &Policy { future: 0, ..*policy })
+        Production::gap_reaches(log_timestamp_ms, &Policy { future_windows: 0, ..*policy })
     }
 );
 

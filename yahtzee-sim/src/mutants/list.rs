@@ -28,10 +28,10 @@ fn of_shell(
 
 #[rustfmt::skip]
 fn core_mutants() -> Vec<Mutant> {
-    use Property::{Chain, Commit, Conservation, Final, Memory, NoDip, Quarantine};
+    use Property::{Chain, Commit, Conservation, Final, Memory, NoDip, Incomplete};
     vec![
-        of_core::<core::MarkNotRestored>("mark-not-restored", Chain, 20, "a restart begins without a mark, so late records re-open finished windows"),
-        of_core::<core::MarkFollowsLastRecord>("mark-follows-last-record", Chain, 20, "the mark goes back with every record that is stamped earlier"),
+        of_core::<core::WatermarkNotRestored>("watermark-not-restored", Chain, 20, "a restart begins without a watermark, so late records re-open finished windows"),
+        of_core::<core::WatermarkFollowsLastRecord>("watermark-follows-last-record", Chain, 20, "the watermark goes back with every record that is stamped earlier"),
         of_core::<core::ReplayFromFirstPlusOne>("replay-from-first-plus-one", Commit, 20, "`c + 1` is committed"),
         of_core::<core::ReplayFromOldestWindow>("replay-from-oldest-window", Commit, 20, "the first offset of the oldest open window is committed"),
         of_core::<core::ReplayFromPosition>("replay-from-position", Commit, 20, "`h` is committed"),
@@ -41,18 +41,18 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::OneWindowTooMany>("one-window-too-many", Conservation, 20, "a window stays open for one length too long"),
         of_core::<core::OneWindowTooFew>("one-window-too-few", Conservation, 20, "a window closes one length too early"),
         of_core::<core::NoFutureBound>("no-future-bound", Memory, 100, "any future window is opened"),
-        of_core::<core::FutureJudgedByMark>("future-judged-by-mark", Chain, 20, "the future bound is counted from the mark, which a replay has restored to a later one"),
+        of_core::<core::FutureJudgedByWatermark>("future-judged-by-watermark", Chain, 20, "the future bound is counted from the watermark, which a replay has restored to a later one"),
         of_core::<core::DuplicatesCounted>("duplicates-counted", Conservation, 20, "a frame counts as often as it is delivered"),
         of_core::<core::FramesOfAllOwnersAlike>("frames-of-all-owners-alike", Conservation, 20, "two owners in one frame are taken for a repetition"),
         of_core::<core::NoCap>("no-cap", Memory, 50, "every series is opened"),
         of_core::<core::NoCapPerOwner>("no-cap-per-owner", Property::Isolation, 1_000, "one owner may use up a window's room"),
         of_core::<core::CapOffByOne>("cap-off-by-one", Conservation, 50, "one series more than configured is opened"),
-        of_core::<core::QuarantineForgotten>("quarantine-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
+        of_core::<core::IncompleteForgotten>("incomplete-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
         of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
-        of_core::<core::LossOffByOne>("loss-off-by-one", Quarantine, 20, "a window whose first record is the first that is left is called damaged"),
-        of_core::<core::GapWithoutSkew>("gap-without-skew", Quarantine, 200, "clocks of ingress are taken to agree"),
-        of_core::<core::GapWithoutFuture>("gap-without-future", Quarantine, 100, "lost records are taken to have reached no future window"),
-        of_core::<core::GapTooWide>("gap-too-wide", Quarantine, 100, "one window too many is called damaged"),
+        of_core::<core::LossOffByOne>("loss-off-by-one", Incomplete, 20, "a window whose first record is the first that is left is called damaged"),
+        of_core::<core::GapWithoutSkew>("gap-without-skew", Incomplete, 200, "clocks of ingress are taken to agree"),
+        of_core::<core::GapWithoutFuture>("gap-without-future", Incomplete, 100, "lost records are taken to have reached no future window"),
+        of_core::<core::GapTooWide>("gap-too-wide", Incomplete, 100, "one window too many is called damaged"),
         of_core::<core::NoCatchUpBarrier>("no-catch-up-barrier", NoDip, 50, "changes go out while catching up"),
         of_core::<core::BarrierOneEarly>("barrier-one-early", NoDip, 1_000, "changes go out before the last record is read again"),
         of_core::<core::LettersWrittenAgain>("letters-written-again", Conservation, 20, "a replay writes dead letters once more"),
@@ -64,11 +64,11 @@ fn core_mutants() -> Vec<Mutant> {
 
 #[rustfmt::skip]
 fn shell_mutants() -> Vec<Mutant> {
-    use Property::{Chain, Commit, Conservation, Final, Freshness, Liveness, NoDip, Quarantine, Stores};
+    use Property::{Chain, Commit, Conservation, Final, Freshness, Liveness, NoDip, Incomplete, Stores};
     vec![
         of_shell("frame-id-per-delivery", &shell::FrameIdPerDelivery, Conservation, 20, "ingress gives every delivery of a frame an id of its own"),
         of_shell("frame-id-per-node", &shell::FrameIdPerNode, Conservation, 20, "a frame has another id on every ingress node"),
-        of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the mark"),
+        of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the watermark"),
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
         of_shell("commits-read-before-fence", &shell::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
@@ -86,8 +86,8 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("late-dropped", &shell::LateDropped, Conservation, 20, "late records are not written although asked for"),
         of_shell("commits-before-writing", &shell::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
         of_shell("offsets-outside-transaction", &shell::OffsetsOutsideTransaction, Commit, 20, "plain commits beside the transaction of the summaries"),
-        of_shell("metadata-not-stored", &shell::MetadataNotStored, Quarantine, 20, "only the offset is committed"),
-        of_shell("commits-not-renewed", &shell::CommitsNotRenewed, Quarantine, 200, "the broker forgets the offset of a partition in which nothing happens"),
+        of_shell("metadata-not-stored", &shell::MetadataNotStored, Incomplete, 20, "only the offset is committed"),
+        of_shell("commits-not-renewed", &shell::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
         of_shell("failed-writes-ignored", &shell::FailedWritesIgnored, Commit, 100, "a failed write is taken for a success"),
         of_shell("core-kept-after-failure", &shell::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
         of_shell("old-bytes-resent", &shell::OldBytesResent, NoDip, 500, "the bytes of a failed write are sent again after a restart"),

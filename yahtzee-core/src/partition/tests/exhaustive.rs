@@ -12,12 +12,12 @@ const LATENESS: u32 = 1;
 const COMMIT: usize = 1;
 const CRASH: usize = 2;
 
-/// One pass over the log with the rules written down once more: mark, lateness, nothing else.
+/// One pass over the log with the rules written down once more: watermark, lateness, nothing else.
 fn oracle(log: &[i64]) -> BTreeMap<i64, u64> {
-    let (mut mark, mut topic) = (i64::MIN, BTreeMap::new());
+    let (mut watermark, mut topic) = (i64::MIN, BTreeMap::new());
     for (offset, &minute) in log.iter().enumerate() {
-        mark = mark.max(minute);
-        if minute >= mark - i64::from(LATENESS) {
+        watermark = watermark.max(minute);
+        if minute >= watermark - i64::from(LATENESS) {
             *topic.entry(minute).or_insert(0) |= 1 << offset;
         }
     }
@@ -30,7 +30,7 @@ struct Run {
 }
 
 fn run(log: &[i64], schedule: &[usize]) -> Run {
-    let policy = Policy { lateness: LATENESS, flush_interval_ms: 1, ..Policy::default() };
+    let policy = Policy { lateness_windows: LATENESS, flush_interval_ms: 1, ..Policy::default() };
     let open = |committed: Option<(Offset, &str)>, end| {
         PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(committed, 0, end)).unwrap()
     };

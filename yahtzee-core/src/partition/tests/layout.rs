@@ -47,7 +47,7 @@ fn a_frame_is_remembered_by_its_window_only() {
     let frame = &[9; 16];
     let mut check = |offset, minute, accepted| {
         let fate = feed(&mut core, offset, minute, frame, &[measurement(minute, 1)], &mut Vec::new());
-        let Fate::Folded(outcomes) = fate else { panic!("{fate:?}") };
+        let RecordOutcome::Folded(outcomes) = fate else { panic!("{fate:?}") };
         assert_eq!(outcomes.accepted, accepted, "offset {offset}");
     };
     check(0, 10, 1);

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use yahtzee_core::commit::Commit;
-use yahtzee_core::partition::HistoryVerdict;
-use yahtzee_core::quarantine::Quarantine;
+use yahtzee_core::incomplete::IncompleteWindows;
+use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
@@ -17,7 +17,7 @@ use crate::watch::Opened;
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     if evidence.world.config.is_calm == 1 && evidence.world.broker.forgotten > 0 {
         findings
-            .fail(Property::Quarantine, || "an offset has expired although its worker was alive".to_owned());
+            .fail(Property::Incomplete, || "an offset has expired although its worker was alive".to_owned());
     }
     for opened in &evidence.world.watch.opened {
         let stored = opened.committed.as_ref();
@@ -29,8 +29,8 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
             Some(Err(_)) => false,
             Some(Ok(commit)) => opened.log_start > commit.position.0,
         };
-        if is_lost != (opened.verdict == HistoryVerdict::Unknown) {
-            findings.fail(Property::Quarantine, || format!("{opened:?}"));
+        if is_lost != (opened.verdict == ResumeKind::Unknown) {
+            findings.fail(Property::Incomplete, || format!("{opened:?}"));
         } else if is_lost {
             check_reach(opened, evidence, findings);
         } else if let Some(Ok(commit)) = commit {
@@ -47,31 +47,32 @@ fn check_reach(opened: &Opened, evidence: &Evidence<'_, '_>, findings: &mut Find
     let config = &evidence.world.config;
     let latest_ms = record.timestamp_ms + i64::try_from(config.skew_ms).unwrap_or(0);
     let policy = config.policy();
-    let last = Window::of_ms(latest_ms, policy.length_ms).plus(policy.future);
+    let last = Window::of_ms(latest_ms, policy.length_ms).plus(policy.future_windows);
     if settled.covers(last.plus(1)) || !settled.covers(last) {
-        findings.fail(Property::Quarantine, || format!("{opened:?} must reach to window {}", last.0));
+        findings.fail(Property::Incomplete, || format!("{opened:?} must reach to window {}", last.0));
     }
 }
 
 /// A gap behind `h`: the open windows that had accepted a record that is gone, and those known before.
 fn check_exact(opened: &Opened, commit: &Commit, evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let policy = evidence.world.config.policy();
-    let minute = |mark_ms: i64| Window::of_ms(mark_ms, policy.length_ms).minus(policy.lateness);
-    let open_from = commit.mark_ms.map_or(Window(i64::MIN), minute);
+    let minute =
+        |watermark_ms: i64| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
+    let open_from = commit.watermark_ms.map_or(Window(i64::MIN), minute);
     let first_accepted = &evidence.truths[&(opened.generation, opened.partition)].first_accepted;
     let lost = first_accepted
         .range(open_from.0..)
         .filter(|&(_, &first)| first < opened.log_start.min(commit.position.0));
-    let is_new = |window: &Window| !commit.quarantine.covers(*window);
+    let is_new = |window: &Window| !commit.incomplete.covers(*window);
     let lost: BTreeSet<Window> = lost.map(|(&window, _)| Window(window)).filter(is_new).collect();
-    let reported: BTreeSet<Window> = opened.quarantine.windows().filter(is_new).collect();
-    let keeps = |known: &Quarantine| {
-        known.reach_through() == opened.quarantine.reach_through()
-            && known.windows().all(|window| opened.quarantine.covers(window))
+    let reported: BTreeSet<Window> = opened.incomplete.windows().filter(is_new).collect();
+    let keeps = |known: &IncompleteWindows| {
+        known.reach_through() == opened.incomplete.reach_through()
+            && known.windows().all(|window| opened.incomplete.covers(window))
     };
-    if lost != reported || !keeps(&commit.quarantine) {
-        findings.fail(Property::Quarantine, || {
-            format!("{opened:?} must report {lost:?} and {:?}", commit.quarantine)
+    if lost != reported || !keeps(&commit.incomplete) {
+        findings.fail(Property::Incomplete, || {
+            format!("{opened:?} must report {lost:?} and {:?}", commit.incomplete)
         });
     }
 }

@@ -6,7 +6,7 @@ use crate::window::Window;
 
 /// The windows of a partition that a gap in the log may have hit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quarantine {
+pub struct IncompleteWindows {
     windows: BTreeSet<Window>,
     reach: Reach,
 }
@@ -23,7 +23,7 @@ enum Reach {
     Through(Window),
 }
 
-impl Quarantine {
+impl IncompleteWindows {
     /// Nothing is missing.
     #[must_use]
     pub fn none() -> Self {
@@ -114,16 +114,16 @@ mod tests {
 
     #[test]
     fn covers_single_windows_and_reaches() {
-        fn check(quarantine: &Quarantine, covered: &[i64]) {
-            let seen: Vec<i64> = (0..8).filter(|&number| quarantine.covers(Window(number))).collect();
-            assert_eq!(seen, covered, "{quarantine:?}");
+        fn check(incomplete: &IncompleteWindows, covered: &[i64]) {
+            let seen: Vec<i64> = (0..8).filter(|&number| incomplete.covers(Window(number))).collect();
+            assert_eq!(seen, covered, "{incomplete:?}");
         }
-        check(&Quarantine::none(), &[]);
-        check(&Quarantine::of([Window(2), Window(5)]), &[2, 5]);
-        check(&Quarantine::through(Window(2)).and([Window(4)]), &[0, 1, 2, 4]);
-        check(&Quarantine::until_first_record(), &[0, 1, 2, 3, 4, 5, 6, 7]);
+        check(&IncompleteWindows::none(), &[]);
+        check(&IncompleteWindows::of([Window(2), Window(5)]), &[2, 5]);
+        check(&IncompleteWindows::through(Window(2)).and([Window(4)]), &[0, 1, 2, 4]);
+        check(&IncompleteWindows::until_first_record(), &[0, 1, 2, 3, 4, 5, 6, 7]);
 
-        let mut gap = Quarantine::until_first_record();
+        let mut gap = IncompleteWindows::until_first_record();
         gap.ends_at(Window(3));
         check(&gap, &[0, 1, 2, 3]);
         gap.ends_at(Window(7));

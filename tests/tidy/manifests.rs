@@ -19,6 +19,10 @@ const KNOWS: &[(&str, Knows)] = &[
     ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-runtime"])),
     ("storage", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-runtime"])),
     ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-storage"])),
+    (
+        "demo",
+        Knows::Only(&["yahtzee-core", "yahtzee-ingress", "yahtzee-jobs", "yahtzee-runtime", "yahtzee-storage"]),
+    ),
     ("cli", Knows::Everyone),
     ("tests", Knows::Everyone),
     ("benches", Knows::Everyone),

@@ -13,7 +13,7 @@ use yahtzee_storage::retry::waiting::{self, Inspected};
 use yahtzee_storage::trail::Source;
 
 use crate::process::{GlobalOptions, Registry};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Show one record of a RETRY or QUARANTINE topic: the summary, where it comes from, and why it is there
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! How long to wait before the next try: full jitter below a bound that doubles up to a cap.
 //!
-//! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
+//! RecordPosition: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! Stores for summaries: one file each, with its write side, its read side and its retention. And what fills them:
 //! the sink, the retry process behind it, the quarantine, and the retention of days.
 
-pub mod back_off;
 mod breaker;
 pub mod dead_letter;
 pub mod embedded;
@@ -14,5 +13,4 @@ pub mod sink;
 pub mod store;
 #[cfg(test)]
 mod test_world;
-mod threads;
 mod tracker;

@@ -21,7 +21,13 @@ const KNOWS: &[(&str, Knows)] = &[
     ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-storage"])),
     (
         "demo",
-        Knows::Only(&["yahtzee-core", "yahtzee-ingress", "yahtzee-jobs", "yahtzee-runtime", "yahtzee-storage"]),
+        Knows::Only(&[
+            "yahtzee-core",
+            "yahtzee-ingress",
+            "yahtzee-jobs",
+            "yahtzee-runtime",
+            "yahtzee-storage",
+        ]),
     ),
     ("cli", Knows::Everyone),
     ("tests", Knows::Everyone),

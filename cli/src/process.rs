@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use yahtzee_core::job::{AnyJob, Figures};
+use yahtzee_core::erased::AnyJob;
+use yahtzee_core::job::Figures;
 use yahtzee_runtime::config::{Config, process_environment};
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::LogOutput;

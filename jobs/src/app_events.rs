@@ -5,8 +5,9 @@
 //! does not matter.
 
 use yahtzee_core::accumulate::Gauge;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::{Intake, Policy};
+use yahtzee_core::window::Policy;
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
 

@@ -1,8 +1,9 @@
 //! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
 use yahtzee_core::accumulate::{Counts, Moments};
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::{Intake, Policy};
+use yahtzee_core::window::Policy;
 use yahtzee_proto::raw::{self, DynoEventKind, DynoState};
 use yahtzee_proto::summary;
 

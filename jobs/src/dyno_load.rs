@@ -1,8 +1,8 @@
 //! Load averages per app and process type: samples of all its dynos, in thousandths.
 
 use yahtzee_core::accumulate::Moments;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
 use yahtzee_proto::summary;
 
 use crate::view::{self, Measurements};

@@ -4,8 +4,8 @@
 //! the samples of all dynos. Distributions merge.
 
 use yahtzee_core::accumulate::{Distribution, Gauge};
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::LangMetrics;
 use yahtzee_proto::raw::lang_metric::Value;
 use yahtzee_proto::summary;

@@ -8,8 +8,9 @@
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
 //! is a series of its own and says nothing about completeness.
 
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::{Intake, Policy};
+use yahtzee_core::window::Policy;
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
 

@@ -5,8 +5,8 @@
 //! status count every line with a status, notices excepted.
 
 use yahtzee_core::accumulate::{Counts, Distribution, Moments};
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::Flag;
 use yahtzee_proto::summary;
 

@@ -1,8 +1,8 @@
 //! Requests that took a second or longer, per app and process type.
 
 use yahtzee_core::accumulate::Moments;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::Intake;
 use yahtzee_proto::raw::RouterRequests;
 
 /// The message that is published.

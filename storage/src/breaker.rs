@@ -1,8 +1,7 @@
 //! Whether a shard is worth a try: closed while it works, open after a failed write, with a probe per back-off.
 
 use std::time::{Duration, Instant};
-
-use crate::back_off::BackOff;
+use yahtzee_runtime::back_off::BackOff;
 
 /// The circuit breaker of one shard.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use std::time::Duration;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::telemetry::names;
+use yahtzee_runtime::threads;
 
 use crate::day::Day;
 use crate::incoming::DAYS_AHEAD_MAX;
 use crate::store::{StoreError, SummaryStore};
-use crate::threads;
 
 /// Time between rounds that did all.
 const INTERVAL: Duration = Duration::from_hours(1);

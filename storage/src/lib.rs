@@ -1,7 +1,6 @@
 //! Stores for summaries: one file each, with its write side, its read side and its retention. And what fills them:
 //! the sink, the retry process behind it, the quarantine, and the keeper of days.
 
-pub mod back_off;
 mod breaker;
 mod carried;
 pub mod day;
@@ -18,6 +17,5 @@ pub mod sink;
 pub mod store;
 #[cfg(test)]
 mod test_world;
-mod threads;
 mod tracker;
 pub mod trail;

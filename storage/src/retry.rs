@@ -22,11 +22,11 @@ use yahtzee_core::owner::Partition;
 use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{Appender, LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
+use yahtzee_runtime::threads;
 
 use self::lane::Lane;
 use crate::job_topics::{JobTopics, retry_group};
 use crate::store::{Shard, SummaryStore};
-use crate::threads;
 
 /// What a retry process carries, and how.
 #[derive(Clone, Debug)]

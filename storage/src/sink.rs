@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
+use yahtzee_runtime::threads;
 
 use self::counting::ShardGauges;
 use self::handover::Handover;
@@ -34,7 +35,6 @@ use self::reader::Session;
 use self::shard::ShardThread;
 use crate::job_topics::{JobTopics, sink_group};
 use crate::store::{Shard, SummaryStore};
-use crate::threads;
 
 /// What a sink process carries, and how.
 #[derive(Clone)]

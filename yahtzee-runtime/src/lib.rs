@@ -2,6 +2,7 @@
 //! socket and clock.
 
 pub mod admin;
+pub mod back_off;
 pub mod clock;
 pub mod config;
 pub mod health;
@@ -9,5 +10,6 @@ pub mod log;
 pub mod replay;
 pub mod shutdown;
 pub mod telemetry;
+pub mod threads;
 pub mod topics;
 pub mod worker;

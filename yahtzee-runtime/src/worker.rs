@@ -15,10 +15,12 @@ use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Policy;
 
+use crate::back_off::{self, BackOff};
 use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
 use crate::shutdown::StopSignal;
 use crate::telemetry::names;
+use crate::threads::{self, Failure};
 use crate::topics::TopicLayout;
 
 mod brake;
@@ -131,16 +133,19 @@ pub enum JobFailure {
         "this process stood still for {0:?}; another worker may have taken over, so it ends without writing"
     )]
     Paused(Duration),
+    /// The job's thread panicked outside of any record.
+    #[error("the job's thread has panicked; its message is in the log of the process")]
+    ThreadPanicked,
 }
 
-impl JobFailure {
-    /// Whether starting again from the last commit can help. Input that fell off the log while it was read is named
-    /// and incomplete by the next start.
+impl Failure for JobFailure {
+    /// Input that fell off the log while it was read is named and incomplete by the next start.
     fn is_transient(&self) -> bool {
         match self {
             Self::Log(error) => error.is_transient() || matches!(error, LogError::OffsetOutOfRange { .. }),
             Self::Panicked { .. } => true,
-            Self::Topic { .. } | Self::Refused { .. } | Self::TooMuchPoison { .. } | Self::Paused(_) => false,
+            Self::Topic { .. } | Self::Refused { .. } | Self::TooMuchPoison { .. } => false,
+            Self::Paused(_) | Self::ThreadPanicked => false,
         }
     }
 }
@@ -166,10 +171,9 @@ impl Worker {
         let start = |plan: JobPlan| {
             let name = plan.job.name();
             let (log, settings, outside) = (Arc::clone(log), settings.clone(), outside.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("job-{name}"))
-                .spawn(move || supervise(&plan, &log, &settings, &outside))
-                .expect("the system can start a thread");
+            let (health, stop) = (outside.health.clone(), outside.stop.clone());
+            let thread =
+                threads::spawn(name, &health, &stop, move || supervise(&plan, &log, &settings, &outside));
             (name, thread)
         };
         Self { threads: plans.into_iter().map(start).collect() }
@@ -182,7 +186,7 @@ impl Worker {
     pub fn join(self) -> Result<(), (&'static str, JobFailure)> {
         let mut first = Ok(());
         for (name, thread) in self.threads {
-            let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let ended = thread.join().unwrap_or(Err(JobFailure::ThreadPanicked));
             if let (Err(failure), Ok(())) = (ended, &first) {
                 first = Err((name, failure));
             }
@@ -202,8 +206,8 @@ pub struct Outside {
     pub progress: Progress,
 }
 
-const BACK_OFF_MIN: Duration = Duration::from_millis(500);
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// First and greatest wait before a job starts again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Runs a job until the process stops, starting again from the last commit after every failure that may pass.
 fn supervise(
@@ -213,31 +217,26 @@ fn supervise(
     outside: &Outside,
 ) -> Result<(), JobFailure> {
     let name = plan.job.name();
-    let mut back_off = BACK_OFF_MIN;
+    let back_off = BackOff::new(BACK_OFF.0, BACK_OFF.1, back_off::seed());
     let mut poisoned = Poisoned::new();
-    while !outside.stop.is_stopped() {
+    threads::supervise(name, &outside.health, &outside.stop, back_off, |back_off| {
         outside.health.set(name, Condition::Starting("opening its slots".to_owned()));
         let committed_before = outside.progress.commits(name);
-        let Err(failure) = run::run(plan, log, settings, outside, &poisoned) else { break };
-        if !failure.is_transient() {
-            tracing::error!(job = name, %failure, "job stopped");
-            outside.health.set(name, Condition::Failed(failure.to_string()));
-            outside.stop.stop();
-            return Err(failure);
+        let ended = run::run(plan, log, settings, outside, &poisoned);
+        if outside.progress.commits(name) > committed_before {
+            back_off.reset();
         }
-        if let JobFailure::Panicked { partition, offset, .. } = failure {
+        if let Err(failure) = &ended
+            && failure.is_transient()
+        {
+            names::JOB_RESTARTS.with(&[name]).increment(1);
+        }
+        if let Err(JobFailure::Panicked { partition, offset, .. }) = ended {
             poisoned.entry(partition).or_default().push(offset);
         }
-        if outside.progress.commits(name) > committed_before {
-            back_off = BACK_OFF_MIN;
-        }
-        names::JOB_RESTARTS.with(&[name]).increment(1);
-        tracing::warn!(job = name, %failure, ?back_off, "starting again from the last commit");
-        outside.health.set(name, Condition::Troubled(failure.to_string()));
-        outside.stop.wait(back_off);
-        back_off = (back_off * 2).min(BACK_OFF_MAX);
-    }
-    Ok(())
+        ended
+    })
+    .map(|_| ())
 }
 
 /// Offsets at which the job has panicked, by partition. After a restart of the process it panics there once more.

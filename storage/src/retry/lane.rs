@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::LogError;
 
 use super::session::Session;
 use super::{Place, RetryFailure, Shared};
-use crate::back_off::{self, BackOff};
 
 /// First and greatest wait before the log is tried again.
 const LOG_BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));

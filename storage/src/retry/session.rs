@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_runtime::back_off::BackOff;
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, Reader};
 use yahtzee_runtime::telemetry::names;
@@ -13,7 +14,6 @@ use super::Shared;
 use super::lane::Lane;
 use super::pending::{Ticket, Waiting};
 use super::shard::{Left, ShardLane};
-use crate::back_off::BackOff;
 use crate::carried::Carried;
 use crate::day::Day;
 use crate::incoming::{Summary, Unusable};

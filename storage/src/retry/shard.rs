@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::NewRecord;
 use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
 use super::pending::{Pending, Ticket, Waiting};
-use crate::back_off::{self, BackOff};
 use crate::incoming::Summary;
 use crate::letters;
 use crate::store::{Fault, Outcome, Shard, ShardWriter};

@@ -5,12 +5,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use yahtzee_runtime::back_off::BackOff;
 
 use super::SinkSettings;
 use super::counting::ShardGauges;
 
 use super::job::Ticket;
-use crate::back_off::BackOff;
 use crate::breaker::Breaker;
 use crate::carried::Carried;
 use crate::store::Fault;
@@ -105,7 +105,7 @@ impl Queue {
             bytes: 0,
             ripe_at: Instant::now(),
             in_flight: None,
-            breaker: Breaker::new(BackOff::new(base, cap, crate::back_off::seed())),
+            breaker: Breaker::new(BackOff::new(base, cap, yahtzee_runtime::back_off::seed())),
             fault: None,
             parked: BTreeSet::new(),
             closing: None,

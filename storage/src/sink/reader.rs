@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Reader};
 
@@ -13,7 +14,6 @@ use super::handover::Refused;
 use super::job::{Interruption, Job, Ticket};
 use super::queue::{Offer, Parcel, Queue};
 use super::{Shared, SinkFailure};
-use crate::back_off::{self, BackOff};
 use crate::carried::Carried;
 use crate::day::Day;
 use crate::incoming::Summary;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
 
 use super::Shared;
 use super::handover::Refused;
 use super::queue::{InFlight, Parcel, Queue, Step, Verdict};
-use crate::back_off::{self, BackOff};
 use crate::incoming::Summary;
 use crate::store::{Fault, Outcome, Shard, ShardWriter};
 

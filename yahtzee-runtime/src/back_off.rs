@@ -2,35 +2,32 @@
 //!
 //! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Doublings after which only the cap counts, whatever the base: beyond them a shift would overflow.
 const DOUBLINGS_MAX: u32 = 40;
 
-/// Waiting times of one place that fails. Each place needs a seed of its own, or all come back at the same time.
+/// Waiting times between tries of one task. Each task needs a seed of its own, or all come back at the same time.
 #[derive(Clone, Debug)]
 pub struct BackOff {
     base: Duration,
     cap: Duration,
     tries: u32,
-    random: SplitMix64,
+    random: fastrand::Rng,
 }
 
 impl BackOff {
-    /// The first wait is at most `base`, none is longer than `cap`.
+    /// Creates a back-off of which the first wait is at most `base`, and none is longer than `cap`.
     #[must_use]
     pub fn new(base: Duration, cap: Duration, seed: u64) -> Self {
-        Self { base, cap, tries: 0, random: SplitMix64(seed) }
+        Self { base, cap, tries: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// The next wait: anything from nothing to the bound, each length as likely as any other.
+    /// Returns the next wait: anything from nothing to the bound, each length as likely as any other.
     pub fn next_wait(&mut self) -> Duration {
-        let bound_us = self.bound().as_micros();
+        let bound_us = u64::try_from(self.bound().as_micros()).unwrap_or(u64::MAX);
         self.tries = self.tries.saturating_add(1);
-        // The high half of the product of two 64-bit numbers is below both.
-        let wait_us = (bound_us.saturating_add(1)).saturating_mul(u128::from(self.random.word())) >> 64;
-        Duration::from_micros(u64::try_from(wait_us).unwrap_or(u64::MAX))
+        Duration::from_micros(self.random.u64(..=bound_us))
     }
 
     /// Starts again at the base: something has worked.
@@ -38,13 +35,13 @@ impl BackOff {
         self.tries = 0;
     }
 
-    /// Tries since the last success.
+    /// Returns the tries since the last success.
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
     }
 
-    /// Longest that the next wait can be.
+    /// Returns the longest that the next wait can be.
     fn bound(&self) -> Duration {
         let factor = 1_u128 << self.tries.min(DOUBLINGS_MAX);
         let bound_us = self.base.as_micros().saturating_mul(factor).min(self.cap.as_micros());
@@ -52,26 +49,10 @@ impl BackOff {
     }
 }
 
-/// A seed that differs between places and between processes.
-pub(crate) fn seed() -> u64 {
-    static PLACES: AtomicU64 = AtomicU64::new(0);
-    let place = PLACES.fetch_add(1, Ordering::Relaxed);
-    let time = yahtzee_runtime::clock::wall_clock_us().unsigned_abs();
-    SplitMix64(time ^ (u64::from(std::process::id()) << 32) ^ place.rotate_right(8)).word()
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): jitter needs no better generator, and no crate.
-#[derive(Clone, Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
+/// Draws a seed that differs between places and between processes.
+#[must_use]
+pub fn seed() -> u64 {
+    fastrand::u64(..)
 }
 
 #[cfg(test)]

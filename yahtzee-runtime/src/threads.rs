@@ -1,0 +1,171 @@
+//! Threads of a process and how they are supervised: a panic ends the process instead of stalling the others, and
+//! what fails for a while is run again after a wait.
+
+use std::fmt;
+use std::thread::JoinHandle;
+
+use crate::back_off::BackOff;
+use crate::health::{Condition, Health};
+use crate::shutdown::StopSignal;
+
+/// Starts a thread whose panic is reported to `health` and stops the process.
+///
+/// # Panics
+/// If the system cannot start a thread.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    health: &Health,
+    stop: &StopSignal,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let alarm = Alarm { part: name.to_owned(), health: health.clone(), stop: stop.clone() };
+    let body = move || {
+        let _alarm = alarm;
+        run()
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.expect("the system can start a thread")
+}
+
+/// Waits for the end of a thread and passes on its panic.
+pub fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+struct Alarm {
+    part: String,
+    health: Health,
+    stop: StopSignal,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = "a thread has panicked; its message is in the log of the process".to_owned();
+            self.health.set(&self.part, Condition::Failed(text));
+            self.stop.stop();
+        }
+    }
+}
+
+/// A failure of a supervised task.
+pub trait Failure: fmt::Display {
+    /// Whether starting again from the last commit can help.
+    fn is_transient(&self) -> bool;
+}
+
+/// Runs a task that opens, works and fails, again and again until it ends or the process stops. A failure that
+/// may pass is reported as [`Condition::Troubled`] and followed by a wait; any other as [`Condition::Failed`], and
+/// it stops the process. `open_and_run` resets the back-off once it has got something done, and reports
+/// [`Condition::Ready`].
+///
+/// Returns what the task returned, or `None` if the process stopped while nothing was open.
+///
+/// # Errors
+/// If the task fails for good.
+pub fn supervise<T, F: Failure>(
+    part: &str,
+    health: &Health,
+    stop: &StopSignal,
+    mut back_off: BackOff,
+    mut open_and_run: impl FnMut(&mut BackOff) -> Result<T, F>,
+) -> Result<Option<T>, F> {
+    while !stop.is_stopped() {
+        match open_and_run(&mut back_off) {
+            Ok(ended) => return Ok(Some(ended)),
+            Err(failure) if failure.is_transient() => {
+                let wait = back_off.next_wait();
+                tracing::warn!(part, %failure, ?wait, "starting again from the last commit");
+                health.set(part, Condition::Troubled(failure.to_string()));
+                stop.wait(wait);
+            }
+            Err(failure) => {
+                tracing::error!(part, %failure, "stopped for good");
+                health.set(part, Condition::Failed(failure.to_string()));
+                stop.stop();
+                return Err(failure);
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_stops_the_process_and_a_return_does_not() {
+        fn check(run: fn(), is_stopped: bool) {
+            let (health, stop) = (Health::default(), StopSignal::new());
+            assert_eq!(spawn("part", &health, &stop, run).join().is_err(), is_stopped);
+            assert_eq!((stop.is_stopped(), health.is_alive()), (is_stopped, !is_stopped));
+        }
+        check(|| {}, false);
+        check(|| panic!("as planned"), true);
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Broken {
+        is_transient: bool,
+    }
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("broken as planned")
+        }
+    }
+
+    impl Failure for Broken {
+        fn is_transient(&self) -> bool {
+            self.is_transient
+        }
+    }
+
+    /// Lets a task end in these ways, one run after the other, and compares how the supervision ends.
+    fn check(
+        runs: &[Result<u32, Broken>],
+        expected: Result<Option<u32>, Broken>,
+        condition: Option<Condition>,
+    ) {
+        let (health, stop) = (Health::default(), StopSignal::new());
+        let mut runs = runs.iter();
+        let ended = supervise(
+            "part",
+            &health,
+            &stop,
+            BackOff::new(Duration::ZERO, Duration::ZERO, 1),
+            |_| match runs.next().expect("nothing is run after the end") {
+                Ok(result) => Ok(*result),
+                Err(Broken { is_transient }) => Err(Broken { is_transient: *is_transient }),
+            },
+        );
+        assert_eq!(stop.is_stopped(), ended.is_err());
+        assert_eq!(ended, expected);
+        assert_eq!(health.parts().remove("part"), condition);
+        assert_eq!(runs.next(), None);
+    }
+
+    #[test]
+    fn what_may_pass_is_run_again_and_what_does_not_stops_the_process() {
+        let (passing, lasting) =
+            (|| Err(Broken { is_transient: true }), || Err(Broken { is_transient: false }));
+        let text = || "broken as planned".to_owned();
+        check(&[Ok(1)], Ok(Some(1)), None);
+        check(&[passing(), passing(), Ok(2)], Ok(Some(2)), Some(Condition::Troubled(text())));
+        check(&[passing(), lasting()], Err(Broken { is_transient: false }), Some(Condition::Failed(text())));
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_of_a_task_that_failed() {
+        let (health, stop) = (Health::default(), StopSignal::new());
+        let an_hour = Duration::from_hours(1);
+        let ended = supervise("part", &health, &stop, BackOff::new(an_hour, an_hour, 1), |_| {
+            stop.stop();
+            Err::<(), _>(Broken { is_transient: true })
+        });
+        assert_eq!(ended, Ok(None));
+    }
+}

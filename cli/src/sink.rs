@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use yahtzee_runtime::config::{Config, LogChoice};
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::keeper::{Keeper, KeeperPlan};
+use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
 use yahtzee_storage::retry::Retry;
 use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use yahtzee_storage::store::SummaryStore;
@@ -54,7 +54,7 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     };
     let plans = plans(global, &process.config, &names.jobs)?;
     let log = process.config.log.open()?;
-    let keeping = KeeperPlan {
+    let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
         retention_days: process.config.sink.retention_days,
     };
@@ -67,11 +67,11 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     let start_retry = |plan| Retry::start(plan, &log, &store, &process.health, &process.stop);
     let retry = retry_plan.map(start_retry).transpose()?;
     let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
-    let keeper = Keeper::start(keeping, &store, &process.health, &process.stop);
+    let retention = RetentionTask::start(retention, &store, &process.health, &process.stop);
     process.block_on(process.stop.stopped());
     let ended = sink.join();
     let retry_ended = retry.map_or(Ok(()), Retry::join);
-    keeper.join();
+    retention.join();
     ended?;
     Ok(retry_ended?)
 }

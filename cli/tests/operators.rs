@@ -16,9 +16,9 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_pipeline_proto::raw::{PlatformError, PlatformErrors};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord};
-use yahtzee_storage::day::Day;
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::incoming::Summary;
+use yahtzee_storage::store::Day;
+use yahtzee_storage::store::OwnedSummary;
 use yahtzee_storage::store::{Outcome, Shard, SummaryStore};
 
 use crate::support::{PATIENCE, Process, rows, yahtzee};
@@ -185,8 +185,8 @@ fn a_changed_row_of_the_store_is_found_and_the_topic_is_not_blamed() {
     let changed = with_provenance(value, |provenance| provenance.generation += 1);
     {
         let store = EmbeddedStore::open(&world.path("store")).unwrap();
-        let summary = Summary::read(job, key, &changed, Day(i64::MAX)).unwrap();
-        let outcomes = store.writer(Shard(0)).write(&[summary]);
+        let summary = OwnedSummary::read(&job.as_str().into(), key, &changed, Day(i64::MAX)).unwrap();
+        let outcomes = store.writer(Shard(0)).write(&[summary.lend()]);
         assert_eq!(outcomes, [Outcome::Stored]);
     }
     let (code, report) = world.verdict(&["verify", "--job", job]);

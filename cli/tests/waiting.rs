@@ -12,7 +12,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
-use yahtzee_storage::trail::{Source, Trail};
+use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
 
 use crate::support::{PATIENCE, yahtzee};
 
@@ -113,9 +113,10 @@ fn value() -> Vec<u8> {
     summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()
 }
 
-fn trail(shard: &str, error: &str) -> Trail {
-    let source = Source { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(1), offset: Offset(5) };
-    Trail {
+fn trail(shard: &str, error: &str) -> FailureHeaders {
+    let source =
+        RecordPosition { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(1), offset: Offset(5) };
+    FailureHeaders {
         store: Some("postgres".to_owned()),
         job: Some("errors".to_owned()),
         shard: Some(shard.to_owned()),
@@ -123,11 +124,11 @@ fn trail(shard: &str, error: &str) -> Trail {
         first_failure_ms: Some(BEGIN_MS),
         attempts: 2,
         error: Some(error.to_owned()),
-        ..Trail::default()
+        ..FailureHeaders::default()
     }
 }
 
-fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &Trail) -> NewRecord {
+fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &FailureHeaders) -> NewRecord {
     NewRecord {
         topic: topic.into(),
         partition: Partition(partition),
@@ -138,7 +139,7 @@ fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &Trail) -> NewRecord
     }
 }
 
-fn waiting_record(partition: u32, minute: i64, trail: &Trail) -> NewRecord {
+fn waiting_record(partition: u32, minute: i64, trail: &FailureHeaders) -> NewRecord {
     record(RETRY, partition, key(minute), trail)
 }
 

@@ -14,9 +14,8 @@ use super::handover::Refused;
 use super::job::{Interruption, Job, Ticket};
 use super::queue::{Offer, Parcel, Queue};
 use super::{Shared, SinkFailure};
-use crate::carried::Carried;
-use crate::day::Day;
-use crate::incoming::Summary;
+use crate::store::Day;
+use crate::store::OwnedSummary;
 use crate::store::Shard;
 
 /// How long one poll waits; also how soon a stop is seen.
@@ -166,10 +165,10 @@ impl Session {
 
     fn route(&mut self, ticket: Ticket, record: LogRecord<'_>, today: Day) {
         let job = &self.job().topics.job;
-        match Summary::read(job, record.key, record.value, today) {
+        match OwnedSummary::read(job, record.key, record.value, today) {
             Ok(summary) => {
                 let shard = self.shared.store.shard_of(&summary.parts);
-                let parcel = Parcel { ticket, summary: Carried::new(job, summary), tries: 0 };
+                let parcel = Parcel { ticket, summary, tries: 0 };
                 self.offer(shard, parcel);
             }
             Err(unusable) => {

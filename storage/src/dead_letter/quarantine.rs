@@ -1,6 +1,6 @@
 //! The quarantine: summaries that a store will not take as they are, until an operator has settled them.
 //!
-//! A record of a QUARANTINE topic has the summary's value and a [`Trail`]; its key is the name of the store, `/`,
+//! A record of a QUARANTINE topic has the summary's value and a [`FailureHeaders`]; its key is the name of the store, `/`,
 //! and the summary's key, so that two stores do not replace each other's records. It is settled by a newer record
 //! under the same key with an empty value and the header `yahtzee-settled`.
 
@@ -11,11 +11,11 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_runtime::log::{Appender, Log, LogError, NewRecord};
 
+use crate::dead_letter::headers::{FailureHeaders, RecordPosition, Settled};
+use crate::dead_letter::records::{self, split_quarantine_key};
 use crate::job_topics::JobTopics;
-use crate::letters::{self, split_quarantine_key};
 use crate::scan::{scan, whole};
 use crate::store::SummaryStore;
-use crate::trail::{Settled, Source, Trail};
 
 /// Records that are appended at once.
 const CHUNK: usize = 1_000;
@@ -24,7 +24,7 @@ const CHUNK: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     /// Its record in the QUARANTINE topic.
-    pub place: Source,
+    pub place: RecordPosition,
     /// Name of the job.
     pub job: String,
     /// Name of the store that refused it.
@@ -34,7 +34,7 @@ pub struct Quarantined {
     /// Size of the value that is kept.
     pub value_bytes: usize,
     /// Why it is here.
-    pub trail: Trail,
+    pub trail: FailureHeaders,
 }
 
 impl Quarantined {
@@ -58,7 +58,7 @@ pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Ve
         let mut newest: BTreeMap<Vec<u8>, (Option<Revision>, Quarantined)> = BTreeMap::new();
         let stretches = whole(log, &topics.quarantine, &topics.all_partitions())?;
         scan(log, &topics.quarantine, &stretches, |partition, record, headers| {
-            let trail = Trail::read(headers.iter());
+            let trail = FailureHeaders::read(headers.iter());
             let Some((of_record, key)) = split_quarantine_key(record.key) else { return };
             if trail.settled.is_some() || store.is_some_and(|store| store != of_record) {
                 newest.remove(record.key);
@@ -68,7 +68,8 @@ pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Ve
             if newest.get(record.key).is_some_and(|(kept, _)| is_older(revision, *kept)) {
                 return;
             }
-            let place = Source { topic: topics.quarantine.to_string(), partition, offset: record.offset };
+            let place =
+                RecordPosition { topic: topics.quarantine.to_string(), partition, offset: record.offset };
             let (job, store) = (topics.job.to_string(), of_record.to_owned());
             let (key, value_bytes) = (key.to_vec(), record.value.len());
             let quarantined = Quarantined { place, job, store, key, value_bytes, trail };
@@ -82,7 +83,7 @@ pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Ve
 }
 
 /// As its trail says, or its value; a value that is no summary has none.
-fn revision_of(trail: &Trail, value: &[u8]) -> Option<Revision> {
+fn revision_of(trail: &FailureHeaders, value: &[u8]) -> Option<Revision> {
     let of_value = || Provenance::of_value(value).ok().map(|provenance| provenance.revision());
     trail.revision.or_else(of_value)
 }
@@ -116,13 +117,13 @@ pub fn requeue(
     chosen: &[Quarantined],
 ) -> Result<SettledCounts, LogError> {
     let shards = store.shards();
-    let retry = |topics: &JobTopics, key: &[u8], value: &[u8], trail: &Trail| {
+    let retry = |topics: &JobTopics, key: &[u8], value: &[u8], trail: &FailureHeaders| {
         let parts = SummaryKey::decode(key).ok()?;
         Provenance::of_value(value).ok()?;
         let shard = store.shard_of(&parts);
         let name = shards.get(shard.index()).cloned();
-        let trail = Trail { shard: name, attempts: 0, ..trail.clone() };
-        Some(letters::retry(topics, shard, key, value, &trail))
+        let trail = FailureHeaders { shard: name, attempts: 0, ..trail.clone() };
+        Some(records::retry(topics, shard, key, value, &trail))
     };
     settle(log, appender, jobs, chosen, Settled::Requeued, &retry)
 }
@@ -137,12 +138,12 @@ pub fn give_up(
     jobs: &[JobTopics],
     chosen: &[Quarantined],
 ) -> Result<SettledCounts, LogError> {
-    let nothing = |_: &JobTopics, _: &[u8], _: &[u8], _: &Trail| None;
+    let nothing = |_: &JobTopics, _: &[u8], _: &[u8], _: &FailureHeaders| None;
     settle(log, appender, jobs, chosen, Settled::Dropped, &nothing)
 }
 
 /// The record that must be durable before a quarantined one may be settled.
-type Before<'a> = dyn Fn(&JobTopics, &[u8], &[u8], &Trail) -> Option<NewRecord> + 'a;
+type Before<'a> = dyn Fn(&JobTopics, &[u8], &[u8], &FailureHeaders) -> Option<NewRecord> + 'a;
 
 fn settle(
     log: &dyn Log,
@@ -156,7 +157,7 @@ fn settle(
     for topics in jobs {
         let mut places: BTreeMap<Partition, BTreeSet<Offset>> = BTreeMap::new();
         let of_job = chosen.iter().filter(|it| it.place.topic == *topics.quarantine);
-        for Source { partition, offset, .. } in of_job.map(|it| &it.place) {
+        for RecordPosition { partition, offset, .. } in of_job.map(|it| &it.place) {
             places.entry(*partition).or_default().insert(*offset);
         }
         for (partition, offsets) in places {
@@ -166,8 +167,8 @@ fn settle(
                 counts.gone += offsets.len() as u64 - chunk.unusable - chunk.settlements.len() as u64;
                 counts.unusable += chunk.unusable;
                 counts.settled += chunk.settlements.len() as u64;
-                letters::append(appender, chunk.before)?;
-                letters::append(appender, chunk.settlements)?;
+                records::append(appender, chunk.before)?;
+                records::append(appender, chunk.settlements)?;
             }
         }
     }
@@ -186,7 +187,7 @@ struct Chunk {
 struct Found {
     before: Option<NewRecord>,
     revision: Option<Revision>,
-    trail: Trail,
+    trail: FailureHeaders,
 }
 
 /// Reads the records at `offsets`, which are in ascending order, and all behind them: one with a newer revision under
@@ -206,7 +207,7 @@ fn read(
     }
     scan(log, &topics.quarantine, &stretches, |_, record, headers| {
         let Some((_, key)) = split_quarantine_key(record.key) else { return };
-        let trail = Trail::read(headers.iter());
+        let trail = FailureHeaders::read(headers.iter());
         let revision = revision_of(&trail, record.value);
         if offsets.binary_search(&record.offset).is_err() {
             let is_superseded = |kept: &Found| trail.settled.is_none() && is_older(revision, kept.revision);
@@ -224,9 +225,9 @@ fn read(
             chunk.unusable += 1;
             continue;
         }
-        let trail = Trail { settled: Some(settled), ..trail };
+        let trail = FailureHeaders { settled: Some(settled), ..trail };
         chunk.before.extend(before);
-        chunk.settlements.push(letters::settlement(topics, partition, &key, &trail));
+        chunk.settlements.push(records::settlement(topics, partition, &key, &trail));
     }
     Ok(chunk)
 }

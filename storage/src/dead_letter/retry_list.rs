@@ -9,10 +9,10 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::{Headers, Log, LogError};
 use yahtzee_runtime::topics::QUARANTINE_PREFIX;
 
+use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
+use crate::dead_letter::records::split_quarantine_key;
 use crate::job_topics::{JobTopics, retry_group};
-use crate::letters::split_quarantine_key;
 use crate::scan::{Stretch, scan, uncommitted};
-use crate::trail::{Source, Trail};
 
 /// Different errors that are counted per shard; the rest counts as none. They may name rows.
 const ERRORS_MAX: usize = 1_000;
@@ -46,7 +46,7 @@ pub fn list(
     for topics in jobs {
         let stretches = uncommitted(log, &group, &topics.retry, &topics.all_partitions())?;
         scan(log, &topics.retry, &stretches, |_, record, headers| {
-            let trail = Trail::read(headers.iter());
+            let trail = FailureHeaders::read(headers.iter());
             if trail.store.as_deref().is_none_or(|of_record| of_record == store) {
                 let shard = trail.shard.clone().unwrap_or_default();
                 tallies.entry(shard).or_default().count(&topics.job, record.key, trail);
@@ -66,7 +66,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, job: &str, key: &[u8], trail: Trail) {
+    fn count(&mut self, job: &str, key: &[u8], trail: FailureHeaders) {
         self.records += 1;
         let mut hasher = DefaultHasher::new();
         (job, key).hash(&mut hasher);
@@ -103,7 +103,7 @@ pub struct Inspected {
     /// The value's provenance, revision included, where it can be read.
     pub provenance: Option<Provenance>,
     /// What the headers say.
-    pub trail: Trail,
+    pub trail: FailureHeaders,
     /// All headers as they are, in their order.
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -112,7 +112,7 @@ pub struct Inspected {
 ///
 /// # Errors
 /// Where the topic does not exist or the log does not answer.
-pub fn inspect(log: &dyn Log, place: &Source) -> Result<Option<Inspected>, LogError> {
+pub fn inspect(log: &dyn Log, place: &RecordPosition) -> Result<Option<Inspected>, LogError> {
     let bounds = log.bounds(&place.topic, &[place.partition])?;
     if bounds.iter().any(|bounds| !(bounds.start..bounds.end).contains(&place.offset)) {
         return Ok(None);
@@ -136,7 +136,7 @@ fn inspected(topic: &str, record: LogRecord<'_>, headers: Headers<'_>) -> Inspec
         value: record.value.to_vec(),
         parts: SummaryKey::decode(key).ok(),
         provenance: Provenance::of_value(record.value).ok(),
-        trail: Trail::read(headers.iter()),
+        trail: FailureHeaders::read(headers.iter()),
         headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
     }
 }

@@ -26,20 +26,27 @@ fn value(last_offset: u64) -> Vec<u8> {
 
 #[test]
 fn what_no_store_would_take_is_told_by_its_reason() {
-    fn check(key: &[u8], value: &[u8], expected: Result<Day, Unusable>) {
-        assert_eq!(Summary::read("job", key, value, TODAY).map(|summary| summary.day()), expected);
+    fn check(key: &[u8], value: &[u8], expected: Result<Day, UnusableSummary>) {
+        assert_eq!(
+            OwnedSummary::read(&"job".into(), key, value, TODAY).map(|summary| summary.lend().day()),
+            expected
+        );
     }
     let today = key(TODAY.start_ms(), vec!["web".to_owned()]);
     check(&today, &value(3), Ok(TODAY));
     check(b"", &value(3), Err(UnreadableSummary::Key.into()));
     check(&today, b"\xff", Err(UnreadableSummary::Value.into()));
     check(&today, b"", Err(UnreadableSummary::Value.into()));
-    check(&today, &vec![0; 400 << 10], Err(Unusable::Value { bytes: 400 << 10 }));
+    check(&today, &vec![0; 400 << 10], Err(UnusableSummary::Value { bytes: 400 << 10 }));
     let wide = key(TODAY.start_ms(), vec!["x".repeat(255); 10]);
-    check(&wide, &value(3), Err(Unusable::Key { bytes: wide.len() }));
+    check(&wide, &value(3), Err(UnusableSummary::Key { bytes: wide.len() }));
     let (last, ahead) = (TODAY.plus(DAYS_AHEAD_MAX), TODAY.plus(20 * 365));
     check(&key(last.start_ms(), vec![]), &value(3), Ok(last));
-    check(&key(ahead.start_ms(), vec![]), &value(3), Err(Unusable::Ahead { day: ahead, today: TODAY }));
+    check(
+        &key(ahead.start_ms(), vec![]),
+        &value(3),
+        Err(UnusableSummary::Ahead { day: ahead, today: TODAY }),
+    );
     check(&key(0, vec![]), &value(3), Ok(Day(0)));
 }
 
@@ -50,8 +57,9 @@ proptest! {
     ) {
         let records: Vec<(Vec<u8>, Vec<u8>)> =
             offsets.iter().map(|&(series, offset)| (key(0, vec![series.to_string()]), value(offset))).collect();
-        let batch: Vec<Summary<'_>> =
-            records.iter().map(|(key, value)| Summary::read("job", key, value, TODAY).unwrap()).collect();
+        let read = |(key, value): &(Vec<u8>, Vec<u8>)| OwnedSummary::read(&"job".into(), key, value, TODAY).unwrap();
+        let summaries: Vec<OwnedSummary> = records.iter().map(read).collect();
+        let batch: Vec<Summary<'_>> = summaries.iter().map(OwnedSummary::lend).collect();
         let kept = newest_by_key(&batch);
         let kept: Vec<(u8, u64)> = kept.into_iter().map(|index| offsets[index]).collect();
         let mut expected = std::collections::BTreeMap::new();

@@ -7,13 +7,19 @@ use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 
-use crate::incoming::VALUE_BYTES_MAX;
+use crate::dead_letter::headers::FailureHeaders;
 use crate::job_topics::JobTopics;
 use crate::store::Shard;
-use crate::trail::Trail;
+use crate::store::VALUE_BYTES_MAX;
 
 /// The record with which a summary waits for its shard.
-pub(crate) fn retry(topics: &JobTopics, shard: Shard, key: &[u8], value: &[u8], trail: &Trail) -> NewRecord {
+pub(crate) fn retry(
+    topics: &JobTopics,
+    shard: Shard,
+    key: &[u8],
+    value: &[u8],
+    trail: &FailureHeaders,
+) -> NewRecord {
     NewRecord {
         topic: Arc::clone(&topics.retry),
         partition: topics.retry_partition(shard),
@@ -32,7 +38,7 @@ pub(crate) fn quarantine(
     store: &str,
     key: &[u8],
     value: &[u8],
-    trail: &Trail,
+    trail: &FailureHeaders,
 ) -> NewRecord {
     let mut trail = trail.clone();
     let kept = &value[..value.len().min(VALUE_BYTES_MAX)];
@@ -51,7 +57,12 @@ pub(crate) fn quarantine(
 }
 
 /// The record that settles the quarantined one in `partition` under `key`, which is that of the QUARANTINE topic.
-pub(crate) fn settlement(topics: &JobTopics, partition: Partition, key: &[u8], trail: &Trail) -> NewRecord {
+pub(crate) fn settlement(
+    topics: &JobTopics,
+    partition: Partition,
+    key: &[u8],
+    trail: &FailureHeaders,
+) -> NewRecord {
     NewRecord {
         topic: Arc::clone(&topics.quarantine),
         partition,
@@ -77,7 +88,7 @@ pub(crate) fn split_quarantine_key(key: &[u8]) -> Option<(&str, &[u8])> {
 
 /// The same for every record of a key, so that whoever settles it reads one partition: that of the owner. A key that
 /// cannot be read stays in the partition of its source.
-fn quarantine_partition(topics: &JobTopics, key: &[u8], trail: &Trail) -> Partition {
+fn quarantine_partition(topics: &JobTopics, key: &[u8], trail: &FailureHeaders) -> Partition {
     let of_source = || trail.source.as_ref().map_or(Partition(0), |source| source.partition);
     let partition =
         SummaryKey::decode(key).map_or_else(|_| of_source(), |key| key.owner.partition(topics.partitions));

@@ -38,7 +38,7 @@ const SETTLED: &str = "yahtzee-settled";
 
 /// Where a summary comes from and what became of it so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trail {
+pub struct FailureHeaders {
     /// Name of the store that did not take it.
     pub store: Option<String>,
     /// Name of the job.
@@ -48,7 +48,7 @@ pub struct Trail {
     /// The summary's revision, where it has one.
     pub revision: Option<Revision>,
     /// Where the summary lies in its own topic.
-    pub source: Option<Source>,
+    pub source: Option<RecordPosition>,
     /// When it failed first, milliseconds since 1970.
     pub first_failure_ms: Option<i64>,
     /// Times that it was handed to RETRY since an operator last looked.
@@ -61,7 +61,7 @@ pub struct Trail {
 
 /// Place of a record in the log. Shown as `topic/partition/offset`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct RecordPosition {
     /// Topic, without the prefix of the cluster.
     pub topic: String,
     /// Partition.
@@ -79,7 +79,7 @@ pub enum Settled {
     Dropped,
 }
 
-impl Trail {
+impl FailureHeaders {
     /// The headers of a record with this trail. An error that is too long is cut between characters.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
@@ -93,7 +93,7 @@ impl Trail {
             text(JOB, self.job.clone()),
             text(SHARD, self.shard.clone()),
             text(REVISION, self.revision.as_ref().map(revision_text)),
-            text(SOURCE, self.source.as_ref().map(Source::to_string)),
+            text(SOURCE, self.source.as_ref().map(RecordPosition::to_string)),
             text(FIRST_FAILURE_MS, self.first_failure_ms.map(|ms| ms.to_string())),
             text(ATTEMPTS, Some(self.attempts.to_string())),
             text(ERROR, error),
@@ -141,7 +141,7 @@ fn parse_revision(text: &str) -> Option<Revision> {
     parts.next().is_none().then_some(revision)
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for RecordPosition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}/{}", self.topic, self.partition, self.offset)
     }
@@ -150,19 +150,19 @@ impl fmt::Display for Source {
 /// Not of the form `topic/partition/offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not of the form topic/partition/offset, as in RETRY.ERROR_SUMMARY.v1/3/81723")]
-pub struct NotASource(String);
+pub struct NotARecordPosition(String);
 
-impl FromStr for Source {
-    type Err = NotASource;
+impl FromStr for RecordPosition {
+    type Err = NotARecordPosition;
 
-    fn from_str(text: &str) -> Result<Self, NotASource> {
+    fn from_str(text: &str) -> Result<Self, NotARecordPosition> {
         let parse = || {
             let mut parts = text.rsplitn(3, '/');
             let offset = Offset(parts.next()?.parse().ok()?);
             let partition = Partition(parts.next()?.parse().ok()?);
             Some(Self { topic: parts.next()?.to_owned(), partition, offset })
         };
-        parse().ok_or_else(|| NotASource(text.to_owned()))
+        parse().ok_or_else(|| NotARecordPosition(text.to_owned()))
     }
 }
 
@@ -188,11 +188,11 @@ mod tests {
 
     use super::*;
 
-    fn read_back(headers: &[Header]) -> Trail {
-        Trail::read(headers.iter().map(|header| (&*header.name, header.value.as_slice())))
+    fn read_back(headers: &[Header]) -> FailureHeaders {
+        FailureHeaders::read(headers.iter().map(|header| (&*header.name, header.value.as_slice())))
     }
 
-    fn any_trail() -> impl Strategy<Value = Trail> {
+    fn any_trail() -> impl Strategy<Value = FailureHeaders> {
         let revision =
             (any::<u32>(), any::<u64>(), any::<bool>()).prop_map(|(generation, last, is_final)| Revision {
                 generation,
@@ -201,14 +201,14 @@ mod tests {
             });
         let source =
             ("[A-Z._/v0-9]{1,20}", any::<u32>(), any::<u64>()).prop_map(|(topic, partition, offset)| {
-                Source { topic, partition: Partition(partition), offset: Offset(offset) }
+                RecordPosition { topic, partition: Partition(partition), offset: Offset(offset) }
             });
         let texts = (option::of(".*"), option::of(".*"), option::of(".*"), option::of(".{0,100}"));
         let settled = option::of(prop_oneof![Just(Settled::Requeued), Just(Settled::Dropped)]);
         let rest = (option::of(revision), option::of(source), any::<Option<i64>>(), any::<u32>(), settled);
         (texts, rest).prop_map(|((store, job, shard, error), rest)| {
             let (revision, source, first_failure_ms, attempts, settled) = rest;
-            Trail { store, job, shard, revision, source, first_failure_ms, attempts, error, settled }
+            FailureHeaders { store, job, shard, revision, source, first_failure_ms, attempts, error, settled }
         })
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
         #[test]
         fn a_long_error_is_cut_between_characters(error in ".{400,800}") {
-            let trail = Trail { error: Some(error.clone()), ..Trail::default() };
+            let trail = FailureHeaders { error: Some(error.clone()), ..FailureHeaders::default() };
             let read = read_back(&trail.headers()).error.unwrap();
             prop_assert!(error.starts_with(&read));
             let is_whole = read.len() == error.len();
@@ -246,9 +246,17 @@ mod tests {
     #[test]
     fn the_texts_are_as_documented() {
         let revision = Revision { generation: 3, last_offset: Offset(81_723), is_final: true };
-        let source =
-            Source { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(5), offset: Offset(9) };
-        let trail = Trail { revision: Some(revision), source: Some(source), attempts: 2, ..Trail::default() };
+        let source = RecordPosition {
+            topic: "ERROR_SUMMARY.v1".to_owned(),
+            partition: Partition(5),
+            offset: Offset(9),
+        };
+        let trail = FailureHeaders {
+            revision: Some(revision),
+            source: Some(source),
+            attempts: 2,
+            ..FailureHeaders::default()
+        };
         let texts: Vec<(String, String)> = trail
             .headers()
             .into_iter()

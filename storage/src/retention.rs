@@ -1,5 +1,5 @@
-//! The keeper of days: creates the next ones ahead of time, so that midnight is no event, and drops those that
-//! retention has passed.
+//! The retention task: creates the next days of a store ahead of time, so that midnight is no event, and drops those
+//! that retention has passed.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,33 +10,31 @@ use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::telemetry::names;
 use yahtzee_runtime::threads;
 
-use crate::day::Day;
-use crate::incoming::DAYS_AHEAD_MAX;
-use crate::store::{StoreError, SummaryStore};
+use crate::store::{DAYS_AHEAD_MAX, Day, StoreError, SummaryStore};
 
 /// Time between rounds that did all.
 const INTERVAL: Duration = Duration::from_hours(1);
 /// Time to the next round after one that did not.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Name of its part in the health report.
-const PART: &str = "keeper";
+const PART: &str = "retention";
 
 /// What is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeeperPlan {
+pub struct RetentionPlan {
     /// Jobs whose days are created.
     pub jobs: Vec<Arc<str>>,
     /// Whole days before today that are kept; `None` keeps all.
     pub retention_days: Option<u32>,
 }
 
-/// A running keeper.
-pub struct Keeper(JoinHandle<()>);
+/// A running retention task.
+pub struct RetentionTask(JoinHandle<()>);
 
-impl Keeper {
+impl RetentionTask {
     /// Starts the thread: one round at once, then one an hour, until `stop`.
     pub fn start(
-        plan: KeeperPlan,
+        plan: RetentionPlan,
         store: &Arc<dyn SummaryStore>,
         health: &Health,
         stop: &StopSignal,
@@ -52,7 +50,7 @@ impl Keeper {
     }
 }
 
-fn run(plan: &KeeperPlan, store: &dyn SummaryStore, health: &Health, stop: &StopSignal) {
+fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &StopSignal) {
     loop {
         let wait = match round(plan, store, Day::today()) {
             Ok(()) => {
@@ -75,9 +73,9 @@ fn run(plan: &KeeperPlan, store: &dyn SummaryStore, health: &Health, stop: &Stop
 ///
 /// # Errors
 /// The first failure.
-pub fn round(plan: &KeeperPlan, store: &dyn SummaryStore, today: Day) -> Result<(), StoreError> {
+pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Result<(), StoreError> {
     let failed = |task| {
-        let count = names::KEEPER_FAILURES.with(&[store.name(), task]);
+        let count = names::RETENTION_FAILURES.with(&[store.name(), task]);
         move |_: &StoreError| count.increment(1)
     };
     let jobs: Vec<&str> = plan.jobs.iter().map(|job| &**job).collect();
@@ -87,7 +85,7 @@ pub fn round(plan: &KeeperPlan, store: &dyn SummaryStore, today: Day) -> Result<
         None => Ok(Vec::new()),
     };
     let dropped = dropped.map(|days| {
-        names::KEEPER_DAYS_DROPPED.with(&[store.name()]).increment(days.len() as u64);
+        names::RETENTION_DAYS_DROPPED.with(&[store.name()]).increment(days.len() as u64);
         for day in days {
             tracing::info!(store = store.name(), %day, "dropped: older than its retention");
         }
@@ -102,8 +100,8 @@ mod tests {
 
     const TODAY: Day = Day(20_000);
 
-    fn plan(retention_days: Option<u32>) -> KeeperPlan {
-        KeeperPlan { jobs: vec!["job".into()], retention_days }
+    fn plan(retention_days: Option<u32>) -> RetentionPlan {
+        RetentionPlan { jobs: vec!["job".into()], retention_days }
     }
 
     #[test]
@@ -131,10 +129,10 @@ mod tests {
         let (bell, health, stop) = (Bell::default(), Health::default(), StopSignal::new());
         let model = Arc::new(ModelStore::new("model", 1, bell.clone()));
         let store = Arc::clone(&model) as Arc<dyn SummaryStore>;
-        let keeper = Keeper::start(plan(Some(1)), &store, &health, &stop);
+        let task = RetentionTask::start(plan(Some(1)), &store, &health, &stop);
         bell.wait("the first round", || health.parts().get(PART) == Some(&Condition::Ready));
         stop.stop();
-        keeper.join();
+        task.join();
         let (created, floors) = model.kept();
         assert_eq!((created.len(), floors.len()), (1, 1));
     }

@@ -10,8 +10,9 @@ use crate::test_world::{Id, World};
 
 fn refuse(world: &World, store: &str, ids: &[Id]) {
     let record = |&(series, revision): &Id| {
-        let trail = Trail { store: Some(store.to_owned()), attempts: 4, ..Trail::default() };
-        letters::quarantine(&world.jobs[0], store, &key(series), &value(revision), &trail)
+        let trail =
+            FailureHeaders { store: Some(store.to_owned()), attempts: 4, ..FailureHeaders::default() };
+        records::quarantine(&world.jobs[0], store, &key(series), &value(revision), &trail)
     };
     world.append(ids.iter().map(record).collect());
 }
@@ -60,7 +61,7 @@ fn dropped_ones_are_gone_until_they_are_refused_again() {
 fn requeued_ones_wait_for_their_shard_with_attempts_counted_anew() {
     let world = World::new(2, &["job"]);
     refuse(&world, "model", &[(1, 1), (2, 1)]);
-    let unreadable = letters::quarantine(&world.jobs[0], "model", b"no key", b"", &Trail::default());
+    let unreadable = records::quarantine(&world.jobs[0], "model", b"no key", b"", &FailureHeaders::default());
     world.append(vec![unreadable]);
     let chosen = listed(&world, None);
     let store = world.shared_store();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::erased::AnyJob;
 pub use yahtzee_jobs::all as stock_jobs;
 
 mod assign;

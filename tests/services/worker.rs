@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
-use yahtzee_core::window::{Intake, Policy};
+use yahtzee_core::window::Policy;
 use yahtzee_pipeline_proto::letters::{DeadLetter, Late};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};

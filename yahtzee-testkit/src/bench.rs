@@ -23,7 +23,7 @@ pub type Series = (Owner, Vec<String>, i64);
 ///
 /// ```
 /// # use prost::Message;
-/// # use yahtzee_core::{job::Job, owner::Owner, window::Intake};
+/// # use yahtzee_core::{intake::Intake, job::Job, owner::Owner};
 /// # #[derive(Clone, PartialEq, Message)] struct Hits { #[prost(sint64, tag = "1")] time_us: i64 }
 /// # #[derive(Clone, PartialEq, Message)] struct Total { #[prost(uint64, tag = "16")] hits: u64 }
 /// # struct CountHits;

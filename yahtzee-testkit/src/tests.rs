@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use yahtzee_core::accumulate::{Accumulator, DecodeError};
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::window::Intake;
 
 use super::*;
 

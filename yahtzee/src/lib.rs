@@ -1,6 +1,6 @@
 //! What a metric job is written with.
 //!
-//! [`prelude`] has what every job names; [`accumulate`], [`job`], [`wire`] and [`window`] have the rest that a job may
+//! [`prelude`] has what every job names; [`accumulate`], [`intake`], [`job`], [`window`] and [`wire`] have the rest that a job may
 //! need. The partition, its commits and its rules are the framework's and are not here. Tests of a job use
 //! `yahtzee-testkit`. How a job is written, step by step: `docs/writing-a-job.md`.
 //!
@@ -47,13 +47,15 @@
 
 pub use prost;
 pub use yahtzee_core::owner::Owner;
-pub use yahtzee_core::{accumulate, accumulator, job, window, wire};
+pub use yahtzee_core::{accumulate, accumulator, intake, job, window, wire};
 
 /// The names that every job needs: `use yahtzee::prelude::*;`.
 pub mod prelude {
     pub use yahtzee_core::accumulate::{Accumulator, Counts, Distribution, Gauge, Moments};
     pub use yahtzee_core::accumulator;
-    pub use yahtzee_core::job::{AnyJob, Figures, Job, Record, figures_of};
+    pub use yahtzee_core::erased::AnyJob;
+    pub use yahtzee_core::intake::Intake;
+    pub use yahtzee_core::job::{Figures, Job, Record, figures_of};
     pub use yahtzee_core::owner::Owner;
-    pub use yahtzee_core::window::{Intake, Policy};
+    pub use yahtzee_core::window::Policy;
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use prost::Message;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
-use yahtzee_core::window::{Intake, Policy, Window};
+use yahtzee_core::window::{Policy, Window};
 
 use super::*;
 use crate::log::embedded::EmbeddedLog;

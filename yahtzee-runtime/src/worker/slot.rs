@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
+use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::AnyPartition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 

@@ -16,12 +16,12 @@ use std::collections::HashSet;
 
 use crate::owner::Owner;
 use crate::record::{FrameId, Offset};
+use crate::window::Window;
 
-use super::Window;
 use super::chunks::Chunks;
 use super::key::SeriesKey;
-use super::keyed::KeyedHash;
-use super::rows::{Row, RowKey, Rows, Tag};
+use super::keyed_hash::KeyedHash;
+use super::table::{Row, RowKey, Rows, Tag};
 
 /// The state of one series in one window.
 #[derive(Debug)]
@@ -51,8 +51,6 @@ pub(crate) struct WindowState<A> {
     pub(crate) states: Chunks<SeriesState<A>>,
     pub(super) dirty: Vec<u32>,
     pub(super) frames: Frames,
-    /// Monotonic milliseconds from which the dirty summaries may go out.
-    pub(crate) due_ms: u64,
     lane: Lane,
 }
 
@@ -79,7 +77,6 @@ impl<A> WindowState<A> {
             states: Chunks::default(),
             dirty: Vec::new(),
             frames: HashSet::with_hasher(hash),
-            due_ms: 0,
             lane: Lane(0),
         }
     }
@@ -92,12 +89,6 @@ impl<A> WindowState<A> {
             self.frames = HashSet::with_hasher(*self.frames.hasher());
         }
         self.frames.clear();
-        self.due_ms = 0;
-    }
-
-    /// Whether a series has changed since the last summaries went out.
-    pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
     }
 
     /// Calls `each` for every changed series and forgets that they changed.
@@ -110,7 +101,7 @@ impl<A> WindowState<A> {
     }
 
     /// Whether the window has accepted this frame before; remembers it.
-    pub(super) fn has_seen(&mut self, (owner, frame): (Owner, FrameId)) -> bool {
+    pub(crate) fn has_seen(&mut self, (owner, frame): (Owner, FrameId)) -> bool {
         let mut key = [0; 32];
         key[..16].copy_from_slice(&owner.0);
         key[16..].copy_from_slice(&frame.0);
@@ -118,7 +109,7 @@ impl<A> WindowState<A> {
     }
 
     /// Folds one measurement of the record at `offset` into the series at `place`.
-    pub(super) fn fold(&mut self, place: u32, offset: Offset, fold: impl FnOnce(&mut A)) {
+    pub(crate) fn fold(&mut self, place: u32, offset: Offset, fold: impl FnOnce(&mut A)) {
         let state = &mut self.states[place as usize];
         fold(&mut state.accumulator);
         state.last_offset = offset;
@@ -179,7 +170,7 @@ impl<A> Windows<A> {
     }
 
     /// The place in `open` of a window, which the record at `offset` opens if it is not open.
-    pub(super) fn at(&mut self, window: Window, offset: Offset) -> usize {
+    pub(crate) fn at(&mut self, window: Window, offset: Offset) -> usize {
         // Newest first: that is where almost all measurements go.
         match self.open.iter().rposition(|state| state.window <= window) {
             Some(at) if self.open[at].window == window => at,
@@ -202,36 +193,36 @@ impl<A> Windows<A> {
     }
 
     /// The series of this key.
-    pub(super) fn find(&self, key: &[u8]) -> Series {
+    pub(crate) fn find(&self, key: &[u8]) -> Series {
         let tag = self.series.tag(key);
         Series { tag, row: self.series.find(tag, key) }
     }
 
     /// Where the state of a series stands in the window at `at`, if it is open there.
-    pub(super) fn place(&self, at: usize, series: Series) -> Option<u32> {
+    pub(crate) fn place(&self, at: usize, series: Series) -> Option<u32> {
         self.series.cell(series.row?, self.open[at].lane.0).checked_sub(1)
     }
 
     /// The row of the series' owner, if it has a series in any window.
-    pub(super) fn owner_row(&self, series: Series, owner: Owner) -> Option<Row> {
+    pub(crate) fn owner_row(&self, series: Series, owner: Owner) -> Option<Row> {
         let of_series = series.row.map(|row| self.series.key(row).owner);
         of_series.or_else(|| self.owners.find(self.owners.tag(&owner.0), &owner.0))
     }
 
     /// Number of series of an owner in the window at `at`.
-    pub(super) fn series_of(&self, at: usize, owner: Option<Row>) -> usize {
+    pub(crate) fn series_of(&self, at: usize, owner: Option<Row>) -> usize {
         owner.map_or(0, |owner| self.owners.cell(owner, self.open[at].lane.0) as usize)
     }
 
     /// Makes a row for an owner that has none.
-    pub(super) fn insert_owner(&mut self, owner: Owner) -> Row {
+    pub(crate) fn insert_owner(&mut self, owner: Owner) -> Row {
         self.owners.insert(self.owners.tag(&owner.0), owner)
     }
 }
 
 impl<A: Default> Windows<A> {
     /// Opens a series that is not open in the window at `at`, and returns its place there.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         at: usize,
         series: &mut Series,

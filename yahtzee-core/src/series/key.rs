@@ -2,7 +2,7 @@
 
 use crate::owner::Owner;
 
-use super::rows::{Row, RowKey};
+use super::table::{Row, RowKey};
 
 /// Bytes of a series key that need no heap: the owner, and what process types and codes usually come to.
 const SHORT_BYTES: usize = 38;

@@ -4,7 +4,7 @@ use std::ops::Add;
 
 use crate::accumulate::Accumulator;
 
-use super::state::{SeriesState, WindowState, Windows};
+use super::windows::{SeriesState, WindowState, Windows};
 
 /// Memory of the open windows by what it is for, in bytes as they were asked for: what the allocator adds is not in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

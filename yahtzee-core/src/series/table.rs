@@ -1,6 +1,6 @@
 //! A table of keys that each have a number per open window.
 
-use super::keyed::KeyedHash;
+use super::keyed_hash::KeyedHash;
 
 /// What a table finds its rows by.
 pub(super) trait RowKey: Sized {

@@ -4,19 +4,9 @@ use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameId, MeasurementCounts, Offset};
 use crate::rules::Rules;
+use crate::series::{Row, Series, Windows};
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
-
-use super::rows::Row;
-use super::state::Series;
-use super::{Policy, Window, Windows};
-
-/// Of the room for series, the part that is kept for `other` series beyond `series_max`.
-const OTHER_SHARE: usize = 8;
-
-/// Series that one window can hold, `other` ones included.
-pub(super) fn series_room(policy: &Policy) -> usize {
-    policy.series_max.saturating_add(policy.series_max / OTHER_SHARE + 1)
-}
+use crate::window::{Policy, Window};
 
 /// The windows that a record may put measurements into.
 ///
@@ -128,7 +118,7 @@ impl<A: Default> Intake<'_, A> {
             return Some(self.open_named(at, series, owner));
         }
         let other = self.name(std::iter::repeat_n(OTHER, dimensions));
-        let has_room = in_window < series_room(self.policy);
+        let has_room = in_window < self.policy.series_per_window();
         self.windows.place(at, other).or_else(|| has_room.then(|| self.open_named(at, other, owner)))
     }
 

@@ -25,7 +25,6 @@ pub(crate) use self::model_store::{Mode, ModelStore};
 use self::summaries::{key, value};
 pub(crate) use self::watched_log::WatchedLog;
 use crate::dead_letter::headers::FailureHeaders;
-use crate::dead_letter::records;
 use crate::job_topics::{JobTopics, retry_group, sink_group};
 use crate::scan::{scan, whole};
 use crate::sink::{Sink, SinkPlan, SinkSettings, Tap};
@@ -92,7 +91,7 @@ impl World {
 
     /// Past whatever fault the log is told to have.
     pub(crate) fn append(&self, records: Vec<NewRecord>) {
-        records::append(&*self.log.inner.appender(Duration::from_secs(10)).unwrap(), records).unwrap();
+        self.log.inner.appender(Duration::from_secs(10)).unwrap().append_and_wait(&records).unwrap();
     }
 
     /// Starts a sink with quick settings. `change` adjusts the plan.

@@ -94,11 +94,8 @@ impl World {
             value: value.clone(),
             headers: Vec::new(),
         };
-        let (done, result) = std::sync::mpsc::channel();
         let appender = self.log.appender(Duration::from_secs(10)).unwrap();
-        let done = Box::new(move |outcome| done.send(outcome).unwrap());
-        appender.append(values.iter().map(record).collect(), done);
-        result.recv().unwrap().unwrap();
+        appender.append_and_wait(&values.iter().map(record).collect::<Vec<_>>()).unwrap();
     }
 
     fn start(&self, guarantee: Guarantee, outside: &Outside) -> Worker {

@@ -21,6 +21,16 @@ const KNOWS: &[(&str, Knows)] = &[
     ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("storage", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-storage"])),
+    (
+        "demo",
+        Knows::Only(&[
+            "yahtzee-core",
+            "yahtzee-ingress",
+            "yahtzee-jobs",
+            "yahtzee-runtime",
+            "yahtzee-storage",
+        ]),
+    ),
     ("cli", Knows::Everyone),
     ("tests", Knows::Everyone),
     ("benches", Knows::Everyone),

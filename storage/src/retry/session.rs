@@ -7,7 +7,9 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::BackOff;
 use yahtzee_runtime::clock::wall_clock_ms;
-use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, Reader};
+use yahtzee_runtime::log::{
+    CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, OffsetCommit, Reader,
+};
 use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
@@ -133,7 +135,7 @@ impl<'a> Session<'a> {
     /// Makes durable what goes elsewhere; then all that has left is settled.
     fn settle(&mut self, left: Left) -> Result<(), LogError> {
         let Left { tickets, records } = left;
-        records::append(&*self.shared().appender, records)?;
+        self.shared().appender.append_and_wait(&records)?;
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         self.settled += tickets.len() as u64;
         for (ticket, outcome) in tickets {
@@ -149,20 +151,20 @@ impl<'a> Session<'a> {
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
-        for (job, topics) in self.lane.shared.jobs.iter().enumerate() {
-            let of_job = self.partitions.range_mut((job, Partition(0))..=(job, Partition(u32::MAX)));
-            let moved = of_job.filter(|(_, progress)| progress.committed < progress.tracker.committable());
-            let moved: Vec<_> = moved.collect();
-            let offset = |(partition, progress): &(&(usize, Partition), &mut Progress)| {
-                let offset = progress.tracker.committable();
-                (partition.1, CommittedOffset { offset, metadata: String::new() })
-            };
-            let offsets: Vec<(Partition, CommittedOffset)> = moved.iter().map(offset).collect();
-            if !offsets.is_empty() {
-                self.lane.shared.log.commit(&self.lane.shared.group, &topics.retry, &offsets)?;
-                for (_, progress) in moved {
-                    progress.committed = progress.tracker.committable();
-                }
+        let shared = &self.lane.shared;
+        let moved = self.partitions.iter_mut();
+        let moved: Vec<_> =
+            moved.filter(|(_, progress)| progress.committed < progress.tracker.committable()).collect();
+        let offset = |((job, partition), progress): &(&(usize, Partition), &mut Progress)| OffsetCommit {
+            topic: &shared.jobs[*job].retry,
+            partition: *partition,
+            committed: CommittedOffset { offset: progress.tracker.committable(), metadata: String::new() },
+        };
+        let offsets: Vec<OffsetCommit<'_>> = moved.iter().map(offset).collect();
+        if !offsets.is_empty() {
+            shared.log.commit(&shared.group, &offsets)?;
+            for (_, progress) in moved {
+                progress.committed = progress.tracker.committable();
             }
         }
         Ok(())

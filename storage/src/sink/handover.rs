@@ -125,7 +125,7 @@ impl Handover {
             }
             under_way.leave(load);
         };
-        self.appender.append(records, Box::new(done));
+        self.appender.append(&records, Box::new(done));
     }
 }
 

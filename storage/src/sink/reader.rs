@@ -7,7 +7,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Reader};
+use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, OffsetCommit, Reader};
 
 use super::counting::JobGauges;
 use super::handover::Refused;
@@ -215,12 +215,15 @@ impl Session {
         let committable = self.job().committable();
         let moved = (0..).map(Partition).zip(self.committed.iter().zip(&committable));
         let moved = moved.filter(|(_, (committed, committable))| committed < committable);
-        let offset =
-            |(partition, (_, &offset))| (partition, CommittedOffset { offset, metadata: String::new() });
-        let offsets: Vec<(Partition, CommittedOffset)> = moved.map(offset).collect();
+        let job = self.job();
+        let offset = |(partition, (_, &offset))| OffsetCommit {
+            topic: &job.topics.summary,
+            partition,
+            committed: CommittedOffset { offset, metadata: String::new() },
+        };
+        let offsets: Vec<OffsetCommit<'_>> = moved.map(offset).collect();
         if !offsets.is_empty() {
-            let job = self.job();
-            self.shared.log.commit(&job.group, &job.topics.summary, &offsets)?;
+            self.shared.log.commit(&job.group, &offsets)?;
             self.committed = committable;
         }
         Ok(())

@@ -18,7 +18,7 @@ use crate::topics::group;
 use super::brake::PoisonBrake;
 use super::counting::Counting;
 use super::slot::{Part, Slot, Topics};
-use super::writer::Writer;
+use super::writer::open_writer;
 use super::{JobFailure, JobPlan, Outside, Poisoned, WorkerSettings};
 
 /// How long one poll waits; also how soon a stop is seen.
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
         let mut writers = Vec::new();
         for slot in slots_of(settings.worker, settings.slots) {
             let name = SlotName { group: group.clone(), slot };
-            writers.push((slot, Writer::open(log, &name, settings)?));
+            writers.push((slot, open_writer(log, &name, settings)?));
         }
         let mut slots = Vec::new();
         for (slot, writer) in writers {

@@ -6,8 +6,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::kafka::MessageHeaders;
-
 /// Bytes of the two lengths of a header in an arena.
 const LENGTHS_BYTES: usize = 8;
 
@@ -23,50 +21,56 @@ pub struct Header {
 /// The headers of a record that was read. They borrow from the batch's memory, and nothing is parsed or copied
 /// before they are asked for.
 #[derive(Clone, Copy)]
-pub struct Headers<'a>(Source<'a>);
+pub struct Headers<'a>(HeadersForm<'a>);
 
 #[derive(Clone, Copy)]
-enum Source<'a> {
+enum HeadersForm<'a> {
     Arena(&'a [u8]),
-    Kafka(MessageHeaders<'a>),
+    Foreign(&'a dyn HeaderSource),
+}
+
+/// Headers in the memory of a client library.
+pub trait HeaderSource {
+    /// Returns name and value of a header by its index; `None` after the last one.
+    fn header(&self, index: usize) -> Option<(&[u8], &[u8])>;
 }
 
 impl<'a> Headers<'a> {
-    /// Value of the last header with this name, as Kafka's `lastHeader` has it; `None` where there is none.
+    /// Returns the value of the last header with this name, as Kafka's `lastHeader` does; `None` if there is none.
     #[must_use]
     pub fn get(self, name: &str) -> Option<&'a [u8]> {
         self.iter().filter(|&(of, _)| of == name).last().map(|(_, value)| value)
     }
 
-    /// Names and values in the order they were appended. Kafka's null value is an empty one here; a header whose
+    /// Returns names and values in the order they were appended. Kafka's null value is an empty one here; a header whose
     /// name is not UTF-8, against Kafka's protocol, is left out.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let (mut rest, mut index) = (self.0, 0);
         let next = move || match &mut rest {
-            Source::Arena(bytes) => take(bytes),
-            Source::Kafka(headers) => {
+            HeadersForm::Arena(bytes) => take(bytes),
+            HeadersForm::Foreign(headers) => {
                 index += 1;
-                headers.get(index - 1)
+                headers.header(index - 1)
             }
         };
         std::iter::from_fn(next).filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value)))
     }
 
-    /// Headers in an arena. They end before the first that is cut off: see [`is_whole`].
+    /// Creates headers in an arena. They end before the first that is cut off: see [`is_whole`].
     pub(super) fn in_arena(bytes: &'a [u8]) -> Self {
-        Self(Source::Arena(bytes))
+        Self(HeadersForm::Arena(bytes))
     }
 
-    /// Headers of a fetched message.
-    pub(super) fn of_message(headers: MessageHeaders<'a>) -> Self {
-        Self(Source::Kafka(headers))
+    /// Creates headers that are read from `source` when they are asked for.
+    pub fn new(source: &'a dyn HeaderSource) -> Self {
+        Self(HeadersForm::Foreign(source))
     }
 
     /// Copies the headers to the end of an arena.
     pub(super) fn copy_to(self, arena: &mut Vec<u8>) {
         match self.0 {
-            Source::Arena(bytes) => arena.extend_from_slice(bytes),
-            Source::Kafka(_) => self.iter().for_each(|(name, value)| put(arena, name, value)),
+            HeadersForm::Arena(bytes) => arena.extend_from_slice(bytes),
+            HeadersForm::Foreign(_) => self.iter().for_each(|(name, value)| put(arena, name, value)),
         }
     }
 }
@@ -162,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn a_header_cut_short_is_told_and_not_lent(headers in any_headers(), cut in 1..9_usize) {
+        fn a_header_cut_short_is_noticed_and_not_lent(headers in any_headers(), cut in 1..9_usize) {
             let last = Header { name: "last".into(), value: vec![0; 8] };
             let before = encoded(&headers);
             let bytes = [before.clone(), encoded(&[last])].concat();

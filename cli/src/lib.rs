@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use yahtzee_core::erased::AnyJob;
+pub use yahtzee_jobs::all as stock_jobs;
 
 mod assign;
 mod commits;

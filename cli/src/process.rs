@@ -18,9 +18,15 @@ use yahtzee_runtime::config::{Config, Environment, process_environment};
 use yahtzee_runtime::health::Health;
 use yahtzee_runtime::shutdown::{StopSignal, stop_on_signals};
 use yahtzee_runtime::telemetry::logging::{LogOutput, start_logging};
+use yahtzee_runtime::telemetry::metric::MetricDefinition;
+use yahtzee_runtime::telemetry::names;
 
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "yahtzee.toml";
+
+/// The metrics of every process.
+const METRICS: &[&[MetricDefinition]] =
+    &[yahtzee_ingress::metric_names::ALL, names::ALL, yahtzee_storage::metric_names::ALL];
 
 /// The platform kills 30 s after SIGTERM; this leaves a margin.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
@@ -104,7 +110,7 @@ impl Process {
     /// As [`Self::start`], with a configuration that is already there.
     pub(crate) fn start_with(config: Config, log_output: LogOutput) -> Result<Self> {
         start_logging(config.log_format, &config.log_filter, log_output).map_err(|error| anyhow!(error))?;
-        let metrics = admin::install_metrics().map_err(|error| anyhow!(error))?;
+        let metrics = admin::install_metrics(METRICS).map_err(|error| anyhow!(error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("io")
@@ -146,5 +152,23 @@ impl Process {
         F::Output: Send + 'static,
     {
         self.runtime.spawn(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn metric_names_are_unique_over_all_crates_and_prefixed() {
+        let all = || METRICS.iter().copied().flatten();
+        let names: BTreeSet<&str> = all().map(|definition| definition.name).collect();
+        assert_eq!(names.len(), all().count(), "two lists have the same name");
+        for name in names {
+            assert!(name.starts_with("yahtzee_"), "{name}");
+            assert!(name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{name}");
+        }
     }
 }

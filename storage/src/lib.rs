@@ -5,6 +5,7 @@ mod breaker;
 pub mod dead_letter;
 pub mod embedded;
 pub mod job_topics;
+pub mod metric_names;
 pub mod postgres;
 pub mod retention;
 pub mod retry;

@@ -5,8 +5,8 @@ use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Job, Record};
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
-use yahtzee_proto::raw::RouterRequests;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::summary;
 
 use crate::traffic::RawRecord;
 

@@ -7,7 +7,7 @@ use ratatui::widgets::{Cell, Row, Table};
 
 use super::Shown;
 use super::numbers::{count, decimal, duration};
-use crate::demo::snapshot::{AppRow, Minute};
+use crate::snapshot::{AppRow, Minute};
 
 const SPACING: u16 = 1;
 const LEAST_NAME_WIDTH: u16 = 14;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use yahtzee_ingress::FrameOutcome;
+use yahtzee_runtime::process::Process;
 
-use super::pipeline::Pipeline;
-use super::snapshot::{History, Pipeline as PipelineFigures, Snapshot};
-use super::source::Feeding;
-use super::view::{View, line};
-use crate::process::Process;
+use crate::pipeline::Pipeline;
+use crate::snapshot::{History, Pipeline as PipelineFigures, Snapshot};
+use crate::source::Feeding;
+use crate::view::{View, line};
 
 const LIVE_TURN: Duration = Duration::from_millis(250);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);

@@ -7,17 +7,17 @@ use anyhow::{Result, anyhow, bail};
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
+use yahtzee_runtime::process::Process;
+use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, Progress};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::sink_group;
 use yahtzee_storage::store::Row;
 
-use super::pipeline::{Names, Pipeline};
-use super::poster::PosterCounts;
-use super::report::{OwnerReport, Report, SummaryReport};
-use super::source::{Feeding, Recorded};
-use crate::process::{Process, Registry};
-use crate::stores::job_topics;
+use crate::pipeline::{Names, Pipeline, figures, job_topics};
+use crate::poster::PosterCounts;
+use crate::report::{OwnerReport, Report, SummaryReport};
+use crate::source::{Feeding, Recorded};
 
 /// How long one part may take to come to the end of what it is given.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,6 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// Stops source, ingress, worker and sinks, each when the one before it has handed over everything.
 pub(crate) fn end(
-    jobs: &Registry,
     process: &Process,
     pipeline: Pipeline,
     feeding: Feeding,
@@ -33,7 +32,7 @@ pub(crate) fn end(
 ) -> Result<Report> {
     let (posting, recorded) = feeding.finish(pipeline.has_failed())?;
     pipeline.ingress_stop.stop();
-    let ends = pipeline.raw_ends(process)?;
+    let ends = pipeline.raw_ends()?;
     wait_until("the worker to read everything", || {
         let jobs = pipeline.progress.jobs();
         let has_read = |(job, end): (&&str, &u64)| jobs.get(job).is_some_and(|job| job.positions >= *end);
@@ -42,16 +41,16 @@ pub(crate) fn end(
     pipeline.worker_stop.stop();
     pipeline.worker.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))?;
     process.block_on(pipeline.serving)??;
-    let Pipeline { log, store, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
+    let Pipeline { log, store, layout, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
     wait_until("the sinks to store everything", || {
-        let waiting = plans.iter().map(|plan| unstored(process, &log, plan));
+        let waiting = plans.iter().map(|plan| unstored(&layout, &log, plan));
         let waiting: Result<Vec<u64>> = waiting.collect();
         Ok(sink_stop.is_stopped() || waiting?.iter().sum::<u64>() == 0)
     })?;
     sink_stop.stop();
     sink.join()?;
     let mut report = counted(&ingress.stats().snapshot(), &progress, &plans, posting, &recorded);
-    add_stored(jobs, &store, &names, &mut report)?;
+    add_stored(&plans, &store, &names, &mut report)?;
     report.elapsed_s = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -70,9 +69,9 @@ fn wait_until(what: &str, mut is_reached: impl FnMut() -> Result<bool>) -> Resul
 }
 
 /// Summary records of a job that its sink has not committed.
-fn unstored(process: &Process, log: &SharedLog, plan: &JobPlan) -> Result<u64> {
-    let topics = job_topics(plan, &process.config);
-    let group = sink_group("embedded", &topics.job, &process.config.layout.version);
+fn unstored(layout: &TopicLayout, log: &SharedLog, plan: &JobPlan) -> Result<u64> {
+    let topics = job_topics(plan, layout);
+    let group = sink_group("embedded", &topics.job, &layout.version);
     let partitions = topics.all_partitions();
     let committed = log.committed(&group, &topics.summary, &partitions)?;
     let bounds = log.bounds(&topics.summary, &partitions)?;
@@ -112,7 +111,7 @@ fn counted(
 }
 
 /// The part of the report that is read from the store.
-fn add_stored(jobs: &Registry, store: &EmbeddedStore, names: &Names, report: &mut Report) -> Result<()> {
+fn add_stored(plans: &[JobPlan], store: &EmbeddedStore, names: &Names, report: &mut Report) -> Result<()> {
     let mut measurements_of: HashMap<Owner, u64> = HashMap::new();
     store.scan(|row| {
         report.summaries += 1;
@@ -128,12 +127,12 @@ fn add_stored(jobs: &Registry, store: &EmbeddedStore, names: &Names, report: &mu
         }
     })?;
     let name = names.by_owner.get(&owner).cloned().unwrap_or_else(|| owner.to_string());
-    let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(jobs, row)).collect();
+    let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(plans, row)).collect();
     report.busiest_owner = Some(OwnerReport { owner: owner.to_string(), name, summaries: summaries? });
     Ok(())
 }
 
-fn summary(jobs: &Registry, row: &Row) -> Result<SummaryReport> {
-    let figures = jobs.figures(&row.job, &row.value)?;
+fn summary(plans: &[JobPlan], row: &Row) -> Result<SummaryReport> {
+    let figures = figures(plans, &row.job, &row.value)?;
     Ok(SummaryReport::new(&row.job, &row.key, &row.provenance, figures))
 }

@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use yahtzee_core::owner::Owner;
 
 use super::*;
-use crate::demo::snapshot::{AppRow, Minute, Minutes, Pipeline};
+use crate::snapshot::{AppRow, Minute, Minutes, Pipeline};
 
 fn minute(requests: u64) -> Minute {
     Minute {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::numbers::{decimal, grouped};
-use crate::demo::snapshot::{AppRow, Pipeline, Snapshot};
-use crate::utc;
+use crate::snapshot::{AppRow, Pipeline, Snapshot};
+use yahtzee_runtime::utc;
 
 /// So many of the busiest apps are named.
 const NAMED_APPS: usize = 3;

@@ -9,8 +9,8 @@ use ratatui::widgets::{Block, Borders, Paragraph, Sparkline};
 use super::Shown;
 use super::numbers::grouped;
 use super::table;
-use crate::demo::snapshot::{Minutes, Pipeline, Snapshot};
-use crate::utc;
+use crate::snapshot::{Minutes, Pipeline, Snapshot};
+use yahtzee_runtime::utc;
 
 const PIPELINE_HEIGHT: u16 = 5;
 const CURVE_WIDTH: u16 = 22;

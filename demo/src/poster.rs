@@ -22,7 +22,7 @@ use ureq::http::StatusCode;
 
 use yahtzee_runtime::shutdown::StopSignal;
 
-use super::fleet::{DrainFrame, FrameKind};
+use crate::fleet::{DrainFrame, FrameKind};
 
 /// Requests per frame.
 const MAX_REQUESTS: u32 = 3;

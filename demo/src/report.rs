@@ -7,8 +7,8 @@ use serde::Serialize;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_jobs::figures::Figures;
 
-use super::poster::PosterCounts;
-use crate::utc;
+use crate::poster::PosterCounts;
+use yahtzee_runtime::utc;
 
 /// The text form shows the busiest app's newest windows, as many as this.
 const TEXT_WINDOWS: usize = 3;

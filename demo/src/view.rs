@@ -15,7 +15,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 
 pub(crate) use lines::line;
 
-use super::snapshot::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// Which of the two minutes the table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

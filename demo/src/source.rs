@@ -15,11 +15,10 @@ use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
-use super::DemoOptions;
-use super::fleet::{Fleet, FleetSettings};
-use super::pipeline::{Names, Pipeline};
-use super::poster::{Poster, PosterCounts};
-use crate::process::Process;
+use crate::DemoOptions;
+use crate::fleet::{Fleet, FleetSettings};
+use crate::pipeline::{Names, Pipeline};
+use crate::poster::{Poster, PosterCounts};
 
 /// Connections of the generated drains.
 const CONNECTIONS: usize = 4;
@@ -63,7 +62,7 @@ impl Source {
     }
 
     /// Starts to feed the pipeline.
-    pub(crate) fn start(self, process: &Process, pipeline: &Pipeline) -> Result<Feeding> {
+    pub(crate) fn start(self, pipeline: &Pipeline) -> Result<Feeding> {
         let (stop, abandon) = (StopSignal::new(), StopSignal::new());
         let is_done = Arc::new(AtomicBool::new(false));
         let done = SetWhenDropped(Arc::clone(&is_done));
@@ -81,7 +80,7 @@ impl Source {
             }
             Self::Recordings(paths) => {
                 let appender = pipeline.log.appender(APPEND_DEADLINE)?;
-                let writer = LogWriter::new(appender, &process.config.layout);
+                let writer = LogWriter::new(appender, &pipeline.layout);
                 let recorded = Arc::clone(&recorded);
                 named.spawn(move || {
                     let _done = done;

@@ -1,20 +1,23 @@
-//! Times as they are shown: UTC.
+//! Times as text for people: UTC.
 
 use jiff::Timestamp;
 use yahtzee_core::window::Window;
 
-/// `2026-03-04T05:06:00Z`, from milliseconds since 1970; a fraction only where there is one.
-pub(crate) fn date_and_time(time_ms: i64) -> String {
+/// Returns `2026-03-04T05:06:00Z`, from milliseconds since 1970; a fraction only where there is one.
+#[must_use]
+pub fn date_and_time(time_ms: i64) -> String {
     timestamp(time_ms).to_string()
 }
 
-/// The start of a window, as [`date_and_time`].
-pub(crate) fn window_start(window: Window, length_ms: u32) -> String {
+/// Returns the start of a window, as [`date_and_time`].
+#[must_use]
+pub fn window_start(window: Window, length_ms: u32) -> String {
     date_and_time(window.start_ms(length_ms))
 }
 
-/// `05:06`, from milliseconds since 1970.
-pub(crate) fn hour_and_minute(time_ms: i64) -> String {
+/// Returns `05:06`, from milliseconds since 1970.
+#[must_use]
+pub fn hour_and_minute(time_ms: i64) -> String {
     timestamp(time_ms).strftime("%H:%M").to_string()
 }
 

@@ -2,6 +2,7 @@
 //! the sink, the retry process behind it, the quarantine, and the retention of days.
 
 mod breaker;
+pub mod config;
 pub mod dead_letter;
 pub mod embedded;
 pub mod job_topics;

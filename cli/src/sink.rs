@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_runtime::config::{Config, LogChoice};
+use yahtzee_runtime::config::LogChoice;
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
@@ -12,6 +12,7 @@ use yahtzee_storage::retry::Retry;
 use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
 use yahtzee_storage::store::SummaryStore;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;

@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use yahtzee_pipeline_proto::Measurement;
-use yahtzee_runtime::telemetry::names;
 
 use crate::class::Class;
 use crate::collect::Counts;
+use crate::metric_names as names;
 
 /// What became of a drain request that carried content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

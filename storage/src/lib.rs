@@ -2,9 +2,11 @@
 //! the sink, the retry process behind it, the quarantine, and the retention of days.
 
 mod breaker;
+pub mod config;
 pub mod dead_letter;
 pub mod embedded;
 pub mod job_topics;
+pub mod metric_names;
 pub mod postgres;
 pub mod retention;
 pub mod retry;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::metric_names as names;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::BackOff;
@@ -10,7 +11,6 @@ use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::log::{
     CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, OffsetCommit, Reader,
 };
-use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
 use super::lane::Lane;

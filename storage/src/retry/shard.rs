@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::metric_names as names;
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::NewRecord;
-use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
 use super::pending::{Pending, Ticket, Waiting};

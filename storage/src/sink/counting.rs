@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use yahtzee_runtime::telemetry::names;
+use crate::metric_names as names;
 
 use super::queue::Mode;
 use crate::store::Outcome;

@@ -18,6 +18,7 @@ pub mod window;
 // What ties the four together, and what it is tied to.
 pub mod accumulate;
 pub mod assignment;
+pub mod delivery;
 pub mod incomplete;
 pub mod job;
 pub mod owner;

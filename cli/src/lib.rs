@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::erased::AnyJob;
+pub use yahtzee_jobs::all as stock_jobs;
 
 mod assign;
 mod commits;
 mod config;
+#[cfg(feature = "demo")]
 mod demo;
 mod ingress;
 mod jobs;
@@ -24,7 +26,6 @@ mod simulate;
 mod sink;
 mod stores;
 mod topics;
-mod utc;
 mod verify;
 
 /// Windowed metric aggregation whose state is the log.
@@ -43,7 +44,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch per-app, per-minute metrics come out of log-drain traffic: everything in one process
-    Demo(demo::DemoOptions),
+    #[cfg(feature = "demo")]
+    Demo(yahtzee_demo::DemoOptions),
     /// Create the topics, or compare them with the configuration
     #[command(subcommand)]
     Topics(topics::TopicsCommand),
@@ -82,6 +84,7 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     cli.global.jobs = jobs.into();
     let global = &cli.global;
     let done = match cli.command {
+        #[cfg(feature = "demo")]
         Command::Demo(options) => demo::demo(global, &options),
         Command::Topics(command) => topics::topics(global, &command),
         Command::Ingress => ingress::ingress(global),

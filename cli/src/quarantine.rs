@@ -16,7 +16,7 @@ use yahtzee_storage::job_topics::JobTopics;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{self, POSTGRES, topics_of};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// How long the log may take to acknowledge what settles a summary.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
 
-use crate::support::{PATIENCE, yahtzee};
+use crate::support::yahtzee;
 
 const RETRY: &str = "RETRY.ERROR_SUMMARY.v1";
 const QUARANTINE: &str = "QUARANTINE.ERROR_SUMMARY.v1";
@@ -74,10 +73,7 @@ impl World {
 
     fn append(&self, records: Vec<NewRecord>) {
         let log = EmbeddedLog::open(&self.folder.path().join("log")).unwrap();
-        let (sender, answer) = mpsc::channel();
-        let appender = Arc::new(log).appender(Duration::from_secs(30)).unwrap();
-        appender.append(records, Box::new(move |result| sender.send(result).unwrap()));
-        answer.recv_timeout(PATIENCE).unwrap().unwrap();
+        log.appender(Duration::from_secs(30)).unwrap().append_and_wait(&records).unwrap();
     }
 
     /// Ids of what is in quarantine.
@@ -107,7 +103,7 @@ fn key(minute: i64) -> Vec<u8> {
 
 fn value() -> Vec<u8> {
     use prost::Message;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
     let provenance =
         summary::Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, r#final: true };
     summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()

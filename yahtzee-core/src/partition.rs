@@ -6,35 +6,19 @@ use std::sync::Arc;
 use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, Late};
 use crate::incomplete::IncompleteWindows;
+use crate::intake::{Intake, IntakeRules, Reach};
 use crate::job::{Job, Record};
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
+use crate::series::{KeyedHash, SeriesState, StateBytes, WindowState, Windows};
 use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
-use crate::window::{
-    Intake, IntakeRules, KeyedHash, Policy, Reach, SeriesState, StateBytes, Window, WindowState, Windows,
-};
+use crate::window::{Policy, Window};
 
 mod resume;
 
 use resume::Resume;
 pub use resume::{History, Opened, ResumeError, ResumeKind};
-
-/// A partition whose job's types are not visible. [`PartitionCore`] is the one implementation.
-pub trait AnyPartition: Send {
-    /// See [`PartitionCore::ingest`].
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome;
-    /// See [`PartitionCore::reached`].
-    fn reached(&mut self, next: Offset);
-    /// See [`PartitionCore::tick`].
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>);
-    /// See [`PartitionCore::acknowledged`].
-    fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
-    /// See [`PartitionCore::status`].
-    fn status(&self) -> Status;
-    /// See [`PartitionCore::identity`].
-    fn identity(&self) -> &Identity;
-}
 
 /// A partition seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +61,8 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     /// Offsets at which the job has panicked: dead letters without a second try.
     poisoned: Vec<Offset>,
     log_end_at_start: Offset,
+    /// Monotonic milliseconds from which changed summaries may go out.
+    next_due_ms: u64,
     /// Position of the commit this incarnation started from.
     resumed_position: Offset,
     emitted: u64,
@@ -113,6 +99,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
             log_end_at_start: history.log_end,
+            next_due_ms: 0,
             resumed_position: resume.position,
             emitted: 0,
             acknowledged: 0,
@@ -232,20 +219,29 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         self.position = self.position.max(next);
     }
 
-    /// Emits what has changed and is due at the monotonic time `now_ms`; nothing while catching up.
-    ///
-    /// Windows become due together, at multiples of the flush interval, newest first.
+    /// Returns the monotonic time in milliseconds from which [`Self::tick`] emits what has changed: 0 before the first
+    /// tick, then the first multiple of the flush interval after the last one that was due.
+    #[must_use]
+    pub fn next_due(&self) -> u64 {
+        self.next_due_ms
+    }
+
+    /// Emits every changed series if `now_ms`, a monotonic time in milliseconds, has reached [`Self::next_due`]; none
+    /// while catching up.
     pub fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+        if now_ms >= self.next_due_ms {
+            self.next_due_ms = self.policy.next_flush_ms(now_ms);
+            self.flush(out);
+        }
+    }
+
+    /// Emits every changed series, due or not, the newest window's first; none while catching up.
+    pub fn flush(&mut self, out: &mut Vec<Effect>) {
         if !self.is_caught_up() {
             return;
         }
-        let interval_ms = self.policy.flush_interval_ms.max(1);
         let mut open = std::mem::take(&mut self.windows.open);
         for state in open.iter_mut().rev() {
-            if !state.is_dirty() || now_ms < state.due_ms {
-                continue;
-            }
-            state.due_ms = (now_ms / interval_ms + 1) * interval_ms;
             let (window, before) = (state.window, out.len());
             state.drain_dirty(|series| out.push(self.summary_of(window, series, false)));
             self.emitted += (out.len() - before) as u64;
@@ -333,32 +329,6 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
             is_final,
         })
-    }
-}
-
-impl<J: Job, R: Rules> AnyPartition for PartitionCore<J, R> {
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
-        self.ingest(record, out)
-    }
-
-    fn reached(&mut self, next: Offset) {
-        self.reached(next);
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
-        self.tick(now_ms, out);
-    }
-
-    fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
-        self.acknowledged(effects)
-    }
-
-    fn status(&self) -> Status {
-        self.status()
-    }
-
-    fn identity(&self) -> &Identity {
-        self.identity()
     }
 }
 

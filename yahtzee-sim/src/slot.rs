@@ -6,9 +6,11 @@ use std::sync::Arc;
 use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{Commit, Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
+use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::partition::History;
 use yahtzee_core::record::{Offset, RecordOutcome};
+use yahtzee_core::window::Policy;
 
 use crate::broker::{Broker, OutRecord, ProducerId};
 use crate::config::Config;
@@ -164,7 +166,7 @@ impl Slot {
     /// Writes what has changed, whether due or not.
     pub(crate) fn drain(&mut self, outside: &Outside<'_>) {
         if matches!(self.phase, Phase::Running) {
-            self.parts.iter_mut().for_each(|part| part.core.tick(u64::MAX / 2, &mut part.effects));
+            self.parts.iter_mut().for_each(|part| part.core.flush(&mut part.effects));
             self.begin_write(outside);
         }
     }
@@ -292,8 +294,9 @@ impl Slot {
         let now_ms = self.now_ms(outside);
         let is_due = now_ms >= self.next_write_ms;
         if is_due {
-            let interval_ms = outside.mutant.shell.flush_interval_ms(outside.config.flush_ms).max(1);
-            self.next_write_ms = (now_ms / interval_ms + 1) * interval_ms;
+            let interval_ms = outside.mutant.shell.flush_interval_ms(outside.config.flush_ms);
+            let policy = Policy { flush_interval_ms: interval_ms, ..Policy::default() };
+            self.next_write_ms = policy.next_flush_ms(now_ms);
             self.parts.iter_mut().for_each(|part| part.core.tick(now_ms, &mut part.effects));
         }
         self.phase = Phase::Running;

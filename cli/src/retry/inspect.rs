@@ -13,7 +13,7 @@ use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::retry_list::{self, Inspected};
 
 use crate::process::{GlobalOptions, Registry};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Show one record of a RETRY or QUARANTINE topic: the summary, where it comes from, and why it is there
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use yahtzee_storage::job_topics::{JobTopics, retry_group};
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{POSTGRES, no_such_shard, topics_of};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Show what waits for each shard: how much, since when, and the error that most of it has
 ///

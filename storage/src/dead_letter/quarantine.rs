@@ -167,8 +167,8 @@ fn settle(
                 counts.gone += offsets.len() as u64 - chunk.unusable - chunk.settlements.len() as u64;
                 counts.unusable += chunk.unusable;
                 counts.settled += chunk.settlements.len() as u64;
-                records::append(appender, chunk.before)?;
-                records::append(appender, chunk.settlements)?;
+                appender.append_and_wait(&chunk.before)?;
+                appender.append_and_wait(&chunk.settlements)?;
             }
         }
     }

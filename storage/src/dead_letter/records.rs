@@ -1,11 +1,11 @@
-//! Records of the RETRY and QUARANTINE topics, and how they are appended.
+//! Records of the RETRY and QUARANTINE topics.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::clock::wall_clock_ms;
-use yahtzee_runtime::log::{Appender, LogError, NewRecord};
+use yahtzee_runtime::log::NewRecord;
 
 use crate::dead_letter::headers::FailureHeaders;
 use crate::job_topics::JobTopics;
@@ -93,22 +93,6 @@ fn quarantine_partition(topics: &JobTopics, key: &[u8], trail: &FailureHeaders) 
     let partition =
         SummaryKey::decode(key).map_or_else(|_| of_source(), |key| key.owner.partition(topics.partitions));
     Partition(partition.0 % topics.partitions)
-}
-
-/// Appends and waits until everything is durable.
-pub(crate) fn append(appender: &dyn Appender, records: Vec<NewRecord>) -> Result<(), LogError> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let (done, acknowledged) = mpsc::sync_channel(1);
-    // The receiver waits below; it is gone only if this thread has panicked.
-    appender.append(records, Box::new(move |result| drop(done.send(result))));
-    acknowledged.recv().unwrap_or_else(|_| {
-        Err(LogError::Unavailable {
-            what: "the acknowledgement of RETRY and QUARANTINE records".to_owned(),
-            reason: "the appender was closed".to_owned(),
-        })
-    })
 }
 
 #[cfg(test)]

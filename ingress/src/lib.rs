@@ -23,6 +23,7 @@ pub mod language;
 pub mod log_loss;
 pub mod log_writer;
 pub mod measure;
+pub mod metric_names;
 pub mod owner;
 pub mod pack;
 pub mod platform_error;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use yahtzee_runtime::telemetry::names;
+use crate::metric_names as names;
 
 use crate::class::Class;
 use crate::collect::Counts;

@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod delivery;
 pub mod embedded;
 pub mod job_topics;
+pub mod metric_names;
 pub mod postgres;
 pub mod retention;
 mod scan;

@@ -31,7 +31,17 @@ const KNOWS: &[(&str, Knows)] = &[
             "yahtzee-storage",
         ]),
     ),
-    ("cli", Knows::Everyone),
+    (
+        "cli",
+        Knows::Only(&[
+            "yahtzee-core",
+            "yahtzee-demo",
+            "yahtzee-ingress",
+            "yahtzee-jobs",
+            "yahtzee-runtime",
+            "yahtzee-storage",
+        ]),
+    ),
     ("tests", Knows::Everyone),
     ("benches", Knows::Everyone),
     ("xtask", Knows::Only(&[])),
@@ -178,6 +188,7 @@ mod tests {
             1,
         );
         check("cli", "yahtzee-cli", "[dependencies]\nyahtzee-storage.workspace = true\n", 0);
+        check("cli", "yahtzee-cli", "[dependencies]\nyahtzee-sim.workspace = true\n", 1);
         check("yahtzee-sim", "yahtzee-sim", "[dev-dependencies]\nyahtzee-jobs.workspace = true\n", 0);
         check("novelty", "yahtzee-novelty", "", 1);
     }

@@ -169,7 +169,7 @@ fn fill_retry(folder: &Path, store: &dyn SummaryStore, rows: &[Entry]) -> Result
 /// A sink from its start until everything is stored and committed; opening the log is included.
 fn sink(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cost> {
     // Sinks count into the exporter's recorder; a second run in one process keeps the first one's.
-    drop(install_metrics());
+    drop(install_metrics(&[]));
     let stored = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&stored);
     let count = move |_: &str, _: &[u8], _: &[u8]| {
@@ -196,7 +196,7 @@ fn sink(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cos
 
 /// A retry process from its start until it has committed everything; opening the log is included.
 fn retry(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cost> {
-    drop(install_metrics());
+    drop(install_metrics(&[]));
     let plan = DeliveryPlan {
         jobs: vec![topics()],
         version: VERSION.to_owned(),

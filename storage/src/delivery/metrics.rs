@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::metric_names as names;
 use yahtzee_core::delivery::ShardMode;
-use yahtzee_runtime::telemetry::names;
 
 use super::DeliveryRole;
 use crate::store::Outcome;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metric_names as names;
 use yahtzee_core::delivery::{Offer, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
@@ -10,7 +11,6 @@ use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, OffsetCommit, Reader};
-use yahtzee_runtime::telemetry::names;
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;

@@ -8,11 +8,13 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Figures;
-use yahtzee_runtime::config::{Config, process_environment};
+use yahtzee_runtime::config::process_environment;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::LogOutput;
 use yahtzee_runtime::telemetry::metric::MetricDefinition;
 use yahtzee_runtime::telemetry::names;
+
+use crate::config::Config;
 
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "yahtzee.toml";

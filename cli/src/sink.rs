@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_runtime::config::{Config, LogChoice};
+use yahtzee_runtime::config::LogChoice;
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
 use yahtzee_storage::store::SummaryStore;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;

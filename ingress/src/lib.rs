@@ -13,6 +13,7 @@ pub mod body;
 pub mod class;
 pub mod cli_text;
 pub mod collect;
+pub mod config;
 pub mod dedupe;
 pub mod delivery;
 mod drain;

@@ -8,6 +8,7 @@
 //! | `dead_letter` | the RETRY and QUARANTINE topics |
 //! | `retention` | the task that creates days ahead of time and drops old ones |
 
+pub mod config;
 pub mod dead_letter;
 pub mod delivery;
 pub mod embedded;

@@ -7,13 +7,6 @@ use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings};
 use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
-<<<<<<< HEAD
-use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
-use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
-use yahtzee_storage::store::Day;
-=======
-use yahtzee_storage::retry::{RetryPlan, RetrySettings};
->>>>>>> main
 use yahtzee_storage::store::{Shard, SummaryStore};
 
 use crate::config::Config;

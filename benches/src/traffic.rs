@@ -16,7 +16,7 @@ pub struct RawRecord {
     pub timestamp_ms: i64,
     /// The owner.
     pub key: [u8; 16],
-    /// A [`RouterRequests`](yahtzee_pipeline_proto::raw::RouterRequests) message.
+    /// A [`RecordOf`](yahtzee_pipeline_proto::RecordOf) requests.
     pub value: Vec<u8>,
 }
 

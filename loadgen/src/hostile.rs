@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use prost::Message;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_pipeline_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
 
 use crate::rng::Rng;
 use crate::zipf::Zipf;
@@ -27,7 +28,7 @@ pub struct HostileRecord {
     pub timestamp_ms: i64,
     /// The owner; too short in some that no job can use.
     pub key: Vec<u8>,
-    /// A [`RouterRequests`] message, or bytes that are none.
+    /// A [`RecordOf`] requests, or bytes that are none.
     pub value: Vec<u8>,
 }
 
@@ -53,7 +54,7 @@ pub struct HostileTraffic {
     limits: Limits,
     owners: Vec<Owner>,
     busy: Zipf,
-    recent: VecDeque<RouterRequests>,
+    recent: VecDeque<RecordOf<RouterRequest>>,
 }
 
 impl HostileTraffic {
@@ -95,22 +96,21 @@ impl HostileTraffic {
             }
         };
         let recv_us = timestamp_ms * 1_000;
-        let message = RouterRequests { owner: owner.0.to_vec(), recv_us, ..RouterRequests::default() };
+        let message = RecordOf::<RouterRequest> { owner: owner.0.to_vec(), recv_us, ..RecordOf::default() };
         self.record(owner, timestamp_ms, message.encode_to_vec())
     }
 
-    fn seen_before(&mut self) -> RouterRequests {
+    fn seen_before(&mut self) -> RecordOf<RouterRequest> {
         let index = self.rng.below(self.recent.len() as u64) as usize;
         self.recent[index].clone()
     }
 
-    fn fresh(&mut self, timestamp_ms: i64) -> RouterRequests {
+    fn fresh(&mut self, timestamp_ms: i64) -> RecordOf<RouterRequest> {
         let owner = self.owners[self.busy.draw(&mut self.rng)];
         let requests = (0..self.rng.from_to(1, 4)).map(|index| self.request(index as u32, timestamp_ms));
-        let requests = requests.collect();
+        let measurements = requests.collect();
         let frame_id = if self.rng.one_in(50) { Vec::new() } else { self.rng.bytes().to_vec() };
-        let message =
-            RouterRequests { owner: owner.0.to_vec(), frame_id, requests, ..RouterRequests::default() };
+        let message = RecordOf { owner: owner.0.to_vec(), frame_id, measurements, ..RecordOf::default() };
         self.recent.push_back(message.clone());
         if self.recent.len() > RECENT {
             self.recent.pop_front();
@@ -142,7 +142,8 @@ impl HostileTraffic {
     fn poison(&mut self, timestamp_ms: i64) -> HostileRecord {
         let owner = self.owners[self.rng.below(OWNERS as u64) as usize];
         let tag = self.rng.bits().to_be_bytes();
-        let valid = || RouterRequests { drain: tag.to_vec(), ..RouterRequests::default() }.encode_to_vec();
+        let valid =
+            || RecordOf::<RouterRequest> { drain: tag.to_vec(), ..RecordOf::default() }.encode_to_vec();
         match self.rng.below(3) {
             0 => {
                 let mut record = self.record(owner, timestamp_ms, valid());
@@ -228,11 +229,12 @@ mod tests {
     fn every_limit_is_overstepped() {
         let mut traffic = traffic(3);
         let records: Vec<HostileRecord> = (0..5_000).map(|_| traffic.next(1_000_000_000)).collect();
-        let messages = || records.iter().filter_map(|record| RouterRequests::decode(&*record.value).ok());
+        let messages =
+            || records.iter().filter_map(|record| RecordOf::<RouterRequest>::decode(&*record.value).ok());
         let offsets_ms: Vec<i64> = messages()
             .flat_map(|message| {
                 let recv_us = message.recv_us;
-                message.requests.into_iter().map(move |request| (request.time_us - recv_us) / 1_000)
+                message.measurements.into_iter().map(move |request| (request.time_us - recv_us) / 1_000)
             })
             .collect();
         let windows_ms = |windows: u32| i64::from(LIMITS.window_ms) * i64::from(windows);

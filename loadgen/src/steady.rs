@@ -5,7 +5,8 @@ use std::fmt;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::owner::Owner;
-use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests, SourceKind};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{RouterRequest, SourceKind};
 
 use crate::apps::{App, AppMix};
 use crate::rng::Rng;
@@ -67,7 +68,7 @@ pub struct SteadyRecord {
     pub owner: Owner,
     /// Log timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// A [`RouterRequests`] message.
+    /// A [`RecordOf`] requests.
     pub value: Vec<u8>,
 }
 
@@ -89,17 +90,17 @@ pub fn records(shape: Shape, frames: usize) -> impl Iterator<Item = SteadyRecord
 }
 
 /// All measurements of an app that came in one frame.
-fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RouterRequests {
+fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RecordOf<RouterRequest> {
     let recv_us = timestamp_ms * 1_000;
     let newest_us = recv_us - delay_us(rng);
     let count = shape.measurements(rng);
-    RouterRequests {
+    RecordOf {
         owner: app.owner.0.to_vec(),
         recv_us,
         frame_id: rng.bytes().to_vec(),
         source_kind: SourceKind::Logplex.into(),
         drain: app.owner.0.to_vec(),
-        requests: (0..count).map(|index| request(app, newest_us, index, rng)).collect(),
+        measurements: (0..count).map(|index| request(app, newest_us, index, rng)).collect(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use yahtzee_runtime::worker::JobPlan;
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings};
 use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
-use yahtzee_storage::retry::{RetryPlan, RetrySettings};
 use yahtzee_storage::store::{Shard, SummaryStore};
 
 use crate::config::Config;
@@ -25,9 +25,14 @@ pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
 }
 
 /// What a retry process carries: of one shard, or of all.
-pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> RetryPlan {
-    let version = config.layout.version.clone();
-    RetryPlan { jobs: topics_of(plans, config), version, shard, settings: RetrySettings::default() }
+pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> DeliveryPlan {
+    DeliveryPlan {
+        jobs: topics_of(plans, config),
+        version: config.layout.version.clone(),
+        role: DeliveryRole::Retry { shard },
+        settings: DeliverySettings::of_retry(),
+        observer: None,
+    }
 }
 
 /// The PostgreSQL store of the configuration. Connects to nothing.

@@ -49,7 +49,7 @@ pub use delivery::{Delivery, NotStored};
 pub use handler::router as http_router;
 pub use log_writer::LogWriter;
 pub use owner::{TokenTable, derived_owner};
-pub use pack::{RawRecord, frame_digest};
+pub use pack::{PackedRecord, frame_digest};
 pub use recording::Recording;
 pub use server::serve;
 pub use service::Ingress;

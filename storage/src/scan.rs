@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::log::{Headers, Isolation, Item, Log, LogError};
+use yahtzee_runtime::log::{Headers, Isolation, Item, Log, LogCause, LogError};
 
 const POLL: Duration = Duration::from_millis(50);
 /// Without a record for so long the log is taken for unreachable.
@@ -53,8 +53,8 @@ pub(crate) fn scan(
             }
         }
         if heard.elapsed() > PATIENCE {
-            let reason = format!("nothing was delivered for {PATIENCE:?}");
-            return Err(LogError::Unavailable { what: format!("reading {topic}"), reason });
+            let cause = LogCause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
+            return Err(LogError::unavailable(format!("reading {topic}"), cause));
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ mod record;
 mod topic;
 
 pub use batch::Batch;
-pub use error::LogError;
+pub use error::{LogCause, LogError};
 pub use header::{Header, HeaderSource, Headers};
 pub use interface::{
     Acknowledged, AppendCallback, Appender, Log, Reader, SharedLog, SlotWriter, Transaction,

@@ -5,8 +5,7 @@
 //! does not matter.
 
 use yahtzee_core::accumulate::Gauge;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Figures, Job, figures_of};
+use yahtzee_core::job::{Figures, Intake, Job, figures_of};
 use yahtzee_core::window::Policy;
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
@@ -26,10 +25,10 @@ impl Job for AppEvents {
     type Accumulator = Gauge;
     type Summary = summary::AppEvents;
 
-    fn fold(&self, record: &raw::AppEvents, intake: &mut Intake<'_, Gauge>) {
+    fn fold(&self, record: &raw::AppEvents, intake: &mut Intake<'_, Self>) {
         for event in &record.events {
             let mut add = |series: [&str; 2], value: u32| {
-                intake.add(event.time_us, &series, |gauge| gauge.record(event.time_us, value.into()));
+                intake.add(event.time_us, series, |gauge| gauge.record(event.time_us, value.into()));
             };
             event.release.into_iter().for_each(|version| add(["release", ""], version));
             event.formation.iter().for_each(|(name, &dynos)| add(["formation", name], dynos));

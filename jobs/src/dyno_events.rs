@@ -1,8 +1,7 @@
 //! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
 use yahtzee_core::accumulate::{Counts, Moments};
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Intake, Job};
 use yahtzee_core::window::Policy;
 use yahtzee_proto::raw::{self, DynoEventKind, DynoState};
 use yahtzee_proto::summary;
@@ -33,9 +32,9 @@ impl Job for DynoEvents {
     type Accumulator = Events;
     type Summary = summary::DynoEvents;
 
-    fn fold(&self, record: &raw::DynoEvents, intake: &mut Intake<'_, Events>) {
+    fn fold(&self, record: &raw::DynoEvents, intake: &mut Intake<'_, Self>) {
         for event in &record.events {
-            intake.add(event.time_us, &[&event.process_type], |events| events.fold(event));
+            intake.add(event.time_us, [&event.process_type], |events| events.fold(event));
         }
     }
 

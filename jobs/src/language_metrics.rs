@@ -4,8 +4,7 @@
 //! the samples of all dynos. Distributions merge.
 
 use yahtzee_core::accumulate::{Distribution, Gauge};
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::{Figures, Intake, Job};
 use yahtzee_proto::raw::LangMetrics;
 use yahtzee_proto::raw::lang_metric::Value;
 use yahtzee_proto::summary;
@@ -36,11 +35,11 @@ impl Job for LanguageMetrics {
     type Accumulator = Metric;
     type Summary = summary::LanguageMetric;
 
-    fn fold(&self, record: &LangMetrics, intake: &mut Intake<'_, Metric>) {
+    fn fold(&self, record: &LangMetrics, intake: &mut Intake<'_, Self>) {
         for metric in &record.metrics {
             let Some(value) = &metric.value else { continue };
             let series = [&*metric.process_type, &*metric.name, kind(value)];
-            intake.add(metric.time_us, &series, |state| state.fold(metric.time_us, value));
+            intake.add(metric.time_us, series, |state| state.fold(metric.time_us, value));
         }
     }
 

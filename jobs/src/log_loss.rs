@@ -8,8 +8,7 @@
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
 //! is a series of its own and says nothing about completeness.
 
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Figures, Job, figures_of};
+use yahtzee_core::job::{Figures, Intake, Job, figures_of};
 use yahtzee_core::window::Policy;
 use yahtzee_proto::raw;
 use yahtzee_proto::summary;
@@ -43,10 +42,10 @@ impl Job for LogLoss {
     type Accumulator = Losses;
     type Summary = summary::LogLoss;
 
-    fn fold(&self, record: &raw::LogLosses, intake: &mut Intake<'_, Losses>) {
+    fn fold(&self, record: &raw::LogLosses, intake: &mut Intake<'_, Self>) {
         for loss in &record.losses {
             for (time_us, lost) in shares(loss) {
-                intake.add(time_us, &[&loss.code], |losses| {
+                intake.add(time_us, [&loss.code], |losses| {
                     losses.lost = losses.lost.saturating_add(lost);
                     losses.notices += 1;
                 });

@@ -8,6 +8,19 @@ pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/yahtzee.raw.v1.rs"));
 }
 
+/// Declares what jobs need to know of raw records: where the frame id is.
+macro_rules! raw_messages {
+    ($($name:ident)+) => { $(
+        impl yahtzee_core::job::RawMessage for raw::$name {
+            fn frame_id(&self) -> &[u8] {
+                &self.frame_id
+            }
+        }
+    )+ };
+}
+
+raw_messages! { RouterRequests DynoLoads DynoMemories PlatformErrors DynoEvents AppEvents LogLosses LangMetrics }
+
 /// Values of the compacted summary topics.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/summary.proto")]
 pub mod summary {

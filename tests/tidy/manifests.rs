@@ -11,7 +11,7 @@ enum Knows {
 
 /// Folder of a crate, and the packages of this workspace it may be built from. Tests may know more.
 const KNOWS: &[(&str, Knows)] = &[
-    ("proto", Knows::Only(&[])),
+    ("proto", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-core", Knows::Only(&[])),
     ("yahtzee-sim", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-runtime", Knows::Only(&["yahtzee-core"])),

@@ -1,8 +1,7 @@
 //! Requests that took a second or longer, per app and process type.
 
 use yahtzee_core::accumulate::Moments;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Figures, Job, figures_of};
+use yahtzee_core::job::{Figures, Intake, Job, figures_of};
 use yahtzee_proto::raw::RouterRequests;
 
 /// The message that is published.
@@ -29,10 +28,10 @@ impl Job for SlowRequests {
     type Accumulator = (Moments, u64);
     type Summary = summary::SlowRequests;
 
-    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, (Moments, u64)>) {
+    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, Self>) {
         for request in &record.requests {
             let Some(service_ms) = request.service_ms else { continue };
-            intake.add(request.time_us, &[&request.process_type], |(service_times_ms, slow)| {
+            intake.add(request.time_us, [&request.process_type], |(service_times_ms, slow)| {
                 service_times_ms.record(service_ms.into());
                 *slow += u64::from(service_ms >= SLOW_MS);
             });

@@ -14,7 +14,7 @@ use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_jobs::view::{Measurements, RouterRequest};
-use yahtzee_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::raw::RouterRequests;
 
 use crate::case::Run;
 use crate::measure::measured;

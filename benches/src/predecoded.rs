@@ -4,8 +4,8 @@ use prost::Message;
 use yahtzee_core::job::{Intake, Job, Record};
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
-use yahtzee_proto::raw::RouterRequests;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::summary;
 
 use crate::traffic::RawRecord;
 

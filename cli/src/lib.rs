@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use yahtzee_core::erased::AnyJob;
+pub use yahtzee_jobs::all as stock_jobs;
 
 mod assign;
 mod commits;
@@ -21,7 +22,6 @@ mod quarantine;
 mod replay;
 mod retry;
 mod run;
-mod simulate;
 mod sink;
 mod stores;
 mod topics;
@@ -67,8 +67,6 @@ enum Command {
     Verify(verify::VerifyOptions),
     /// List the jobs with their topics and policies
     Jobs(jobs::JobsOptions),
-    /// Run the production core in a simulated world of crashes, zombies and failures
-    Simulate(simulate::SimulateOptions),
     /// Create a crate with a job of your own, its tests and this whole command
     NewJob(new_job::NewJobOptions),
     /// Show an example configuration, or check one
@@ -96,7 +94,6 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Replay(options) => replay::replay(global, &options),
         Command::Verify(options) => verify::verify(global, &options),
         Command::Jobs(options) => jobs::jobs(global, &options),
-        Command::Simulate(options) => simulate::simulate(&options),
         Command::NewJob(options) => new_job::new_job(&options),
         Command::Config(command) => config::config(global, &command),
     };

@@ -13,7 +13,7 @@ use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::raw::{PlatformError, PlatformErrors};
+use yahtzee_pipeline_proto::raw::{PlatformError, PlatformErrors};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord, OffsetCommit};
 use yahtzee_storage::embedded::EmbeddedStore;

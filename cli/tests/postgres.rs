@@ -10,7 +10,7 @@ use prost::Message as _;
 use tokio_postgres::{Client, NoTls};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 

@@ -103,7 +103,7 @@ fn key(minute: i64) -> Vec<u8> {
 
 fn value() -> Vec<u8> {
     use prost::Message;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
     let provenance =
         summary::Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, r#final: true };
     summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()

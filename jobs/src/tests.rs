@@ -11,7 +11,7 @@ use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::{raw, summary};
+use yahtzee_pipeline_proto::{raw, summary};
 
 use crate::figures::{self, Figures};
 

@@ -16,7 +16,7 @@ use yahtzee_core::window::Policy;
 use yahtzee_ingress::collect::{Collector, collect_body};
 use yahtzee_ingress::pack::Provenance;
 use yahtzee_ingress::{RawRecord, TokenTable, timestamp};
-use yahtzee_proto::raw::{DynoEventKind, SourceKind};
+use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};
 use crate::requests;

@@ -6,7 +6,7 @@ use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_jobs::router_latency::RouterLatency;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_storage::store::Day;
 use yahtzee_storage::store::Summary;
 

@@ -1,7 +1,7 @@
 //! What only this store has: the folder. Everything else is in the suite of all stores, `tests/services/stores/`.
 
 use prost::Message;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 
 use super::*;
 use crate::store::OwnedSummary;

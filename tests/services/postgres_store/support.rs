@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_runtime::config::Secret;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};

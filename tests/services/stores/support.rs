@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use prost::Message;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Outcome, Row, Shard, ShardWriter, SummaryStore};
 use yahtzee_storage::store::{OwnedSummary, Summary};

@@ -11,7 +11,7 @@ use yahtzee_core::record::MeasurementCounts;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_core::window::Policy;
 
-use super::partition::{BenchPartition, Entry, Fuse};
+use crate::partition::{BenchPartition, Entry, Fuse};
 
 /// When a bench begins: 2026-01-01T00:00:00Z, microseconds since 1970.
 pub const START_US: i64 = 1_767_225_600_000_000;
@@ -35,7 +35,7 @@ pub type Series = (Owner, Vec<String>, i64);
 /// #     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, Self>) { intake.add(hit.time_us, [], |hits| *hits += 1) }
 /// #     fn summarize(&self, hits: &u64) -> Total { Total { hits: *hits } }
 /// # }
-/// use yahtzee_sim::kit::{Bench, START_US};
+/// use yahtzee_testkit::{Bench, START_US};
 ///
 /// let app = Owner([1; 16]);
 /// Bench::new(CountHits)
@@ -63,7 +63,7 @@ impl<J: Job> Bench<J> {
         Self::with(Arc::new(job), None, 1)
     }
 
-    pub(super) fn with(job: Arc<J>, policy: Option<Policy>, partitions: u32) -> Self {
+    pub(crate) fn with(job: Arc<J>, policy: Option<Policy>, partitions: u32) -> Self {
         let policy = policy.unwrap_or_else(|| Job::policy(&*job));
         let partition = |index| BenchPartition::new(Arc::clone(&job), policy, Partition(index), partitions);
         let partitions = (0..partitions).map(partition).collect();
@@ -185,21 +185,21 @@ impl<J: Job> Bench<J> {
         assert!(unexpected.is_empty(), "there are summaries of {unexpected:?} too");
     }
 
-    pub(super) fn partition_count(&self) -> u32 {
+    pub(crate) fn partition_count(&self) -> u32 {
         u32::try_from(self.partitions.len()).expect("a bench has few partitions")
     }
 
-    pub(super) fn cores(&self) -> impl Iterator<Item = &yahtzee_core::partition::PartitionCore<J>> {
+    pub(crate) fn cores(&self) -> impl Iterator<Item = &yahtzee_core::partition::PartitionCore<J>> {
         self.partitions.iter().filter_map(BenchPartition::core)
     }
 
     /// The job's own message of an accumulator, encoded.
-    pub(super) fn summary_of(&self, accumulator: &J::Accumulator) -> Vec<u8> {
+    pub(crate) fn summary_of(&self, accumulator: &J::Accumulator) -> Vec<u8> {
         self.job.summarize(accumulator).encode_to_vec()
     }
 
     /// Whether the fuse of [`Self::dies_after`] has burnt down.
-    pub(super) fn has_died(&self) -> bool {
+    pub(crate) fn has_died(&self) -> bool {
         self.fuse.is_none()
     }
 

@@ -13,20 +13,20 @@ use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 
 /// A record of the log.
-pub(super) struct Entry {
-    pub(super) timestamp_ms: i64,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// How many more writes succeed before the process dies; `None` for all.
-pub(super) type Fuse = Option<usize>;
+pub(crate) type Fuse = Option<usize>;
 
 /// The process died at a write.
 #[derive(Debug)]
-pub(super) struct Died;
+pub(crate) struct Died;
 
-pub(super) struct BenchPartition<J: Job> {
+pub(crate) struct BenchPartition<J: Job> {
     job: Arc<J>,
     policy: Policy,
     identity: Identity,
@@ -37,14 +37,14 @@ pub(super) struct BenchPartition<J: Job> {
     pending: Vec<Effect>,
     committed: Option<(Offset, String)>,
     /// Newest summary by key, as a compacted topic keeps it.
-    pub(super) topic: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) topic: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What became of all measurements since the last start.
-    pub(super) outcomes: MeasurementCounts,
-    pub(super) poison: u64,
+    pub(crate) outcomes: MeasurementCounts,
+    pub(crate) poison: u64,
 }
 
 impl<J: Job> BenchPartition<J> {
-    pub(super) fn new(job: Arc<J>, policy: Policy, partition: Partition, partition_count: u32) -> Self {
+    pub(crate) fn new(job: Arc<J>, policy: Policy, partition: Partition, partition_count: u32) -> Self {
         let identity = Identity {
             generation: J::GENERATION,
             topic_id: [0; 16],
@@ -70,19 +70,19 @@ impl<J: Job> BenchPartition<J> {
         this
     }
 
-    pub(super) fn append(&mut self, entry: Entry) {
+    pub(crate) fn append(&mut self, entry: Entry) {
         self.log.push(entry);
         self.read();
     }
 
     /// Loses what only the process knew.
-    pub(super) fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         self.core = None;
         self.pending.clear();
     }
 
     /// Opens the partition from its last commit and reads up to the end of the log.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let end = Offset(self.log.len() as u64);
         let history = History {
             partition: self.partition,
@@ -115,7 +115,7 @@ impl<J: Job> BenchPartition<J> {
     }
 
     /// Lets a flush interval pass: emits what has changed, writes it and commits.
-    pub(super) fn flush(&mut self, now_ms: u64, fuse: &mut Fuse) -> Result<(), Died> {
+    pub(crate) fn flush(&mut self, now_ms: u64, fuse: &mut Fuse) -> Result<(), Died> {
         let Some(core) = &mut self.core else { return Ok(()) };
         core.tick(now_ms, &mut self.pending);
         let written = self.pending.len() as u64;
@@ -153,7 +153,7 @@ impl<J: Job> BenchPartition<J> {
     }
 
     /// Series (owner and dimensions as in a summary key, with the window) and accumulators, open windows only.
-    pub(super) fn core(&self) -> Option<&PartitionCore<J>> {
+    pub(crate) fn core(&self) -> Option<&PartitionCore<J>> {
         self.core.as_ref()
     }
 }

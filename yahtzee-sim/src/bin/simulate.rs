@@ -1,23 +1,24 @@
-//! `yahtzee simulate`: runs seeds of the simulated world and says whether any promise was broken.
+//! What `cargo xtask simulate` runs: seeds of the simulated world, and whether any of them broke a promise.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_sim::{Campaign, Mutant, Outcome, PRODUCTION, Totals, mutants, run_twice, shrink};
 
 /// Failed seeds that are shrunk and saved; one is enough to work on.
 const SHRUNK_MAX: usize = 3;
 
-/// Which seeds to run.
-#[derive(Debug, Args)]
-pub(crate) struct SimulateOptions {
+/// Run the production core in a simulated world of crashes, zombies and failures
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask simulate", bin_name = "cargo xtask simulate")]
+struct Options {
     /// How many seeds to run
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     seeds: u64,
@@ -66,8 +67,18 @@ struct MustBeZero {
     diverged: u64,
 }
 
+fn main() -> ExitCode {
+    match simulate(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the seeds. Fails if any of them broke a promise.
-pub(crate) fn simulate(options: &SimulateOptions) -> Result<()> {
+fn simulate(options: &Options) -> Result<()> {
     if options.list_mutants {
         list_mutants();
         return Ok(());
@@ -101,15 +112,16 @@ fn list_mutants() {
 fn find_mutant(name: Option<&str>) -> Result<Mutant> {
     let Some(name) = name else { return Ok(PRODUCTION) };
     let found = mutants().into_iter().find(|mutant| mutant.name == name);
-    found.with_context(|| format!("there is no mutant `{name}`: see `yahtzee simulate --list-mutants`"))
+    found.with_context(|| format!("there is no mutant `{name}`: see `cargo xtask simulate --list-mutants`"))
 }
 
 /// Another base for every run; printed, so that a failure can be repeated.
 fn seed_of_now() -> u64 {
-    u64::try_from(wall_clock_us()).unwrap_or_default()
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_micros() as u64
 }
 
-fn run_all(options: &SimulateOptions, from: u64, mutant: Mutant) -> Totals {
+fn run_all(options: &Options, from: u64, mutant: Mutant) -> Totals {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(cores);
     let bar = Mutex::new(progress_bar(options.seeds));
@@ -160,13 +172,13 @@ fn print_report(report: &Report, totals: &Totals) {
     println!("trace hash  {trace_hash}");
     println!("failed      {}", totals.failed);
     for outcome in &totals.failures {
-        println!("seed {} (again: yahtzee simulate --seed {0})", outcome.seed);
+        println!("seed {} (again: cargo xtask simulate --seed {0})", outcome.seed);
         outcome.failures.iter().for_each(|failure| println!("  {failure}"));
     }
 }
 
 /// Shrinks the first failed seeds and writes them down as regressions.
-fn save_failures(options: &SimulateOptions, mutant: &Mutant, totals: &Totals) -> Result<()> {
+fn save_failures(options: &Options, mutant: &Mutant, totals: &Totals) -> Result<()> {
     let ours = Path::new("tests/sim/regressions");
     let folder = match &options.save {
         Some(folder) => folder.as_path(),

@@ -6,7 +6,7 @@ use prost::Message;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 
-use super::Bench;
+use crate::Bench;
 
 /// One step of a recording.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<impl 
 }
 
 /// See [`crash_everywhere`].
-pub(super) fn crash_everywhere_shared<J: Job>(
+pub(crate) fn crash_everywhere_shared<J: Job>(
     job: &Arc<J>,
     partitions: u32,
     recording: &[Step<impl Message>],

@@ -8,8 +8,8 @@ use yahtzee_core::accumulate::Accumulator;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 
-use super::Bench;
-use super::crash::{Step, crash_everywhere_shared};
+use crate::Bench;
+use crate::crash::{Step, crash_everywhere_shared};
 
 /// Bytes of a record that are damaged one by one.
 const DAMAGED_BYTES: usize = 200;

@@ -3,6 +3,8 @@
 //! [`Bench`] feeds records to the production core, writes what it emits and loses what a crash would lose.
 //! [`crash_everywhere`] repeats a recording with a crash after every single write. [`check_job`] holds a job to the
 //! laws that the promises need of it.
+//!
+//! It is a development dependency: the job itself is written against the facade `yahtzee`.
 
 mod bench;
 mod check;

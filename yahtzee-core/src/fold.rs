@@ -3,7 +3,6 @@
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameKey, MeasurementCounts, Offset};
-use crate::rules;
 use crate::series::{Row, Series, Windows};
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 use crate::window::{Policy, Window};
@@ -24,6 +23,8 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) open_from: Window,
     pub(crate) open_through: Window,
     pub(crate) incomplete: &'a IncompleteWindows,
+    /// [`crate::rules::Rules::takes_series`]; asked only where a series is opened.
+    pub(crate) takes_series: fn(usize, usize, &Policy) -> bool,
 }
 
 /// The record that the measurements came in.
@@ -72,7 +73,7 @@ impl<'a, A: Default> RecordFold<'a, A> {
 
     /// Folds one measurement. `fold` runs only if it is accepted.
     pub(crate) fn add(&mut self, time_us: i64, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
-        let Acceptance { policy, open_from, open_through, incomplete } = self.acceptance;
+        let Acceptance { policy, open_from, open_through, incomplete, .. } = self.acceptance;
         let window = Window::of_us(time_us, policy.length_ms);
         if window < open_from {
             self.counts.count_late(open_from.0 - window.0, policy.length_ms);
@@ -119,11 +120,11 @@ impl<'a, A: Default> RecordFold<'a, A> {
 
     /// Opens the series in the window, or if the caps forbid it finds or opens the owner's `other` series.
     fn open(&mut self, at: usize, series: Series, dimensions: usize) -> Option<u32> {
-        let policy = self.acceptance.policy;
+        let Acceptance { policy, takes_series, .. } = self.acceptance;
         let owner = self.windows.owner_row(series, self.origin.owner);
         let of_owner = self.windows.series_of(at, owner);
         let in_window = self.windows.open[at].states.len();
-        if rules::takes_series(in_window, of_owner, policy) {
+        if takes_series(in_window, of_owner, policy) {
             return Some(self.open_named(at, series, owner));
         }
         let other = self.name(std::iter::repeat_n(OTHER, dimensions));

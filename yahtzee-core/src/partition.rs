@@ -156,7 +156,8 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     ) -> MeasurementCounts {
         let (open_from, open_through) = R::accepts(self.watermark_ms, record.timestamp_ms, &self.policy);
         let Self { policy, incomplete, windows, scratch, .. } = self;
-        let acceptance = Acceptance { policy, open_from, open_through, incomplete };
+        let takes_series = R::takes_series;
+        let acceptance = Acceptance { policy, open_from, open_through, incomplete, takes_series };
         let frame = R::frame_key(owner, FrameId::from_bytes(message.frame_id()));
         let origin = Origin { offset: record.offset, owner, frame };
         let mut intake = Intake(RecordFold::new(acceptance, origin, windows, scratch));

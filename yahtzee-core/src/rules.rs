@@ -25,13 +25,6 @@ pub fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
     Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future_windows)
 }
 
-/// Whether a window in which `series` series are open, `of_owner` of them the record's owner's, takes another one. What
-/// it does not take is folded into the owner's `other` series. Counts are of this window alone: a cap over several
-/// windows would make a replay, which has forgotten the older ones, decide otherwise.
-pub(crate) fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
-    series < policy.series_max && of_owner < policy.series_per_owner_max
-}
-
 mod sealed {
     /// Keeps [`super::Rules`] to this crate and the simulator's mistakes.
     pub trait Sealed {}
@@ -72,6 +65,14 @@ pub trait Rules: sealed::Sealed + Send + 'static {
     #[must_use]
     fn frame_key(owner: Owner, frame: Option<FrameId>) -> Option<FrameKey> {
         frame.map(|frame| FrameKey::new(owner, frame))
+    }
+
+    /// Whether a window in which `series` series are open, `of_owner` of them the record's owner's, takes another one.
+    /// What it does not take is folded into the owner's `other` series. Counts are of this window alone: a cap over several
+    /// windows would make a replay, which has forgotten the older ones, decide otherwise.
+    #[must_use]
+    fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
+        series < policy.series_max && of_owner < policy.series_per_owner_max
     }
 
     /// `c`: the smallest first-accepted offset over all open windows, or `h` if none is open. `c + 1` would lose a

@@ -57,34 +57,6 @@ pub(super) fn incomplete_forgotten(
     open_from(job, policy, identity, history, Commit::without_incomplete)
 }
 
-pub(super) fn no_cap(
-    job: Arc<SimJob>,
-    policy: Policy,
-    identity: Identity,
-    history: History<'_>,
-) -> OpenResult {
-    let policy = Policy { series_max: usize::MAX, series_per_owner_max: usize::MAX, ..policy };
-    open::<Production>(job, policy, identity, history)
-}
-
-pub(super) fn no_cap_per_owner(
-    job: Arc<SimJob>,
-    policy: Policy,
-    identity: Identity,
-    history: History<'_>,
-) -> OpenResult {
-    open::<Production>(job, Policy { series_per_owner_max: usize::MAX, ..policy }, identity, history)
-}
-
-pub(super) fn cap_off_by_one(
-    job: Arc<SimJob>,
-    policy: Policy,
-    identity: Identity,
-    history: History<'_>,
-) -> OpenResult {
-    open::<Production>(job, Policy { series_max: policy.series_max + 1, ..policy }, identity, history)
-}
-
 pub(super) fn revision_is_position(
     job: Arc<SimJob>,
     policy: Policy,

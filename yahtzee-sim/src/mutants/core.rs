@@ -111,6 +111,27 @@ mistake!(
 );
 
 mistake!(
+    NoCap,
+    fn takes_series(_series: usize, _of_owner: usize, _policy: &Policy) -> bool {
+        true
+    }
+);
+
+mistake!(
+    NoCapPerOwner,
+    fn takes_series(series: usize, _of_owner: usize, policy: &Policy) -> bool {
+        series < policy.series_max
+    }
+);
+
+mistake!(
+    CapOffByOne,
+    fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
+        series <= policy.series_max && of_owner < policy.series_per_owner_max
+    }
+);
+
+mistake!(
     LossNotNoticed,
     fn has_lost_input(_first_offset: Offset, _log_start: Offset) -> bool {
         false

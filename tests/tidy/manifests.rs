@@ -11,12 +11,13 @@ enum Knows {
 
 /// Folder of a crate, and the packages of this workspace it may be built from. Tests may know more.
 const KNOWS: &[(&str, Knows)] = &[
-    ("proto", Knows::Only(&["yahtzee-core"])),
+    ("proto", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
     ("yahtzee-core", Knows::Only(&[])),
+    ("yahtzee-proto", Knows::Only(&[])),
     ("yahtzee", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-sim", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-testkit", Knows::Only(&["yahtzee-core"])),
-    ("yahtzee-runtime", Knows::Only(&["yahtzee-core"])),
+    ("yahtzee-runtime", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
     ("jobs", Knows::Only(&["yahtzee", "yahtzee-pipeline-proto"])),
     ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("storage", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
@@ -51,6 +52,8 @@ const KNOWS: &[(&str, Knows)] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
+    ("yahtzee-proto", &["prost", "prost-build", "protox"]),
+    ("proto", &["prost", "prost-build", "protox", "yahtzee-proto"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
 ];
 

@@ -22,12 +22,14 @@ const KNOWS: &[(&str, Knows)] = &[
     ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("storage", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-storage"])),
+    ("loadgen", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto"])),
     (
         "demo",
         Knows::Only(&[
             "yahtzee-core",
             "yahtzee-ingress",
             "yahtzee-jobs",
+            "yahtzee-loadgen",
             "yahtzee-runtime",
             "yahtzee-storage",
         ]),

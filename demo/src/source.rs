@@ -16,9 +16,9 @@ use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
 use crate::DemoOptions;
-use crate::fleet::{Fleet, FleetSettings};
 use crate::pipeline::{Names, Pipeline};
 use crate::poster::{Poster, PosterCounts};
+use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
 /// Connections of the generated drains.
 const CONNECTIONS: usize = 4;

@@ -55,7 +55,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
     ("yahtzee-proto", &["prost", "prost-build", "protox"]),
-    ("proto", &["prost", "prost-build", "protox", "yahtzee-proto"]),
+    ("proto", &["prost", "prost-build", "protox", "yahtzee-core", "yahtzee-proto"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
 ];
 

@@ -253,7 +253,7 @@ impl Opening<'_> {
     ) -> Result<Part, JobFailure> {
         let history = History {
             partition,
-            committed: committed.map(|committed| (committed.offset, committed.metadata.as_str())),
+            start: committed.map(|committed| (committed.offset, committed.metadata.as_str())).into(),
             log_start: bounds.start,
             log_end: bounds.end,
             poisoned: self.poisoned.get(&partition).map_or(&[], Vec::as_slice),

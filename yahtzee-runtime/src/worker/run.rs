@@ -12,7 +12,9 @@ use yahtzee_core::record::{Offset, RecordOutcome};
 
 use crate::clock::since_1970;
 use crate::health::Condition;
-use crate::log::{Bounds, CommittedOffset, Isolation, Item, LogError, Reader, SharedLog, SlotName};
+use crate::log::{
+    Bounds, CommittedOffset, Isolation, Item, LogError, Reader, SharedLog, SlotName, require_topic,
+};
 use crate::topics::group;
 
 use super::brake::PoisonBrake;
@@ -301,13 +303,7 @@ fn check_topics(
 ) -> Result<(Topics, Identity), JobFailure> {
     let mut raw_id = None;
     for wanted in plan.topics(&settings.layout) {
-        let Some(found) = log.describe_topic(&wanted.name)? else {
-            return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
-        };
-        if found.partitions != wanted.partitions {
-            let difference = found.differences(&wanted).swap_remove(0);
-            return Err(JobFailure::Topic { topic: wanted.name, difference });
-        }
+        let found = require_topic(&**log, &wanted)?;
         raw_id.get_or_insert(found.id);
     }
     let identity = Identity {

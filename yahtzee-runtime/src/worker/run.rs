@@ -13,7 +13,7 @@ use yahtzee_core::record::{Offset, RecordOutcome};
 use crate::clock::since_1970;
 use crate::health::Condition;
 use crate::log::{
-    Bounds, CommittedOffset, Isolation, Item, LogError, Reader, SharedLog, SlotName, require_topic,
+    Bounds, CommittedOffset, Isolation, Item, LogError, LogReader, SharedLog, SlotName, require_topic,
 };
 use crate::topics::group;
 
@@ -51,7 +51,7 @@ struct Run<'a> {
     started: Instant,
     topics: Topics,
     slots: Vec<Slot>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     counting: Counting,
     /// Slot and place in it of every partition; `None` where another worker has it.
     places: Vec<Option<(usize, usize)>>,

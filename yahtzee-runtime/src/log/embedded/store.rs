@@ -27,7 +27,7 @@ const OTHER_MEMTABLE_BYTES: u64 = 4 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// The open folder. See [`super::format`] for what is in it.
-pub(super) struct Store {
+pub(super) struct LogStore {
     database: Database,
     pub(super) records: Keyspace,
     pub(super) times: Keyspace,
@@ -36,7 +36,7 @@ pub(super) struct Store {
     folder: String,
 }
 
-impl Store {
+impl LogStore {
     /// Opens the folder and creates what is missing.
     pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
         let name = folder.display().to_string();
@@ -81,13 +81,13 @@ impl Store {
         snapshot: &Snapshot,
         id: PartitionId,
         offsets: Range<u64>,
-    ) -> impl Iterator<Item = Result<Stored, LogError>> {
+    ) -> impl Iterator<Item = Result<StoredRecord, LogError>> {
         let keys = id.numbered(offsets.start)..id.numbered(offsets.end.max(offsets.start));
         snapshot.range(&self.records, keys).map(|guard| {
             let (key, bytes) = guard.into_inner().map_err(|error| self.unreadable(error))?;
             let offset = number_of(&key).filter(|&offset| record_of(offset, &bytes).is_some());
             let offset = offset.ok_or_else(|| self.malformed("a record"))?;
-            Ok(Stored { offset, bytes })
+            Ok(StoredRecord { offset, bytes })
         })
     }
 
@@ -124,12 +124,12 @@ fn code_of(error: &fjall::Error) -> String {
 }
 
 /// A record in the store's memory.
-pub(super) struct Stored {
+pub(super) struct StoredRecord {
     offset: u64,
     bytes: UserValue,
 }
 
-impl Stored {
+impl StoredRecord {
     /// Bytes of the record as it is stored.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -159,14 +159,14 @@ mod tests {
             for name in leftovers {
                 fs::write(folder.path().join(name), "").unwrap();
             }
-            drop(Store::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
+            drop(LogStore::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
         }
     }
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Store::open(file.path()).map(drop).unwrap_err();
+        let error = LogStore::open(file.path()).map(drop).unwrap_err();
         assert!(matches!(&error, LogError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
     }

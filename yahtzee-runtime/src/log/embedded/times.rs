@@ -9,7 +9,7 @@ use fjall::OwnedWriteBatch;
 use yahtzee_core::record::Offset;
 
 use super::format::{PartitionId, PartitionState, number_of};
-use super::store::Store;
+use super::store::LogStore;
 use crate::log::{Bounds, LogError};
 
 /// Offsets between two entries.
@@ -18,7 +18,7 @@ const STRIDE: u64 = 1_024;
 /// Notes the running maximum where an append has passed a multiple of the stride.
 pub(super) fn note(
     batch: &mut OwnedWriteBatch,
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     before: &PartitionState,
     after: &PartitionState,
@@ -31,7 +31,7 @@ pub(super) fn note(
 /// Removes the entries below the log start.
 pub(super) fn forget(
     batch: &mut OwnedWriteBatch,
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     start: u64,
 ) -> Result<(), LogError> {
@@ -47,7 +47,7 @@ pub(super) fn forget(
 
 /// Offset of the first record within `bounds` at `timestamp_ms` or later; the end where there is none.
 pub(super) fn find(
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     bounds: Bounds,
     timestamp_ms: i64,

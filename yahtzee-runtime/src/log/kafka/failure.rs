@@ -7,13 +7,13 @@ use crate::log::{LogCause, LogError};
 
 /// An error code of librdkafka or of a broker, and what was said about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct KafkaFailure {
     pub(super) code: Code,
     pub(super) reason: String,
     source: Option<KafkaError>,
 }
 
-impl Failure {
+impl KafkaFailure {
     /// A failure that is known by its code alone.
     pub(super) fn of(code: Code) -> Self {
         Self::new(code, code.to_string())
@@ -38,7 +38,7 @@ impl Failure {
         }
     }
 
-    /// As [`Failure::into_error`], where the code may also say that a topic or partition is missing.
+    /// As [`KafkaFailure::into_error`], where the code may also say that a topic or partition is missing.
     pub(super) fn into_topic_error(self, topic: &str, partition: Option<Partition>) -> LogError {
         if is_missing(self.code) {
             return LogError::NoSuchTopic { topic: topic.to_owned(), partition };
@@ -50,7 +50,7 @@ impl Failure {
     }
 }
 
-impl From<KafkaError> for Failure {
+impl From<KafkaError> for KafkaFailure {
     fn from(error: KafkaError) -> Self {
         match error {
             // The value may be a secret, so the error is not kept; the description names the property.
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn what_may_pass_by_itself_is_transient() {
         fn check(code: Code, transient: bool) {
-            let error = Failure::of(code).into_error("the question");
+            let error = KafkaFailure::of(code).into_error("the question");
             assert_eq!(error.is_transient(), transient, "{error}");
             assert!(error.to_string().contains("the question"), "{error}");
             assert_eq!(error.code(), format!("kafka:{code:?}"));
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_missing_partition_is_named() {
         let partition = Some(Partition(7));
-        let error = Failure::of(Code::UnknownPartition).into_topic_error("RAW.v1", partition);
+        let error = KafkaFailure::of(Code::UnknownPartition).into_topic_error("RAW.v1", partition);
         assert_eq!(error, LogError::NoSuchTopic { topic: "RAW.v1".to_owned(), partition });
     }
 
@@ -149,7 +149,7 @@ mod tests {
             .create::<rdkafka::consumer::BaseConsumer>()
             .err()
             .expect("no such property");
-        let failure = Failure::from(error);
+        let failure = KafkaFailure::from(error);
         assert!(failure.reason.contains("sasl.password.of.nobody"), "{}", failure.reason);
         assert!(!failure.reason.contains("hunter2"), "{}", failure.reason);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use error_text::error_text;
 use yahtzee_core::erased::AnyJob;
 pub use yahtzee_jobs::all as stock_jobs;
 
@@ -15,6 +16,7 @@ mod commits;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod error_text;
 mod ingress;
 mod jobs;
 mod new_job;
@@ -83,7 +85,7 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     match run_command(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", error_text(&error));
             ExitCode::FAILURE
         }
     }

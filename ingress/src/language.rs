@@ -1,7 +1,7 @@
 //! Posts of language runtimes: counters, gauges and distributions of one dyno, about every 20 seconds.
 //!
 //! A client posts JSON ([`body`]) to `/lang/<owner>/<process>`, where the dyno's UUID may follow. `<process>` is the dyno
-//! (`web.1`) or the process type (`web`). Header `Measurements-Time` says when (RFC 3339), `Measurements-Count` how many.
+//! (`web.1`) or the process type (`web`). Header `Measurements-Time` has the time (RFC 3339), `Measurements-Count` the number.
 //!
 //! The reply is that of other log drains but for success, which these clients know as 200. They do not repeat what
 //! gets a 4xx, so content gets none: an unreadable post is counted and taken, and a stale one is stored, for
@@ -17,18 +17,18 @@ use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
 use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
-use crate::collect::BodyCounts;
+use crate::collector::BodyCounts;
 use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
 use crate::endpoint::ParsedBody;
-use crate::measure::{flag, own_time_us};
-use crate::pack::{BodyOrigin, Packer, frame_digest};
+use crate::line::values::hyphenated_uuid;
+use crate::line::{CommonFields, DynoRef, ReceiveContext};
+use crate::packer::{BodyOrigin, Packer, frame_digest};
 use crate::stats::FrameOutcome;
-use crate::value::{self, Dyno, hyphenated_uuid};
 
 pub mod body;
 
-use body::Metrics;
+use body::PostedMetrics;
 
 /// Header with the time of a post.
 const TIME: &str = "measurements-time";
@@ -36,7 +36,7 @@ const TIME: &str = "measurements-time";
 /// Header with the number of metrics in a post.
 const COUNT: &str = "measurements-count";
 
-/// Who posts.
+/// The sender of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poster {
     /// The app.
@@ -53,10 +53,7 @@ impl Poster {
     /// Reads the parts of a path. `None` if they name no owner and process, or if `dyno` is not a UUID.
     #[must_use]
     pub fn parse(owner: &str, process: &str, dyno: Option<&str>) -> Option<Self> {
-        let (process_type, dyno_num) = match Dyno::parse(process.as_bytes()) {
-            Some(dyno) => (dyno.process_type, Some(dyno.number)),
-            None => (value::process_type(process.as_bytes())?, None),
-        };
+        let DynoRef { process_type, dyno_num } = DynoRef::parse(process.as_bytes())?;
         let dyno_uuid = match dyno {
             Some(dyno) => Some(hyphenated_uuid(dyno.as_bytes())?),
             None => None,
@@ -64,7 +61,7 @@ impl Poster {
         Some(Self { owner: Owner::parse(owner)?, process_type: process_type.to_owned(), dyno_num, dyno_uuid })
     }
 
-    /// Names one dyno among all; `None` if only its process type is known.
+    /// Returns a name of the one dyno; `None` if only its process type is known.
     fn dyno(&self) -> Option<Vec<u8>> {
         let Self { owner, process_type, dyno_num, dyno_uuid } = self;
         let is_one = dyno_num.is_some() || dyno_uuid.is_some();
@@ -87,15 +84,17 @@ impl LanguageRequest {
     }
 
     fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
-        let own_time_us = self.time.as_ref().and_then(|time| own_time_us(time, recv_us));
+        let context = ReceiveContext { recv_us, frame_index, repaired: false };
+        let own_time_us = self.time.as_ref().and_then(|time| context.own_time_us(time));
+        let CommonFields { time_us, flags, .. } = CommonFields::new(own_time_us, context);
         let Poster { process_type, dyno_num, dyno_uuid, .. } = &self.poster;
         LangMetric {
-            time_us: own_time_us.unwrap_or(recv_us),
+            time_us,
             process_type: process_type.clone(),
             dyno_num: *dyno_num,
             dyno_uuid: dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default(),
             frame_index,
-            flags: flag(own_time_us.is_none(), Flag::TimeReplaced),
+            flags,
             name,
             value: Some(value),
         }
@@ -111,7 +110,7 @@ impl LanguageRequest {
     }
 
     pub(crate) fn read(&self, body: &[u8], recv_us: i64) -> ParsedBody {
-        let Some(Metrics { accepted, announced, rejected }) = body::read(body) else {
+        let Some(PostedMetrics { accepted, announced, rejected }) = body::read(body) else {
             let outcome_if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
             return ParsedBody {
                 records: Vec::new(),

@@ -13,9 +13,10 @@ use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
-use yahtzee_ingress::collect::{Collector, collect_body};
-use yahtzee_ingress::pack::BodyOrigin;
-use yahtzee_ingress::{PackedRecord, TokenTable, timestamp};
+use yahtzee_ingress::collector::{Collector, collect_body};
+use yahtzee_ingress::line::timestamp;
+use yahtzee_ingress::packer::BodyOrigin;
+use yahtzee_ingress::{PackedRecord, TokenTable};
 use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};

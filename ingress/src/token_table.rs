@@ -1,4 +1,4 @@
-//! Whose a delivery is: from token to owner.
+//! The owners of tokens.
 
 use std::collections::HashMap;
 
@@ -9,43 +9,43 @@ use yahtzee_core::owner::Owner;
 /// token (`user.<name>`).
 #[derive(Clone, Debug, Default)]
 pub struct TokenTable {
-    tokens: HashMap<Vec<u8>, Entry>,
+    tokens: HashMap<Vec<u8>, TokenEntry>,
 }
 
-/// What the table knows of a token.
+/// A known token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Whose the token is.
+pub struct TokenEntry {
+    /// The owner.
     pub owner: Owner,
     /// Whether wrong octet counts of this sender are repaired.
     pub repair: bool,
 }
 
 impl TokenTable {
-    /// Adds a token, or replaces what is known of it.
-    pub fn insert(&mut self, token: impl Into<Vec<u8>>, entry: Entry) {
+    /// Adds a token, or replaces its entry.
+    pub fn insert(&mut self, token: impl Into<Vec<u8>>, entry: TokenEntry) {
         self.tokens.insert(token.into(), entry);
     }
 
-    /// What is known of `token`.
+    /// Returns the entry of `token`.
     #[must_use]
-    pub fn get(&self, token: &[u8]) -> Option<Entry> {
+    pub fn get(&self, token: &[u8]) -> Option<TokenEntry> {
         self.tokens.get(token).copied()
     }
 }
 
 impl<T: Into<Vec<u8>>> FromIterator<(T, Owner)> for TokenTable {
-    /// A table in which every sender's octet counts are repaired.
+    /// Creates a table in which every sender's octet counts are repaired.
     fn from_iter<I: IntoIterator<Item = (T, Owner)>>(pairs: I) -> Self {
         let mut table = Self::default();
         for (token, owner) in pairs {
-            table.insert(token, Entry { owner, repair: true });
+            table.insert(token, TokenEntry { owner, repair: true });
         }
         table
     }
 }
 
-/// The owner of a token that no table knows: UUID v5 of the token in the OID namespace.
+/// Returns the owner of a token that no table knows: UUID v5 of the token in the OID namespace.
 ///
 /// Every process derives the same one, so the data is kept together and can be claimed later.
 #[must_use]
@@ -61,7 +61,7 @@ mod tests {
     fn known_tokens_have_their_owner_and_others_a_derived_one() {
         let owner = Owner([7; 16]);
         let table: TokenTable = [("d.1", owner)].into_iter().collect();
-        assert_eq!(table.get(b"d.1"), Some(Entry { owner, repair: true }));
+        assert_eq!(table.get(b"d.1"), Some(TokenEntry { owner, repair: true }));
         assert_eq!(table.get(b"d.2"), None);
         // python3 -c "import uuid; print(uuid.uuid5(uuid.NAMESPACE_OID, 'd.2'))"
         assert_eq!(derived_owner(b"d.2").to_string(), "41a613a8-f495-5755-87fc-7c87b696fa3d");

@@ -23,4 +23,5 @@ pub mod job;
 pub mod owner;
 pub mod partition;
 pub mod rules;
+pub mod slot;
 pub mod wire;

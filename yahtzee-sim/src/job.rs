@@ -14,6 +14,9 @@ pub(crate) struct SimRecord {
     pub(crate) frame_id: Vec<u8>,
     #[prost(message, repeated, tag = "16")]
     pub(crate) measurements: Vec<Measurement>,
+    /// The job panics on it, every time.
+    #[prost(bool, tag = "17")]
+    pub(crate) panics: bool,
 }
 
 /// One measurement. No two frames have one with the same id.
@@ -70,6 +73,10 @@ impl Job for SimJob {
     type Summary = SimSummary;
 
     fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, u64>) {
+        if record.panics {
+            // A panic without the message that `panic!` would print for each.
+            std::panic::resume_unwind(Box::new("planted"));
+        }
         for measurement in &record.measurements {
             let name = dimension_name(measurement.dimension);
             let hash = digest_of(measurement.id, self.version);

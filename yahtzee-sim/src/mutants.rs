@@ -6,6 +6,7 @@ use std::sync::Arc;
 use yahtzee_core::commit::Identity;
 use yahtzee_core::partition::{AnyPartition, History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
+use yahtzee_core::slot::rules::{SlotProduction, SlotRules};
 use yahtzee_core::window::Policy;
 
 use crate::failure::Property;
@@ -15,6 +16,7 @@ use crate::shell::{ProductionShell, ShellRules};
 mod core;
 mod list;
 mod shell;
+mod slot;
 
 pub use list::mutants;
 
@@ -34,6 +36,7 @@ pub struct Mutant {
     /// Seeds within which that must happen.
     pub seeds: u64,
     pub(crate) open: Open,
+    pub(crate) slot: &'static dyn SlotRules,
     pub(crate) shell: &'static dyn ShellRules,
 }
 
@@ -44,6 +47,7 @@ pub const PRODUCTION: Mutant = Mutant {
     killed_by: Property::Final,
     seeds: 0,
     open: open::<Production>,
+    slot: &SlotProduction,
     shell: &ProductionShell,
 };
 

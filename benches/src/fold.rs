@@ -14,7 +14,7 @@ use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_jobs::view::{Measurements, RouterRequest};
-use yahtzee_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::raw::RouterRequests;
 
 use crate::case::Run;
 use crate::measure::measured;
@@ -25,9 +25,6 @@ use crate::traffic::{PARTITIONS, RawRecord};
 
 /// How often a run goes through its input.
 const PASSES: u64 = 3;
-
-/// Later than any clock: what has changed goes out, due or not.
-const AT_LAST_MS: u64 = u64::MAX / 2;
 
 /// Which summaries are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +142,10 @@ impl<J: Job> Pass<J> {
             }
         }
         self.cores.iter_mut().for_each(|core| core.reached(Offset(records.len() as u64)));
-        self.tick(AT_LAST_MS, &mut sink);
+        for index in 0..self.cores.len() {
+            self.cores[index].flush(&mut self.effects);
+            self.hand_out(index, &mut sink);
+        }
     }
 
     fn tick(&mut self, now_ms: u64, sink: &mut impl FnMut(&mut Vec<Effect>)) {

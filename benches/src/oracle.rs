@@ -6,8 +6,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::view::RouterRequest;
-use yahtzee_proto::raw::RouterRequests;
-use yahtzee_proto::summary::RouterLatency;
+use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::summary::RouterLatency;
 
 use crate::traffic::RawRecord;
 

@@ -1,12 +1,12 @@
 //! The real job on messages that are decoded already: what is left is windows and accumulators.
 
 use prost::Message;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Job, Record};
-use yahtzee_core::window::Intake;
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
-use yahtzee_proto::raw::RouterRequests;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::summary;
 
 use crate::traffic::RawRecord;
 

@@ -1,7 +1,7 @@
 //! Where a run finds its input: in memory, or in a log that was filled before.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -114,10 +114,7 @@ pub(crate) fn append(log: &dyn Log, records: impl IntoIterator<Item = NewRecord>
     let appender = log.appender(FILL_DEADLINE)?;
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() {
-        let (done, acknowledged) = mpsc::channel();
-        let answer = Box::new(move |result| done.send(result).expect("the answer is waited for below"));
-        appender.append(records.by_ref().take(FILL_RECORDS).collect(), answer);
-        acknowledged.recv().context("the appender was closed")??;
+        appender.append_and_wait(&records.by_ref().take(FILL_RECORDS).collect::<Vec<_>>())?;
     }
     Ok(())
 }

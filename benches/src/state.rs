@@ -10,7 +10,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::partition::PartitionCore;
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
-use yahtzee_core::window::{Policy, StateBytes};
+use yahtzee_core::series::StateBytes;
+use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 
 use crate::fold::open_fresh;

@@ -6,7 +6,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_proto::raw::{RouterRequest, RouterRequests, SourceKind};
+use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests, SourceKind};
 
 mod fleet;
 pub mod population;

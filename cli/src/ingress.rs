@@ -1,71 +1,35 @@
 //! `yahtzee ingress`: receives log drains.
 
-use std::sync::Arc;
-
-use anyhow::{Context, Result, anyhow};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use anyhow::{Result, anyhow};
 use yahtzee_core::owner::Owner;
-use yahtzee_ingress::{Ingress, LogWriter, Settings, TokenTable, serve};
-use yahtzee_runtime::clock::wall_clock_us;
+use yahtzee_ingress::{Heartbeats, Ingress, Settings, TokenTable, listen, serve};
 use yahtzee_runtime::config::{Config, IngressConfig};
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::SharedLog;
 
 use crate::jobs::plans;
-use crate::process::{GlobalOptions, Process};
+use crate::process::GlobalOptions;
 use crate::topics::specs;
 
-/// Deliveries between the HTTP service and the log; a full queue is answered with 503.
-const QUEUE_DELIVERIES: usize = 1_024;
 const PART: &str = "ingress";
 
 pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
-    let process = Process::start(global)?;
+    let (config, process) = global.start()?;
     process.health.set(PART, Condition::Starting("connecting to the log".to_owned()));
-    let log = process.config.log.open()?;
-    require_topics(global, &process.config, &log)?;
-    let listener = process.block_on(listen(&process.config.ingress))?;
-    let tokens = tokens(&process.config.ingress)?;
-    let ingress = open(&process, &log, tokens, Heartbeats::On)?;
+    let log = config.log.open()?;
+    require_topics(global, &config, &log)?;
+    let settings = settings(&config.ingress);
+    let listener = process.block_on(listen(&settings, config.ingress.listen))?;
+    let tokens = tokens(&config.ingress)?;
+    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On);
+    let ingress = process.block_on(start)?;
     process.health.set(PART, Condition::Ready);
     let stop = process.stop.clone();
     process.block_on(serve(listener, ingress, async move { stop.stopped().await }))?;
     Ok(())
 }
 
-/// Whether every partition gets the present time now and then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heartbeats {
-    On,
-    /// For recordings, which keep their own time.
-    Off,
-}
-
-/// The service, with a task that writes its deliveries to the log.
-pub(crate) fn open(
-    process: &Process,
-    log: &SharedLog,
-    tokens: TokenTable,
-    heartbeats: Heartbeats,
-) -> Result<Arc<Ingress>> {
-    let config = &process.config.ingress;
-    let appender = log.appender(config.ack_budget)?;
-    let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
-    let clock = (heartbeats == Heartbeats::On).then_some(wall_clock_us as fn() -> i64);
-    process.spawn(LogWriter::new(appender, &process.config.layout).run(deliveries, clock));
-    Ok(Ingress::new(settings(config), tokens, queue, Box::new(wall_clock_us)))
-}
-
-/// Binds the drain address, which must not be open to the world without credentials.
-pub(crate) async fn listen(config: &IngressConfig) -> Result<TcpListener> {
-    settings(config).validate(config.listen)?;
-    TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; set `ingress.listen`", config.listen))
-}
-
-fn settings(config: &IngressConfig) -> Settings {
+pub(crate) fn settings(config: &IngressConfig) -> Settings {
     Settings {
         credentials: config.credentials.iter().map(|secret| secret.reveal().to_owned()).collect(),
         max_body_bytes: config.body_bytes_max,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::erased::AnyJob;
 use yahtzee_core::window::Policy;
 use yahtzee_runtime::config::Config;
 use yahtzee_runtime::topics::{TopicLayout, group};

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::erased::AnyJob;
+pub use yahtzee_jobs::all as stock_jobs;
 
 mod assign;
 mod commits;
 mod config;
+#[cfg(feature = "demo")]
 mod demo;
 mod ingress;
 mod jobs;
@@ -20,11 +22,9 @@ mod quarantine;
 mod replay;
 mod retry;
 mod run;
-mod simulate;
 mod sink;
 mod stores;
 mod topics;
-mod utc;
 mod verify;
 
 /// Windowed metric aggregation whose state is the log.
@@ -43,7 +43,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch per-app, per-minute metrics come out of log-drain traffic: everything in one process
-    Demo(demo::DemoOptions),
+    #[cfg(feature = "demo")]
+    Demo(yahtzee_demo::DemoOptions),
     /// Create the topics, or compare them with the configuration
     #[command(subcommand)]
     Topics(topics::TopicsCommand),
@@ -66,8 +67,6 @@ enum Command {
     Verify(verify::VerifyOptions),
     /// List the jobs with their topics and policies
     Jobs(jobs::JobsOptions),
-    /// Run the production core in a simulated world of crashes, zombies and failures
-    Simulate(simulate::SimulateOptions),
     /// Create a crate with a job of your own, its tests and this whole command
     NewJob(new_job::NewJobOptions),
     /// Show an example configuration, or check one
@@ -82,6 +81,7 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     cli.global.jobs = jobs.into();
     let global = &cli.global;
     let done = match cli.command {
+        #[cfg(feature = "demo")]
         Command::Demo(options) => demo::demo(global, &options),
         Command::Topics(command) => topics::topics(global, &command),
         Command::Ingress => ingress::ingress(global),
@@ -94,7 +94,6 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Replay(options) => replay::replay(global, &options),
         Command::Verify(options) => verify::verify(global, &options),
         Command::Jobs(options) => jobs::jobs(global, &options),
-        Command::Simulate(options) => simulate::simulate(&options),
         Command::NewJob(options) => new_job::new_job(&options),
         Command::Config(command) => config::config(global, &command),
     };

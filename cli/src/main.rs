@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    yahtzee_cli::main(yahtzee_jobs::all())
+    yahtzee_cli::main(yahtzee_cli::stock_jobs())
 }

@@ -60,20 +60,20 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The repository that is told, or that the present folder lies in.
-fn framework(told: Option<&Path>) -> Result<PathBuf> {
-    let is_repository = |folder: &Path| folder.join("yahtzee-core/Cargo.toml").exists();
-    if let Some(folder) = told {
+/// Returns the given repository, or the one that the current folder lies in.
+fn framework(given: Option<&Path>) -> Result<PathBuf> {
+    let is_repository = |folder: &Path| folder.join("yahtzee/Cargo.toml").exists();
+    if let Some(folder) = given {
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         let missing =
-            || anyhow!("{} is not the Yahtzee repository: it has no yahtzee-core", folder.display());
+            || anyhow!("{} is not the Yahtzee repository: it has no folder `yahtzee`", folder.display());
         return if is_repository(&folder) { Ok(folder) } else { Err(missing()) };
     }
     let here = std::env::current_dir()?;
     let found = here.ancestors().find(|folder| is_repository(folder));
-    found
-        .map(Path::to_owned)
-        .ok_or_else(|| anyhow!("tell where the Yahtzee repository is, with --framework DIR"))
+    found.map(Path::to_owned).ok_or_else(|| {
+        anyhow!("this folder is not in the Yahtzee repository: say where that is, with --framework DIR")
+    })
 }
 
 fn manifest(name: &str, framework: &Path) -> String {
@@ -86,18 +86,16 @@ edition = "2024"
 publish = false
 
 [dependencies]
-prost = "0.14"
+yahtzee = {{ path = "{framework}/yahtzee" }}
 yahtzee-cli = {{ path = "{framework}/cli" }}
-yahtzee-core = {{ path = "{framework}/yahtzee-core" }}
-yahtzee-jobs = {{ path = "{framework}/jobs" }}
-yahtzee-proto = {{ path = "{framework}/proto" }}
+yahtzee-pipeline-proto = {{ path = "{framework}/proto" }}
 
 [build-dependencies]
 prost-build = {{ version = "0.14", default-features = false }}
 protox = {{ version = "0.10", default-features = false }}
 
 [dev-dependencies]
-yahtzee-sim = {{ path = "{framework}/yahtzee-sim" }}
+yahtzee-testkit = {{ path = "{framework}/yahtzee-testkit" }}
 
 # A crate of its own, wherever it lies.
 [workspace]
@@ -177,7 +175,7 @@ mod tests {
             "something of the example's name is left: {job}"
         );
         let manifest: String = fs::read_to_string(folder.path().join("page-weight/Cargo.toml")).unwrap();
-        assert!(manifest.contains(&format!("{}/yahtzee-core", framework.display())), "{manifest}");
+        assert!(manifest.contains(&format!("{}/yahtzee\"", framework.display())), "{manifest}");
         assert!(new_job(&options).unwrap_err().to_string().contains("exists already"));
     }
 }

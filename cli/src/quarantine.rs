@@ -9,14 +9,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::SharedLog;
+use yahtzee_storage::dead_letter::headers::RecordPosition;
+use yahtzee_storage::dead_letter::quarantine::{self, Quarantined, SettledCounts};
 use yahtzee_storage::job_topics::JobTopics;
-use yahtzee_storage::quarantine::{self, Quarantined, SettledCounts};
-use yahtzee_storage::trail::Source;
 
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{self, POSTGRES, topics_of};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// How long the log may take to acknowledge what settles a summary.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -54,7 +54,7 @@ pub(crate) struct ListOptions {
 pub(crate) struct Chosen {
     /// Ids, as `yahtzee quarantine list` shows them
     #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
-    ids: Vec<Source>,
+    ids: Vec<RecordPosition>,
     /// All of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,

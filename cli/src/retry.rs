@@ -10,7 +10,7 @@ use yahtzee_storage::retry::Retry;
 use self::inspect::InspectOptions;
 use self::list::ListOptions;
 use crate::jobs::plans;
-use crate::process::{GlobalOptions, Process};
+use crate::process::GlobalOptions;
 use crate::stores;
 
 /// What to do with what waits.
@@ -42,11 +42,11 @@ pub(crate) fn retry(global: &GlobalOptions, command: &RetryCommand) -> Result<()
 }
 
 fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
-    let process = Process::start(global)?;
-    let store = stores::postgres(&process.config)?;
+    let (config, process) = global.start()?;
+    let store = stores::postgres(&config)?;
     let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
-    let plan = stores::retry_plan(&plans(global, &process.config, &[])?, &process.config, shard);
-    let log = process.config.log.open()?;
+    let plan = stores::retry_plan(&plans(global, &config, &[])?, &config, shard);
+    let log = config.log.open()?;
     let retry = Retry::start(plan, &log, &store, &process.health, &process.stop)?;
     process.block_on(process.stop.stopped());
     Ok(retry.join()?)

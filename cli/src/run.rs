@@ -4,11 +4,11 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::clock::since_1970;
-use yahtzee_runtime::config::{Config, LogChoice, worker_index_from};
+use yahtzee_runtime::config::{Config, LogChoice, process_environment, worker_index_from};
 use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
 
 use crate::jobs::{plans, too_late};
-use crate::process::{GlobalOptions, Process};
+use crate::process::GlobalOptions;
 
 /// Which part of the work this process does.
 #[derive(Debug, Args)]
@@ -23,14 +23,14 @@ pub(crate) struct RunOptions {
 }
 
 pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
-    let process = Process::start(global)?;
-    let worker =
-        worker_index_from(options.worker.as_deref(), &process.environment).map_err(|error| anyhow!(error))?;
-    let plans = plans(global, &process.config, &options.jobs)?;
-    announce(&process.config, worker, &plans);
-    check_memory(&process.config, worker, &plans)?;
-    let log = process.config.log.open()?;
-    let settings = settings(&process.config, worker);
+    let (config, process) = global.start()?;
+    let worker = worker_index_from(options.worker.as_deref(), &process_environment())
+        .map_err(|error| anyhow!(error))?;
+    let plans = plans(global, &config, &options.jobs)?;
+    announce(&config, worker, &plans);
+    check_memory(&config, worker, &plans)?;
+    let log = config.log.open()?;
+    let settings = settings(&config, worker);
     let outside =
         Outside { stop: process.stop.clone(), health: process.health.clone(), ..Outside::default() };
     let threads = Worker::start(plans, &log, &settings, &outside);

@@ -7,13 +7,13 @@ use clap::{Args, Subcommand};
 use yahtzee_runtime::config::{Config, LogChoice};
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::keeper::{Keeper, KeeperPlan};
+use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
 use yahtzee_storage::retry::Retry;
-use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
+use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
 use yahtzee_storage::store::SummaryStore;
 
 use crate::jobs::plans;
-use crate::process::{GlobalOptions, Process};
+use crate::process::GlobalOptions;
 use crate::stores;
 
 /// Which store.
@@ -45,48 +45,39 @@ pub(crate) struct JobNames {
 }
 
 pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> {
-    let process = Process::start(global)?;
+    let (config, process) = global.start()?;
     let (store, names): (Arc<dyn SummaryStore>, _) = match command {
-        SinkCommand::Embedded(names) => {
-            (Arc::new(EmbeddedStore::open(&process.config.sink.embedded_folder)?), names)
-        }
-        SinkCommand::Postgres(names) => (stores::postgres(&process.config)?, names),
+        SinkCommand::Embedded(names) => (Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?), names),
+        SinkCommand::Postgres(names) => (stores::postgres(&config)?, names),
     };
-    let plans = plans(global, &process.config, &names.jobs)?;
-    let log = process.config.log.open()?;
-    let keeping = KeeperPlan {
+    let plans = plans(global, &config, &names.jobs)?;
+    let log = config.log.open()?;
+    let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
-        retention_days: process.config.sink.retention_days,
+        retention_days: config.sink.retention_days,
     };
-    let plan = match command {
-        SinkCommand::Embedded(_) => embedded_plan(&plans, &process.config, None),
-        SinkCommand::Postgres(_) => plan(&plans, &process.config, true, None),
-    };
-    let retries_here = plan.has_retry && matches!(process.config.log, LogChoice::Embedded(_));
-    let retry_plan = retries_here.then(|| stores::retry_plan(&plans, &process.config, None));
+    // The one shard of the embedded store is in this process, so that nothing waits in RETRY.
+    let plan = plan(&plans, &config, matches!(command, SinkCommand::Postgres(_)));
+    let retries_here = plan.has_retry && matches!(config.log, LogChoice::Embedded(_));
+    let retry_plan = retries_here.then(|| stores::retry_plan(&plans, &config, None));
     let start_retry = |plan| Retry::start(plan, &log, &store, &process.health, &process.stop);
     let retry = retry_plan.map(start_retry).transpose()?;
     let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
-    let keeper = Keeper::start(keeping, &store, &process.health, &process.stop);
+    let retention = RetentionTask::start(retention, &store, &process.health, &process.stop);
     process.block_on(process.stop.stopped());
     let ended = sink.join();
     let retry_ended = retry.map_or(Ok(()), Retry::join);
-    keeper.join();
+    retention.join();
     ended?;
     Ok(retry_ended?)
 }
 
-/// What a sink into the embedded store carries: its one shard is in this process, so that nothing waits in RETRY.
-pub(crate) fn embedded_plan(plans: &[JobPlan], config: &Config, tap: Option<Arc<Tap>>) -> SinkPlan {
-    plan(plans, config, false, tap)
-}
-
-fn plan(plans: &[JobPlan], config: &Config, has_retry: bool, tap: Option<Arc<Tap>>) -> SinkPlan {
+fn plan(plans: &[JobPlan], config: &Config, has_retry: bool) -> SinkPlan {
     SinkPlan {
         jobs: stores::topics_of(plans, config),
         version: config.layout.version.clone(),
         has_retry,
         settings: SinkSettings::default(),
-        tap,
+        tap: None,
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use yahtzee_runtime::config::{Config, MapSection, ShardKey as KeySection};
 use yahtzee_runtime::worker::JobPlan;
-use yahtzee_storage::day::Day;
 use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
 use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
 use yahtzee_storage::retry::{RetryPlan, RetrySettings};
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Shard, SummaryStore};
 
 /// Name of the store that has a retry process.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use prost::Message;
 use serde_json::Value;
@@ -13,12 +13,12 @@ use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::raw::{PlatformError, PlatformErrors};
+use yahtzee_pipeline_proto::raw::{PlatformError, PlatformErrors};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
-use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord};
-use yahtzee_storage::day::Day;
+use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord, OffsetCommit};
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::incoming::Summary;
+use yahtzee_storage::store::Day;
+use yahtzee_storage::store::OwnedSummary;
 use yahtzee_storage::store::{Outcome, Shard, SummaryStore};
 
 use crate::support::{PATIENCE, Process, rows, yahtzee};
@@ -185,8 +185,8 @@ fn a_changed_row_of_the_store_is_found_and_the_topic_is_not_blamed() {
     let changed = with_provenance(value, |provenance| provenance.generation += 1);
     {
         let store = EmbeddedStore::open(&world.path("store")).unwrap();
-        let summary = Summary::read(job, key, &changed, Day(i64::MAX)).unwrap();
-        let outcomes = store.writer(Shard(0)).write(&[summary]);
+        let summary = OwnedSummary::read(&job.as_str().into(), key, &changed, Day(i64::MAX)).unwrap();
+        let outcomes = store.writer(Shard(0)).write(&[summary.lend()]);
         assert_eq!(outcomes, [Outcome::Stored]);
     }
     let (code, report) = world.verdict(&["verify", "--job", job]);
@@ -226,10 +226,7 @@ fn changed_and_invented_summaries_of_the_topic_are_found() {
 }
 
 fn append(log: &EmbeddedLog, records: Vec<NewRecord>) {
-    let (done, durable) = mpsc::channel();
-    let appender = log.appender(PATIENCE).unwrap();
-    appender.append(records, Box::new(move |result| done.send(result).unwrap()));
-    durable.recv_timeout(PATIENCE).unwrap().unwrap();
+    log.appender(PATIENCE).unwrap().append_and_wait(&records).unwrap();
 }
 
 #[test]
@@ -414,7 +411,8 @@ fn commits_that_workers_would_refuse_are_flagged() {
     let length = ("YAHTZEE_JOBS__ROUTER-LATENCY__WINDOW_LENGTH_MS", "1000");
     assert_eq!(kinds(&commits, length), ["other-window-length"]);
     let by_hand = CommittedOffset { offset: Offset(0), metadata: "by hand".to_owned() };
-    world.log().commit(GROUP, RAW, &[(Partition(0), by_hand)]).unwrap();
+    let by_hand = OffsetCommit { topic: RAW, partition: Partition(0), committed: by_hand };
+    world.log().commit(GROUP, &[by_hand]).unwrap();
     assert_eq!(kinds(&commits, ("NONE", "")), ["unreadable"]);
 }
 

@@ -3,18 +3,18 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
 use tokio_postgres::{Client, NoTls};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 
-use crate::support::{PATIENCE, Process, metric, named, wait_for, yahtzee};
+use crate::support::{Process, metric, named, wait_for, yahtzee};
 
 const OWNERS: u8 = 64;
 const NOBODY_LISTENS: &str = "postgres://nobody@127.0.0.1:1/nowhere";
@@ -124,10 +124,8 @@ fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
             headers: Vec::new(),
         }
     };
-    let (sender, answer) = mpsc::channel();
     let appender = log.appender(Duration::from_secs(30)).unwrap();
-    appender.append((0..OWNERS).map(record).collect(), Box::new(move |result| sender.send(result).unwrap()));
-    answer.recv_timeout(PATIENCE).unwrap().unwrap();
+    appender.append_and_wait(&(0..OWNERS).map(record).collect::<Vec<_>>()).unwrap();
 }
 
 fn from_core(provenance: Provenance) -> summary::Provenance {

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,9 +11,9 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
-use yahtzee_storage::trail::{Source, Trail};
+use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
 
-use crate::support::{PATIENCE, yahtzee};
+use crate::support::yahtzee;
 
 const RETRY: &str = "RETRY.ERROR_SUMMARY.v1";
 const QUARANTINE: &str = "QUARANTINE.ERROR_SUMMARY.v1";
@@ -74,10 +73,7 @@ impl World {
 
     fn append(&self, records: Vec<NewRecord>) {
         let log = EmbeddedLog::open(&self.folder.path().join("log")).unwrap();
-        let (sender, answer) = mpsc::channel();
-        let appender = Arc::new(log).appender(Duration::from_secs(30)).unwrap();
-        appender.append(records, Box::new(move |result| sender.send(result).unwrap()));
-        answer.recv_timeout(PATIENCE).unwrap().unwrap();
+        log.appender(Duration::from_secs(30)).unwrap().append_and_wait(&records).unwrap();
     }
 
     /// Ids of what is in quarantine.
@@ -107,15 +103,16 @@ fn key(minute: i64) -> Vec<u8> {
 
 fn value() -> Vec<u8> {
     use prost::Message;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
     let provenance =
         summary::Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, r#final: true };
     summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()
 }
 
-fn trail(shard: &str, error: &str) -> Trail {
-    let source = Source { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(1), offset: Offset(5) };
-    Trail {
+fn trail(shard: &str, error: &str) -> FailureHeaders {
+    let source =
+        RecordPosition { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(1), offset: Offset(5) };
+    FailureHeaders {
         store: Some("postgres".to_owned()),
         job: Some("errors".to_owned()),
         shard: Some(shard.to_owned()),
@@ -123,11 +120,11 @@ fn trail(shard: &str, error: &str) -> Trail {
         first_failure_ms: Some(BEGIN_MS),
         attempts: 2,
         error: Some(error.to_owned()),
-        ..Trail::default()
+        ..FailureHeaders::default()
     }
 }
 
-fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &Trail) -> NewRecord {
+fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &FailureHeaders) -> NewRecord {
     NewRecord {
         topic: topic.into(),
         partition: Partition(partition),
@@ -138,7 +135,7 @@ fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &Trail) -> NewRecord
     }
 }
 
-fn waiting_record(partition: u32, minute: i64, trail: &Trail) -> NewRecord {
+fn waiting_record(partition: u32, minute: i64, trail: &FailureHeaders) -> NewRecord {
     record(RETRY, partition, key(minute), trail)
 }
 

@@ -3,6 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(["slow_requests.proto"], ["proto"])?;
-    prost_build::Config::new().compile_fds(descriptors)?;
+    // Maps in the order of their keys: the same summary has the same bytes in every run.
+    prost_build::Config::new().prost_path("::yahtzee::prost").btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_proto::raw::AppEvent;
+use yahtzee_pipeline_proto::raw::AppEvent;
 
 use crate::class::Class;
 use crate::value::{integer, process_type};

@@ -1,7 +1,7 @@
 //! From the lines of one delivery to its raw records, with counts of what was seen on the way.
 
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::LogLoss;
+use yahtzee_pipeline_proto::raw::LogLoss;
 
 use crate::class::Class;
 use crate::frame::Frames;
@@ -161,7 +161,7 @@ fn announces_overflow(line: &Line<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use yahtzee_proto::raw::{LogLosses, PlatformErrors, RouterRequests, SourceKind};
+    use yahtzee_pipeline_proto::raw::{LogLosses, PlatformErrors, RouterRequests, SourceKind};
 
     use super::*;
     use crate::pack::{ERROR, LOG_LOSS, ROUTER_REQUEST};

@@ -1,6 +1,6 @@
 //! Events in the life of a dyno: state changes, exits, reports of memory, restarts.
 
-use yahtzee_proto::raw::{DynoEvent, DynoEventKind, DynoState};
+use yahtzee_pipeline_proto::raw::{DynoEvent, DynoEventKind, DynoState};
 
 use crate::class::Class;
 use crate::value::{integer, memory_bytes, permille};

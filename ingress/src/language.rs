@@ -13,8 +13,8 @@
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::lang_metric::Value;
-use yahtzee_proto::raw::{Flag, LangMetric, SourceKind};
+use yahtzee_pipeline_proto::raw::lang_metric::Value;
+use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
 use crate::collect::Counts;
 use crate::dedupe::FrameId;
@@ -156,7 +156,7 @@ impl Post for LanguagePost {
 mod tests {
     use axum::http::HeaderValue;
     use prost::Message;
-    use yahtzee_proto::raw::LangMetrics;
+    use yahtzee_pipeline_proto::raw::LangMetrics;
 
     use super::*;
 

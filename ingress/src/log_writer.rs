@@ -69,13 +69,13 @@ impl LogWriter {
                 tracing::debug!(target: "yahtzee::ingress", %error, "heartbeats were not written");
             }
         });
-        self.appender.append(heartbeats.collect(), done);
+        self.appender.append(&heartbeats.collect::<Vec<_>>(), done);
     }
 
     /// Appends records and calls `done` when all are durable, or at the first failure.
     pub fn append(&self, records: Vec<RawRecord>, done: impl FnOnce(Result<(), LogError>) + Send + 'static) {
-        let records = records.into_iter().map(|record| self.new_record(record)).collect();
-        self.appender.append(records, Box::new(done));
+        let records: Vec<NewRecord> = records.into_iter().map(|record| self.new_record(record)).collect();
+        self.appender.append(&records, Box::new(done));
     }
 
     /// The record in the partition that its owner hashes to.

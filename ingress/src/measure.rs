@@ -1,6 +1,6 @@
 //! From one log line to its measurements.
 
-use yahtzee_proto::raw::{
+use yahtzee_pipeline_proto::raw::{
     AppEvent, DynoEvent, DynoLoad, DynoMemory, Flag, LangMetric, LogLoss, PlatformError, RouterRequest,
 };
 
@@ -295,7 +295,7 @@ fn sample_line(sample: Sample<'_>, whose: Option<Whose<'_>>, stamp: Stamp) -> Re
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use yahtzee_proto::raw::DynoEventKind;
+    use yahtzee_pipeline_proto::raw::DynoEventKind;
 
     use super::*;
 

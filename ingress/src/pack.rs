@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::{
+use yahtzee_pipeline_proto::raw::{
     AppEvent, AppEvents, DynoEvent, DynoEvents, DynoLoad, DynoLoads, DynoMemories, DynoMemory, LangMetric,
     LangMetrics, LogLoss, LogLosses, PlatformError, PlatformErrors, RouterRequest, RouterRequests,
     SourceKind,

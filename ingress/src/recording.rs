@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use std::ops::Range;
 
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::SourceKind;
+use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::cli_text;
 use crate::collect::{Collector, Counts};

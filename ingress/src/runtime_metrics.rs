@@ -3,7 +3,7 @@
 //! `source=web.1 dyno=heroku.<number>.<uuid> sample#load_avg_1m=2.46 ...`, where keys may be missing, as may
 //! `dyno=`; the form of 2013 has no `sample#`.
 
-use yahtzee_proto::raw::{DynoLoad, DynoMemory};
+use yahtzee_pipeline_proto::raw::{DynoLoad, DynoMemory};
 
 use crate::value::{Dyno, hyphenated_uuid, load_milli, memory_bytes, pages};
 

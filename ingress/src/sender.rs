@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::SourceKind;
+use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::auth::Identity;
 use crate::owner::{TokenTable, derived_owner};

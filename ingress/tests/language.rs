@@ -11,7 +11,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_ingress::owner::TokenTable;
 use yahtzee_ingress::stats::FrameOutcome;
 use yahtzee_ingress::{Delivery, Ingress, NotStored, Settings, http_router};
-use yahtzee_proto::raw::{LangMetrics, SourceKind};
+use yahtzee_pipeline_proto::raw::{LangMetrics, SourceKind};
 
 const RECV_US: i64 = 1_772_600_767_000_000;
 const OWNER: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";

@@ -4,11 +4,9 @@
 //! last value is that of the greatest event time; of two at one instant the greater, so that the order of arrival
 //! does not matter.
 
-use yahtzee_core::accumulate::Gauge;
-use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::{Intake, Policy};
-use yahtzee_proto::raw;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw;
+use yahtzee_pipeline_proto::summary;
 
 use crate::{figures, policy, wire};
 

@@ -1,10 +1,8 @@
 //! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
-use yahtzee_core::accumulate::{Counts, Moments};
-use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::{Intake, Policy};
-use yahtzee_proto::raw::{self, DynoEventKind, DynoState};
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw::{self, DynoEventKind, DynoState};
+use yahtzee_pipeline_proto::summary;
 
 use crate::{figures, policy, wire};
 
@@ -12,7 +10,7 @@ use crate::{figures, policy, wire};
 #[derive(Clone, Copy, Debug)]
 pub struct DynoEvents;
 
-yahtzee_core::accumulator! {
+accumulator! {
     /// One process type of one app in one window.
     pub struct Events {
         by_kind: Counts,

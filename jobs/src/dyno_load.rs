@@ -1,9 +1,7 @@
 //! Load averages per app and process type: samples of all its dynos, in thousandths.
 
-use yahtzee_core::accumulate::Moments;
-use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::summary;
 
 use crate::view::{self, Measurements};
 use crate::{figures, wire};
@@ -12,7 +10,7 @@ use crate::{figures, wire};
 #[derive(Clone, Copy, Debug)]
 pub struct DynoLoad;
 
-yahtzee_core::accumulator! {
+accumulator! {
     /// One process type of one app in one window.
     pub struct Loads {
         one_minute: Moments,

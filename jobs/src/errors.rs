@@ -1,8 +1,7 @@
 //! Platform errors per app, process type and code: H of the router, R of dynos, L of the log system.
 
-use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::Intake;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::summary;
 
 use crate::view::{Measurements, PlatformError};
 

@@ -1,8 +1,8 @@
 //! Summaries as people and machines read them: named figures with units in their names.
 
-use yahtzee_core::accumulate::{Accumulator, Distribution};
-pub use yahtzee_core::job::Figures;
-use yahtzee_proto::summary;
+use yahtzee::accumulate::{Accumulator, Distribution};
+pub use yahtzee::job::Figures;
+use yahtzee_pipeline_proto::summary;
 
 /// Reads the value of a summary record of the job named `job`.
 ///

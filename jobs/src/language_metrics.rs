@@ -3,12 +3,10 @@
 //! Counters are summed over all dynos: each post says what was added since the one before. A gauge's figures are those of
 //! the samples of all dynos. Distributions merge.
 
-use yahtzee_core::accumulate::{Distribution, Gauge};
-use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::LangMetrics;
-use yahtzee_proto::raw::lang_metric::Value;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw::LangMetrics;
+use yahtzee_pipeline_proto::raw::lang_metric::Value;
+use yahtzee_pipeline_proto::summary;
 
 use crate::{figures, wire};
 
@@ -16,7 +14,7 @@ use crate::{figures, wire};
 #[derive(Clone, Copy, Debug)]
 pub struct LanguageMetrics;
 
-yahtzee_core::accumulator! {
+accumulator! {
     /// One metric of one process type of one app in one window. Of one kind, except where it takes what the caps leave
     /// no room for.
     pub struct Metric {

@@ -1,10 +1,10 @@
 //! Every registered job keeps the laws: order, merge, round trip, poison, and a crash at every write.
 
 use prost::Message;
-use yahtzee_core::job::Job;
-use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::{self, lang_metric::Value};
-use yahtzee_sim::kit::{START_US, check_job};
+use yahtzee::Owner;
+use yahtzee::job::Job;
+use yahtzee_pipeline_proto::raw::{self, lang_metric::Value};
+use yahtzee_testkit::{START_US, check_job};
 
 /// Two owners, twelve frames; `measurement` makes what the frame of a number carries.
 fn records<R>(record: impl Fn(Vec<u8>, u32) -> R) -> Vec<(Owner, R)> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::job::AnyJob;
+use yahtzee::prelude::AnyJob;
 
 pub mod app_events;
 pub mod dyno_events;

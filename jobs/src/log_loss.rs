@@ -8,10 +8,9 @@
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
 //! is a series of its own and says nothing about completeness.
 
-use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::{Intake, Policy};
-use yahtzee_proto::raw;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw;
+use yahtzee_pipeline_proto::summary;
 
 use crate::policy;
 
@@ -25,7 +24,7 @@ const MINUTES_MAX: i64 = 60;
 #[derive(Clone, Copy, Debug)]
 pub struct LogLoss;
 
-yahtzee_core::accumulator! {
+accumulator! {
     /// One code of one app in one window.
     pub struct Losses {
         lost: u64,

@@ -1,6 +1,6 @@
 //! Policies that several jobs share.
 
-use yahtzee_core::window::Policy;
+use yahtzee::window::Policy;
 
 /// Series of one window of one partition, for measurements that most apps do not have in most minutes. Memory is
 /// set aside by this number.

@@ -4,11 +4,9 @@
 //! (H80 to H82). H12 counts with its 30 s: leaving it out would make an overloaded app look fast. Throughput and
 //! status count every line with a status, notices excepted.
 
-use yahtzee_core::accumulate::{Counts, Distribution, Moments};
-use yahtzee_core::job::{Figures, Job};
-use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::Flag;
-use yahtzee_proto::summary;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw::Flag;
+use yahtzee_pipeline_proto::summary;
 
 use crate::view::{Measurements, RouterRequest};
 use crate::{figures, wire};
@@ -19,7 +17,7 @@ const SWITCHING_PROTOCOLS: u32 = 101;
 #[derive(Clone, Copy, Debug)]
 pub struct RouterLatency;
 
-yahtzee_core::accumulator! {
+accumulator! {
     /// One process type of one app in one window.
     pub struct Requests {
         service_ms: Distribution,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use prost::Message;
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
-use yahtzee_core::job::{AnyJob, Job};
+use yahtzee_core::erased::AnyJob;
+use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::History;
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::{raw, summary};
+use yahtzee_pipeline_proto::{raw, summary};
 
 use crate::figures::{self, Figures};
 

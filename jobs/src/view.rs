@@ -3,9 +3,9 @@
 //! The schema is `proto/yahtzee/raw.proto`. What is accepted and which values are read is what prost accepts and reads;
 //! the tests hold every view to that.
 
-use yahtzee_core::job::Record;
-use yahtzee_core::wire::{Malformed, Reader, Tag, View};
-use yahtzee_proto::raw;
+use yahtzee::job::Record;
+use yahtzee::wire::{Malformed, Reader, Tag, View};
+use yahtzee_pipeline_proto::raw;
 
 /// Number of the repeated field that has the measurements, in every raw record.
 const MEASUREMENTS_FIELD: u32 = 16;

@@ -1,7 +1,7 @@
 //! Accumulators into the messages of `proto/yahtzee/summary.proto`.
 
-use yahtzee_core::accumulate::{Accumulator, Distribution, Gauge, Moments};
-use yahtzee_proto::summary;
+use yahtzee::accumulate::{Accumulator, Distribution, Gauge, Moments};
+use yahtzee_pipeline_proto::summary;
 
 pub(crate) fn distribution(from: &Distribution) -> Option<summary::Distribution> {
     let mut encoded = Vec::new();

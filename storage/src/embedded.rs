@@ -17,8 +17,8 @@ use yahtzee_runtime::log::embedded::folder::reason_of;
 
 use self::folder::{Folder, Refused, View};
 use self::read::Unreadable;
-use crate::day::Day;
-use crate::incoming::Summary;
+use crate::store::Day;
+use crate::store::Summary;
 use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 const NAME: &str = "embedded";

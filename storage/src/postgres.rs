@@ -41,7 +41,7 @@ use self::reads::Range;
 use self::settings::{PostgresSettings, SettingsError};
 use self::shard_map::{ShardKey, ShardMap};
 use self::writer::Writer;
-use crate::day::Day;
+use crate::store::Day;
 use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// Summaries in one or more PostgreSQL databases.

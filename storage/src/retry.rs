@@ -12,7 +12,6 @@ mod lane;
 mod pending;
 mod session;
 mod shard;
-pub mod waiting;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

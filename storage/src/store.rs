@@ -2,14 +2,17 @@
 //!
 //! All calls block. A [`SummaryStore`] is shared; a [`ShardWriter`] belongs to one thread.
 
-use std::fmt;
-use std::sync::Arc;
-
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
-use crate::day::Day;
-use crate::incoming::Summary;
+mod day;
+mod outcome;
+mod summary;
+
+pub use day::{Day, NotADay};
+pub use outcome::{Fault, Outcome};
+pub(crate) use summary::newest_by_key;
+pub use summary::{DAYS_AHEAD_MAX, KEY_BYTES_MAX, OwnedSummary, Summary, UnusableSummary, VALUE_BYTES_MAX};
 
 /// A store of summaries: one row per job, series and window, the newest revision wins.
 ///
@@ -82,66 +85,6 @@ impl Shard {
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
-    }
-}
-
-/// What became of one summary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is stored; nothing newer was there.
-    Stored,
-    /// As [`Self::Stored`], but the row it replaced cannot have come before it: see
-    /// [`Provenance::can_be_followed_by`].
-    StoredAgainstChain,
-    /// The same or a newer revision was there, or is in the same batch.
-    Stale,
-    /// Its day is below the floor: it was dropped on purpose and is not created again.
-    Expired,
-    /// Not stored: the shard, or a part of it, does not work now.
-    Retryable(Fault),
-    /// Not stored and never will be as it is.
-    Poison(Fault),
-    /// Not stored until somebody mends the configuration: a wrong password, a missing right, another shard map.
-    Misconfigured(Fault),
-}
-
-impl Outcome {
-    /// Whether nothing is left to be done for the summary.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Stored | Self::StoredAgainstChain | Self::Stale | Self::Expired)
-    }
-
-    /// Stable name for metrics.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::StoredAgainstChain => "stored_against_chain",
-            Self::Stale => "stale",
-            Self::Expired => "expired",
-            Self::Retryable(_) => "retryable",
-            Self::Poison(_) => "poison",
-            Self::Misconfigured(_) => "misconfigured",
-        }
-    }
-}
-
-/// Why a summary was not stored: what the store said, where, and what to do. Shared by all rows of a failed batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(pub Arc<str>);
-
-impl Fault {
-    /// From a text for operators.
-    #[must_use]
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
     }
 }
 

@@ -24,12 +24,11 @@ pub(crate) use self::bell::Bell;
 pub(crate) use self::model_store::{Mode, ModelStore};
 use self::summaries::{key, value};
 pub(crate) use self::watched_log::WatchedLog;
+use crate::dead_letter::headers::FailureHeaders;
 use crate::job_topics::{JobTopics, retry_group, sink_group};
-use crate::letters;
 use crate::scan::{scan, whole};
 use crate::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use crate::store::SummaryStore;
-use crate::trail::Trail;
 
 pub(crate) const VERSION: &str = "v1";
 
@@ -92,7 +91,7 @@ impl World {
 
     /// Past whatever fault the log is told to have.
     pub(crate) fn append(&self, records: Vec<NewRecord>) {
-        letters::append(&*self.log.inner.appender(Duration::from_secs(10)).unwrap(), records).unwrap();
+        self.log.inner.appender(Duration::from_secs(10)).unwrap().append_and_wait(&records).unwrap();
     }
 
     /// Starts a sink with quick settings. `change` adjusts the plan.
@@ -164,7 +163,7 @@ impl World {
             let (key, value) = (record.key.to_vec(), record.value.to_vec());
             found.insert(
                 (partition, record.offset),
-                Letter { key, value, trail: Trail::read(headers.iter()) },
+                Letter { key, value, trail: FailureHeaders::read(headers.iter()) },
             );
         })
         .unwrap();
@@ -183,7 +182,7 @@ impl World {
 pub(crate) struct Letter {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
-    pub(crate) trail: Trail,
+    pub(crate) trail: FailureHeaders,
 }
 
 /// A sink at work.

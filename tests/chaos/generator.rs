@@ -133,5 +133,5 @@ fn append(appender: &dyn Appender, ledger: &Arc<Ledger>, record: NewRecord) {
         }
         ledger.settled.fetch_add(1, Ordering::Release);
     };
-    appender.append(vec![record], Box::new(done));
+    appender.append(&[record], Box::new(done));
 }

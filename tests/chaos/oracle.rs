@@ -12,8 +12,8 @@ use yahtzee_core::accumulate::{Accumulator, Distribution};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::LogRecord;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_proto::raw::{Flag, RouterRequest, RouterRequests};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::summary;
 
 use crate::policy::{FUTURE, GENERATION, LATENESS, PARTITIONS, WINDOW_MS, window_of_ms};
 

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Revision, SummaryKey};
+use yahtzee_storage::dead_letter::quarantine::{self, Quarantined};
 use yahtzee_storage::job_topics::{retry_group, sink_group};
-use yahtzee_storage::quarantine::{self, Quarantined};
 
 use crate::policy::{JOB, PARTITIONS};
 use crate::postgres::{Database, Databases, TableLocks};

@@ -69,7 +69,7 @@ pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Option<Durat
 mod tests {
     use prost::Message;
     use yahtzee_core::record::Offset;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
 
     use super::*;
 

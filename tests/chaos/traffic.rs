@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::raw::{Flag, RouterRequest, RouterRequests};
 use yahtzee_runtime::log::NewRecord;
 
 use crate::policy::{CLOCK_SKEW_MS, FUTURE, LATENESS, PARTITIONS, WINDOW_MS};

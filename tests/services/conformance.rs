@@ -60,12 +60,15 @@ macro_rules! each_property {
             }
             commits {
                 gives_back_commits_with_their_metadata,
+                commits_several_topics_at_once,
                 rewinds,
                 keeps_groups_apart,
                 refuses_metadata_that_no_broker_takes,
             }
             slots {
                 makes_records_and_commits_visible_together,
+                aborts_what_is_not_committed,
+                aborts_when_the_thread_panics,
                 commits_without_records,
                 fences_the_earlier_writer_of_a_slot,
                 fences_a_writer_in_the_middle_of_a_write,

@@ -17,7 +17,7 @@ use yahtzee_runtime::log::{
 
 use crate::conformance::Bench;
 use crate::conformance::support::{
-    NOON_MS, Seen, append, append_values, at, committed, read_all, read_until, reader, record, spec,
+    NOON_MS, Seen, append, append_values, at, committed, read_all, read_until, reader, record, spec, write,
 };
 
 mod conforms {
@@ -166,8 +166,8 @@ fn write_until_killed(folder: &Path) -> ! {
     loop {
         done += 1;
         append_values(&*log, "topic", 0, &[&done.to_string()]);
-        let mut commit = || vec![("topic".to_owned(), Partition(0), at(done, "round"))];
-        writer.write(&[record("topic", 1, "key", &done.to_string())], &mut commit).expect("write");
+        let record = record("topic", 1, "key", &done.to_string());
+        write(&mut *writer, &[record], "topic", Some(at(done, "round"))).expect("write");
         println!("acknowledged {done}");
     }
 }
@@ -383,8 +383,8 @@ fn a_failed_slot_writer_stays_failed() {
     let log = open(folder.path());
     log.create_topic(&spec("topic", 1)).unwrap();
     let mut writer = log.slot_writer(&SlotName { group: "group".into(), slot: 0 }).unwrap();
-    let error = writer.write(&[record("missing", 0, "key", "value")], &mut Vec::new).unwrap_err();
-    assert_eq!(writer.write(&[record("topic", 0, "key", "value")], &mut Vec::new), Err(error));
+    let error = write(&mut *writer, &[record("missing", 0, "key", "value")], "topic", None).unwrap_err();
+    assert_eq!(write(&mut *writer, &[record("topic", 0, "key", "value")], "topic", None), Err(error));
     check_kept(&*log, &[], (0, 0));
 }
 

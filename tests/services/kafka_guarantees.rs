@@ -11,11 +11,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Isolation, LogError, SlotName};
+use yahtzee_runtime::log::{Isolation, LogError, OffsetCommit, SlotName};
 
 use crate::conformance::Bench;
 use crate::conformance::support::{
-    Reading, append, append_values, at, committed, create, read_all, read_until, record,
+    Reading, append, append_values, at, commit, committed, create, read_all, read_until, record, write,
 };
 use crate::kafka::{KafkaBench, wait_until};
 
@@ -35,20 +35,17 @@ fn a_writer_fenced_in_the_middle_of_a_write_leaves_nothing_visible() {
     let Some(bench) = KafkaBench::from_environment() else { return };
     let (log, topic, slot) = (bench.log(), create(&bench, "zombie", 1), slot(&bench, "zombie"));
     let mut zombie = log.slot_writer(&slot).expect("slot writer");
-    let mut successor = None;
+    let acknowledged = zombie.append(&[record(&topic, 0, "key", "zombie")]).expect("append");
     // The successor comes when the zombie's records are in the log and acknowledged.
-    let mut source = || {
-        successor = Some(log.slot_writer(&slot).expect("fences"));
-        vec![(topic.clone(), Partition(0), at(99, "zombie"))]
-    };
-    let outcome = zombie.write(&[record(&topic, 0, "key", "zombie")], &mut source);
+    let mut successor = log.slot_writer(&slot).expect("fences");
+    let offset = OffsetCommit { topic: &topic, partition: Partition(0), committed: at(99, "zombie") };
+    let outcome = acknowledged.commit(&[offset]);
     assert_eq!(outcome, Err(LogError::Fenced(slot.to_string())));
-    let again = zombie.write(&[record(&topic, 0, "key", "again")], &mut Vec::new);
+    let again = write(&mut *zombie, &[record(&topic, 0, "key", "again")], &topic, None);
     assert!(again.is_err(), "a writer that has failed stays unusable");
 
     assert_eq!(committed(&*log, &slot.group, &topic), None);
-    let mut successor = successor.expect("opened during the write");
-    successor.write(&[record(&topic, 0, "key", "successor")], &mut Vec::new).expect("write");
+    write(&mut *successor, &[record(&topic, 0, "key", "successor")], &topic, None).expect("write");
     assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["successor"]);
     let all = read_uncommitted(&bench, &topic);
     assert_eq!(all.values(0), ["zombie", "successor"], "the zombie's record is in the log all the same");
@@ -60,7 +57,7 @@ fn markers_take_offsets_and_the_end_lies_behind_them() {
     let (log, topic) = (bench.log(), create(&bench, "markers", 1));
     let mut writer = log.slot_writer(&slot(&bench, "markers")).expect("slot writer");
     for value in ["first", "second"] {
-        writer.write(&[record(&topic, 0, "key", value)], &mut Vec::new).expect("write");
+        write(&mut *writer, &[record(&topic, 0, "key", value)], &topic, None).expect("write");
     }
     // Record, marker, record, marker.
     let mut reader = log.reader(&topic, &[(Partition(0), Offset(0))], Isolation::Committed).expect("reader");
@@ -96,7 +93,7 @@ fn deleted_records_name_their_partition_and_the_others_go_on() {
 fn a_subscribed_member_blocks_plain_commits_but_not_a_slot() {
     let Some(bench) = KafkaBench::from_environment() else { return };
     let (log, topic, slot) = (bench.log(), create(&bench, "members", 1), slot(&bench, "members"));
-    log.commit(&slot.group, &topic, &[(Partition(0), at(1, "before"))]).expect("nobody is there yet");
+    commit(&*log, &slot.group, &topic, &[(0, &at(1, "before"))]).expect("nobody is there yet");
     let stranger: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &bench.settings().brokers)
         .set("group.id", &slot.group)
@@ -107,12 +104,12 @@ fn a_subscribed_member_blocks_plain_commits_but_not_a_slot() {
         stranger.poll(Duration::from_millis(100));
         stranger.assignment().expect("assignment").count() > 0
     });
-    let refused = log.commit(&slot.group, &topic, &[(Partition(0), at(2, "refused"))]);
+    let refused = commit(&*log, &slot.group, &topic, &[(0, &at(2, "refused"))]);
     assert_eq!(refused, Err(LogError::GroupInUse(slot.group.clone())));
     assert_eq!(committed(&*log, &slot.group, &topic), Some(at(1, "before")));
 
     let mut writer = log.slot_writer(&slot).expect("slot writer");
-    writer.write(&[], &mut || vec![(topic.clone(), Partition(0), at(3, "fenced"))]).expect("write");
+    write(&mut *writer, &[], &topic, Some(at(3, "fenced"))).expect("write");
     assert_eq!(committed(&*log, &slot.group, &topic), Some(at(3, "fenced")));
 }
 
@@ -120,10 +117,10 @@ fn a_subscribed_member_blocks_plain_commits_but_not_a_slot() {
 fn a_transaction_carries_4000_bytes_of_metadata() {
     let Some(bench) = KafkaBench::from_environment() else { return };
     let (log, topic, slot) = (bench.log(), create(&bench, "metadata", 1), slot(&bench, "metadata"));
-    let commit = at(12, &"m".repeat(4_000));
+    let committing = at(12, &"m".repeat(4_000));
     let mut writer = log.slot_writer(&slot).expect("slot writer");
-    writer.write(&[], &mut || vec![(topic.clone(), Partition(0), commit.clone())]).expect("write");
-    assert_eq!(committed(&*log, &slot.group, &topic), Some(commit));
+    write(&mut *writer, &[], &topic, Some(committing.clone())).expect("write");
+    assert_eq!(committed(&*log, &slot.group, &topic), Some(committing));
 }
 
 #[test]
@@ -149,7 +146,7 @@ fn dropping_an_appender_sends_what_it_has() {
             result.expect("append");
             durable.fetch_add(1, Ordering::Relaxed);
         };
-        appender.append(vec![record(&topic, 0, "key", &index.to_string())], Box::new(done));
+        appender.append(&[record(&topic, 0, "key", &index.to_string())], Box::new(done));
     }
     drop(appender);
     assert_eq!(durable.load(Ordering::Relaxed), 500);
@@ -161,7 +158,7 @@ fn more_records_than_fit_in_flight_are_one_transaction() {
     let (log, topic) = (bench.log(), create(&bench, "large", 1));
     let mut writer = log.slot_writer(&slot(&bench, "large")).expect("slot writer");
     let records = vec![record(&topic, 0, "key", "value"); 100_001];
-    writer.write(&records, &mut Vec::new).expect("write");
+    write(&mut *writer, &records, &topic, None).expect("write");
     // The records and one marker, which the broker writes a moment after it has answered.
     let mut reader = log.reader(&topic, &[(Partition(0), Offset(0))], Isolation::Committed).expect("reader");
     let end = (Partition(0), Offset(100_002));
@@ -178,11 +175,12 @@ fn prints_how_long_a_slot_write_takes() {
     let mut writer = log.slot_writer(&slot(&bench, "latency")).expect("slot writer");
     let records: Vec<_> =
         (0..256).map(|index| record(&topic, index % 4, "key", "40 bytes of value, more or less")).collect();
-    let mut source = || (0..4).map(|index| (topic.clone(), Partition(index), at(7, "v1"))).collect();
+    let offset = |index| OffsetCommit { topic: &topic, partition: Partition(index), committed: at(7, "v1") };
+    let offsets: Vec<_> = (0..4).map(offset).collect();
     let mut times: Vec<Duration> = (0..WRITES)
         .map(|_| {
             let begin = Instant::now();
-            writer.write(&records, &mut source).expect("write");
+            writer.append(&records).expect("append").commit(&offsets).expect("commit");
             begin.elapsed()
         })
         .collect();

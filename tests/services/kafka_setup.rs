@@ -11,7 +11,7 @@ use yahtzee_runtime::log::kafka::{KafkaLog, KafkaSettings};
 use yahtzee_runtime::log::{LogError, SlotName};
 
 use crate::conformance::Bench;
-use crate::conformance::support::{append_values, at, committed, create, read_all, record, spec};
+use crate::conformance::support::{append_values, at, committed, create, read_all, record, spec, write};
 use crate::kafka::{KafkaBench, connect, wait_until};
 
 #[test]
@@ -45,8 +45,7 @@ fn the_prefix_is_on_topics_and_groups_and_callers_never_see_it() {
     append_values(&*mine, &topic, 0, &["mine"]);
     let slot = SlotName { group: group.clone(), slot: 0 };
     let mut writer = mine.slot_writer(&slot).expect("slot writer");
-    let mut source = || vec![(topic.clone(), Partition(0), at(1, "mine"))];
-    writer.write(&[record(&topic, 0, "key", "too")], &mut source).expect("write");
+    write(&mut *writer, &[record(&topic, 0, "key", "too")], &topic, Some(at(1, "mine"))).expect("write");
 
     let plain = bench.log();
     assert_eq!(plain.describe_topic(&topic).expect("describe"), None);

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
-use yahtzee_core::window::{Intake, Policy};
-use yahtzee_proto::letters::{DeadLetter, Late};
+use yahtzee_core::window::Policy;
+use yahtzee_pipeline_proto::letters::{DeadLetter, Late};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};
 use yahtzee_runtime::topics::TopicLayout;
@@ -93,11 +94,8 @@ impl World {
             value: value.clone(),
             headers: Vec::new(),
         };
-        let (done, result) = std::sync::mpsc::channel();
         let appender = self.log.appender(Duration::from_secs(10)).unwrap();
-        let done = Box::new(move |outcome| done.send(outcome).unwrap());
-        appender.append(values.iter().map(record).collect(), done);
-        result.recv().unwrap().unwrap();
+        appender.append_and_wait(&values.iter().map(record).collect::<Vec<_>>()).unwrap();
     }
 
     fn start(&self, guarantee: Guarantee, outside: &Outside) -> Worker {

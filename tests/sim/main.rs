@@ -1,6 +1,6 @@
 //! The promises, held by a simulated world: fresh seeds, known failures, and every rule replaced by a mistake.
 //!
-//! A seed that fails here is shrunk by `yahtzee simulate --from SEED --seeds 1`, which leaves its operations in
+//! A seed that fails here is shrunk by `cargo xtask simulate --from SEED --seeds 1`, which leaves its operations in
 //! `regressions/`.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

@@ -13,21 +13,46 @@ enum Knows {
 const KNOWS: &[(&str, Knows)] = &[
     ("proto", Knows::Only(&[])),
     ("yahtzee-core", Knows::Only(&[])),
+    ("yahtzee", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-sim", Knows::Only(&["yahtzee-core"])),
+    ("yahtzee-testkit", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-runtime", Knows::Only(&["yahtzee-core"])),
-    ("jobs", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
-    ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-runtime"])),
-    ("storage", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-runtime"])),
-    ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-proto", "yahtzee-storage"])),
-    ("cli", Knows::Everyone),
+    ("jobs", Knows::Only(&["yahtzee", "yahtzee-pipeline-proto"])),
+    ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
+    ("storage", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
+    ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-storage"])),
+    (
+        "demo",
+        Knows::Only(&[
+            "yahtzee-core",
+            "yahtzee-ingress",
+            "yahtzee-jobs",
+            "yahtzee-runtime",
+            "yahtzee-storage",
+        ]),
+    ),
+    (
+        "cli",
+        Knows::Only(&[
+            "yahtzee-core",
+            "yahtzee-demo",
+            "yahtzee-ingress",
+            "yahtzee-jobs",
+            "yahtzee-runtime",
+            "yahtzee-storage",
+        ]),
+    ),
     ("tests", Knows::Everyone),
     ("benches", Knows::Everyone),
     ("xtask", Knows::Only(&[])),
 ];
 
 /// Crates that cannot do I/O because nothing they are built from can.
-const PURE: &[(&str, &[&str])] =
-    &[("yahtzee-core", &["prost"]), ("jobs", &["prost", "yahtzee-core", "yahtzee-proto"])];
+const PURE: &[(&str, &[&str])] = &[
+    ("yahtzee-core", &["prost"]),
+    ("yahtzee", &["prost", "yahtzee-core"]),
+    ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
+];
 
 /// Packages that only some folders may name, in their tests neither.
 const RESERVED: &[(&str, &[&str])] = &[
@@ -85,7 +110,9 @@ fn package_of<'t>(name: &'t str, value: &'t Value) -> &'t str {
 fn wrong_name(manifest: &Manifest<'_>) -> Vec<String> {
     let folder = manifest.folder;
     let expected = match folder {
-        "xtask" => folder.to_owned(),
+        "xtask" | "yahtzee" => folder.to_owned(),
+        // The framework's own schema has the plain name.
+        "proto" => "yahtzee-pipeline-proto".to_owned(),
         framework if framework.starts_with("yahtzee-") => framework.to_owned(),
         plain => format!("yahtzee-{plain}"),
     };
@@ -101,7 +128,7 @@ fn forbidden_knowledge(manifest: &Manifest<'_>) -> Vec<String> {
     };
     let Knows::Only(allowed) = knows else { return Vec::new() };
     let dependencies = manifest.dependencies(BUILT_FROM).into_iter();
-    let ours = dependencies.filter(|package| package.starts_with("yahtzee-") || *package == "xtask");
+    let ours = dependencies.filter(|package| package.starts_with("yahtzee") || *package == "xtask");
     ours.filter(|package| !allowed.contains(package))
         .map(|package| format!("may not know `{package}`: only {allowed:?} of this workspace"))
         .collect()
@@ -143,6 +170,9 @@ mod tests {
         check("storage", "yahtzee-storage", "", 0);
         check("yahtzee-core", "yahtzee-core", "", 0);
         check("xtask", "xtask", "", 0);
+        check("yahtzee", "yahtzee", "", 0);
+        check("proto", "yahtzee-pipeline-proto", "", 0);
+        check("proto", "yahtzee-proto", "", 1);
         check("storage", "storage", "", 1);
         check("yahtzee-core", "yahtzee-yahtzee-core", "", 1);
     }
@@ -154,10 +184,11 @@ mod tests {
         check(
             "yahtzee-runtime",
             "yahtzee-runtime",
-            "[build-dependencies]\nyahtzee-proto.workspace = true\n",
+            "[build-dependencies]\nyahtzee-pipeline-proto.workspace = true\n",
             1,
         );
         check("cli", "yahtzee-cli", "[dependencies]\nyahtzee-storage.workspace = true\n", 0);
+        check("cli", "yahtzee-cli", "[dependencies]\nyahtzee-sim.workspace = true\n", 1);
         check("yahtzee-sim", "yahtzee-sim", "[dev-dependencies]\nyahtzee-jobs.workspace = true\n", 0);
         check("novelty", "yahtzee-novelty", "", 1);
     }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
-use yahtzee_core::job::{AnyJob, Figures};
+use yahtzee_core::erased::AnyJob;
+use yahtzee_core::erased::AnyPartition;
+use yahtzee_core::job::Figures;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::partition::History;
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
 use yahtzee_ingress::collect::{Collector, collect_body};
 use yahtzee_ingress::pack::Provenance;
 use yahtzee_ingress::{RawRecord, TokenTable, timestamp};
-use yahtzee_proto::raw::{DynoEventKind, SourceKind};
+use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};
 use crate::requests;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use yahtzee_ingress::measure::{Measurement, Reading, Receipt, measure};
 use yahtzee_ingress::syslog::Line;
 use yahtzee_ingress::{cli_text, timestamp};
-use yahtzee_proto::raw::{
+use yahtzee_pipeline_proto::raw::{
     AppEvent, DynoEvent, DynoEventKind, DynoLoad, DynoMemory, DynoState, Flag, LogLoss, PlatformError,
     RouterRequest,
 };

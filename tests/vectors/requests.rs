@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use yahtzee_ingress::owner::TokenTable;
 use yahtzee_ingress::{Delivery, Ingress, RawRecord, Settings, serve};
-use yahtzee_proto::raw::{LangMetrics, LogLosses, PlatformErrors, RouterRequests};
+use yahtzee_pipeline_proto::raw::{LangMetrics, LogLosses, PlatformErrors, RouterRequests};
 
 use crate::sample::{self, Sample};
 

@@ -4,6 +4,7 @@
 mod chaos;
 mod services;
 mod shell;
+mod simulate;
 mod test_command;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ enum Command {
     Services(services::Arguments),
     /// Breaks things around running workers, and compares what they publish with one pass over the raw topic
     Chaos(chaos::Arguments),
+    /// Runs the production core in a simulated world of crashes, zombies and failures, under seeds nobody has seen
+    Simulate(simulate::Arguments),
     /// Runs everything CI runs, in order, up to the first failure
     Test(test_command::Arguments),
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Services(arguments) => services::run(&arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Test(arguments) => test_command::run(&arguments),
     };
     match result {

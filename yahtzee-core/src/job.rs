@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use prost::Message;
 
 use crate::accumulate::Accumulator;
-use crate::commit::Identity;
-use crate::partition::{AnyPartition, History, Opened, PartitionCore, ResumeError};
-use crate::summary::UnreadableSummary;
-use crate::window::{Intake, Policy};
+use crate::intake::Intake;
+use crate::window::Policy;
 use crate::wire::{self, Malformed};
 
 /// Number of the field that has the frame id in every raw record of this pipeline.
@@ -98,82 +95,4 @@ pub type Figures = BTreeMap<String, f64>;
 #[must_use]
 pub fn figures_of<const N: usize>(named: [(&str, u64); N]) -> Figures {
     named.map(|(name, value)| (name.to_owned(), value as f64)).into()
-}
-
-/// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
-pub trait AnyJob: Send + Sync {
-    /// [`Job::NAME`].
-    fn name(&self) -> &'static str;
-    /// [`Job::MEASUREMENT`].
-    fn measurement(&self) -> &'static str;
-    /// [`Job::SUMMARY`].
-    fn summary(&self) -> &'static str;
-    /// [`Job::GENERATION`].
-    fn generation(&self) -> u32;
-    /// [`Job::DIMENSIONS`].
-    fn dimensions(&self) -> &'static [&'static str];
-    /// [`Job::policy`].
-    fn policy(&self) -> Policy;
-    /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
-    fn accumulator_bytes(&self) -> u64;
-    /// [`Job::figures`] of a summary value.
-    ///
-    /// # Errors
-    /// Where the value is not a summary of this job.
-    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary>;
-    /// Opens a partition of this job: see [`PartitionCore::open`].
-    ///
-    /// # Errors
-    /// Where the partition must not be worked on; see [`ResumeError`].
-    fn open(
-        self: Arc<Self>,
-        policy: Policy,
-        identity: Identity,
-        history: History<'_>,
-    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError>;
-}
-
-impl<J: Job> AnyJob for J {
-    fn name(&self) -> &'static str {
-        J::NAME
-    }
-
-    fn measurement(&self) -> &'static str {
-        J::MEASUREMENT
-    }
-
-    fn summary(&self) -> &'static str {
-        J::SUMMARY
-    }
-
-    fn generation(&self) -> u32 {
-        J::GENERATION
-    }
-
-    fn dimensions(&self) -> &'static [&'static str] {
-        J::DIMENSIONS
-    }
-
-    fn policy(&self) -> Policy {
-        Job::policy(self)
-    }
-
-    fn accumulator_bytes(&self) -> u64 {
-        size_of::<J::Accumulator>() as u64
-    }
-
-    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
-        let summary = J::Summary::decode(value).map_err(|_| UnreadableSummary::Value)?;
-        Ok(<J as Job>::figures(&summary))
-    }
-
-    fn open(
-        self: Arc<Self>,
-        policy: Policy,
-        identity: Identity,
-        history: History<'_>,
-    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
-        let Opened { core, read_from, verdict } = PartitionCore::<J>::open(self, policy, identity, history)?;
-        Ok(Opened { core: Box::new(core), read_from, verdict })
-    }
 }

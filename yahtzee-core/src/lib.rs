@@ -8,20 +8,30 @@
 //!  raw log ──▶ record ──▶ window ──▶ summary ──▶ (log acknowledges) ──▶ commit
 //! ```
 
-// In the order of the flow.
-pub mod commit;
-pub mod effect;
-pub mod record;
-pub mod summary;
-pub mod window;
-
-// What ties the four together, and what it is tied to.
+// No module uses one of a later group.
 pub mod accumulate;
 pub mod assignment;
-pub mod incomplete;
-pub mod job;
 pub mod owner;
-pub mod partition;
-pub mod rules;
-pub mod slot;
+pub mod window;
 pub mod wire;
+
+pub mod incomplete;
+pub mod record;
+
+pub mod effect;
+pub mod rules;
+pub mod series;
+pub mod summary;
+
+pub mod commit;
+pub mod intake;
+
+// What a developer writes, what runs it on one partition, and both without their types.
+pub mod job;
+
+pub mod partition;
+
+pub mod erased;
+
+// What a worker does with several partitions.
+pub mod slot;

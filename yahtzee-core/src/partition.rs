@@ -6,35 +6,19 @@ use std::sync::Arc;
 use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, Late};
 use crate::incomplete::IncompleteWindows;
+use crate::intake::{Intake, IntakeRules, Reach};
 use crate::job::{Job, Record};
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
+use crate::series::{KeyedHash, SeriesState, StateBytes, WindowState, Windows};
 use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
-use crate::window::{
-    Intake, IntakeRules, KeyedHash, Policy, Reach, SeriesState, StateBytes, Window, WindowState, Windows,
-};
+use crate::window::{Policy, Window};
 
 mod resume;
 
 use resume::Resume;
 pub use resume::{History, Opened, ResumeError, ResumeKind};
-
-/// A partition whose job's types are not visible. [`PartitionCore`] is the one implementation.
-pub trait AnyPartition: Send {
-    /// See [`PartitionCore::ingest`].
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome;
-    /// See [`PartitionCore::reached`].
-    fn reached(&mut self, next: Offset);
-    /// See [`PartitionCore::tick`].
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>);
-    /// See [`PartitionCore::acknowledged`].
-    fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
-    /// See [`PartitionCore::status`].
-    fn status(&self) -> Status;
-    /// See [`PartitionCore::identity`].
-    fn identity(&self) -> &Identity;
-}
 
 /// A partition seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +61,30 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     /// Offsets at which the job has panicked: dead letters without a second try.
     poisoned: Vec<Offset>,
     log_end_at_start: Offset,
+    /// Monotonic milliseconds from which changed summaries may go out.
+    next_due_ms: u64,
     /// Position of the commit this incarnation started from.
     resumed_position: Offset,
     emitted: u64,
     acknowledged: u64,
     /// Value of `emitted` after the last effect that a commit vouches for.
     required: u64,
+    /// The moment of which the write under way allows a commit.
+    written: Option<CommitPoint>,
     fresh: Vec<Window>,
     series_key: Vec<u8>,
     rules: PhantomData<R>,
+}
+
+/// A moment that a commit can speak of.
+#[derive(Debug)]
+struct CommitPoint {
+    /// Number of emitted effects up to and including the last one that the commit vouches for.
+    required: u64,
+    position: Offset,
+    watermark_ms: Option<i64>,
+    open: Vec<(Window, Offset)>,
+    incomplete: IncompleteWindows,
 }
 
 impl<J: Job, R: Rules> PartitionCore<J, R> {
@@ -113,10 +112,12 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
             log_end_at_start: history.log_end,
+            next_due_ms: 0,
             resumed_position: resume.position,
             emitted: 0,
             acknowledged: 0,
             required: 0,
+            written: None,
             fresh: Vec::new(),
             series_key: Vec::new(),
             rules: PhantomData,
@@ -232,20 +233,29 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         self.position = self.position.max(next);
     }
 
-    /// Emits what has changed and is due at the monotonic time `now_ms`; nothing while catching up.
-    ///
-    /// Windows become due together, at multiples of the flush interval, newest first.
+    /// Returns the monotonic time in milliseconds from which [`Self::tick`] emits what has changed: 0 before the first
+    /// tick, then the first multiple of the flush interval after the last one that was due.
+    #[must_use]
+    pub fn next_due(&self) -> u64 {
+        self.next_due_ms
+    }
+
+    /// Emits every changed series if `now_ms`, a monotonic time in milliseconds, has reached [`Self::next_due`]; none
+    /// while catching up.
     pub fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+        if now_ms >= self.next_due_ms {
+            self.next_due_ms = self.policy.next_flush_ms(now_ms);
+            self.flush(out);
+        }
+    }
+
+    /// Emits every changed series, due or not, the newest window's first; none while catching up.
+    pub fn flush(&mut self, out: &mut Vec<Effect>) {
         if !self.is_caught_up() {
             return;
         }
-        let interval_ms = self.policy.flush_interval_ms.max(1);
         let mut open = std::mem::take(&mut self.windows.open);
         for state in open.iter_mut().rev() {
-            if !state.is_dirty() || now_ms < state.due_ms {
-                continue;
-            }
-            state.due_ms = (now_ms / interval_ms + 1) * interval_ms;
             let (window, before) = (state.window, out.len());
             state.drain_dirty(|series| out.push(self.summary_of(window, series, false)));
             self.emitted += (out.len() - before) as u64;
@@ -253,27 +263,45 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         self.windows.open = open;
     }
 
-    /// The first `effects` not yet acknowledged are durable. Answers with the commit that this allows: see
-    /// [`Rules::may_commit`].
+    /// Notes that the effects emitted so far are being written. Their acknowledgement answers with the commit of this
+    /// moment: what is folded meanwhile neither holds it back nor is vouched for by it.
+    pub fn begin_write(&mut self) {
+        self.written = Some(self.commit_point());
+    }
+
+    /// The first `effects` not yet acknowledged are durable. Answers with the commit that this allows, as of
+    /// [`Self::begin_write`] or, without one, as of now: see [`Rules::may_commit`].
     #[must_use = "a commit that is not written is work that a restart repeats"]
     pub fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
         self.acknowledged += effects;
         debug_assert!(self.acknowledged <= self.emitted, "acknowledged more than was emitted");
+        let point = self.written.take().unwrap_or_else(|| self.commit_point());
         let gate = CommitGate {
             acknowledged: self.acknowledged,
-            required: self.required,
-            is_gap_unknown: self.incomplete.is_open_ended(),
-            position: self.position,
+            required: point.required,
+            is_gap_unknown: point.incomplete.is_open_ended(),
+            position: point.position,
             resumed_position: self.resumed_position,
         };
         R::may_commit(&gate).then(|| {
-            // A window that has lost input is named by one commit at least, however fast a backlog passes it. The
-            // shell asks again only after it has made the last commit durable.
-            self.incomplete.forget_before(self.named_before);
-            self.named_before = R::open_from(self.watermark_ms, &self.policy);
-            let open = self.windows.first_offsets();
-            Commit::at::<R>(self.position, self.watermark_ms, open, self.incomplete.clone())
+            self.named_before = R::open_from(point.watermark_ms, &self.policy);
+            Commit::at::<R>(point.position, point.watermark_ms, point.open, point.incomplete)
         })
+    }
+
+    /// What a commit of this moment says and waits for.
+    ///
+    /// A window that has lost input is named by one commit at least, however fast a backlog passes it. The shell
+    /// begins another write only after it has made the last commit durable.
+    fn commit_point(&mut self) -> CommitPoint {
+        self.incomplete.forget_before(self.named_before);
+        CommitPoint {
+            required: self.required,
+            position: self.position,
+            watermark_ms: self.watermark_ms,
+            open: self.windows.first_offsets(),
+            incomplete: self.incomplete.clone(),
+        }
     }
 
     /// Whether the end of the log at the start has been reached.
@@ -333,32 +361,6 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
             is_final,
         })
-    }
-}
-
-impl<J: Job, R: Rules> AnyPartition for PartitionCore<J, R> {
-    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
-        self.ingest(record, out)
-    }
-
-    fn reached(&mut self, next: Offset) {
-        self.reached(next);
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
-        self.tick(now_ms, out);
-    }
-
-    fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
-        self.acknowledged(effects)
-    }
-
-    fn status(&self) -> Status {
-        self.status()
-    }
-
-    fn identity(&self) -> &Identity {
-        self.identity()
     }
 }
 

@@ -4,7 +4,6 @@
 //! with one of them replaced by a plausible mistake, and must notice: that is how we know that each is needed
 //! and that each is tested. The proofs are in `docs/commit-rule.md`.
 
-use crate::commit::Commit;
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameId, Offset};
@@ -64,14 +63,14 @@ pub trait Rules: Send + 'static {
 
     /// The watermark to go on with after a restart: without it, late records re-open finished windows.
     #[must_use]
-    fn restored_watermark(commit: &Commit) -> Option<i64> {
-        commit.watermark_ms
+    fn restored_watermark(committed_ms: Option<i64>) -> Option<i64> {
+        committed_ms
     }
 
     /// The incomplete windows to go on with after a restart.
     #[must_use]
-    fn restored_incomplete(commit: &Commit) -> IncompleteWindows {
-        commit.incomplete.clone()
+    fn restored_incomplete(committed: &IncompleteWindows) -> IncompleteWindows {
+        committed.clone()
     }
 
     /// Whether a window lost input to a log that now starts at `log_start`, which is at most `h`.

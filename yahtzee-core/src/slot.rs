@@ -15,9 +15,11 @@ use std::fmt;
 
 use crate::commit::Commit;
 use crate::effect::Effect;
+use crate::erased::AnyPartition;
 use crate::owner::Partition;
-use crate::partition::{AnyPartition, History, Opened, ResumeError};
+use crate::partition::{History, Opened, ResumeError};
 use crate::record::{LogRecord, Offset, RecordOutcome};
+use crate::window::Policy;
 
 mod assigned;
 mod request;
@@ -30,7 +32,7 @@ pub use request::{
 };
 use rules::{OpeningStep, SlotProduction, SlotRules, WriteStep};
 
-/// Opens a partition of a job: what [`crate::job::AnyJob::open`] does under a policy and an identity.
+/// Opens a partition of a job: what [`crate::erased::AnyJob::open`] does under a policy and an identity.
 pub type OpenPartition = dyn Fn(History<'_>) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> + Send;
 
 /// What a slot consists of and how much it writes at once.
@@ -38,8 +40,8 @@ pub type OpenPartition = dyn Fn(History<'_>) -> Result<Opened<Box<dyn AnyPartiti
 pub struct SlotSettings {
     /// The partitions of the slot.
     pub partitions: Vec<Partition>,
-    /// Milliseconds between two writes, at most.
-    pub flush_interval_ms: u64,
+    /// The policy of the job; its flush interval is the time between two writes.
+    pub policy: Policy,
     /// Number of waiting effects that are written before the interval is over.
     pub backlog_max: usize,
     /// Greatest number of effects of one partition in one write.
@@ -327,14 +329,14 @@ impl SlotMachine {
     /// Takes the effects that wait: all of them, or as many as a write may have.
     fn begin_write(&mut self, now_ms: u64) {
         if now_ms >= self.next_write_ms {
-            let interval_ms = self.rules.flush_interval_ms(self.settings.flush_interval_ms);
-            self.next_write_ms = next_multiple(now_ms, interval_ms);
+            self.next_write_ms = self.rules.next_write_ms(&self.settings.policy, now_ms);
             self.assigned.iter_mut().for_each(|assigned| assigned.tick(now_ms));
         }
         let (mut effects, mut counts) = (Vec::new(), Vec::with_capacity(self.assigned.len()));
         for assigned in &mut self.assigned {
             let count = self.settings.write_max.min(assigned.effects.len());
             counts.push(count as u64);
+            assigned.core.begin_write();
             effects.extend(assigned.effects.drain(..count).map(|effect| (assigned.partition, effect)));
         }
         self.has_rest = self.assigned.iter().any(|assigned| !assigned.effects.is_empty());
@@ -400,12 +402,6 @@ impl Write {
         }
         (self.has_appended || !commits.is_empty()).then_some(SlotRequest::Commit(commits))
     }
-}
-
-/// Returns the first multiple of the interval after `now_ms`.
-pub(crate) fn next_multiple(now_ms: u64, interval_ms: u64) -> u64 {
-    let interval_ms = interval_ms.max(1);
-    (now_ms / interval_ms + 1) * interval_ms
 }
 
 impl fmt::Debug for SlotMachine {

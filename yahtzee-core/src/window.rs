@@ -1,18 +1,4 @@
-//! Second stage: windows of event time, and the accumulators of the series in them.
-
-mod bytes;
-mod chunks;
-mod intake;
-mod key;
-mod keyed;
-mod rows;
-mod state;
-
-pub use bytes::StateBytes;
-pub use intake::Intake;
-pub(crate) use intake::{IntakeRules, Reach};
-pub(crate) use keyed::KeyedHash;
-pub(crate) use state::{SeriesState, WindowState, Windows};
+//! Windows of event time by number, and the policy that says which of them are kept.
 
 /// A window by its number: event time divided by the window length, rounded down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,12 +58,29 @@ pub struct Policy {
     pub publishes_late: bool,
 }
 
+/// The share of `series_max` that a window can hold in `other` series beyond it.
+const OTHER_SHARE: usize = 8;
+
 impl Policy {
-    /// Series that one partition can hold at most: those of all windows that can be open, `other` ones included.
+    /// Series that one window can hold, `other` ones included.
+    #[must_use]
+    pub fn series_per_window(&self) -> usize {
+        self.series_max.saturating_add(self.series_max / OTHER_SHARE + 1)
+    }
+
+    /// Series that one partition can hold: those of all windows that can be open together, `other` ones included.
     #[must_use]
     pub fn series_bound(&self) -> u64 {
         let windows = u64::from(self.lateness_windows) + 1 + u64::from(self.future_windows);
-        windows * intake::series_room(self) as u64
+        windows * self.series_per_window() as u64
+    }
+
+    /// The first multiple of the flush interval after the monotonic time `now_ms`. Multiples, so that all partitions
+    /// of a worker flush together.
+    #[must_use]
+    pub fn next_flush_ms(&self, now_ms: u64) -> u64 {
+        let interval_ms = self.flush_interval_ms.max(1);
+        (now_ms / interval_ms + 1).saturating_mul(interval_ms)
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
-use yahtzee_core::job::AnyJob;
+use yahtzee_core::erased::AnyJob;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;

@@ -1,9 +1,9 @@
 //! The job of the simulated world: its summaries say exactly which measurements were folded in.
 
 use prost::Message;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::summary::Provenance;
-use yahtzee_core::window::Intake;
 
 use crate::rng::mix;
 

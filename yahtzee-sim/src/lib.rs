@@ -38,9 +38,6 @@ mod regression;
 mod run;
 mod shrink;
 
-// For the authors of jobs.
-pub mod kit;
-
 pub use campaign::{Campaign, Totals, first_kill};
 pub use exhaustive::{Counterexample, check_small_scope};
 pub use failure::{Failure, Property};

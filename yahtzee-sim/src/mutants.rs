@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use yahtzee_core::commit::Identity;
-use yahtzee_core::partition::{AnyPartition, History, Opened, PartitionCore, ResumeError};
+use yahtzee_core::erased::{AnyPartition, erase};
+use yahtzee_core::partition::{History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
 use yahtzee_core::slot::rules::{SlotProduction, SlotRules};
 use yahtzee_core::window::Policy;
@@ -57,7 +58,5 @@ fn open<R: Rules>(
     identity: Identity,
     history: History<'_>,
 ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
-    let Opened { core, read_from, verdict } =
-        PartitionCore::<SimJob, R>::open(job, policy, identity, history)?;
-    Ok(Opened { core: Box::new(core), read_from, verdict })
+    PartitionCore::<SimJob, R>::open(job, policy, identity, history).map(erase)
 }

@@ -75,7 +75,7 @@ impl Slot {
         let size = |number: u64| usize::try_from(number).expect("drawn far below 2^32");
         let settings = SlotSettings {
             partitions: partitions.collect(),
-            flush_interval_ms: config.flush_ms,
+            policy: config.policy(),
             backlog_max: size(config.backlog_max),
             write_max: size(config.write_max),
         };

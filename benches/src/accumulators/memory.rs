@@ -13,7 +13,7 @@ use yahtzee_core::partition::{History, PartitionCore};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::{Requests, RouterLatency};
-use yahtzee_proto::raw::{RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests};
 
 use crate::figures::{Scale, Sheet, Target};
 use crate::measure::resident_bytes;

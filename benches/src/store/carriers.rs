@@ -15,12 +15,12 @@ use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{NewRecord, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::topics::TopicLayout;
+use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::{JobTopics, retry_group};
 use yahtzee_storage::retry::{Retry, RetryPlan, RetrySettings};
 use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
 use yahtzee_storage::store::{Shard, SummaryStore};
-use yahtzee_storage::trail::{Source, Trail};
 
 use super::postgres::begin_table;
 use super::prepared::{Entry, Prepared};
@@ -140,12 +140,16 @@ fn fill_retry(folder: &Path, store: &dyn SummaryStore, rows: &[Entry]) -> Result
     let topics = topics();
     let record = |(offset, entry): (u64, &Entry)| {
         let partition = entry.parts.owner.partition(PARTITIONS);
-        let trail = Trail {
+        let trail = FailureHeaders {
             store: Some(store.name().to_owned()),
             job: Some(RouterLatency::NAME.to_owned()),
             shard: store.shards().pop(),
             revision: Some(entry.provenance.revision()),
-            source: Some(Source { topic: topics.summary.to_string(), partition, offset: Offset(offset) }),
+            source: Some(RecordPosition {
+                topic: topics.summary.to_string(),
+                partition,
+                offset: Offset(offset),
+            }),
             first_failure_ms: Some(entry.parts.window_start_ms),
             attempts: 1,
             error: Some("shard 0: connection refused".to_owned()),

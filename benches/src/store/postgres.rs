@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tokio_postgres::types::Type;
 use yahtzee_core::owner::Owner;
-use yahtzee_storage::incoming::Summary;
+use yahtzee_storage::store::Summary;
 use yahtzee_storage::store::{Shard, ShardWriter, SummaryStore};
 
 use super::BATCH;

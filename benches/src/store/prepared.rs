@@ -6,9 +6,9 @@ use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_jobs::router_latency::RouterLatency;
-use yahtzee_proto::summary;
-use yahtzee_storage::day::Day;
-use yahtzee_storage::incoming::Summary;
+use yahtzee_pipeline_proto::summary;
+use yahtzee_storage::store::Day;
+use yahtzee_storage::store::Summary;
 
 use crate::figures::Scale;
 use crate::samples::Shape;
@@ -122,7 +122,7 @@ impl Entry {
     /// The summary as a sink hands it to a store.
     pub(super) fn lend(&self) -> Summary<'_> {
         let (key, value) = (&*self.key, &*self.value);
-        Summary { job: JOB, key, value, parts: self.parts.clone(), provenance: self.provenance }
+        Summary { job: JOB, key, value, parts: &self.parts, provenance: self.provenance }
     }
 }
 

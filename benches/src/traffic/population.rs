@@ -1,7 +1,7 @@
 //! Apps without end, made when they are asked for: input that need not fit into memory.
 
 use yahtzee_core::owner::Owner;
-use yahtzee_proto::raw::{RouterRequests, SourceKind};
+use yahtzee_pipeline_proto::raw::{RouterRequests, SourceKind};
 
 use super::fleet::App;
 use super::request;

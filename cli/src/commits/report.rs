@@ -11,7 +11,7 @@ use yahtzee_runtime::log::{Bounds, CommittedOffset, TopicDescription};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::flags::Flag;
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// A committed offset with its metadata decoded.
 pub(super) struct Committed {

@@ -7,7 +7,7 @@ use yahtzee_core::window::Window;
 use yahtzee_runtime::replay::{Span, Subject, Tally};
 
 use super::target::Target;
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// All of it.
 #[derive(Serialize)]

@@ -34,7 +34,7 @@ fn before(text: &str, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::utc;
+    use yahtzee_runtime::utc;
 
     #[test]
     fn times_are_absolute_or_back_from_now() {

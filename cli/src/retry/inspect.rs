@@ -9,18 +9,18 @@ use clap::Args;
 use serde::Serialize;
 use yahtzee_core::job::Figures;
 use yahtzee_runtime::topics::{QUARANTINE_PREFIX, RETRY_PREFIX};
-use yahtzee_storage::retry::waiting::{self, Inspected};
-use yahtzee_storage::trail::Source;
+use yahtzee_storage::dead_letter::headers::RecordPosition;
+use yahtzee_storage::dead_letter::retry_list::{self, Inspected};
 
 use crate::process::{GlobalOptions, Registry};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Show one record of a RETRY or QUARANTINE topic: the summary, where it comes from, and why it is there
 #[derive(Debug, Args)]
 pub(crate) struct InspectOptions {
     /// Place of the record, as `yahtzee retry list` and `yahtzee quarantine list` show it
     #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
-    place: Source,
+    place: RecordPosition,
     /// One JSON document instead of text; key and value are in it as base64
     #[arg(long)]
     json: bool,
@@ -78,7 +78,7 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
         place.topic
     );
     let log = global.load()?.log.open()?;
-    let Some(found) = waiting::inspect(&*log, place)? else {
+    let Some(found) = retry_list::inspect(&*log, place)? else {
         bail!(
             "there is no record at {place}, or not any more; see `yahtzee retry list` and `yahtzee quarantine list`"
         );
@@ -92,7 +92,7 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
 }
 
 impl Report {
-    fn new(jobs: &Registry, place: &Source, found: Inspected) -> Self {
+    fn new(jobs: &Registry, place: &RecordPosition, found: Inspected) -> Self {
         let Inspected { timestamp_ms, key, value, parts, provenance, trail, headers } = found;
         let figures = trail.job.as_deref().and_then(|job| jobs.figures(job, &value).ok());
         let key_report = parts.map(|parts| KeyReport {

@@ -7,14 +7,14 @@ use clap::Args;
 use serde::Serialize;
 use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::Log;
+use yahtzee_storage::dead_letter::headers::RecordPosition;
+use yahtzee_storage::dead_letter::retry_list::{self, ShardWaiting};
 use yahtzee_storage::job_topics::{JobTopics, retry_group};
-use yahtzee_storage::retry::waiting::{self, ShardWaiting};
-use yahtzee_storage::trail::Source;
 
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{POSTGRES, no_such_shard, topics_of};
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Show what waits for each shard: how much, since when, and the error that most of it has
 ///
@@ -66,7 +66,7 @@ pub(super) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<()> 
     let config = global.load()?;
     let topics = topics_of(&plans(global, &config, &[])?, &config);
     let log = config.log.open()?;
-    let mut shards = waiting::list(&*log, POSTGRES, &config.layout.version, &topics)?;
+    let mut shards = retry_list::list(&*log, POSTGRES, &config.layout.version, &topics)?;
     if let Some(name) = &options.shard {
         keep(&mut shards, name, &config)?;
     }
@@ -104,7 +104,7 @@ fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Ve
         for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
             let offset = committed.map_or(bounds.start, |committed| committed.offset.max(bounds.start));
             if offset < bounds.end {
-                let next = Source { topic: topics.retry.to_string(), partition, offset }.to_string();
+                let next = RecordPosition { topic: topics.retry.to_string(), partition, offset }.to_string();
                 reports.push(PartReport { next, offsets: bounds.end.0 - offset.0 });
             }
         }

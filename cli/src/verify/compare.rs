@@ -120,7 +120,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
 
     use super::*;
 

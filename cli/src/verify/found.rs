@@ -111,7 +111,7 @@ impl StoredRows {
 mod tests {
     use proptest::prelude::*;
     use prost::Message;
-    use yahtzee_proto::summary;
+    use yahtzee_pipeline_proto::summary;
 
     use super::*;
 

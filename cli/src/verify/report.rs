@@ -10,7 +10,7 @@ use yahtzee_runtime::replay::Subject;
 
 use super::compare::{Difference, Kind, Outcome};
 use crate::replay::PartReport;
-use crate::utc;
+use yahtzee_runtime::utc;
 
 /// Where a summary was found, or should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,9 +1,7 @@
 //! Requests that took a second or longer, per app and process type.
 
-use yahtzee_core::accumulate::Moments;
-use yahtzee_core::job::{Figures, Job, figures_of};
-use yahtzee_core::window::Intake;
-use yahtzee_proto::raw::RouterRequests;
+use yahtzee::prelude::*;
+use yahtzee_pipeline_proto::raw::RouterRequests;
 
 /// The message that is published.
 pub mod summary {
@@ -52,9 +50,8 @@ impl Job for SlowRequests {
 
 #[cfg(test)]
 mod tests {
-    use yahtzee_core::owner::Owner;
-    use yahtzee_proto::raw::RouterRequest;
-    use yahtzee_sim::kit::{Bench, START_US, check_job};
+    use yahtzee_pipeline_proto::raw::RouterRequest;
+    use yahtzee_testkit::{Bench, START_US, check_job};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slow_requests::SlowRequests;
 
 fn main() -> ExitCode {
-    let mut jobs = yahtzee_jobs::all();
+    let mut jobs = yahtzee_cli::stock_jobs();
     jobs.push(Arc::new(SlowRequests));
     yahtzee_cli::main(jobs)
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use yahtzee_core::accumulate::Distribution;
-use yahtzee_proto::raw::Samples;
-use yahtzee_proto::raw::lang_metric::Value;
+use yahtzee_pipeline_proto::raw::Samples;
+use yahtzee_pipeline_proto::raw::lang_metric::Value;
 
 /// Longest name that is kept, in bytes.
 const MAX_NAME_BYTES: usize = 128;

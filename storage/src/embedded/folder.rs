@@ -19,7 +19,7 @@ use std::sync::Arc;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use yahtzee_runtime::log::embedded::folder::{clear_unfinished_creation, reason_of};
 
-use crate::day::Day;
+use crate::store::Day;
 
 /// Version of the layout.
 const FORMAT: u32 = 2;

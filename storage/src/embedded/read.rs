@@ -10,7 +10,7 @@ use yahtzee_core::summary::Provenance;
 
 use super::folder::View;
 use super::row_key::{after, at, job_prefix, owner_prefix, parts, series_prefix};
-use crate::day::Day;
+use crate::store::Day;
 use crate::store::{OwnerCount, Row, Rows};
 
 /// Why a read gave nothing.

@@ -1,9 +1,10 @@
 //! What only this store has: the folder. Everything else is in the suite of all stores, `tests/services/stores/`.
 
 use prost::Message;
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 
 use super::*;
+use crate::store::OwnedSummary;
 
 const JOB: &str = "errors";
 
@@ -21,8 +22,9 @@ fn value() -> Vec<u8> {
 fn write(store: &EmbeddedStore, days: &[Day]) -> Vec<Outcome> {
     let keys: Vec<Vec<u8>> = days.iter().copied().map(key).collect();
     let value = value();
-    let read = |key| Summary::read(JOB, key, &value, Day(20_000)).unwrap();
-    let batch: Vec<Summary<'_>> = keys.iter().map(|key| read(key)).collect();
+    let read = |key: &Vec<u8>| OwnedSummary::read(&JOB.into(), key, &value, Day(20_000)).unwrap();
+    let summaries: Vec<OwnedSummary> = keys.iter().map(read).collect();
+    let batch: Vec<Summary<'_>> = summaries.iter().map(OwnedSummary::lend).collect();
     store.writer(Shard(0)).write(&batch)
 }
 

@@ -5,10 +5,10 @@ use yahtzee_core::summary::Provenance;
 
 use super::folder::Folder;
 use super::row_key::row_key;
-use crate::incoming::{Summary, newest_by_key};
 use crate::store::Outcome;
+use crate::store::{Summary, newest_by_key};
 
-/// Writes the batch durably. MeasurementCounts are in the order of `batch`; nothing is stored where it fails.
+/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored where it fails.
 pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result<Vec<Outcome>> {
     let floor = folder.view().floor;
     let unless_newest = |summary: &Summary<'_>| match summary.day() {

@@ -8,7 +8,7 @@ use super::gate::{self, Asked, Verdict};
 use super::names::{TableName, quoted, schema_of};
 use super::node::Node;
 use super::sql_types::PgDay;
-use crate::day::Day;
+use crate::store::Day;
 
 /// Key of the advisory lock under which anything is created, the ASCII of "yahtzee"; one per database. Without it two
 /// sessions that create the same thing at once collide in the catalogue, `IF NOT EXISTS` or not.

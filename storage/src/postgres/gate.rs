@@ -8,7 +8,7 @@ use super::connection::{Connection, Purpose};
 use super::names::TableName;
 use super::node::Node;
 use super::sql_types::PgDay;
-use crate::day::Day;
+use crate::store::Day;
 
 /// A table that is asked about.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use super::gate::Asked;
 use super::names::TableName;
 use super::series;
 use super::sql_types::{PgTime, PgUuid};
-use crate::day::Day;
-use crate::incoming::{Summary, newest_by_key};
+use crate::store::Day;
 use crate::store::{Fault, Outcome};
+use crate::store::{Summary, newest_by_key};
 
 /// Columns in the order of [`Line::values`] and [`Lines::params`].
 pub(super) const COLUMNS: &str = "owner, series, window_start, window_length_ms, generation, last_offset, final, \
@@ -73,7 +73,7 @@ pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<
 impl<'a> Line<'a> {
     /// The row of a summary; a fault where a figure is none that Kafka or a job can have come to.
     fn of(summary: &Summary<'a>, index: usize) -> Result<Self, Fault> {
-        let (parts, provenance) = (&summary.parts, &summary.provenance);
+        let (parts, provenance) = (summary.parts, &summary.provenance);
         let start = PgTime::of_ms(parts.window_start_ms);
         Ok(Self {
             index,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::day::Day;
+use crate::store::Day;
 
 /// PostgreSQL cuts longer identifiers without a word (`NAMEDATALEN` less 1), and two jobs would share a table.
 const IDENTIFIER_BYTES_MAX: usize = 63;

@@ -10,7 +10,7 @@ use super::gate::Place;
 use super::settings::Timeouts;
 use super::shard_map::ShardMap;
 use super::tls::Tls;
-use crate::day::Day;
+use crate::store::Day;
 
 /// Sessions that are kept for the next reader; more are opened where more read at once.
 const IDLE_MAX: usize = 4;

@@ -11,7 +11,7 @@ use super::names::{TableName, quoted, table_of};
 use super::node::Node;
 use super::series;
 use super::sql_types::{PgDay, PgTime, PgUuid};
-use crate::day::Day;
+use crate::store::Day;
 use crate::store::{OwnerCount, Row, Rows};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};

@@ -10,7 +10,7 @@ use super::define::{LOCK, create_bookkeeping};
 use super::names::quoted;
 use super::node::Node;
 use super::sql_types::PgDay;
-use crate::day::Day;
+use crate::store::Day;
 
 /// A drop waits for readers, and new readers queue behind it: so it waits for this long only, and comes again.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);

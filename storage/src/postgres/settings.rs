@@ -9,7 +9,7 @@ use yahtzee_runtime::config::Secret;
 
 use super::shard_map::ShardMap;
 use super::tls::Tls;
-use crate::day::Day;
+use crate::store::Day;
 
 /// What the store is made of.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 
 use super::settings::SettingsError;
-use crate::day::Day;
+use crate::store::Day;
 
 /// The shard maps of all time, one after the other.
 ///

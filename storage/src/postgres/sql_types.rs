@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use crate::day::Day;
+use crate::store::Day;
 
 type Wrong = Box<dyn std::error::Error + Sync + Send>;
 

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_statement_takes_one_array_per_column() {
-        let table = TableName::new(crate::day::Day(0), "errors");
+        let table = TableName::new(crate::store::Day(0), "errors");
         let columns = COLUMNS.split(',').count();
         assert_eq!(columns, TYPES.len());
         assert!(statement(&table, false).contains(&format!("${columns})")));

@@ -11,7 +11,7 @@ use super::names::TableName;
 use super::node::Node;
 use super::upsert::{StaleFilter, copy, upsert};
 use super::{define, isolate};
-use crate::incoming::Summary;
+use crate::store::Summary;
 use crate::store::{Fault, Outcome, ShardWriter};
 
 /// Tables whose way of writing is remembered; a replay of a month touches some hundred.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use crate::carried::Carried;
-use crate::trail::Trail;
+use crate::dead_letter::headers::FailureHeaders;
+use crate::store::OwnedSummary;
 
 /// Place of a record in RETRY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,8 +21,8 @@ pub(super) struct Ticket {
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) ticket: Ticket,
-    pub(super) summary: Carried,
-    pub(super) trail: Trail,
+    pub(super) summary: OwnedSummary,
+    pub(super) trail: FailureHeaders,
     /// Writes in which it failed while others of its batch did not.
     pub(super) tries: u32,
 }
@@ -117,7 +117,7 @@ mod tests {
             for (offset, &(job, series, revision)) in (0..).zip(&records) {
                 let ticket = Ticket { job, partition: Partition(0), offset: Offset(offset) };
                 let summary = carried(&job.to_string(), &key(series), revision);
-                superseded.extend(pending.insert(Waiting { ticket, summary, trail: Trail::default(), tries: 0 }));
+                superseded.extend(pending.insert(Waiting { ticket, summary, trail: FailureHeaders::default(), tries: 0 }));
             }
             let kept: Vec<(u64, Ticket)> =
                 pending.oldest(usize::MAX).map(|(age, waiting)| (age, waiting.ticket)).collect();

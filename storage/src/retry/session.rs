@@ -7,20 +7,21 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::BackOff;
 use yahtzee_runtime::clock::wall_clock_ms;
-use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, Reader};
+use yahtzee_runtime::log::{
+    CommittedOffset, Headers, Isolation, Item, LogError, NewRecord, OffsetCommit, Reader,
+};
 use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
 use super::lane::Lane;
 use super::pending::{Ticket, Waiting};
 use super::shard::{Left, ShardLane};
-use crate::carried::Carried;
-use crate::day::Day;
-use crate::incoming::{Summary, Unusable};
-use crate::letters;
+use crate::dead_letter::headers::FailureHeaders;
+use crate::dead_letter::records;
+use crate::store::Day;
 use crate::store::Shard;
+use crate::store::{OwnedSummary, UnusableSummary};
 use crate::tracker::Tracker;
-use crate::trail::Trail;
 
 /// How long a poll waits, over all topics.
 const POLL: Duration = Duration::from_millis(50);
@@ -134,7 +135,7 @@ impl<'a> Session<'a> {
     /// Makes durable what goes elsewhere; then all that has left is settled.
     fn settle(&mut self, left: Left) -> Result<(), LogError> {
         let Left { tickets, records } = left;
-        letters::append(&*self.shared().appender, records)?;
+        self.shared().appender.append_and_wait(&records)?;
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         self.settled += tickets.len() as u64;
         for (ticket, outcome) in tickets {
@@ -150,20 +151,20 @@ impl<'a> Session<'a> {
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
-        for (job, topics) in self.lane.shared.jobs.iter().enumerate() {
-            let of_job = self.partitions.range_mut((job, Partition(0))..=(job, Partition(u32::MAX)));
-            let moved = of_job.filter(|(_, progress)| progress.committed < progress.tracker.committable());
-            let moved: Vec<_> = moved.collect();
-            let offset = |(partition, progress): &(&(usize, Partition), &mut Progress)| {
-                let offset = progress.tracker.committable();
-                (partition.1, CommittedOffset { offset, metadata: String::new() })
-            };
-            let offsets: Vec<(Partition, CommittedOffset)> = moved.iter().map(offset).collect();
-            if !offsets.is_empty() {
-                self.lane.shared.log.commit(&self.lane.shared.group, &topics.retry, &offsets)?;
-                for (_, progress) in moved {
-                    progress.committed = progress.tracker.committable();
-                }
+        let shared = &self.lane.shared;
+        let moved = self.partitions.iter_mut();
+        let moved: Vec<_> =
+            moved.filter(|(_, progress)| progress.committed < progress.tracker.committable()).collect();
+        let offset = |((job, partition), progress): &(&(usize, Partition), &mut Progress)| OffsetCommit {
+            topic: &shared.jobs[*job].retry,
+            partition: *partition,
+            committed: CommittedOffset { offset: progress.tracker.committable(), metadata: String::new() },
+        };
+        let offsets: Vec<OffsetCommit<'_>> = moved.iter().map(offset).collect();
+        if !offsets.is_empty() {
+            shared.log.commit(&shared.group, &offsets)?;
+            for (_, progress) in moved {
+                progress.committed = progress.tracker.committable();
             }
         }
         Ok(())
@@ -216,13 +217,13 @@ fn sort(
     today: Day,
     left: &mut Left,
 ) {
-    let trail = Trail::read(headers.iter());
+    let trail = FailureHeaders::read(headers.iter());
     let shared = &*lane.shared;
     let topics = &shared.jobs[ticket.job];
     if trail.store.as_deref().is_some_and(|store| store != shared.store.name()) {
         return left.settled(ticket, "foreign");
     }
-    match Summary::read(&topics.job, record.key, record.value, today) {
+    match OwnedSummary::read(&topics.job, record.key, record.value, today) {
         Err(unusable) => {
             left.goes_on(ticket, "quarantined", unusable_record(shared, ticket, record, trail, unusable))
         }
@@ -231,7 +232,6 @@ fn sort(
             match shards.iter_mut().find(|of_thread| of_thread.shard == shard) {
                 None => left.goes_on(ticket, "moved", moved_record(shared, ticket, record, trail, shard)),
                 Some(of_thread) => {
-                    let summary = Carried::new(&topics.job, summary);
                     let superseded = of_thread.pending.insert(Waiting { ticket, summary, trail, tries: 0 });
                     if let Some(superseded) = superseded {
                         left.settled(superseded, "superseded");
@@ -246,20 +246,20 @@ fn unusable_record(
     shared: &Shared,
     ticket: Ticket,
     record: LogRecord<'_>,
-    trail: Trail,
-    unusable: Unusable,
+    trail: FailureHeaders,
+    unusable: UnusableSummary,
 ) -> NewRecord {
-    let trail = Trail { error: Some(unusable.to_string()), ..trail };
-    letters::quarantine(&shared.jobs[ticket.job], shared.store.name(), record.key, record.value, &trail)
+    let trail = FailureHeaders { error: Some(unusable.to_string()), ..trail };
+    records::quarantine(&shared.jobs[ticket.job], shared.store.name(), record.key, record.value, &trail)
 }
 
 fn moved_record(
     shared: &Shared,
     ticket: Ticket,
     record: LogRecord<'_>,
-    trail: Trail,
+    trail: FailureHeaders,
     shard: Shard,
 ) -> NewRecord {
-    let trail = Trail { shard: shared.shard_names.get(shard.index()).cloned(), ..trail };
-    letters::retry(&shared.jobs[ticket.job], shard, record.key, record.value, &trail)
+    let trail = FailureHeaders { shard: shared.shard_names.get(shard.index()).cloned(), ..trail };
+    records::retry(&shared.jobs[ticket.job], shard, record.key, record.value, &trail)
 }

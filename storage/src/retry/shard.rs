@@ -10,10 +10,10 @@ use yahtzee_runtime::telemetry::names;
 
 use super::Shared;
 use super::pending::{Pending, Ticket, Waiting};
-use crate::incoming::Summary;
-use crate::letters;
+use crate::dead_letter::headers::FailureHeaders;
+use crate::dead_letter::records;
+use crate::store::Summary;
 use crate::store::{Fault, Outcome, Shard, ShardWriter};
-use crate::trail::Trail;
 
 /// Writes in which a summary may fail while others of its batch do not, before it goes to the end of RETRY.
 const TRIES_MAX: u32 = 3;
@@ -177,22 +177,22 @@ fn part(shard: &str) -> String {
 /// To the end of RETRY.
 fn requeued(shared: &Shared, shard: Shard, waiting: &Waiting, fault: &Fault) -> NewRecord {
     let trail = trail(shared, waiting, fault);
-    let trail = Trail { attempts: trail.attempts.saturating_add(1), ..trail };
+    let trail = FailureHeaders { attempts: trail.attempts.saturating_add(1), ..trail };
     let topics = &shared.jobs[waiting.ticket.job];
-    letters::retry(topics, shard, &waiting.summary.key, &waiting.summary.value, &trail)
+    records::retry(topics, shard, &waiting.summary.key, &waiting.summary.value, &trail)
 }
 
 fn poison(shared: &Shared, waiting: &Waiting, fault: &Fault) -> NewRecord {
     tracing::warn!(job = %waiting.summary.job, key = ?waiting.summary.parts, %fault, "a summary cannot be stored: quarantined");
     let topics = &shared.jobs[waiting.ticket.job];
     let trail = trail(shared, waiting, fault);
-    letters::quarantine(topics, shared.store.name(), &waiting.summary.key, &waiting.summary.value, &trail)
+    records::quarantine(topics, shared.store.name(), &waiting.summary.key, &waiting.summary.value, &trail)
 }
 
 /// The trail it came with, and the new error.
-fn trail(shared: &Shared, waiting: &Waiting, fault: &Fault) -> Trail {
+fn trail(shared: &Shared, waiting: &Waiting, fault: &Fault) -> FailureHeaders {
     let old = waiting.trail.clone();
-    Trail {
+    FailureHeaders {
         store: Some(shared.store.name().to_owned()),
         job: Some(waiting.summary.job.to_string()),
         revision: Some(waiting.summary.revision()),

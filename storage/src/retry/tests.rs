@@ -6,11 +6,10 @@ use proptest::prelude::*;
 use yahtzee_runtime::health::Condition;
 
 use super::*;
-use crate::letters;
-use crate::quarantine;
+use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
+use crate::dead_letter::{quarantine, records, retry_list};
 use crate::test_world::summaries::{carried, id, key, value};
 use crate::test_world::{Id, Mode, VERSION, World};
-use crate::trail::{Source, Trail};
 
 struct Running {
     retry: Retry,
@@ -41,16 +40,16 @@ impl Running {
     }
 }
 
-fn trail(world: &World, revision: u64) -> Trail {
+fn trail(world: &World, revision: u64) -> FailureHeaders {
     let summary = carried("job", &key(0), revision);
-    Trail {
+    FailureHeaders {
         store: Some("model".to_owned()),
         job: Some(world.jobs[0].job.to_string()),
         revision: Some(summary.revision()),
         first_failure_ms: Some(1_000 + i64::try_from(revision).unwrap()),
         attempts: 1,
         error: Some("down".to_owned()),
-        ..Trail::default()
+        ..FailureHeaders::default()
     }
 }
 
@@ -58,8 +57,8 @@ fn trail(world: &World, revision: u64) -> Trail {
 fn fill(world: &World, summaries: &[Id]) {
     let record = |&(series, revision): &Id| {
         let shard = Shard(u32::from(series) % world.shared_store().shards().len() as u32);
-        let trail = Trail { shard: Some(format!("s{}", shard.0)), ..trail(world, revision) };
-        letters::retry(&world.jobs[0], shard, &key(series), &value(revision), &trail)
+        let trail = FailureHeaders { shard: Some(format!("s{}", shard.0)), ..trail(world, revision) };
+        records::retry(&world.jobs[0], shard, &key(series), &value(revision), &trail)
     };
     world.append(summaries.iter().map(record).collect());
 }
@@ -180,13 +179,13 @@ fn what_no_retry_can_help_leaves_as_well() {
     world.store.poison(&[4]);
     world.store.expire(&[6]);
     let topics = &world.jobs[0];
-    let foreign = Trail { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
+    let foreign = FailureHeaders { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
     world.append(vec![
-        letters::retry(topics, Shard(0), &key(2), &value(3), &foreign),
-        letters::retry(topics, Shard(0), b"no key", &value(3), &trail(&world, 3)),
-        letters::retry(topics, Shard(0), &key(8), b"\xff", &Trail::default()),
+        records::retry(topics, Shard(0), &key(2), &value(3), &foreign),
+        records::retry(topics, Shard(0), b"no key", &value(3), &trail(&world, 3)),
+        records::retry(topics, Shard(0), &key(8), b"\xff", &FailureHeaders::default()),
         // It lies with a shard that is not its own: the shard map has changed.
-        letters::retry(topics, Shard(0), &key(1), &value(5), &trail(&world, 5)),
+        records::retry(topics, Shard(0), &key(1), &value(5), &trail(&world, 5)),
     ]);
     fill(&world, &[(4, 1), (6, 1)]);
     let retry = Running::start(&world, |_| {});
@@ -219,7 +218,7 @@ fn only_what_the_log_has_taken_has_left() {
     world.log.refuse_appends(true);
     let retry = Running::start(&world, |_| {});
     world.wait("the log to refuse", || world.log.refused() > 1);
-    let listed = waiting::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    let listed = retry_list::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
     assert!(listed["s0"].records > 0 && !world.is_drained());
     world.log.refuse_appends(false);
     world.wait("all to be drained", || world.is_drained());
@@ -291,14 +290,15 @@ proptest! {
 fn the_list_tells_what_waits_by_shard() {
     let world = World::new(2, &["job"]);
     fill(&world, &[(0, 5), (0, 6), (2, 7), (1, 3)]);
-    let foreign = Trail { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
-    let other = Trail { shard: Some("s0".to_owned()), error: Some("locked".to_owned()), ..trail(&world, 4) };
+    let foreign = FailureHeaders { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
+    let other =
+        FailureHeaders { shard: Some("s0".to_owned()), error: Some("locked".to_owned()), ..trail(&world, 4) };
     world.append(vec![
-        letters::retry(&world.jobs[0], Shard(0), &key(2), &value(3), &foreign),
-        letters::retry(&world.jobs[0], Shard(0), &key(4), &value(4), &other),
+        records::retry(&world.jobs[0], Shard(0), &key(2), &value(3), &foreign),
+        records::retry(&world.jobs[0], Shard(0), &key(4), &value(4), &other),
     ]);
-    let listed = || waiting::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
-    let entry = |records, keys, first_failure_ms, count| waiting::ShardWaiting {
+    let listed = || retry_list::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    let entry = |records, keys, first_failure_ms, count| retry_list::ShardWaiting {
         records,
         keys,
         first_failure_ms: Some(first_failure_ms),
@@ -316,12 +316,13 @@ fn the_list_tells_what_waits_by_shard() {
 fn one_record_can_be_inspected_by_its_place() {
     let world = World::new(2, &["job"]);
     fill(&world, &[(1, 5), (1, 6)]);
-    let place = |offset: &str| -> Source { format!("{}/1/{offset}", world.jobs[0].retry).parse().unwrap() };
-    let found = waiting::inspect(&*world.log, &place("1")).unwrap().unwrap();
+    let place =
+        |offset: &str| -> RecordPosition { format!("{}/1/{offset}", world.jobs[0].retry).parse().unwrap() };
+    let found = retry_list::inspect(&*world.log, &place("1")).unwrap().unwrap();
     assert_eq!((found.key.clone(), found.value.clone()), (key(1), value(6)));
     assert_eq!(found.parts.unwrap().encode(), key(1));
     assert_eq!(found.provenance.unwrap().last_offset, 6);
-    assert_eq!(found.trail, Trail { shard: Some("s1".to_owned()), ..trail(&world, 6) });
+    assert_eq!(found.trail, FailureHeaders { shard: Some("s1".to_owned()), ..trail(&world, 6) });
     assert!(found.headers.iter().any(|(name, value)| name == "yahtzee-error" && value == b"down"));
-    assert_eq!(waiting::inspect(&*world.log, &place("2")).unwrap(), None);
+    assert_eq!(retry_list::inspect(&*world.log, &place("2")).unwrap(), None);
 }

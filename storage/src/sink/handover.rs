@@ -10,9 +10,9 @@ use yahtzee_runtime::shutdown::StopSignal;
 use super::counting::Ends;
 use super::job::{Job, Ticket};
 use super::queue::Parcel;
-use crate::letters;
+use crate::dead_letter::headers::FailureHeaders;
+use crate::dead_letter::records;
 use crate::store::{Fault, Shard, SummaryStore};
-use crate::trail::Trail;
 
 /// The way to RETRY and QUARANTINE, shared by all threads of a sink.
 pub(super) struct Handover {
@@ -54,9 +54,9 @@ impl Handover {
     /// To RETRY: the shard does not work now.
     pub(super) fn retry(&self, refused: Vec<Refused>) {
         let record = |Refused { parcel, shard, fault }: &Refused| {
-            let trail = Trail { attempts: 1, ..self.trail(parcel, *shard, fault) };
+            let trail = FailureHeaders { attempts: 1, ..self.trail(parcel, *shard, fault) };
             let topics = &self.jobs[parcel.ticket.job].topics;
-            letters::retry(topics, *shard, &parcel.summary.key, &parcel.summary.value, &trail)
+            records::retry(topics, *shard, &parcel.summary.key, &parcel.summary.value, &trail)
         };
         self.send(refused.iter().map(record).collect(), tickets(&refused), &self.ends.retry);
     }
@@ -66,7 +66,7 @@ impl Handover {
         let record = |Refused { parcel, shard, fault }: &Refused| {
             let topics = &self.jobs[parcel.ticket.job].topics;
             let trail = self.trail(parcel, *shard, fault);
-            letters::quarantine(topics, self.store, &parcel.summary.key, &parcel.summary.value, &trail)
+            records::quarantine(topics, self.store, &parcel.summary.key, &parcel.summary.value, &trail)
         };
         self.send(refused.iter().map(record).collect(), tickets(&refused), &self.ends.quarantined);
     }
@@ -74,15 +74,15 @@ impl Handover {
     /// To QUARANTINE: it is not even a summary.
     pub(super) fn quarantine_unusable(&self, ticket: Ticket, key: &[u8], value: &[u8], reason: String) {
         let job = &self.jobs[ticket.job];
-        let trail = Trail {
+        let trail = FailureHeaders {
             store: Some(self.store.to_owned()),
             job: Some(job.topics.job.to_string()),
             source: Some(job.source(ticket)),
             first_failure_ms: Some(wall_clock_ms()),
             error: Some(reason),
-            ..Trail::default()
+            ..FailureHeaders::default()
         };
-        let record = letters::quarantine(&job.topics, self.store, key, value, &trail);
+        let record = records::quarantine(&job.topics, self.store, key, value, &trail);
         self.send(vec![record], vec![ticket], &self.ends.quarantined);
     }
 
@@ -93,9 +93,9 @@ impl Handover {
         drop(self.under_way.less.wait_timeout_while(load, time, is_busy));
     }
 
-    fn trail(&self, parcel: &Parcel, shard: Shard, fault: &Fault) -> Trail {
+    fn trail(&self, parcel: &Parcel, shard: Shard, fault: &Fault) -> FailureHeaders {
         let job = &self.jobs[parcel.ticket.job];
-        Trail {
+        FailureHeaders {
             store: Some(self.store.to_owned()),
             job: Some(job.topics.job.to_string()),
             shard: self.shards.get(shard.index()).cloned(),
@@ -125,7 +125,7 @@ impl Handover {
             }
             under_way.leave(load);
         };
-        self.appender.append(records, Box::new(done));
+        self.appender.append(&records, Box::new(done));
     }
 }
 

@@ -7,9 +7,9 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::LogError;
 
+use crate::dead_letter::headers::RecordPosition;
 use crate::job_topics::JobTopics;
 use crate::tracker::Tracker;
-use crate::trail::Source;
 
 /// A record that was read and is to be settled once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +156,12 @@ impl Job {
     }
 
     /// Where a record lies.
-    pub(super) fn source(&self, ticket: Ticket) -> Source {
-        Source { topic: self.topics.summary.to_string(), partition: ticket.partition, offset: ticket.offset }
+    pub(super) fn source(&self, ticket: Ticket) -> RecordPosition {
+        RecordPosition {
+            topic: self.topics.summary.to_string(),
+            partition: ticket.partition,
+            offset: ticket.offset,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

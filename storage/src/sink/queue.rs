@@ -12,14 +12,14 @@ use super::counting::ShardGauges;
 
 use super::job::Ticket;
 use crate::breaker::Breaker;
-use crate::carried::Carried;
 use crate::store::Fault;
+use crate::store::OwnedSummary;
 
 /// A summary on its way to a shard.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
     pub(super) ticket: Ticket,
-    pub(super) summary: Carried,
+    pub(super) summary: OwnedSummary,
     /// Writes in which it failed while others of its batch did not.
     pub(super) tries: u32,
 }

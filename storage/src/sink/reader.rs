@@ -7,16 +7,15 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, Reader};
+use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, LogError, OffsetCommit, Reader};
 
 use super::counting::JobGauges;
 use super::handover::Refused;
 use super::job::{Interruption, Job, Ticket};
 use super::queue::{Offer, Parcel, Queue};
 use super::{Shared, SinkFailure};
-use crate::carried::Carried;
-use crate::day::Day;
-use crate::incoming::Summary;
+use crate::store::Day;
+use crate::store::OwnedSummary;
 use crate::store::Shard;
 
 /// How long one poll waits; also how soon a stop is seen.
@@ -166,10 +165,10 @@ impl Session {
 
     fn route(&mut self, ticket: Ticket, record: LogRecord<'_>, today: Day) {
         let job = &self.job().topics.job;
-        match Summary::read(job, record.key, record.value, today) {
+        match OwnedSummary::read(job, record.key, record.value, today) {
             Ok(summary) => {
                 let shard = self.shared.store.shard_of(&summary.parts);
-                let parcel = Parcel { ticket, summary: Carried::new(job, summary), tries: 0 };
+                let parcel = Parcel { ticket, summary, tries: 0 };
                 self.offer(shard, parcel);
             }
             Err(unusable) => {
@@ -216,12 +215,15 @@ impl Session {
         let committable = self.job().committable();
         let moved = (0..).map(Partition).zip(self.committed.iter().zip(&committable));
         let moved = moved.filter(|(_, (committed, committable))| committed < committable);
-        let offset =
-            |(partition, (_, &offset))| (partition, CommittedOffset { offset, metadata: String::new() });
-        let offsets: Vec<(Partition, CommittedOffset)> = moved.map(offset).collect();
+        let job = self.job();
+        let offset = |(partition, (_, &offset))| OffsetCommit {
+            topic: &job.topics.summary,
+            partition,
+            committed: CommittedOffset { offset, metadata: String::new() },
+        };
+        let offsets: Vec<OffsetCommit<'_>> = moved.map(offset).collect();
         if !offsets.is_empty() {
-            let job = self.job();
-            self.shared.log.commit(&job.group, &job.topics.summary, &offsets)?;
+            self.shared.log.commit(&job.group, &offsets)?;
             self.committed = committable;
         }
         Ok(())

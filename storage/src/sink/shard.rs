@@ -10,7 +10,7 @@ use yahtzee_runtime::health::Condition;
 use super::Shared;
 use super::handover::Refused;
 use super::queue::{InFlight, Parcel, Queue, Step, Verdict};
-use crate::incoming::Summary;
+use crate::store::Summary;
 use crate::store::{Fault, Outcome, Shard, ShardWriter};
 
 /// Writes in which a summary may fail while others of its batch do not, before it goes to RETRY.

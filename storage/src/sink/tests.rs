@@ -10,11 +10,11 @@ use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::LogError;
 
 use super::*;
+use crate::dead_letter::headers::RecordPosition;
+use crate::dead_letter::quarantine;
 use crate::embedded::EmbeddedStore;
-use crate::quarantine;
 use crate::test_world::summaries::{self, key, value};
 use crate::test_world::{Id, Mode, World, keeping_tap, quick};
-use crate::trail::Source;
 
 /// Every series of `series`, in `revisions` rising revisions.
 fn rising(series: std::ops::Range<u8>, revisions: u64) -> Vec<Id> {
@@ -85,7 +85,7 @@ fn what_is_no_summary_is_quarantined_with_its_place() {
     let letters: Vec<_> = world.records(&world.jobs[0].quarantine).into_values().collect();
     assert_eq!(letters.len(), 3);
     for letter in letters {
-        let Source { topic, .. } = letter.trail.source.unwrap();
+        let RecordPosition { topic, .. } = letter.trail.source.unwrap();
         assert_eq!(topic, *world.jobs[0].summary);
         assert!(!letter.trail.error.unwrap().is_empty() && letter.trail.shard.is_none());
     }

@@ -7,8 +7,8 @@ use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
 use super::{Bell, Id};
-use crate::day::Day;
-use crate::incoming::Summary;
+use crate::store::Day;
+use crate::store::Summary;
 use crate::store::{Fault, Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// How a shard behaves.

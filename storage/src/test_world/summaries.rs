@@ -1,15 +1,12 @@
 //! Summaries by numbers: the series is the owner, the revision the last offset.
 
-use std::sync::Arc;
-
 use prost::Message;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
 use super::Id;
-use crate::carried::Carried;
-use crate::day::Day;
-use crate::incoming::Summary;
+use crate::store::Day;
+use crate::store::OwnedSummary;
 
 /// A minute of 2023.
 const WINDOW_START_MS: i64 = 1_700_000_040_000;
@@ -47,8 +44,7 @@ pub(crate) fn id(key: &[u8], value: &[u8]) -> Id {
     (SummaryKey::decode(key).unwrap().owner.0[0], Provenance::of_value(value).unwrap().last_offset)
 }
 
-pub(crate) fn carried(job: &str, key: &[u8], revision: u64) -> Carried {
+pub(crate) fn carried(job: &str, key: &[u8], revision: u64) -> OwnedSummary {
     let value = value(revision);
-    let summary = Summary::read(job, key, &value, Day::of_ms(WINDOW_START_MS)).unwrap();
-    Carried::new(&Arc::from(job), summary)
+    OwnedSummary::read(&job.into(), key, &value, Day::of_ms(WINDOW_START_MS)).unwrap()
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, NewRecord, Reader, SharedLog, SlotName,
-    SlotWriter, TopicDescription, TopicSpec,
+    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogError, NewRecord, OffsetCommit,
+    Reader, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
 };
 
 use super::Bell;
@@ -87,7 +87,7 @@ struct WatchedAppender {
 }
 
 impl Appender for WatchedAppender {
-    fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>) {
+    fn append(&self, records: &[NewRecord], done: AppendCallback) {
         if let Err(error) = self.life.spend_on_append() {
             return done(Err(error));
         }
@@ -141,14 +141,9 @@ impl Log for WatchedLog {
         self.inner.committed(group, topic, partitions)
     }
 
-    fn commit(
-        &self,
-        group: &str,
-        topic: &str,
-        offsets: &[(Partition, CommittedOffset)],
-    ) -> Result<(), LogError> {
+    fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         self.life.spend()?;
-        let committed = self.inner.commit(group, topic, offsets);
+        let committed = self.inner.commit(group, offsets);
         self.life.bell.ring();
         committed
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use yahtzee_storage::day::Day;
+use yahtzee_storage::store::Day;
 
 use crate::rig::Rig;
 use crate::rows;

@@ -9,7 +9,8 @@ use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 
 use super::Bench;
 use super::support::{
-    NOON_MS, append, append_values, at, committed, create, header, read_all, read_until, reader, record,
+    NOON_MS, append, append_values, at, commit, committed, create, header, read_all, read_until, reader,
+    record,
 };
 
 /// Keys, values and timestamps come back as they were given, in the order of the call, empty and large alike.
@@ -97,7 +98,7 @@ pub(crate) fn finds_everything_after_reopening(bench: &dyn Bench) {
     let (topic, group) = (create(bench, "reopen", 1), bench.group("reopen"));
     let log = bench.log();
     append_values(&*log, &topic, 0, &["before"]);
-    log.commit(&group, &topic, &[(Partition(0), at(1, "kept"))]).expect("commit");
+    commit(&*log, &group, &topic, &[(0, &at(1, "kept"))]).expect("commit");
     let described = log.describe_topic(&topic).expect("describe");
     drop(log);
 
@@ -116,7 +117,7 @@ fn append_one_by_one(appender: &dyn Appender, records: impl Iterator<Item = NewR
     for record in records {
         let sender = sender.clone();
         let done = move |result| sender.send(result).expect("the test waits");
-        appender.append(vec![record], Box::new(done));
+        appender.append(&[record], Box::new(done));
     }
     drop(sender);
     answers.iter().for_each(|result| result.expect("append"));

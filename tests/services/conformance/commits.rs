@@ -1,10 +1,10 @@
 //! Commits without a fence.
 
 use yahtzee_core::owner::Partition;
-use yahtzee_runtime::log::LogError;
+use yahtzee_runtime::log::{LogError, OffsetCommit};
 
 use super::Bench;
-use super::support::{at, committed, create};
+use super::support::{at, commit, committed, create};
 
 /// Offset and metadata come back, per partition and in the order asked; never committed is no error.
 pub(crate) fn gives_back_commits_with_their_metadata(bench: &dyn Bench) {
@@ -13,16 +13,31 @@ pub(crate) fn gives_back_commits_with_their_metadata(bench: &dyn Bench) {
     let all = || log.committed(&group, &topic, &partitions).expect("committed");
     assert_eq!(all(), [None, None, None]);
     let (zero, two) = (at(7, "v1.AAECAw-_"), at(9_000_000_000, ""));
-    log.commit(&group, &topic, &[(Partition(0), zero.clone()), (Partition(2), two.clone())]).expect("commit");
+    commit(&*log, &group, &topic, &[(0, &zero), (2, &two)]).expect("commit");
     assert_eq!(all(), [Some(two), Some(zero), None]);
+}
+
+/// One request commits several topics of a group, or none of them.
+pub(crate) fn commits_several_topics_at_once(bench: &dyn Bench) {
+    let (log, group) = (bench.log(), bench.group("several"));
+    let (one, other) = (create(bench, "several", 2), create(bench, "several", 1));
+    let offset =
+        |topic, partition, committed| OffsetCommit { topic, partition: Partition(partition), committed };
+    let offsets = [offset(&one, 1, at(3, "b")), offset(&other, 0, at(4, "c")), offset(&one, 0, at(2, "a"))];
+    log.commit(&group, &offsets).expect("commit");
+    let of =
+        |topic: &str, partitions: &[Partition]| log.committed(&group, topic, partitions).expect("committed");
+    assert_eq!(of(&one, &[Partition(0), Partition(1)]), [Some(at(2, "a")), Some(at(3, "b"))]);
+    assert_eq!(of(&other, &[Partition(0)]), [Some(at(4, "c"))]);
+    log.commit(&group, &[]).expect("nothing to do");
 }
 
 /// Whoever commits last wins, also with a smaller offset.
 pub(crate) fn rewinds(bench: &dyn Bench) {
     let (log, topic, group) = (bench.log(), create(bench, "rewind", 1), bench.group("rewind"));
-    for commit in [at(100, "far"), at(3, "back"), at(3, "same place, other words")] {
-        log.commit(&group, &topic, &[(Partition(0), commit.clone())]).expect("commit");
-        assert_eq!(committed(&*log, &group, &topic), Some(commit));
+    for committing in [at(100, "far"), at(3, "back"), at(3, "same place, other words")] {
+        commit(&*log, &group, &topic, &[(0, &committing)]).expect("commit");
+        assert_eq!(committed(&*log, &group, &topic), Some(committing));
     }
 }
 
@@ -31,10 +46,10 @@ pub(crate) fn keeps_groups_apart(bench: &dyn Bench) {
     let log = bench.log();
     let (topic, other_topic) = (create(bench, "groups", 1), create(bench, "groups", 1));
     let (group, other_group) = (bench.group("mine"), bench.group("theirs"));
-    log.commit(&group, &topic, &[(Partition(0), at(5, "mine"))]).expect("commit");
+    commit(&*log, &group, &topic, &[(0, &at(5, "mine"))]).expect("commit");
     assert_eq!(committed(&*log, &other_group, &topic), None);
     assert_eq!(committed(&*log, &group, &other_topic), None);
-    log.commit(&other_group, &topic, &[(Partition(0), at(6, "theirs"))]).expect("commit");
+    commit(&*log, &other_group, &topic, &[(0, &at(6, "theirs"))]).expect("commit");
     assert_eq!(committed(&*log, &group, &topic), Some(at(5, "mine")));
 }
 
@@ -42,10 +57,9 @@ pub(crate) fn keeps_groups_apart(bench: &dyn Bench) {
 pub(crate) fn refuses_metadata_that_no_broker_takes(bench: &dyn Bench) {
     let (log, topic, group) = (bench.log(), create(bench, "metadata", 1), bench.group("metadata"));
     let kept = at(1, &"x".repeat(4_000));
-    log.commit(&group, &topic, &[(Partition(0), kept.clone())]).expect("fits");
+    commit(&*log, &group, &topic, &[(0, &kept)]).expect("fits");
     for metadata in ["x".repeat(5_000), "na\u{ef}ve".to_owned()] {
-        let error =
-            log.commit(&group, &topic, &[(Partition(0), at(2, &metadata))]).expect_err("does not fit");
+        let error = commit(&*log, &group, &topic, &[(0, &at(2, &metadata))]).expect_err("does not fit");
         assert!(matches!(error, LogError::Refused { .. }), "{error:?}");
         assert_eq!(committed(&*log, &group, &topic), Some(kept.clone()));
     }

@@ -4,7 +4,7 @@ use yahtzee_runtime::log::{Header, Log, LogError, NewRecord, SlotName};
 
 use super::Bench;
 use super::support::{
-    append, append_values, create, header, read_all, read_until, reader, record, with_first_headers,
+    append, append_values, create, header, read_all, read_until, reader, record, with_first_headers, write,
 };
 
 /// None, several, without value, of one name, not text: neighbours keep theirs apart, in the order of the call.
@@ -32,7 +32,7 @@ pub(crate) fn a_slot_writer_appends_headers(bench: &dyn Bench) {
     let mut writer = log.slot_writer(&SlotName { group, slot: 0 }).expect("slot writer");
     let sent = kinds();
     let records: Vec<NewRecord> = sent.iter().map(|headers| with_headers(&topic, headers)).collect();
-    writer.write(&records, &mut Vec::new).expect("write");
+    write(&mut *writer, &records, &topic, None).expect("write");
     check(&*log, &topic, &sent);
 }
 

@@ -1,12 +1,12 @@
 //! Short words for what most properties do.
 
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    Cleanup, CommittedOffset, Header, Headers, Isolation, Item, Log, LogError, NewRecord, Reader, TopicSpec,
+    Cleanup, CommittedOffset, Header, Headers, Isolation, Item, Log, LogError, NewRecord, OffsetCommit,
+    Reader, SlotWriter, TopicSpec,
 };
 
 use super::Bench;
@@ -46,7 +46,7 @@ impl Reading {
         of_partition.map(|seen| String::from_utf8_lossy(&seen.value).into_owned()).collect()
     }
 
-    /// Whether the end of the partition was told.
+    /// Whether the end of the partition was reported.
     pub(crate) fn has_end(&self, partition: u32) -> bool {
         self.ends.iter().any(|&(of, _)| of == Partition(partition))
     }
@@ -98,10 +98,7 @@ pub(crate) fn header(name: &str, value: &[u8]) -> Header {
 
 /// Appends and waits for the answer.
 pub(crate) fn append(log: &dyn Log, records: Vec<NewRecord>) -> Result<(), LogError> {
-    let (sender, answer) = mpsc::channel();
-    let appender = log.appender(APPEND_DEADLINE).expect("appender");
-    appender.append(records, Box::new(move |result| sender.send(result).expect("the test waits")));
-    answer.recv_timeout(PATIENCE).expect("every append is answered")
+    log.appender(APPEND_DEADLINE).expect("appender").append_and_wait(&records)
 }
 
 /// Appends texts to a partition, one call for all.
@@ -169,6 +166,32 @@ pub(crate) fn with_first_headers(log: &dyn Log, topic: &str, see: impl Fn(Header
 /// A commit.
 pub(crate) fn at(offset: u64, metadata: &str) -> CommittedOffset {
     CommittedOffset { offset: Offset(offset), metadata: metadata.to_owned() }
+}
+
+/// Commits offsets of a topic without a fence.
+pub(crate) fn commit(
+    log: &dyn Log,
+    group: &str,
+    topic: &str,
+    offsets: &[(u32, &CommittedOffset)],
+) -> Result<(), LogError> {
+    let offset = |&(partition, committed): &(u32, &CommittedOffset)| OffsetCommit {
+        topic,
+        partition: Partition(partition),
+        committed: committed.clone(),
+    };
+    log.commit(group, &offsets.iter().map(offset).collect::<Vec<_>>())
+}
+
+/// Writes the records together with a commit of partition 0 of `topic`, if there is one.
+pub(crate) fn write(
+    writer: &mut dyn SlotWriter,
+    records: &[NewRecord],
+    topic: &str,
+    committed: Option<CommittedOffset>,
+) -> Result<(), LogError> {
+    let offset = committed.map(|committed| OffsetCommit { topic, partition: Partition(0), committed });
+    writer.append(records)?.commit(offset.as_slice())
 }
 
 /// What the group has committed for partition 0.

@@ -2,7 +2,7 @@
 
 use std::sync::Barrier;
 
-use yahtzee_storage::day::Day;
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Outcome, Shard, StoreError, SummaryStore};
 
 use super::support::{DAY, Database, Entry, JOB, check_all, table, write};

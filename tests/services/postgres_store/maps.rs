@@ -1,8 +1,8 @@
 //! The shard map: rows lie where it says, and a database knows with which one it was filled.
 
-use yahtzee_storage::day::Day;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Shard, StoreError, SummaryStore};
 
 use super::support::{DAY, Database, Entry, JOB, check_all, fault, settings, store_of, write};

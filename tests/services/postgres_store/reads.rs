@@ -1,7 +1,7 @@
 //! What is read: all of it, or an error.
 
-use yahtzee_storage::day::Day;
 use yahtzee_storage::postgres::shard_map::ShardKey;
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{StoreError, SummaryStore};
 
 use super::support::{DAY, Database, Entry, JOB, check_all, store_of};

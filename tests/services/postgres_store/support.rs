@@ -8,13 +8,13 @@ use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
+use yahtzee_pipeline_proto::summary;
 use yahtzee_runtime::config::Secret;
-use yahtzee_storage::day::Day;
-use yahtzee_storage::incoming::Summary;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
 use yahtzee_storage::postgres::shard_map::{ShardKey, ShardMap};
+use yahtzee_storage::store::Day;
+use yahtzee_storage::store::Summary;
 use yahtzee_storage::store::{Outcome, Shard, ShardWriter, SummaryStore};
 
 /// Names the server that the tests may fill with databases.
@@ -205,7 +205,7 @@ impl Entry {
 
     pub(crate) fn summary(&self) -> Summary<'_> {
         let (key, value) = (&*self.key, &*self.value);
-        Summary { job: JOB, key, value, parts: self.parts.clone(), provenance: self.provenance }
+        Summary { job: JOB, key, value, parts: &self.parts, provenance: self.provenance }
     }
 }
 

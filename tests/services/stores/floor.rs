@@ -6,7 +6,7 @@ use std::thread;
 
 use proptest::prelude::*;
 use yahtzee_core::owner::Owner;
-use yahtzee_storage::day::Day;
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Outcome, Row, SummaryStore};
 
 use super::Bench;

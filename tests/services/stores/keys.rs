@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use proptest::prelude::*;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_storage::incoming::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use yahtzee_storage::store::Row;
+use yahtzee_storage::store::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use super::Bench;
 use super::support::{Entry, JOB, TODAY, Writers, for_all, key, rows_of, step, value};

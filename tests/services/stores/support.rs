@@ -6,10 +6,10 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use prost::Message;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_proto::summary;
-use yahtzee_storage::day::Day;
-use yahtzee_storage::incoming::Summary;
+use yahtzee_pipeline_proto::summary;
+use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Outcome, Row, Shard, ShardWriter, SummaryStore};
+use yahtzee_storage::store::{OwnedSummary, Summary};
 
 /// Length of most windows, in milliseconds.
 pub(crate) const MINUTE_MS: i64 = 60_000;
@@ -85,7 +85,7 @@ impl<'a> Writers<'a> {
         Self { store, of_shard: BTreeMap::new() }
     }
 
-    /// One batch per shard. MeasurementCounts in the order of `entries`.
+    /// One batch per shard. Outcomes in the order of `entries`.
     pub(crate) fn write(&mut self, entries: &[Entry]) -> Vec<Outcome> {
         let mut outcomes = vec![None; entries.len()];
         let mut by_shard: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
@@ -96,9 +96,11 @@ impl<'a> Writers<'a> {
         for (shard, indices) in by_shard {
             let read = |&index: &usize| {
                 let Entry { job, value, .. } = &entries[index];
-                Summary::read(job, &keys[index], value, Day(i64::MAX)).expect("properties write what is read")
+                OwnedSummary::read(&job.as_str().into(), &keys[index], value, Day(i64::MAX))
+                    .expect("properties write what is read")
             };
-            let batch: Vec<Summary<'_>> = indices.iter().map(read).collect();
+            let summaries: Vec<OwnedSummary> = indices.iter().map(read).collect();
+            let batch: Vec<Summary<'_>> = summaries.iter().map(OwnedSummary::lend).collect();
             let writer = self.of_shard.entry(shard).or_insert_with(|| self.store.writer(shard));
             let of_batch = writer.write(&batch);
             assert_eq!(of_batch.len(), batch.len(), "one outcome per summary");

@@ -162,7 +162,7 @@ impl Resume {
     }
 
     fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
-        let watermark_ms = R::restored_watermark(commit);
+        let watermark_ms = R::restored_watermark(commit.watermark_ms);
         if log_start > commit.position {
             return Self { watermark_ms, ..Self::after_unknown_gap(log_start) };
         }
@@ -173,7 +173,7 @@ impl Resume {
             read_from: commit.replay_offset().max(log_start),
             position: commit.position,
             watermark_ms,
-            incomplete: R::restored_incomplete(commit).and(lost),
+            incomplete: R::restored_incomplete(&commit.incomplete).and(lost),
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
         }
     }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::commit::Commit;
 use crate::effect::Effect;
+use crate::erased::AnyPartition;
 use crate::owner::Partition;
-use crate::partition::{AnyPartition, Status};
+use crate::partition::Status;
 use crate::record::Offset;
 
 use super::{CommittedOffset, PartitionCommit};
@@ -69,7 +70,7 @@ impl AssignedPartition {
     }
 
     pub(super) fn flush(&mut self) {
-        self.core.tick(u64::MAX / 2, &mut self.effects);
+        self.core.flush(&mut self.effects);
     }
 
     /// Whether a commit says anything that the newest durable one does not.

@@ -2,6 +2,7 @@
 //! replaces one at a time by a plausible mistake. Not for job authors.
 
 use crate::record::Offset;
+use crate::window::Policy;
 
 use super::{Bounds, SlotFailure};
 
@@ -41,9 +42,9 @@ pub trait SlotRules: std::fmt::Debug + Sync {
         bounds.end
     }
 
-    /// Time between two writes.
-    fn flush_interval_ms(&self, configured_ms: u64) -> u64 {
-        configured_ms
+    /// The time of the write after one at `now_ms`, unless much waits: when changes become due.
+    fn next_write_ms(&self, policy: &Policy, now_ms: u64) -> u64 {
+        policy.next_flush_ms(now_ms)
     }
 
     /// The order of a write, whatever the guarantee: a commit vouches for effects that are durable already, or that

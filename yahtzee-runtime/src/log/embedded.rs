@@ -38,12 +38,12 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::append::{EmbeddedAppender, EmbeddedSlotWriter, submit};
-use self::queue::{Answer, Job, Queue, Write};
+use self::queue::{Answer, LogWrite, Request, RequestQueue};
 use self::reader::EmbeddedReader;
-use self::state::{Published, State};
+use self::state::{LogState, Published};
 use self::store::Store;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, Reader, SlotName, SlotWriter,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
     TopicDescription, TopicSpec,
 };
 
@@ -63,7 +63,7 @@ struct Handle {
 struct Shared {
     store: Store,
     published: Published,
-    queue: Queue,
+    queue: RequestQueue,
 }
 
 /// What one call of [`EmbeddedLog::maintain`] has deleted.
@@ -83,8 +83,8 @@ impl EmbeddedLog {
     /// cannot be read, written or understood.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
         let store = Store::open(folder)?;
-        let published = Published::new(State::load(&store)?);
-        let shared = Arc::new(Shared { store, published, queue: Queue::default() });
+        let published = Published::new(LogState::load(&store)?);
+        let shared = Arc::new(Shared { store, published, queue: RequestQueue::default() });
         let of_thread = Arc::clone(&shared);
         let writer = thread::Builder::new().name("embedded-log".to_owned());
         let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| LogError::Refused {
@@ -103,7 +103,7 @@ impl EmbeddedLog {
     pub fn maintain(&self, now_ms: i64) -> Result<Maintained, LogError> {
         let mut maintained = Maintained::default();
         loop {
-            let turned = self.ask(|answer| Job::Maintain { now_ms, answer })?;
+            let turned = self.ask(|answer| Request::Maintain { now_ms, answer })?;
             maintained.expired += turned.expired;
             maintained.superseded += turned.superseded;
             if !turned.is_unfinished {
@@ -112,12 +112,12 @@ impl EmbeddedLog {
         }
     }
 
-    /// Hands a job to the writer thread and waits for its answer.
-    fn ask<T: Send + 'static>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, LogError> {
+    /// Hands a request to the writer thread and waits for its answer.
+    fn ask<T: Send + 'static>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, LogError> {
         let (answer, answered) = Answer::channel();
-        // Without a deadline the queue takes every job, or answers it by dropping it.
-        drop(self.handle.shared.queue.push(job(answer), None));
-        answered.recv().expect("every job is answered")
+        // Without a deadline the queue takes every request, or answers it by dropping it.
+        drop(self.handle.shared.queue.push(request(answer), None));
+        answered.recv().expect("every request is answered")
     }
 }
 
@@ -137,9 +137,8 @@ impl Log for EmbeddedLog {
 
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
         commits::check_group(&slot.group)?;
-        let epoch = self.ask(|answer| Job::OpenSlot { slot: slot.clone(), answer })?;
-        let (handle, slot) = (Arc::clone(&self.handle), slot.clone());
-        Ok(Box::new(EmbeddedSlotWriter { handle, slot, epoch, failed: None }))
+        let epoch = self.ask(|answer| Request::OpenSlot { slot: slot.clone(), answer })?;
+        Ok(Box::new(EmbeddedSlotWriter::new(Arc::clone(&self.handle), slot.clone(), epoch)))
     }
 
     fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
@@ -171,28 +170,19 @@ impl Log for EmbeddedLog {
         Ok(partitions.iter().map(committed).collect())
     }
 
-    fn commit(
-        &self,
-        group: &str,
-        topic: &str,
-        offsets: &[(Partition, CommittedOffset)],
-    ) -> Result<(), LogError> {
+    fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         commits::check_group(group)?;
         let shared = &self.handle.shared;
-        let state = shared.published.lock();
-        let draft = |(partition, committed): &(Partition, CommittedOffset)| {
-            commits::draft(&state, group, topic, *partition, committed.clone())
-        };
-        let commits = offsets.iter().map(draft).collect::<Result<_, _>>()?;
-        drop(state);
+        let commits = commits::encode_all(&shared.published.lock(), group, offsets)?;
         let (answer, answered) = Answer::channel();
-        submit(shared, Write { records: Vec::new(), commits, fence: None, expires: None, answer });
-        answered.recv().expect("every job is answered")
+        let write = LogWrite { records: Vec::new(), commits, fence: None, expires: None, answer };
+        submit(shared, write, None);
+        answered.recv().expect("every request is answered")
     }
 
     fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
         topics::check(topic)?;
-        self.ask(|answer| Job::CreateTopic { spec: topic.clone(), answer })
+        self.ask(|answer| Request::CreateTopic { spec: topic.clone(), answer })
     }
 
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
@@ -206,7 +196,7 @@ impl Drop for Handle {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // An answer may drop the last handle on the writer thread itself, which cannot wait for its own end.
         if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id()) {
-            // A panic has been printed, and its jobs were answered.
+            // A panic has been printed, and its requests were answered.
             drop(writer.join());
         }
     }

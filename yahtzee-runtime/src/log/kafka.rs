@@ -27,8 +27,6 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use batch::MessageHeaders;
-pub use batch::Messages;
 pub use settings::{KafkaSettings, KafkaTimeouts, Tls};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
@@ -39,7 +37,7 @@ use self::reader::KafkaReader;
 use self::slot_writer::KafkaSlotWriter;
 use self::topics::Topics;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, Reader, SlotName, SlotWriter,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
     TopicDescription, TopicSpec,
 };
 
@@ -111,13 +109,8 @@ impl Log for KafkaLog {
         self.groups.client(group)?.committed(topic, partitions)
     }
 
-    fn commit(
-        &self,
-        group: &str,
-        topic: &str,
-        offsets: &[(Partition, CommittedOffset)],
-    ) -> Result<(), LogError> {
-        self.groups.client(group)?.commit(topic, offsets)
+    fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        self.groups.client(group)?.commit(offsets)
     }
 
     fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {

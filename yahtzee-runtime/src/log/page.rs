@@ -3,7 +3,8 @@
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use super::{Headers, Item};
+use super::header::Headers;
+use super::record::Item;
 
 /// Records copied into one buffer. Reused between polls, so that a poll allocates only while it grows.
 #[derive(Debug, Default)]
@@ -104,7 +105,7 @@ impl<'a> Iterator for PageItems<'a> {
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::headers::{Header, encoded};
+    use super::super::header::{Header, encoded};
     use super::*;
 
     #[test]

@@ -13,7 +13,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
-use crate::log::{CommittedOffset, Log};
+use crate::log::{CommittedOffset, Log, OffsetCommit};
 
 use super::{Range, ReplayError, Span, Subject};
 
@@ -128,10 +128,10 @@ impl<'a> Journal<'a> {
                 topic_id: hex(&subject.identity.topic_id),
                 asked: self.asked.clone(),
             };
-            (span.partition, planned.commit())
+            OffsetCommit { topic: &subject.raw, partition: span.partition, committed: planned.commit() }
         };
-        let plans: Vec<(Partition, CommittedOffset)> = spans.iter().map(plan).collect();
-        Ok(self.log.commit(&self.plan_group(), &subject.raw, &plans)?)
+        let plans: Vec<OffsetCommit<'_>> = spans.iter().map(plan).collect();
+        Ok(self.log.commit(&self.plan_group(), &plans)?)
     }
 }
 

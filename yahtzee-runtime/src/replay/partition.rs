@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use yahtzee_core::effect::{Effect, Emit};
+use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::partition::{AnyPartition, History};
+use yahtzee_core::partition::History;
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::rules::{Production, Rules};
 use yahtzee_core::summary::SummaryKey;
@@ -241,7 +242,7 @@ impl<'a> PartitionReplay<'a> {
     /// The summaries of wanted windows that are still open at the end of the span, as a worker that has read as far
     /// and is asked to stop publishes them. None before the end is reached.
     pub fn take_open(&mut self) -> Vec<Recomputed> {
-        self.core.tick(u64::MAX / 2, &mut self.effects);
+        self.core.flush(&mut self.effects);
         self.handed_out += self.effects.len() as u64;
         let effects = std::mem::take(&mut self.effects);
         effects.into_iter().filter_map(|effect| self.wanted(effect)).collect()

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::owner::Partition;
-
 use crate::clock::wall_clock_ms;
-use crate::log::{CommittedOffset, Log, LogError, NewRecord, SlotName, SlotWriter};
+use crate::log::{Log, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter};
 
 use super::{PartitionReplay, Recomputed};
 
@@ -22,7 +20,7 @@ impl Publisher {
     /// Opens the writer of the replay whose progress is kept in `group`. `topic` has `partitions` partitions.
     ///
     /// # Errors
-    /// Where the log does not answer.
+    /// If the log does not answer.
     pub fn open(
         log: &dyn Log,
         group: &str,
@@ -37,7 +35,7 @@ impl Publisher {
     /// Makes `summaries`, which are all that `part` has returned since the last call, and its progress durable.
     ///
     /// # Errors
-    /// Where the log fails; nothing of it is visible then, and the replay can be repeated.
+    /// If the log fails; nothing of it is visible then, and the replay can be repeated.
     pub fn write(
         &mut self,
         summaries: Vec<Recomputed>,
@@ -54,10 +52,12 @@ impl Publisher {
             headers: Vec::new(),
         };
         let records: Vec<NewRecord> = summaries.into_iter().map(record).collect();
-        let raw = &self.raw;
-        self.writer.write(&records, &mut || {
-            let at = |progress: CommittedOffset, partition: Partition| (raw.clone(), partition, progress);
-            part.acknowledged().map(|progress| at(progress, part.span().partition)).into_iter().collect()
-        })
+        let acknowledged = self.writer.append(&records)?;
+        let progress = part.acknowledged().map(|committed| OffsetCommit {
+            topic: &self.raw,
+            partition: part.span().partition,
+            committed,
+        });
+        acknowledged.commit(progress.as_slice())
     }
 }

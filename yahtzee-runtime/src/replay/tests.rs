@@ -2,16 +2,17 @@
 //! byte, and what does not come out is named.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use prost::Message;
+use yahtzee_core::intake::Intake;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
-use yahtzee_core::window::{Intake, Policy, Window};
+use yahtzee_core::window::{Policy, Window};
 
 use super::*;
 use crate::log::embedded::EmbeddedLog;
@@ -116,10 +117,7 @@ impl World {
             let (topic, headers) = ("SUM.v1".into(), Vec::new());
             appended.push(NewRecord { topic, partition: ONLY, timestamp_ms, key, value, headers });
         }
-        let (done, durable) = mpsc::channel();
-        let appender = log.appender(Duration::from_secs(60)).unwrap();
-        appender.append(appended, Box::new(move |result| done.send(result).unwrap()));
-        durable.recv().unwrap().unwrap();
+        log.appender(Duration::from_secs(60)).unwrap().append_and_wait(&appended).unwrap();
         let subject = Subject::open(&log, &plan, &layout, 3, 1).unwrap();
         Self { _folder: folder, log, subject, layout, end_ms: now_ms }
     }

@@ -195,10 +195,10 @@ metrics! {
     Gauge RETRY_OLDEST_AGE_SECONDS = "yahtzee_retry_oldest_age_seconds" ["store", "shard"] Some(Unit::Seconds),
         "Time since the oldest record at hand failed first. Alarm well before the retention of RETRY";
 
-    // Keeper
-    Counter KEEPER_DAYS_DROPPED = "yahtzee_keeper_days_dropped_total" ["store"] None,
+    // Retention
+    Counter RETENTION_DAYS_DROPPED = "yahtzee_retention_days_dropped_total" ["store"] None,
         "Days that retention has dropped from the store";
-    Counter KEEPER_FAILURES = "yahtzee_keeper_failures_total" ["store", "task"] None,
+    Counter RETENTION_FAILURES = "yahtzee_retention_failures_total" ["store", "task"] None,
         "Times that the store could not do a task: create, drop. Alarm if it lasts a day: midnight needs tomorrow's day";
 }
 

@@ -110,7 +110,7 @@ fn key(topics: &Topics, partition: Partition, offset: Offset) -> Vec<u8> {
 mod tests {
     use yahtzee_core::owner::Owner;
     use yahtzee_core::record::{MeasurementCounts, Poison};
-    use yahtzee_proto::letters;
+    use yahtzee_pipeline_proto::letters;
 
     use super::*;
 

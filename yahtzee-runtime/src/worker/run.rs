@@ -18,7 +18,7 @@ use crate::topics::group;
 use super::brake::PoisonBrake;
 use super::counting::Counting;
 use super::slot::{Part, Slot, Topics};
-use super::writer::Writer;
+use super::writer::open_writer;
 use super::{JobFailure, JobPlan, Outside, Poisoned, WorkerSettings};
 
 /// How long one poll waits; also how soon a stop is seen.
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
         let mut writers = Vec::new();
         for slot in slots_of(settings.worker, settings.slots) {
             let name = SlotName { group: group.clone(), slot };
-            writers.push((slot, Writer::open(log, &name, settings)?));
+            writers.push((slot, open_writer(log, &name, settings)?));
         }
         let mut slots = Vec::new();
         for (slot, writer) in writers {
@@ -115,8 +115,7 @@ impl<'a> Run<'a> {
         let now_ms = self.now_ms();
         let is_due = now_ms >= self.next_write_ms;
         if is_due {
-            let interval_ms = self.plan.policy.flush_interval_ms.max(1);
-            self.next_write_ms = (now_ms / interval_ms + 1) * interval_ms;
+            self.next_write_ms = self.plan.policy.next_flush_ms(now_ms);
             self.tick(now_ms);
         }
         for index in 0..self.slots.len() {
@@ -212,7 +211,9 @@ impl<'a> Run<'a> {
     /// Writes what has changed, whether due or not, and commits.
     fn finish(mut self) -> Result<(), JobFailure> {
         let now_ms = self.now_ms();
-        self.tick(u64::MAX / 2);
+        for part in self.slots.iter_mut().flat_map(|slot| &mut slot.parts) {
+            part.core.flush(&mut part.effects);
+        }
         for index in 0..self.slots.len() {
             self.write(index, now_ms)?;
         }

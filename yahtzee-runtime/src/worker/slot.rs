@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
+use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::AnyPartition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
 
 use crate::clock::wall_clock_ms;
-use crate::log::{CommittedOffset, LogError, NewRecord};
+use crate::log::{CommittedOffset, LogError, NewRecord, OffsetCommit, SlotWriter};
 
 use super::letters;
-use super::writer::Writer;
 
 /// An unchanged commit is written again after this time: the broker forgets offsets that nobody renews.
 const RENEWAL_MS: u64 = 10 * 60 * 1_000;
@@ -36,7 +35,7 @@ pub(super) struct Part {
 /// Partitions that are fenced as one.
 pub(super) struct Slot {
     pub(super) parts: Vec<Part>,
-    writer: Writer,
+    writer: Box<dyn SlotWriter>,
     topics: Topics,
     records: Vec<NewRecord>,
 }
@@ -74,7 +73,7 @@ impl Written {
 }
 
 impl Slot {
-    pub(super) fn new(parts: Vec<Part>, writer: Writer, topics: Topics) -> Self {
+    pub(super) fn new(parts: Vec<Part>, writer: Box<dyn SlotWriter>, topics: Topics) -> Self {
         Self { parts, writer, topics, records: Vec::new() }
     }
 
@@ -99,17 +98,15 @@ impl Slot {
                 self.records.push(record(effect, &self.topics, part.partition, timestamp_ms));
             }
         }
-        let (parts, raw) = (&mut self.parts, &self.topics.raw);
-        let mut allowed: Vec<Option<Commit>> = Vec::new();
-        self.writer.write(&mut self.records, &mut || {
-            allowed =
-                parts.iter_mut().zip(&emitted).map(|(part, &count)| part.core.acknowledged(count)).collect();
-            let offsets = parts
-                .iter()
-                .zip(&allowed)
-                .filter_map(|(part, commit)| part.offset_of(commit.as_ref()?, now_ms));
-            offsets.map(|(partition, offset)| (raw.clone(), partition, offset)).collect()
-        })?;
+        let acknowledged = self.writer.append(&self.records)?;
+        let acknowledge = |(part, &count): (&mut Part, &u64)| part.core.acknowledged(count);
+        let allowed: Vec<Option<Commit>> = self.parts.iter_mut().zip(&emitted).map(acknowledge).collect();
+        let topic = self.topics.raw.as_str();
+        let offsets = self.parts.iter().zip(&allowed).filter_map(|(part, commit)| {
+            let (partition, committed) = part.offset_of(commit.as_ref()?, now_ms)?;
+            Some(OffsetCommit { topic, partition, committed })
+        });
+        acknowledged.commit(&offsets.collect::<Vec<_>>())?;
         for (part, commit) in self.parts.iter_mut().zip(allowed) {
             if let Some(commit) = commit {
                 part.current_at_ms = now_ms;

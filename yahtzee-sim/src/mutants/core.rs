@@ -1,6 +1,5 @@
 //! Mistakes in the core: each type replaces one rule.
 
-use yahtzee_core::commit::Commit;
 use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::{FrameId, Offset};
@@ -21,7 +20,7 @@ macro_rules! mistake {
 
 mistake!(
     WatermarkNotRestored,
-    fn restored_watermark(_commit: &Commit) -> Option<i64> {
+    fn restored_watermark(_committed_ms: Option<i64>) -> Option<i64> {
         None
     }
 );
@@ -140,7 +139,7 @@ mistake!(
 
 mistake!(
     IncompleteForgotten,
-    fn restored_incomplete(_commit: &Commit) -> IncompleteWindows {
+    fn restored_incomplete(_committed: &IncompleteWindows) -> IncompleteWindows {
         IncompleteWindows::none()
     }
 );

@@ -3,6 +3,7 @@
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
 use yahtzee_core::slot::{Bounds, SlotFailure};
+use yahtzee_core::window::Policy;
 
 /// Declares a set of rules with one of them replaced.
 macro_rules! mistake {
@@ -39,8 +40,8 @@ mistake!(
 
 mistake!(
     FlushTooSeldom,
-    fn flush_interval_ms(configured_ms: u64) -> u64 {
-        8 * configured_ms
+    fn next_write_ms(policy: &Policy, now_ms: u64) -> u64 {
+        Policy { flush_interval_ms: 8 * policy.flush_interval_ms, ..*policy }.next_flush_ms(now_ms)
     }
 );
 

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::commits;
 use super::format::record_bytes;
-use super::queue::{Answer, Draft, Job, Write};
+use super::queue::{Answer, EncodedRecord, LogWrite, Request};
 use super::writer::too_slow;
 use super::{Handle, Shared};
-use crate::log::{Appender, CommitSource, LogError, NewRecord, SlotName, SlotWriter, headers};
+use crate::log::{
+    Acknowledged, AppendCallback, Appender, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter,
+    Transaction, header,
+};
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
 /// here nearly always fits there.
@@ -23,13 +26,25 @@ pub(super) struct EmbeddedAppender {
 impl Appender for EmbeddedAppender {
     /// The deadline bounds the wait for the writer thread. A sync that hangs in the disk cannot be taken back and
     /// is waited for.
-    fn append(&self, records: Vec<NewRecord>, done: Box<dyn FnOnce(Result<(), LogError>) + Send>) {
-        let answer = Answer::new(done);
+    fn append(&self, records: &[NewRecord], done: AppendCallback) {
+        self.submit(records, Answer::new(done), Some(Instant::now()));
+    }
+
+    /// As [`Appender::append`], but waits for room in the queue until the deadline.
+    fn append_and_wait(&self, records: &[NewRecord]) -> Result<(), LogError> {
+        let (answer, answered) = Answer::channel();
+        self.submit(records, answer, Instant::now().checked_add(self.deadline));
+        answered.recv().expect("every request is answered")
+    }
+}
+
+impl EmbeddedAppender {
+    fn submit(&self, records: &[NewRecord], answer: Answer<()>, room_until: Option<Instant>) {
         let expires = Instant::now().checked_add(self.deadline);
-        match drafts(&self.handle.shared, &records) {
+        match encode_all(&self.handle.shared, records) {
             Ok(records) => {
-                let write = Write { records, commits: Vec::new(), fence: None, expires, answer };
-                submit(&self.handle.shared, write);
+                let write = LogWrite { records, commits: Vec::new(), fence: None, expires, answer };
+                submit(&self.handle.shared, write, room_until);
             }
             Err(error) => answer.give(Err(error)),
         }
@@ -38,74 +53,145 @@ impl Appender for EmbeddedAppender {
 
 /// Writes for one epoch of a slot.
 pub(super) struct EmbeddedSlotWriter {
-    pub(super) handle: Arc<Handle>,
-    pub(super) slot: SlotName,
-    pub(super) epoch: u64,
+    handle: Arc<Handle>,
+    slot: SlotName,
+    epoch: u64,
+    /// Records of the open transaction.
+    open: Vec<EncodedRecord>,
     /// What ended this writer.
-    pub(super) failed: Option<LogError>,
+    failed: Option<LogError>,
+}
+
+impl EmbeddedSlotWriter {
+    pub(super) fn new(handle: Arc<Handle>, slot: SlotName, epoch: u64) -> Self {
+        Self { handle, slot, epoch, open: Vec::new(), failed: None }
+    }
+
+    fn check_and_encode(&self, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
+        let shared = &self.handle.shared;
+        let records = encode_all(shared, records)?;
+        if shared.published.lock().epochs.get(&self.slot) != Some(&self.epoch) {
+            return Err(LogError::Fenced(self.slot.to_string()));
+        }
+        Ok(records)
+    }
+
+    fn write(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        let (shared, records) = (&self.handle.shared, std::mem::take(&mut self.open));
+        let commits = commits::encode_all(&shared.published.lock(), &self.slot.group, offsets)?;
+        let (answer, answered) = Answer::channel();
+        let fence = Some((self.slot.clone(), self.epoch));
+        submit(shared, LogWrite { records, commits, fence, expires: None, answer }, None);
+        answered.recv().expect("every request is answered")
+    }
 }
 
 impl SlotWriter for EmbeddedSlotWriter {
     /// Here the acknowledgement is the batch itself: records and commits are on disk as one or not at all. So the
-    /// commit is asked for as soon as nothing but the disk or a fence can fail, and "commit only what is
+    /// records count as acknowledged as soon as nothing but the disk or a fence can fail, and "commit only what is
     /// acknowledged" holds because a commit without its records never exists.
-    fn write(&mut self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        self.try_write(records, commit).inspect_err(|error| self.failed = Some(error.clone()))
+    fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
+        let checked = match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.check_and_encode(records),
+        };
+        self.open = checked.inspect_err(|error| self.failed = Some(error.clone()))?;
+        Ok(Acknowledged::new(self))
     }
 }
 
-impl EmbeddedSlotWriter {
-    fn try_write(&self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
-        let shared = &self.handle.shared;
-        let records = drafts(shared, records)?;
-        if shared.published.lock().epochs.get(&self.slot) != Some(&self.epoch) {
-            return Err(LogError::Fenced(self.slot.to_string()));
-        }
-        let committed = commit();
-        let state = shared.published.lock();
-        let commits = committed.into_iter().map(|(topic, partition, committed)| {
-            commits::draft(&state, &self.slot.group, &topic, partition, committed)
-        });
-        let commits = commits.collect::<Result<_, _>>()?;
-        drop(state);
-        let (answer, answered) = Answer::channel();
-        let fence = Some((self.slot.clone(), self.epoch));
-        submit(shared, Write { records, commits, fence, expires: None, answer });
-        answered.recv().expect("every job is answered")
+impl Transaction for EmbeddedSlotWriter {
+    fn commit(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        self.write(offsets).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    fn abort(&mut self) {
+        self.open.clear();
     }
 }
 
-/// Hands a write to the writer thread; waits while too much is waiting already.
-pub(super) fn submit(shared: &Shared, write: Write) {
-    let expires = write.expires;
-    if let Err(Job::Write(write)) = shared.queue.push(Job::Write(write), expires) {
+/// Hands a write to the writer thread. If too much is waiting already, waits for room until `room_until`.
+pub(super) fn submit(shared: &Shared, write: LogWrite, room_until: Option<Instant>) {
+    if let Err(Request::Write(write)) = shared.queue.push(Request::Write(write), room_until) {
         write.answer.give(Err(too_slow()));
     }
 }
 
 /// Finds the partitions and checks what a broker would check.
-fn drafts(shared: &Shared, records: &[NewRecord]) -> Result<Vec<Draft>, LogError> {
-    records.iter().map(|record| draft(shared, record)).collect()
+fn encode_all(shared: &Shared, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
+    records.iter().map(|record| encode(shared, record)).collect()
 }
 
-fn draft(shared: &Shared, record: &NewRecord) -> Result<Draft, LogError> {
+fn encode(shared: &Shared, record: &NewRecord) -> Result<EncodedRecord, LogError> {
     let (partition, _) = shared.published.lock().find(&record.topic, record.partition)?;
-    let length = record.key.len() + record.value.len() + headers::encoded_length(&record.headers);
+    let length = record.key.len() + record.value.len() + header::encoded_length(&record.headers);
     let reason = if length > MAX_RECORD_BYTES {
         format!(
             "key, value and headers have {length} bytes, the limit is {MAX_RECORD_BYTES}; split the record"
         )
     } else if record.timestamp_ms < 0 {
         format!("its timestamp {} lies before 1970", record.timestamp_ms)
-    } else if let Some(flaw) = headers::flaw(&record.headers) {
+    } else if let Some(flaw) = header::flaw(&record.headers) {
         flaw
     } else {
-        let headers = headers::encoded(&record.headers);
+        let headers = header::encoded(&record.headers);
         let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
-        return Ok(Draft { partition, timestamp_ms: record.timestamp_ms, bytes });
+        return Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes });
     };
     Err(LogError::Refused { what: format!("a record for {}/{}", record.topic, record.partition), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use yahtzee_core::owner::Partition;
+
+    use super::super::queue::{MAX_WAITING_BYTES, RequestQueue};
+    use super::super::state::{LogState, Published};
+    use super::super::store::Store;
+    use super::super::topics;
+    use super::*;
+    use crate::log::{Cleanup, TopicSpec};
+
+    /// Nobody writes, so what is appended waits for ever: beyond the queue's size an append is refused, not parked.
+    #[test]
+    fn an_append_is_refused_when_too_much_is_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = LogState::default();
+        let (name, cleanup) = ("topic".to_owned(), Cleanup::Delete);
+        state.add_topic(topics::describe(&TopicSpec {
+            name,
+            partitions: 1,
+            replication: 1,
+            cleanup,
+            retention_ms: None,
+        }));
+        let store = Store::open(folder.path()).unwrap();
+        let shared = Shared { store, published: Published::new(state), queue: RequestQueue::default() };
+        let handle = Arc::new(Handle { shared: Arc::new(shared), writer: Mutex::new(None) });
+        let appender = EmbeddedAppender { handle: Arc::clone(&handle), deadline: Duration::from_secs(3_600) };
+
+        let record = NewRecord {
+            topic: "topic".into(),
+            partition: Partition(0),
+            timestamp_ms: 1,
+            key: Vec::new(),
+            value: vec![0; MAX_RECORD_BYTES],
+            headers: Vec::new(),
+        };
+        let (sender, outcomes) = mpsc::channel();
+        for _ in 0..=MAX_WAITING_BYTES / MAX_RECORD_BYTES {
+            let sender = sender.clone();
+            appender
+                .append(std::slice::from_ref(&record), Box::new(move |result| sender.send(result).unwrap()));
+        }
+        assert_eq!(
+            outcomes.try_iter().filter(|result| matches!(result, Err(error) if error.is_transient())).count(),
+            2
+        );
+        handle.shared.queue.abandon();
+        let abandoned = MAX_WAITING_BYTES / MAX_RECORD_BYTES - 1;
+        assert_eq!(outcomes.try_iter().filter(Result::is_err).count(), abandoned);
+    }
 }

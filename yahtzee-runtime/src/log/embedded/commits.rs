@@ -1,10 +1,8 @@
 //! What may be committed, and under which name.
 
-use yahtzee_core::owner::Partition;
-
-use super::queue::Commit;
-use super::state::State;
-use crate::log::{CommittedOffset, LogError};
+use super::queue::KeyedCommit;
+use super::state::LogState;
+use crate::log::{LogError, OffsetCommit};
 
 /// The broker's default `offset.metadata.max.bytes`.
 const MAX_METADATA_BYTES: usize = 4_096;
@@ -23,22 +21,25 @@ pub(super) fn check_group(group: &str) -> Result<(), LogError> {
     })
 }
 
-/// Finds the partition, and checks what a broker would check.
-pub(super) fn draft(
-    state: &State,
+/// Finds the partitions, and checks what a broker would check.
+pub(super) fn encode_all(
+    state: &LogState,
     group: &str,
-    topic: &str,
-    partition: Partition,
-    committed: CommittedOffset,
-) -> Result<Commit, LogError> {
-    let (id, _) = state.find(topic, partition)?;
+    offsets: &[OffsetCommit<'_>],
+) -> Result<Vec<KeyedCommit>, LogError> {
+    offsets.iter().map(|commit| encode(state, group, commit)).collect()
+}
+
+fn encode(state: &LogState, group: &str, commit: &OffsetCommit<'_>) -> Result<KeyedCommit, LogError> {
+    let OffsetCommit { topic, partition, committed } = commit;
+    let (id, _) = state.find(topic, *partition)?;
     let length = committed.metadata.len();
     let reason = if length > MAX_METADATA_BYTES {
         format!("its metadata has {length} bytes, the limit is {MAX_METADATA_BYTES}")
     } else if !committed.metadata.is_ascii() {
         "its metadata is not ASCII; encode it, for example as base64url".to_owned()
     } else {
-        return Ok(Commit { key: id.commit_key(group), committed });
+        return Ok(KeyedCommit { key: id.commit_key(group), committed: committed.clone() });
     };
     Err(LogError::Refused { what: format!("the commit of {topic}/{partition} by {group}"), reason })
 }

@@ -13,7 +13,7 @@
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use crate::log::{Bounds, CommittedOffset, Headers, SlotName, headers};
+use crate::log::{Bounds, CommittedOffset, Headers, SlotName, header};
 
 /// First bytes of the keys in `meta`.
 pub(super) mod tag {
@@ -138,7 +138,7 @@ impl PartitionState {
 const HAS_HEADERS: u32 = 1 << 31;
 
 /// Value in `records`: timestamp i64, key length u32, key, value. Where there are headers, the key length has the
-/// bit [`HAS_HEADERS`], and their length u32 and they themselves (see `log/headers.rs`) stand before the key.
+/// bit [`HAS_HEADERS`], and their length u32 and they themselves (see `log/header.rs`) stand before the key.
 pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8], headers: &[u8]) -> Vec<u8> {
     let length = |bytes: &[u8]| -> u32 {
         u32::try_from(bytes.len()).expect("the size limit of records is far below 2 GiB")
@@ -168,7 +168,7 @@ pub(super) fn record_of(offset: u64, bytes: &[u8]) -> Option<(LogRecord<'_>, Hea
 fn headers_of(bytes: &[u8]) -> Option<(Headers<'_>, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (encoded, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    headers::is_whole(encoded).then(|| (Headers::in_arena(encoded), rest))
+    header::is_whole(encoded).then(|| (Headers::in_arena(encoded), rest))
 }
 
 /// Value in `meta` of a commit.
@@ -193,7 +193,7 @@ mod tests {
     /// Headers with these names, each with its name as value.
     fn encoded_names(names: &[String]) -> Vec<u8> {
         let header = |name: &String| Header { name: name.clone().into(), value: name.clone().into_bytes() };
-        headers::encoded(&names.iter().map(header).collect::<Vec<_>>())
+        header::encoded(&names.iter().map(header).collect::<Vec<_>>())
     }
 
     proptest! {

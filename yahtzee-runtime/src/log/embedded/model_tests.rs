@@ -1,7 +1,6 @@
 //! Any order of operations against a model that is a plain list of records.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::mpsc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -30,6 +29,11 @@ enum Operation {
         first_ms: i64,
         commit: u64,
     },
+    /// The same, but for the commit.
+    Abort {
+        partition: u32,
+        count: u64,
+    },
     Commit {
         partition: u32,
         commit: u64,
@@ -50,6 +54,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (partition.clone(), 0..5_u64, 0..2_000_i64, 0..100_u64).prop_map(
             |(partition, count, first_ms, commit)| Operation::Write { partition, count, first_ms, commit }
         ),
+        1 => (partition.clone(), 0..5_u64).prop_map(|(partition, count)| Operation::Abort { partition, count }),
         1 => (partition, 0..100_u64).prop_map(|(partition, commit)| Operation::Commit { partition, commit }),
         2 => (0..3_000_i64).prop_map(|now_ms| Operation::Maintain { now_ms }),
         1 => Just(Operation::Reopen),
@@ -104,6 +109,10 @@ impl ModelPartition {
     }
 }
 
+fn offset_commit(partition: u32, committed: CommittedOffset) -> OffsetCommit<'static> {
+    OffsetCommit { topic: TOPIC, partition: Partition(partition), committed }
+}
+
 struct Bench {
     folder: TempDir,
     log: Option<EmbeddedLog>,
@@ -134,21 +143,24 @@ impl Bench {
         match *operation {
             Operation::Append { partition, count, first_ms } => {
                 let records = self.partition(partition).append(partition, count, first_ms);
-                let (sender, answer) = mpsc::channel();
                 let appender = self.log().appender(Duration::from_secs(30)).unwrap();
-                appender.append(records, Box::new(move |result| sender.send(result).unwrap()));
-                assert_eq!(answer.recv().unwrap(), Ok(()));
+                assert_eq!(appender.append_and_wait(&records), Ok(()));
             }
             Operation::Write { partition, count, first_ms, commit } => {
                 let records = self.partition(partition).append(partition, count, first_ms);
                 let commit = self.commit(partition, commit);
                 let mut writer = self.log().slot_writer(&SlotName { group: GROUP.into(), slot: 0 }).unwrap();
-                let commits = || vec![(TOPIC.to_owned(), Partition(partition), commit.clone())];
-                writer.write(&records, &mut { commits }).unwrap();
+                let acknowledged = writer.append(&records).unwrap();
+                acknowledged.commit(&[offset_commit(partition, commit)]).unwrap();
+            }
+            Operation::Abort { partition, count } => {
+                let records = self.model[&partition].clone().append(partition, count, 0);
+                let mut writer = self.log().slot_writer(&SlotName { group: GROUP.into(), slot: 0 }).unwrap();
+                drop(writer.append(&records).unwrap());
             }
             Operation::Commit { partition, commit } => {
                 let commit = self.commit(partition, commit);
-                self.log().commit(GROUP, TOPIC, &[(Partition(partition), commit)]).unwrap();
+                self.log().commit(GROUP, &[offset_commit(partition, commit)]).unwrap();
             }
             Operation::Maintain { now_ms } => {
                 let mut expected = Maintained::default();

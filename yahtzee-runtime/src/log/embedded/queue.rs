@@ -9,16 +9,16 @@ use super::format::PartitionId;
 use super::maintenance::Turned;
 use crate::log::{CommittedOffset, LogError, SlotName, TopicSpec};
 
-/// Records that may wait for the writer; an append beyond it blocks.
-const MAX_WAITING_BYTES: usize = 32 << 20;
+/// Records that may wait for the writer; what is beyond it waits or is refused.
+pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Records that one turn of the writer takes; it bounds the memory of a batch and the wait of those behind it.
 const TURN_BYTES: usize = 8 << 20;
 
 /// Something to be made durable.
-pub(super) enum Job {
+pub(super) enum Request {
     /// Records and commits, all or nothing.
-    Write(Write),
+    Write(LogWrite),
     /// A new epoch of a slot.
     OpenSlot { slot: SlotName, answer: Answer<u64> },
     /// A new topic.
@@ -28,9 +28,9 @@ pub(super) enum Job {
 }
 
 /// Records and commits that become durable as one.
-pub(super) struct Write {
-    pub(super) records: Vec<Draft>,
-    pub(super) commits: Vec<Commit>,
+pub(super) struct LogWrite {
+    pub(super) records: Vec<EncodedRecord>,
+    pub(super) commits: Vec<KeyedCommit>,
     /// Only while the slot has this epoch.
     pub(super) fence: Option<(SlotName, u64)>,
     /// Not after this.
@@ -39,7 +39,7 @@ pub(super) struct Write {
 }
 
 /// A record but for its offset.
-pub(super) struct Draft {
+pub(super) struct EncodedRecord {
     pub(super) partition: PartitionId,
     pub(super) timestamp_ms: i64,
     /// As in `records`.
@@ -47,19 +47,19 @@ pub(super) struct Draft {
 }
 
 /// A commit under its key in `meta`.
-pub(super) struct Commit {
+pub(super) struct KeyedCommit {
     pub(super) key: Vec<u8>,
     pub(super) committed: CommittedOffset,
 }
 
 /// Answers once; at the latest when it is dropped, so that nobody waits for ever.
-pub(super) struct Answer<T>(Option<Reply<T>>);
+pub(super) struct Answer<T>(Option<AnswerCallback<T>>);
 
-type Reply<T> = Box<dyn FnOnce(Result<T, LogError>) + Send>;
+type AnswerCallback<T> = Box<dyn FnOnce(Result<T, LogError>) + Send>;
 
 impl<T> Answer<T> {
     /// Answers by a call, which may happen on another thread.
-    pub(super) fn new(reply: Reply<T>) -> Self {
+    pub(super) fn new(reply: AnswerCallback<T>) -> Self {
         Self(Some(reply))
     }
 
@@ -91,7 +91,7 @@ impl<T> Drop for Answer<T> {
     }
 }
 
-impl Job {
+impl Request {
     fn bytes(&self) -> usize {
         match self {
             Self::Write(write) => write.records.iter().map(|record| record.bytes.len()).sum(),
@@ -101,9 +101,9 @@ impl Job {
 }
 
 /// What the writer finds.
-pub(super) enum Taken {
-    /// At least one job.
-    Jobs(Vec<Job>),
+pub(super) enum TakenRequests {
+    /// At least one request.
+    Requests(Vec<Request>),
     /// None came in time.
     Nothing,
     /// None is left and none will come.
@@ -112,29 +112,30 @@ pub(super) enum Taken {
 
 /// The queue itself.
 #[derive(Default)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+pub(super) struct RequestQueue {
+    waiting: Mutex<WaitingRequests>,
     filled: Condvar,
     drained: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
+struct WaitingRequests {
+    requests: VecDeque<Request>,
     bytes: usize,
     is_closed: bool,
 }
 
-impl Queue {
-    /// Puts a job behind the others; waits for room until `until`. A job for which there is no room is given
+impl RequestQueue {
+    /// Puts a request behind the others; waits for room until `until`. A request for which there is no room is given
     /// back. In a closed queue it is dropped, and thereby answered.
-    pub(super) fn push(&self, job: Job, until: Option<Instant>) -> Result<(), Job> {
-        let bytes = job.bytes();
+    pub(super) fn push(&self, request: Request, until: Option<Instant>) -> Result<(), Request> {
+        let bytes = request.bytes();
         let mut waiting = self.lock();
-        while waiting.bytes + bytes > MAX_WAITING_BYTES && !waiting.jobs.is_empty() && !waiting.is_closed {
+        while waiting.bytes + bytes > MAX_WAITING_BYTES && !waiting.requests.is_empty() && !waiting.is_closed
+        {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             waiting = match left {
-                Some(left) if left.is_zero() => return Err(job),
+                Some(left) if left.is_zero() => return Err(request),
                 Some(left) => {
                     self.drained.wait_timeout(waiting, left).expect("nothing panics holding the queue").0
                 }
@@ -143,54 +144,55 @@ impl Queue {
         }
         if waiting.is_closed {
             drop(waiting);
-            drop(job);
+            drop(request);
             return Ok(());
         }
         waiting.bytes += bytes;
-        waiting.jobs.push_back(job);
+        waiting.requests.push_back(request);
         self.filled.notify_one();
         Ok(())
     }
 
     /// Takes what one turn can do; waits for it until `until`.
-    pub(super) fn take(&self, until: Instant) -> Taken {
+    pub(super) fn take(&self, until: Instant) -> TakenRequests {
         let mut waiting = self.lock();
-        while waiting.jobs.is_empty() {
+        while waiting.requests.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if waiting.is_closed {
-                return Taken::Closed;
+                return TakenRequests::Closed;
             } else if left.is_zero() {
-                return Taken::Nothing;
+                return TakenRequests::Nothing;
             }
             waiting = self.filled.wait_timeout(waiting, left).expect("nothing panics holding the queue").0;
         }
         let mut bytes = 0;
-        let mut jobs = Vec::new();
-        while let Some(job) = waiting.jobs.pop_front_if(|job| bytes == 0 || bytes + job.bytes() <= TURN_BYTES)
+        let mut requests = Vec::new();
+        while let Some(request) =
+            waiting.requests.pop_front_if(|request| bytes == 0 || bytes + request.bytes() <= TURN_BYTES)
         {
-            bytes += job.bytes();
-            jobs.push(job);
+            bytes += request.bytes();
+            requests.push(request);
         }
         waiting.bytes -= bytes;
         self.drained.notify_all();
-        Taken::Jobs(jobs)
+        TakenRequests::Requests(requests)
     }
 
-    /// No job may follow; those that wait are still done.
+    /// No request may follow; those that wait are still done.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.filled.notify_all();
         self.drained.notify_all();
     }
 
-    /// Closes and drops all jobs that wait: nobody is there to do them.
+    /// Closes and drops all requests that wait: nobody is there to do them.
     pub(super) fn abandon(&self) {
         self.close();
-        let jobs = std::mem::take(&mut self.lock().jobs);
-        drop(jobs);
+        let requests = std::mem::take(&mut self.lock().requests);
+        drop(requests);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingRequests> {
         self.waiting.lock().expect("nothing panics holding the queue")
     }
 }
@@ -203,28 +205,28 @@ mod tests {
 
     type Answered = Receiver<Result<(), LogError>>;
 
-    fn write(bytes: usize) -> (Job, Answered) {
+    fn write(bytes: usize) -> (Request, Answered) {
         let (answer, answered) = Answer::channel();
         let partition = PartitionId { topic: 0, partition: Partition(0) };
-        let records = vec![Draft { partition, timestamp_ms: 0, bytes: vec![0; bytes] }];
+        let records = vec![EncodedRecord { partition, timestamp_ms: 0, bytes: vec![0; bytes] }];
         let commits = Vec::new();
-        (Job::Write(Write { records, commits, fence: None, expires: None, answer }), answered)
+        (Request::Write(LogWrite { records, commits, fence: None, expires: None, answer }), answered)
     }
 
     fn is_refused(answered: &Answered) -> bool {
         matches!(answered.recv(), Ok(Err(LogError::Refused { .. })))
     }
 
-    fn taken(queue: &Queue) -> usize {
+    fn taken(queue: &RequestQueue) -> usize {
         match queue.take(Instant::now()) {
-            Taken::Jobs(jobs) => jobs.len(),
-            Taken::Nothing | Taken::Closed => 0,
+            TakenRequests::Requests(requests) => requests.len(),
+            TakenRequests::Nothing | TakenRequests::Closed => 0,
         }
     }
 
     #[test]
     fn gives_a_job_back_when_there_is_no_room_in_time() {
-        let queue = Queue::default();
+        let queue = RequestQueue::default();
         let check = |bytes: usize, has_room: bool| {
             assert_eq!(queue.push(write(bytes).0, Some(Instant::now())).is_ok(), has_room, "{bytes} bytes");
         };
@@ -238,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_bounded_and_never_empty() {
-        let queue = Queue::default();
+        let queue = RequestQueue::default();
         for bytes in [TURN_BYTES + 1, TURN_BYTES - 1, 1, 0, 1] {
             assert!(queue.push(write(bytes).0, None).is_ok());
         }
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_is_emptied_and_takes_nothing_more() {
-        let queue = Queue::default();
+        let queue = RequestQueue::default();
         let (early, _) = write(1);
         assert!(queue.push(early, None).is_ok());
         queue.close();
@@ -255,14 +257,14 @@ mod tests {
         assert!(queue.push(late, None).is_ok());
         assert!(is_refused(&answered));
         assert_eq!(taken(&queue), 1);
-        assert!(matches!(queue.take(Instant::now()), Taken::Closed));
+        assert!(matches!(queue.take(Instant::now()), TakenRequests::Closed));
     }
 
     #[test]
     fn abandoned_jobs_are_answered() {
-        let queue = Queue::default();
-        let (job, answered) = write(1);
-        assert!(queue.push(job, None).is_ok());
+        let queue = RequestQueue::default();
+        let (request, answered) = write(1);
+        assert!(queue.push(request, None).is_ok());
         queue.abandon();
         assert!(is_refused(&answered));
     }

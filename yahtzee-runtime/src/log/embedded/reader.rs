@@ -9,7 +9,7 @@ use yahtzee_core::record::Offset;
 
 use super::Handle;
 use super::format::PartitionId;
-use super::state::State;
+use super::state::LogState;
 use super::store::Store;
 use crate::log::{Batch, Bounds, LogError, Page, Reader};
 
@@ -27,12 +27,12 @@ pub(super) struct EmbeddedReader {
     page: Page,
 }
 
-/// Where the reader stands in a partition.
+/// Position of the reader in a partition.
 struct Cursor {
     id: PartitionId,
     position: u64,
-    /// Whether an end was told: later ones are, when their records have been read.
-    has_told: bool,
+    /// Whether an end was reported: later ones are, when their records have been read.
+    has_reported_end: bool,
     known_end: Option<u64>,
     /// Its offset is not in the log; that was reported.
     is_lost: bool,
@@ -48,15 +48,15 @@ impl EmbeddedReader {
         let state = handle.shared.published.lock();
         let cursor = |&(partition, offset): &(Partition, Offset)| {
             let (id, _) = state.find(topic, partition)?;
-            Ok(Cursor { id, position: offset.0, has_told: false, known_end: None, is_lost: false })
+            Ok(Cursor { id, position: offset.0, has_reported_end: false, known_end: None, is_lost: false })
         };
         let cursors = from.iter().map(cursor).collect::<Result<_, _>>()?;
         drop(state);
         Ok(Self { handle, topic: topic.to_owned(), cursors, first: 0, page: Page::default() })
     }
 
-    /// Learns the ends; whether any partition has something to tell.
-    fn look(cursors: &mut [Cursor], state: &State) -> Option<()> {
+    /// Learns the ends; returns whether any partition has something to report.
+    fn look(cursors: &mut [Cursor], state: &LogState) -> Option<()> {
         let mut has_work = false;
         for cursor in cursors {
             let bounds = state.partition(cursor.id).bounds();
@@ -110,7 +110,7 @@ impl Reader for EmbeddedReader {
                 filled?;
             }
         }
-        Ok(Batch::Page(self.page.items()))
+        Ok(Batch::from(&self.page))
     }
 
     fn known_end(&self, partition: Partition) -> Option<Offset> {
@@ -135,9 +135,9 @@ impl Cursor {
         self.is_outside(bounds) || self.is_ready()
     }
 
-    /// Whether there may be records before the known end, or the first end is to be told.
+    /// Whether there may be records before the known end, or the first end is to be reported.
     fn is_ready(&self) -> bool {
-        !self.is_lost && self.known_end.is_some_and(|end| self.position < end || !self.has_told)
+        !self.is_lost && self.known_end.is_some_and(|end| self.position < end || !self.has_reported_end)
     }
 
     /// Copies records from the position on. The known end is older than the snapshot, so all up to it is there.
@@ -162,7 +162,7 @@ impl Cursor {
         }
         // What is missing below the end was superseded.
         self.position = end;
-        self.has_told = true;
+        self.has_reported_end = true;
         page.push_end(self.id.partition, Offset(end));
         Ok(())
     }

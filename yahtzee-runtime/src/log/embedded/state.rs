@@ -15,7 +15,7 @@ use super::store::Store;
 use super::topics;
 use crate::log::{CommittedOffset, LogError, SlotName, TopicDescription};
 
-/// A topic and where its partitions stand.
+/// A topic and the ranges of its partitions.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) number: u32,
@@ -33,7 +33,7 @@ impl Topic {
 
 /// The state in memory. Small: records stay in the store.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct LogState {
     /// Indexed by number.
     pub(super) topics: Vec<Topic>,
     numbers: HashMap<String, u32>,
@@ -43,7 +43,7 @@ pub(super) struct State {
     pub(super) epochs: HashMap<SlotName, u64>,
 }
 
-impl State {
+impl LogState {
     /// Reads everything but the records.
     pub(super) fn load(store: &Store) -> Result<Self, LogError> {
         let mut state = Self::default();
@@ -87,7 +87,7 @@ impl State {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])
     }
 
-    /// The partition of this topic and where it stands.
+    /// Returns a partition and its state.
     ///
     /// # Errors
     /// [`LogError::NoSuchTopic`].
@@ -102,12 +102,12 @@ impl State {
         Ok((PartitionId { topic: topic.number, partition }, *found))
     }
 
-    /// Where a partition stands that is known to exist.
+    /// Returns the state of a partition that is known to exist.
     pub(super) fn partition(&self, id: PartitionId) -> PartitionState {
         self.topics[id.topic as usize].partitions[id.partition.0 as usize]
     }
 
-    /// The place of a partition; `None` where it does not exist.
+    /// Returns the state of a partition to be changed; `None` if it does not exist.
     pub(super) fn partition_mut(&mut self, id: PartitionId) -> Option<&mut PartitionState> {
         self.topics.get_mut(id.topic as usize)?.partitions.get_mut(id.partition.0 as usize)
     }
@@ -121,23 +121,23 @@ fn entries(store: &Store, tag: u8) -> Result<Vec<KvPair>, LogError> {
 
 /// The state, and who waits for it to change.
 pub(super) struct Published {
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     changed: Condvar,
 }
 
 impl Published {
     /// Publishes a first state.
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: LogState) -> Self {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Looks at the state. To be let go at once.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    /// Locks the state; hold the guard only briefly.
+    pub(super) fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().expect("nothing panics while it holds the state")
     }
 
     /// Changes the state and wakes all who wait.
-    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut LogState) -> T) -> T {
         let answer = change(&mut self.lock());
         self.changed.notify_all();
         answer
@@ -147,7 +147,7 @@ impl Published {
     pub(super) fn wait<T>(
         &self,
         until: Option<Instant>,
-        mut look: impl FnMut(&State) -> Option<T>,
+        mut look: impl FnMut(&LogState) -> Option<T>,
     ) -> Option<T> {
         let mut state = self.lock();
         loop {

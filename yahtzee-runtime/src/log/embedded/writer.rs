@@ -12,7 +12,7 @@ use super::Shared;
 use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
 use super::maintenance;
-use super::queue::{Answer, Commit, Job, Taken, Write};
+use super::queue::{Answer, KeyedCommit, LogWrite, Request, TakenRequests};
 use super::times;
 use super::topics;
 use crate::clock::wall_clock_ms;
@@ -25,12 +25,13 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) fn run(shared: &Shared) {
     // Also when this thread panics: nobody may wait for an answer that never comes.
     let _abandon = AbandonOnDrop(shared);
-    let mut writer = Writer { shared, failed: None, maintain_at: Instant::now() + MAINTENANCE_INTERVAL };
+    let mut writer =
+        LogWriterThread { shared, failed: None, maintain_at: Instant::now() + MAINTENANCE_INTERVAL };
     loop {
         match shared.queue.take(writer.maintain_at) {
-            Taken::Jobs(jobs) => writer.work(jobs),
-            Taken::Nothing => {}
-            Taken::Closed => return,
+            TakenRequests::Requests(requests) => writer.work(requests),
+            TakenRequests::Nothing => {}
+            TakenRequests::Closed => return,
         }
         writer.maintain_if_due();
     }
@@ -44,24 +45,24 @@ impl Drop for AbandonOnDrop<'_> {
     }
 }
 
-struct Writer<'a> {
+struct LogWriterThread<'a> {
     shared: &'a Shared,
     /// The first failed write: nothing is accepted after it.
     failed: Option<LogError>,
     maintain_at: Instant,
 }
 
-impl Writer<'_> {
-    fn work(&mut self, jobs: Vec<Job>) {
-        let mut turn = Turn::new(self.shared);
-        for job in jobs {
-            match (job, &self.failed) {
-                (job, Some(error)) => refuse(job, error),
-                (Job::Write(write), None) => turn.write(write),
-                (Job::OpenSlot { slot, answer }, None) => turn.open_slot(slot, answer),
-                (Job::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
-                (Job::Maintain { now_ms, answer }, None) => {
-                    self.finish(std::mem::replace(&mut turn, Turn::new(self.shared)));
+impl LogWriterThread<'_> {
+    fn work(&mut self, requests: Vec<Request>) {
+        let mut turn = WriteTurn::new(self.shared);
+        for request in requests {
+            match (request, &self.failed) {
+                (request, Some(error)) => refuse(request, error),
+                (Request::Write(write), None) => turn.write(write),
+                (Request::OpenSlot { slot, answer }, None) => turn.open_slot(slot, answer),
+                (Request::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
+                (Request::Maintain { now_ms, answer }, None) => {
+                    self.finish(std::mem::replace(&mut turn, WriteTurn::new(self.shared)));
                     answer.give(self.maintain(now_ms));
                 }
             }
@@ -69,7 +70,7 @@ impl Writer<'_> {
         self.finish(turn);
     }
 
-    fn finish(&mut self, turn: Turn<'_>) {
+    fn finish(&mut self, turn: WriteTurn<'_>) {
         if let Err(error) = turn.finish() {
             self.fail(error);
         }
@@ -99,26 +100,28 @@ impl Writer<'_> {
     }
 }
 
-fn refuse(job: Job, error: &LogError) {
-    match job {
-        Job::Write(Write { answer, .. }) | Job::CreateTopic { answer, .. } => answer.give(Err(error.clone())),
-        Job::OpenSlot { answer, .. } => answer.give(Err(error.clone())),
-        Job::Maintain { answer, .. } => answer.give(Err(error.clone())),
+fn refuse(request: Request, error: &LogError) {
+    match request {
+        Request::Write(LogWrite { answer, .. }) | Request::CreateTopic { answer, .. } => {
+            answer.give(Err(error.clone()))
+        }
+        Request::OpenSlot { answer, .. } => answer.give(Err(error.clone())),
+        Request::Maintain { answer, .. } => answer.give(Err(error.clone())),
     }
 }
 
 /// Jobs that share one batch. Each sees what those before it have changed.
-struct Turn<'a> {
+struct WriteTurn<'a> {
     shared: &'a Shared,
     batch: OwnedWriteBatch,
     partitions: HashMap<PartitionId, PartitionState>,
-    commits: Vec<Commit>,
+    commits: Vec<KeyedCommit>,
     epochs: HashMap<SlotName, u64>,
     topics: Vec<TopicDescription>,
     answers: Vec<Answer<()>>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> WriteTurn<'a> {
     fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
@@ -131,7 +134,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn write(&mut self, write: Write) {
+    fn write(&mut self, write: LogWrite) {
         if let Err(error) = self.check(&write) {
             return write.answer.give(Err(error));
         }
@@ -151,7 +154,7 @@ impl<'a> Turn<'a> {
         self.answers.push(write.answer);
     }
 
-    fn check(&self, write: &Write) -> Result<(), LogError> {
+    fn check(&self, write: &LogWrite) -> Result<(), LogError> {
         if write.expires.is_some_and(|expires| expires < Instant::now()) {
             return Err(too_slow());
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::outbox::{Done, Outbox};
+use super::outbox::Outbox;
 use super::settings::KafkaSettings;
-use crate::log::{Appender, LogError, NewRecord};
+use crate::log::{AppendCallback, Appender, LogError, NewRecord};
 
 /// An idempotent producer. At most [`super::outbox::MOST_IN_FLIGHT`] records wait for acknowledgement; beyond
 /// that a call fails at once, so that the caller decides what to drop or to hold back.
@@ -24,8 +24,8 @@ impl KafkaAppender {
 }
 
 impl Appender for KafkaAppender {
-    fn append(&self, records: Vec<NewRecord>, done: Done) {
-        self.outbox.send(&records, done);
+    fn append(&self, records: &[NewRecord], done: AppendCallback) {
+        self.outbox.send(records, done);
     }
 }
 

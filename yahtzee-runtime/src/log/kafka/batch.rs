@@ -7,7 +7,6 @@
 #![allow(unsafe_code, reason = "a C interface; each block says why it is sound")]
 
 use std::ffi::CStr;
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use yahtzee_core::record::{LogRecord, Offset};
 use super::events::{self, Events};
 use super::failure::Failure;
 use super::native;
-use crate::log::{Headers, Item};
+use crate::log::{HeaderSource, Headers, Item};
 
 /// Messages per call into librdkafka.
 const BATCH: usize = 1024;
@@ -29,7 +28,7 @@ const BATCH: usize = 1024;
 /// A consumer with assigned partitions and the newest batch of what it fetched.
 pub(super) struct BatchQueue {
     queue: NonNull<c::rd_kafka_queue_t>,
-    messages: Vec<NonNull<c::rd_kafka_message_t>>,
+    messages: Vec<FetchedMessage>,
     /// Last, so that it is destroyed after what [`Drop`] destroys.
     consumer: BaseConsumer<Events>,
 }
@@ -88,7 +87,7 @@ impl BatchQueue {
         &self.consumer
     }
 
-    /// Lets go of the batch and takes the next one: what is there, or the first to come within `wait`.
+    /// Releases the batch and takes the next one: what is there, or the first to come within `wait`.
     pub(super) fn fill(&mut self, wait: Duration) {
         self.clear();
         self.take(Duration::ZERO, BATCH);
@@ -104,8 +103,8 @@ impl BatchQueue {
     fn take(&mut self, wait: Duration, count: usize) {
         let start = self.messages.len();
         assert!(start + count <= self.messages.capacity(), "room for the batch was made at the start");
-        // SAFETY: there is room for `count` pointers past `start`; librdkafka writes at most that many and
-        // says how many. They are not null, and ours to destroy. Batch calls cannot overlap: `&mut self`.
+        // SAFETY: there is room for `count` pointers past `start`, each laid out as a `FetchedMessage`; librdkafka
+        // writes at most that many and says how many. They are not null, and ours to destroy. Batch calls cannot overlap: `&mut self`.
         unsafe {
             let room = self.messages.as_mut_ptr().add(start).cast::<*mut c::rd_kafka_message_t>();
             let taken =
@@ -123,7 +122,7 @@ impl BatchQueue {
     pub(super) fn failures(&self) -> impl Iterator<Item = PartitionFailure> + '_ {
         self.messages.iter().filter_map(|message| {
             // SAFETY: the message lives until `clear`, which needs `&mut self`.
-            let message = unsafe { message.as_ref() };
+            let message = unsafe { message.0.as_ref() };
             let code = Code::from(message.err);
             (!matches!(code, Code::NoError | Code::PartitionEOF)).then(|| PartitionFailure {
                 partition: partition_of(message),
@@ -136,7 +135,7 @@ impl BatchQueue {
     fn clear(&mut self) {
         for message in self.messages.drain(..) {
             // SAFETY: ours, and drained, so destroyed once. Nobody borrows from it: `&mut self`.
-            unsafe { c::rd_kafka_message_destroy(message.as_ptr()) };
+            unsafe { c::rd_kafka_message_destroy(message.0.as_ptr()) };
         }
     }
 }
@@ -151,21 +150,20 @@ impl Drop for BatchQueue {
 
 /// The records and ends of one batch, in offset order per partition. They borrow from the reader, which keeps
 /// the batch until it is polled again.
-pub struct Messages<'a> {
-    rest: std::slice::Iter<'a, NonNull<c::rd_kafka_message_t>>,
+pub(super) struct Messages<'a> {
+    rest: std::slice::Iter<'a, FetchedMessage>,
 }
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        for &pointer in self.rest.by_ref() {
+        for fetched in self.rest.by_ref() {
             // SAFETY: `'a` borrows the `BatchQueue`, which destroys its messages only through `&mut self`.
-            let message: &'a c::rd_kafka_message_t = unsafe { pointer.as_ref() };
+            let message: &'a c::rd_kafka_message_t = unsafe { fetched.0.as_ref() };
             match message.err {
                 c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                    let headers = MessageHeaders { message: pointer, batch: PhantomData };
-                    let headers = Headers::of_message(headers);
+                    let headers = Headers::new(fetched);
                     return Some(Item::Record(partition_of(message), record_of(message), headers));
                 }
                 c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
@@ -178,26 +176,24 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// The headers of one record. librdkafka parses them when it is first asked and keeps them with the message.
+/// A message of the batch.
+#[repr(transparent)]
+struct FetchedMessage(NonNull<c::rd_kafka_message_t>);
+
+/// librdkafka parses the headers of a record when it is first asked and keeps them with the message.
 ///
 /// That changes the message behind a shared borrow, which is sound because it happens on one thread: neither this
-/// nor [`BatchQueue`], from which it borrows, can be shared between threads.
-#[derive(Clone, Copy)]
-pub(in crate::log) struct MessageHeaders<'a> {
-    message: NonNull<c::rd_kafka_message_t>,
-    batch: PhantomData<&'a BatchQueue>,
-}
-
-impl<'a> MessageHeaders<'a> {
-    /// Name and value of a header by its index; `None` after the last one, and where librdkafka cannot parse them.
-    pub(in crate::log) fn get(self, index: usize) -> Option<(&'a [u8], &'a [u8])> {
+/// nor [`BatchQueue`], from which it is borrowed, can be shared between threads.
+impl HeaderSource for FetchedMessage {
+    /// `None` also if librdkafka cannot parse the headers.
+    fn header(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let mut headers = ptr::null_mut();
         let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: `'a` borrows the `BatchQueue`, which destroys its messages, and with them their headers, only
-        // through `&mut self`. What the calls point at is set where they succeed: the name is a C string, the
+        // SAFETY: `self` is borrowed from the `BatchQueue`, which destroys its messages, and with them their headers,
+        // only through `&mut self`. What the calls point at is set where they succeed: the name is a C string, the
         // value readable for its length or null, both for as long as the message lives.
         unsafe {
-            native::checked(c::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers)).ok()?;
+            native::checked(c::rd_kafka_message_headers(self.0.as_ptr(), &raw mut headers)).ok()?;
             native::checked(c::rd_kafka_header_get_all(
                 headers,
                 index,

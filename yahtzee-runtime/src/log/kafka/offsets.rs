@@ -14,7 +14,7 @@ use super::events::{self, Events};
 use super::failure::Failure;
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
-use crate::log::{CommittedOffset, LogError};
+use crate::log::{CommittedOffset, LogError, OffsetCommit};
 
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
 pub(super) struct Groups {
@@ -96,20 +96,12 @@ impl GroupClient {
     }
 
     /// Commits without a fence.
-    pub(super) fn commit(
-        &self,
-        topic: &str,
-        offsets: &[(Partition, CommittedOffset)],
-    ) -> Result<(), LogError> {
+    pub(super) fn commit(&self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         if offsets.is_empty() {
             return Ok(());
         }
         events::serve(&self.consumer);
-        let name = self.settings.prefixed(topic);
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, commit) in offsets {
-            add(&mut list, &name, *partition, commit)?;
-        }
+        let list = offset_list(&self.settings, offsets)?;
         native::commit(self.consumer.client(), &list, self.settings.timeouts.request)
             .map_err(|failure| self.error_of(failure))
     }
@@ -124,8 +116,20 @@ impl GroupClient {
     }
 }
 
+/// Returns the commits as the broker's list.
+pub(super) fn offset_list(
+    settings: &KafkaSettings,
+    offsets: &[OffsetCommit<'_>],
+) -> Result<TopicPartitionList, LogError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for OffsetCommit { topic, partition, committed } in offsets {
+        add(&mut list, &settings.prefixed(topic), *partition, committed)?;
+    }
+    Ok(list)
+}
+
 /// Adds a commit to a list for the broker. `name` is the topic's full name.
-pub(super) fn add(
+fn add(
     list: &mut TopicPartitionList,
     name: &str,
     partition: Partition,

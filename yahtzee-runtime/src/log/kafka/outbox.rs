@@ -16,13 +16,10 @@ use yahtzee_core::owner::Partition;
 use super::events::Events;
 use super::failure::Failure;
 use super::native;
-use crate::log::{Header, LogError, NewRecord, headers};
+use crate::log::{AppendCallback, Header, LogError, NewRecord, header};
 
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
-
-/// Told once what became of a call.
-pub(super) type Done = Box<dyn FnOnce(Result<(), LogError>) + Send>;
 
 /// A producer and what it still has to answer for.
 pub(super) struct Outbox {
@@ -52,21 +49,21 @@ impl Outbox {
 
     /// Hands the records to librdkafka. `done` is called once, perhaps before this returns: when all are
     /// acknowledged, or at the first failure. Never waits for room.
-    pub(super) fn send(&self, records: &[NewRecord], done: Done) {
+    pub(super) fn send(&self, records: &[NewRecord], done: AppendCallback) {
         if records.is_empty() {
             return done(Ok(()));
         }
         if let Err(error) = check(records).and_then(|()| self.reserve(records.len())) {
             return done(Err(error));
         }
-        let ticket = Arc::new(Ticket {
+        let pending = Arc::new(PendingAppend {
             unacknowledged: AtomicUsize::new(records.len()),
             done: Mutex::new(Some(done)),
         });
         for (index, record) in records.iter().enumerate() {
-            if let Err(error) = self.enqueue(record, Arc::clone(&ticket)) {
+            if let Err(error) = self.enqueue(record, Arc::clone(&pending)) {
                 self.in_flight.fetch_sub(records.len() - index, Ordering::Relaxed);
-                return ticket.fail(error);
+                return pending.fail(error);
             }
         }
     }
@@ -83,12 +80,12 @@ impl Outbox {
         }
     }
 
-    fn enqueue(&self, record: &NewRecord, ticket: Arc<Ticket>) -> Result<(), LogError> {
+    fn enqueue(&self, record: &NewRecord, pending: Arc<PendingAppend>) -> Result<(), LogError> {
         let failed = |failure: Failure| failure.into_topic_error(&record.topic, Some(record.partition));
         let partition =
             i32::try_from(record.partition.0).map_err(|_| failed(Failure::of(Code::UnknownPartition)))?;
         let topic = prefixed(&self.prefix, &record.topic);
-        let mut message = BaseRecord::with_opaque_to(&topic, ticket)
+        let mut message = BaseRecord::with_opaque_to(&topic, pending)
             .partition(partition)
             .timestamp(record.timestamp_ms)
             .key(record.key.as_slice())
@@ -138,16 +135,16 @@ fn flaw(record: &NewRecord) -> Option<String> {
             "its timestamp is {timestamp_ms} ms; Kafka's client takes only later ones than 0"
         ));
     }
-    headers::flaw(&record.headers)
+    header::flaw(&record.headers)
 }
 
 /// What the records of one call share.
-pub(super) struct Ticket {
+pub(super) struct PendingAppend {
     unacknowledged: AtomicUsize,
-    done: Mutex<Option<Done>>,
+    done: Mutex<Option<AppendCallback>>,
 }
 
-impl Ticket {
+impl PendingAppend {
     fn acknowledge(&self) {
         if self.unacknowledged.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.answer(Ok(()));
@@ -184,16 +181,16 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Arc<Ticket>;
+    type DeliveryOpaque = Arc<PendingAppend>;
 
-    fn delivery(&self, report: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+    fn delivery(&self, report: &DeliveryResult<'_>, pending: Arc<PendingAppend>) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match report {
-            Ok(_) => ticket.acknowledge(),
+            Ok(_) => pending.acknowledge(),
             Err((error, message)) => {
                 let topic = message.topic().strip_prefix(&self.prefix).unwrap_or_else(|| message.topic());
                 let partition = u32::try_from(message.partition()).ok().map(Partition);
-                ticket.fail(Failure::from(error.clone()).into_topic_error(topic, partition));
+                pending.fail(Failure::from(error.clone()).into_topic_error(topic, partition));
             }
         }
     }
@@ -209,17 +206,18 @@ mod tests {
     fn a_call_is_answered_once() {
         fn check(outcomes: &[bool], expected: Option<bool>) {
             let (sender, answers) = mpsc::channel();
-            let done: Done = Box::new(move |result| sender.send(result.is_ok()).expect("received below"));
+            let done: AppendCallback =
+                Box::new(move |result| sender.send(result.is_ok()).expect("received below"));
             let unacknowledged = AtomicUsize::new(3);
-            let ticket = Ticket { unacknowledged, done: Mutex::new(Some(done)) };
+            let pending = PendingAppend { unacknowledged, done: Mutex::new(Some(done)) };
             for &acknowledged in outcomes {
                 if acknowledged {
-                    ticket.acknowledge();
+                    pending.acknowledge();
                 } else {
-                    ticket.fail(LogError::TopicExists("any error".to_owned()));
+                    pending.fail(LogError::TopicExists("any error".to_owned()));
                 }
             }
-            drop(ticket);
+            drop(pending);
             assert_eq!(answers.iter().collect::<Vec<_>>(), Vec::from_iter(expected), "{outcomes:?}");
         }
         check(&[true, true], None);

@@ -83,7 +83,7 @@ impl Reader for KafkaReader {
                 break;
             }
         }
-        Ok(Batch::Kafka(self.queue.messages()))
+        Ok(Batch::new(self.queue.messages()))
     }
 
     fn known_end(&self, partition: Partition) -> Option<Offset> {

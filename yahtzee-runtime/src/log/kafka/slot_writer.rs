@@ -3,16 +3,14 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer;
-use yahtzee_core::owner::Partition;
 
 use super::failure::{self, Failure};
-use super::offsets::{self, GroupClient};
+use super::offsets::{GroupClient, offset_list};
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
-use crate::log::{CommitSource, CommittedOffset, LogError, NewRecord, SlotName, SlotWriter};
+use crate::log::{Acknowledged, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction};
 
 /// How often a transaction call is made that librdkafka says may be repeated.
 const ATTEMPTS: usize = 3;
@@ -27,6 +25,8 @@ pub(super) struct KafkaSlotWriter {
     slot: SlotName,
     outbox: Outbox,
     group: Arc<GroupClient>,
+    /// Whether a transaction is begun and neither committed nor aborted.
+    is_open: bool,
     failed: bool,
 }
 
@@ -39,26 +39,38 @@ impl KafkaSlotWriter {
     ) -> Result<Self, LogError> {
         let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
         let settings = Arc::clone(settings);
-        let writer = Self { settings, slot: slot.clone(), outbox, group, failed: false };
+        let writer = Self { settings, slot: slot.clone(), outbox, group, is_open: false, failed: false };
         let timeout = writer.settings.timeouts.transaction;
         repeat(timeout, |left| writer.outbox.producer().init_transactions(left))
             .map_err(|error| writer.call_error("fencing earlier writers", error))?;
         Ok(writer)
     }
 
-    fn transact(&self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
-        // With nothing to be acknowledged the commits are known before anything is begun.
-        let early = records.is_empty().then(&mut *commit);
-        if early.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(());
-        }
+    fn begin(&mut self) -> Result<(), LogError> {
         let begun = self.outbox.producer().begin_transaction();
         begun.map_err(|error| self.call_error("beginning a transaction", error))?;
-        let staged = self.deliver(records).and_then(|()| self.stage(&early.unwrap_or_else(commit)));
-        match staged {
-            Ok(()) => self.commit_transaction(),
-            Err(error) => Err(self.abort(error)),
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Begins a transaction that holds the records. Without records it is begun when there is a commit.
+    fn append_all(&mut self, records: &[NewRecord]) -> Result<(), LogError> {
+        if records.is_empty() {
+            return Ok(());
         }
+        self.begin()?;
+        self.deliver(records).map_err(|error| self.abort_after(error))
+    }
+
+    fn commit_all(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        if !self.is_open {
+            if offsets.is_empty() {
+                return Ok(());
+            }
+            self.begin()?;
+        }
+        self.stage(offsets).map_err(|error| self.abort_after(error))?;
+        self.commit_transaction()
     }
 
     /// Sends the records and waits until all are acknowledged.
@@ -78,44 +90,55 @@ impl KafkaSlotWriter {
     }
 
     /// Adds the commits to the transaction.
-    fn stage(&self, commits: &[(String, Partition, CommittedOffset)]) -> Result<(), LogError> {
-        if commits.is_empty() {
+    fn stage(&self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        if offsets.is_empty() {
             return Ok(());
         }
-        let mut list = TopicPartitionList::with_capacity(commits.len());
-        for (topic, partition, commit) in commits {
-            offsets::add(&mut list, &self.settings.prefixed(topic), *partition, commit)?;
-        }
+        let list = offset_list(&self.settings, offsets)?;
         let (group, timeout) = (self.group.metadata(), self.settings.timeouts.request);
         repeat(timeout, |left| self.outbox.producer().send_offsets_to_transaction(&list, &group, left))
             .map_err(|error| self.call_error("adding offsets", error))
     }
 
-    fn commit_transaction(&self) -> Result<(), LogError> {
+    fn commit_transaction(&mut self) -> Result<(), LogError> {
         // All is flushed already, so that the crate's own flush does not wait in steps of 100 ms.
         let timeout = self.settings.timeouts.transaction;
         match repeat(timeout, |left| self.outbox.producer().commit_transaction(left)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.is_open = false;
+                Ok(())
+            }
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                Err(self.abort(self.call_error("committing", KafkaError::Transaction(error))))
+                let error = self.call_error("committing", KafkaError::Transaction(error));
+                Err(self.abort_after(error))
             }
             // The outcome may be unknown: an abort now could undo nothing, or the wrong thing.
             Err(error) => Err(self.call_error("committing", error)),
         }
     }
 
-    /// Aborts as far as possible and says what the failure was.
-    fn abort(&self, error: LogError) -> LogError {
-        if self.fatal_error().is_none() {
-            let aborted = self.outbox.producer().abort_transaction(ABORT);
-            if let Err(abort_error) = aborted {
-                tracing::warn!(slot = %self.slot, %abort_error, "a transaction was left to its timeout");
-            }
-        }
+    /// Aborts as far as possible and returns what the failure was.
+    fn abort_after(&mut self, error: LogError) -> LogError {
+        self.abort_transaction();
         match self.fatal_error() {
             Some(failure) => self.failure_error("writing", failure),
             None => error,
         }
+    }
+
+    /// Aborts the open transaction, if there is one and the producer still can; returns whether none is left open.
+    fn abort_transaction(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_open) {
+            return true;
+        }
+        if self.fatal_error().is_some() {
+            return false;
+        }
+        let aborted = self.outbox.producer().abort_transaction(ABORT);
+        if let Err(abort_error) = &aborted {
+            tracing::warn!(slot = %self.slot, %abort_error, "a transaction was left to its timeout");
+        }
+        aborted.is_ok()
     }
 
     fn call_error(&self, what: &str, error: KafkaError) -> LogError {
@@ -140,7 +163,7 @@ impl KafkaSlotWriter {
 }
 
 impl SlotWriter for KafkaSlotWriter {
-    fn write(&mut self, records: &[NewRecord], commit: &mut CommitSource<'_>) -> Result<(), LogError> {
+    fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         if self.failed {
             return Err(LogError::Refused {
                 what: format!("a write to {}", self.slot),
@@ -148,9 +171,18 @@ impl SlotWriter for KafkaSlotWriter {
                     .to_owned(),
             });
         }
-        let written = self.transact(records, commit);
-        self.failed = written.is_err();
-        written
+        self.append_all(records).inspect_err(|_| self.failed = true)?;
+        Ok(Acknowledged::new(self))
+    }
+}
+
+impl Transaction for KafkaSlotWriter {
+    fn commit(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        self.commit_all(offsets).inspect_err(|_| self.failed = true)
+    }
+
+    fn abort(&mut self) {
+        self.failed |= !self.abort_transaction();
     }
 }
 

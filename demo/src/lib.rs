@@ -1,0 +1,170 @@
+//! `yahtzee demo`: the whole pipeline in one process, on the embedded log and store, fed by a generator or a recording.
+
+use std::fs::{self, File};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use jiff::SignedDuration;
+use yahtzee_ingress::{Heartbeats, Settings};
+use yahtzee_runtime::process::{Process, ProcessSettings};
+use yahtzee_runtime::telemetry::logging::{LogFormat, LogOutput};
+use yahtzee_runtime::topics::TopicLayout;
+use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
+
+mod ending;
+mod fleet;
+mod pipeline;
+mod poster;
+mod report;
+mod snapshot;
+mod source;
+mod view;
+mod watch;
+
+use pipeline::Pipeline;
+use source::Source;
+
+/// How to run the demo.
+#[derive(Debug, Args)]
+pub struct DemoOptions {
+    /// Seed of the generated traffic: the same seed, the same fleet
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Apps of the generated fleet
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    apps: u32,
+    /// Log lines per second of the generated fleet
+    #[arg(long, default_value_t = 600.0, value_name = "LINES")]
+    rate: f64,
+    /// End after this time with a report, as in `60s` or `5m`; without it on `q` or Ctrl-C
+    #[arg(long = "for", value_name = "TIME")]
+    duration: Option<SignedDuration>,
+    /// Make the report one JSON document on standard output, and show nothing before it
+    #[arg(long)]
+    json: bool,
+    /// Read recorded drain bodies, syslog lines or `heroku logs` text instead of generating traffic; minutes are those
+    /// of the recording
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Keep log and store in this folder, and continue from it; without it a temporary folder
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// What the demo takes from the configuration of the command.
+pub struct DemoSettings {
+    /// The jobs with their policies.
+    pub plans: Vec<JobPlan>,
+    /// Names and sizes of topics.
+    pub layout: TopicLayout,
+    /// Settings of the worker.
+    pub worker: WorkerSettings,
+    /// Settings of the ingress.
+    pub ingress: Settings,
+    /// The drain address; port 0 lets the system choose.
+    pub drain: SocketAddr,
+    /// The admin address, if any.
+    pub admin: Option<SocketAddr>,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// Level or directives of log lines.
+    pub log_filter: String,
+}
+
+/// Runs the demo until it is ended, and prints its report.
+///
+/// # Errors
+/// If the options contradict each other, a part of the pipeline cannot be started, or one fails.
+pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
+    if !(options.rate.is_finite() && options.rate > 0.0) {
+        bail!("--rate {} must be above 0", options.rate);
+    }
+    let duration = options.duration.map(Duration::try_from).transpose().context("--for is negative")?;
+    let folder = Folder::open(options.data.as_deref())?;
+    let heartbeats = if options.input.is_empty() { Heartbeats::On } else { Heartbeats::Off };
+    if heartbeats == Heartbeats::Off {
+        keep_for_ever(&mut settings.layout);
+        keep_for_ever(&mut settings.worker.layout);
+    }
+    let is_live = !options.json && std::io::stdout().is_terminal() && options.input.is_empty();
+    let process = Process::start(ProcessSettings {
+        log_format: settings.log_format,
+        log_filter: settings.log_filter.clone(),
+        log_output: log_output(folder.path(), is_live)?,
+        admin: settings.admin,
+    })?;
+    let started = Instant::now();
+    let source = Source::new(options)?;
+    let pipeline = Pipeline::start(settings, folder.path(), &process, source.names(), heartbeats)?;
+    announce(&process, &pipeline, &folder, options);
+    let feeding = source.start(&pipeline)?;
+    watch::watch(
+        &process,
+        &pipeline,
+        &feeding,
+        &watch::Options { is_live, is_quiet: options.json, duration, started },
+    )?;
+    let report = ending::end(&process, pipeline, feeding, started)?;
+    match options.json {
+        true => println!("{}", report.json()),
+        false => print!("{}", report.text()),
+    }
+    Ok(())
+}
+
+/// Lifts retention, which goes by the records' own time: a recording of 2016 would be deleted at once.
+fn keep_for_ever(layout: &mut TopicLayout) {
+    layout.raw_retention_ms = None;
+    layout.summary_retention_ms = None;
+    layout.store_retention_ms = None;
+}
+
+/// While the terminal shows the view, log lines go to a file.
+fn log_output(folder: &Path, is_live: bool) -> Result<LogOutput> {
+    if !is_live {
+        return Ok(LogOutput::StandardError);
+    }
+    let path = folder.join("demo.log");
+    let file = File::options().create(true).append(true).open(&path);
+    Ok(LogOutput::File(file.with_context(|| format!("cannot write {}", path.display()))?))
+}
+
+fn announce(process: &Process, pipeline: &Pipeline, folder: &Folder, options: &DemoOptions) {
+    if options.json {
+        return;
+    }
+    eprintln!("drains   http://{}/drain", pipeline.drain_address);
+    if let Some(admin) = process.admin {
+        eprintln!("metrics  http://{admin}/metrics");
+    }
+    let keeping = if options.data.is_some() { "kept" } else { "temporary; keep it with --data DIR" };
+    eprintln!("data     {} ({keeping})", folder.path().display());
+}
+
+/// Where log and store are.
+enum Folder {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    fn open(kept: Option<&Path>) -> Result<Self> {
+        let Some(folder) = kept else {
+            return Ok(Self::Temporary(tempfile::Builder::new().prefix("yahtzee-demo-").tempdir()?));
+        };
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create data folder {}", folder.display()))?;
+        Ok(Self::Kept(folder.to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What feeds the demo: a generator over HTTP, or recordings.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use yahtzee_core::owner::Owner;
+use yahtzee_ingress::{Counts, LogWriter, Recording, TokenTable, derived_owner, frame_digest};
+use yahtzee_runtime::clock::wall_clock_us;
+use yahtzee_runtime::log::LogError;
+use yahtzee_runtime::shutdown::StopSignal;
+
+use crate::DemoOptions;
+use crate::fleet::{Fleet, FleetSettings};
+use crate::pipeline::{Names, Pipeline};
+use crate::poster::{Poster, PosterCounts};
+
+/// Connections of the generated drains.
+const CONNECTIONS: usize = 4;
+/// How often the generator is asked for frames.
+const GENERATOR_TURN: Duration = Duration::from_millis(100);
+/// Chunks of a recording that may wait for the log.
+const CHUNKS_IN_FLIGHT: usize = 64;
+const APPEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What will feed the demo.
+pub(crate) enum Source {
+    Generator(Box<Fleet>),
+    Recordings(Vec<PathBuf>),
+}
+
+impl Source {
+    pub(crate) fn new(options: &DemoOptions) -> Result<Self> {
+        if options.input.is_empty() {
+            let settings =
+                FleetSettings { seed: options.seed, apps: options.apps, lines_per_second: options.rate };
+            return Ok(Self::Generator(Box::new(Fleet::new(settings, wall_clock_us()))));
+        }
+        for path in &options.input {
+            fs::metadata(path).with_context(|| format!("cannot read --input {}", path.display()))?;
+        }
+        Ok(Self::Recordings(options.input.clone()))
+    }
+
+    /// The apps that are known before anything is read.
+    pub(crate) fn names(&self) -> Names {
+        match self {
+            Self::Generator(fleet) => Names {
+                by_owner: fleet.apps().map(|app| (app.owner, app.name.clone())).collect(),
+                tokens: fleet.apps().map(|app| (app.drain_token.clone(), app.owner)).collect(),
+            },
+            Self::Recordings(paths) => Names {
+                by_owner: paths.iter().map(|path| (owner_of(path), name_of(path))).collect(),
+                tokens: Vec::new(),
+            },
+        }
+    }
+
+    /// Starts to feed the pipeline.
+    pub(crate) fn start(self, pipeline: &Pipeline) -> Result<Feeding> {
+        let (stop, abandon) = (StopSignal::new(), StopSignal::new());
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = SetWhenDropped(Arc::clone(&is_done));
+        let stop_of_thread = stop.clone();
+        let named = std::thread::Builder::new().name("source".to_owned());
+        let recorded = Arc::new(Mutex::new(Recorded::default()));
+        let thread = match self {
+            Self::Generator(fleet) => {
+                let url = format!("http://{}/drain", pipeline.drain_address);
+                let poster = Poster::start(&url, None, CONNECTIONS, abandon.clone())?;
+                named.spawn(move || {
+                    let _done = done;
+                    Ok(Some(generate(*fleet, poster, &stop_of_thread)))
+                })?
+            }
+            Self::Recordings(paths) => {
+                let appender = pipeline.log.appender(APPEND_DEADLINE)?;
+                let writer = LogWriter::new(appender, &pipeline.layout);
+                let recorded = Arc::clone(&recorded);
+                named.spawn(move || {
+                    let _done = done;
+                    paths.iter().try_for_each(|path| read(path, &writer, &recorded, &stop_of_thread))?;
+                    Ok(None)
+                })?
+            }
+        };
+        Ok(Feeding { thread, stop, abandon, is_done, recorded })
+    }
+}
+
+/// A source at work.
+pub(crate) struct Feeding {
+    thread: JoinHandle<Result<Option<PosterCounts>>>,
+    stop: StopSignal,
+    abandon: StopSignal,
+    is_done: Arc<AtomicBool>,
+    recorded: Arc<Mutex<Recorded>>,
+}
+
+/// What was read of recordings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorded {
+    /// Chunks, which stand for frames.
+    pub(crate) chunks: u64,
+    /// Lines that could not be read.
+    pub(crate) bad_lines: u64,
+    /// What was seen in the others.
+    pub(crate) counts: Counts,
+}
+
+impl Feeding {
+    /// Whether everything was fed; a generator never is.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::Acquire)
+    }
+
+    /// What was read of recordings so far.
+    pub(crate) fn recorded(&self) -> Recorded {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops and waits until what was fed is acknowledged; does not wait for more if the pipeline has failed.
+    pub(crate) fn finish(self, has_failed: bool) -> Result<(Option<PosterCounts>, Recorded)> {
+        self.stop.stop();
+        if has_failed {
+            self.abandon.stop();
+        }
+        let counts = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((counts, recorded))
+    }
+}
+
+struct SetWhenDropped(Arc<AtomicBool>);
+
+impl Drop for SetWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Posts what the fleet sends, as time passes.
+fn generate(mut fleet: Fleet, poster: Poster, stop: &StopSignal) -> PosterCounts {
+    while !stop.wait(GENERATOR_TURN) {
+        for frame in fleet.frames_until(wall_clock_us()) {
+            poster.send(frame);
+        }
+    }
+    poster.finish()
+}
+
+/// Writes a recording to the raw topics. Its chunks have ids that follow from its name, so that what was written
+/// before a crash is recognised when it is read again.
+fn read(path: &Path, writer: &LogWriter, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Result<()> {
+    let open = || format!("cannot read --input {}", path.display());
+    let mut recording = Recording::new(BufReader::new(File::open(path).with_context(open)?));
+    let (owner, name, tokens) = (owner_of(path), name_of(path), TokenTable::default());
+    let (done, acknowledged) = mpsc::channel::<Result<(), LogError>>();
+    let mut in_flight = 0;
+    for number in 0_u64.. {
+        let Some(chunk) = recording.next().transpose().with_context(open)? else { break };
+        if stop.is_stopped() {
+            break;
+        }
+        let frame_id = frame_digest(name.as_bytes(), &number.to_be_bytes());
+        let (records, counts) = chunk.records(owner, &tokens, frame_id);
+        {
+            let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            recorded.chunks += 1;
+            recorded.counts.add(&counts);
+        }
+        if records.is_empty() {
+            continue;
+        }
+        let done = done.clone();
+        writer.append(records, move |result| {
+            // The receiver lives until all are acknowledged.
+            let _ = done.send(result);
+        });
+        in_flight += 1;
+        if in_flight >= CHUNKS_IN_FLIGHT {
+            wait_for(&acknowledged)?;
+            in_flight -= 1;
+        }
+    }
+    recorded.lock().unwrap_or_else(PoisonError::into_inner).bad_lines += recording.bad_lines();
+    (0..in_flight).try_for_each(|_| wait_for(&acknowledged))
+}
+
+fn wait_for(acknowledged: &mpsc::Receiver<Result<(), LogError>>) -> Result<()> {
+    let result = acknowledged.recv().map_err(|_| anyhow!("the log dropped a recording's records"))?;
+    Ok(result?)
+}
+
+/// The app that a recording is taken for, unless its lines name others: derived from the file's name.
+fn owner_of(path: &Path) -> Owner {
+    derived_owner(name_of(path).as_bytes())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,113 @@
+//! The live view on a terminal.
+
+mod lines;
+mod numbers;
+mod render;
+mod table;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+pub(crate) use lines::line;
+
+use crate::snapshot::Snapshot;
+
+/// Which of the two minutes the table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Running,
+    Previous,
+}
+
+/// The terminal while the view has it: raw mode and the alternate screen.
+///
+/// It is given back when the view is dropped, and on a panic. While it is held, nothing else may write to it.
+#[derive(Debug)]
+pub(crate) struct View {
+    terminal: DefaultTerminal,
+    exit: Arc<AtomicBool>,
+    shown: Shown,
+}
+
+impl View {
+    /// Takes the terminal. `exit` is set when a key asks for the end (`q`, Escape or Ctrl-C, which is a mere
+    /// key in raw mode).
+    ///
+    /// # Errors
+    /// Where standard output is no terminal or cannot be set up.
+    pub(crate) fn start(exit: Arc<AtomicBool>) -> io::Result<Self> {
+        let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
+        Ok(Self { terminal, exit, shown: Shown::Running })
+    }
+
+    /// Draws `snapshot`, at the terminal's present size.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be written to.
+    pub(crate) fn draw(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let shown = self.shown;
+        self.terminal.draw(|frame| render::render(frame, snapshot, shown))?;
+        Ok(())
+    }
+
+    /// Waits for a key or a new size, at most for `timeout`. True if there was one, so that it is time to
+    /// draw.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be read.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+        if !event::poll(timeout)? {
+            return Ok(false);
+        }
+        if let Event::Key(key) = event::read()?
+            && key.kind == KeyEventKind::Press
+        {
+            match Command::of(key) {
+                Some(Command::Exit) => self.exit.store(true, Ordering::Relaxed),
+                Some(Command::OtherMinute) => self.shown = self.shown.other(),
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+impl Shown {
+    fn other(self) -> Self {
+        match self {
+            Self::Running => Self::Previous,
+            Self::Previous => Self::Running,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Exit,
+    OtherMinute,
+}
+
+impl Command {
+    fn of(key: KeyEvent) -> Option<Self> {
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Self::Exit),
+            KeyCode::Char('q') | KeyCode::Esc => Some(Self::Exit),
+            KeyCode::Char('m') => Some(Self::OtherMinute),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

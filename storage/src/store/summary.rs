@@ -1,0 +1,173 @@
+//! A summary as it comes out of its topic, read and checked once, before any store sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use yahtzee_core::summary::{Provenance, Revision, SummaryKey, UnreadableSummary};
+
+use super::day::Day;
+
+/// Greatest value that is stored, in bytes. A dense distribution has 10 KiB; ten times ten of them is a mistake.
+pub const VALUE_BYTES_MAX: usize = 256 << 10;
+
+/// Greatest key that is stored, in bytes: what a PostgreSQL index entry can hold (a third of a page), with a margin.
+pub const KEY_BYTES_MAX: usize = 2_048;
+
+/// Days ahead of the wall clock that a window may lie: more is a broken clock, and would create days without end.
+pub const DAYS_AHEAD_MAX: i64 = 2;
+
+/// A checked summary on its way into a store: read once, lent to every write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedSummary {
+    /// Name of the job.
+    pub job: Arc<str>,
+    /// Wire form of the key.
+    pub key: Vec<u8>,
+    /// Value, provenance included.
+    pub value: Vec<u8>,
+    /// The key, read.
+    pub parts: SummaryKey,
+    /// The value's provenance.
+    pub provenance: Provenance,
+}
+
+/// An [`OwnedSummary`] as stores take it.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// Name of the job.
+    pub job: &'a str,
+    /// Wire form of the key.
+    pub key: &'a [u8],
+    /// Value, provenance included.
+    pub value: &'a [u8],
+    /// The key, read.
+    pub parts: &'a SummaryKey,
+    /// The value's provenance.
+    pub provenance: Provenance,
+}
+
+impl OwnedSummary {
+    /// Reads, checks and copies a record of a summary topic. `today` is the wall clock's day.
+    ///
+    /// # Errors
+    /// If no store would take it: [`UnusableSummary`] is the reason.
+    pub fn read(job: &Arc<str>, key: &[u8], value: &[u8], today: Day) -> Result<Self, UnusableSummary> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(UnusableSummary::Key { bytes: key.len() });
+        }
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(UnusableSummary::Value { bytes: value.len() });
+        }
+        let parts = SummaryKey::decode(key)?;
+        let provenance = Provenance::of_value(value)?;
+        let (job, key, value) = (Arc::clone(job), key.to_vec(), value.to_vec());
+        let summary = Self { job, key, value, parts, provenance };
+        match summary.lend().day() {
+            day if day > today.plus(DAYS_AHEAD_MAX) => Err(UnusableSummary::Ahead { day, today }),
+            _ => Ok(summary),
+        }
+    }
+
+    /// Returns the summary as stores take it.
+    #[must_use]
+    pub fn lend(&self) -> Summary<'_> {
+        let Self { job, key, value, parts, provenance } = self;
+        Summary { job, key, value, parts, provenance: *provenance }
+    }
+
+    /// Returns its place among the summaries under the same key.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.provenance.revision()
+    }
+
+    /// Returns the size of key and value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+}
+
+impl Summary<'_> {
+    /// Returns the day that its window starts on.
+    #[must_use]
+    pub fn day(&self) -> Day {
+        Day::of_ms(self.parts.window_start_ms)
+    }
+
+    /// Returns its place among the summaries under the same key.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.provenance.revision()
+    }
+}
+
+/// Why a record of a summary topic can be in no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusableSummary {
+    /// Key or value are not those of a summary.
+    Unreadable(UnreadableSummary),
+    /// The key is too large.
+    Key {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The value is too large.
+    Value {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The window lies too far in the future.
+    Ahead {
+        /// Its day.
+        day: Day,
+        /// The wall clock's.
+        today: Day,
+    },
+}
+
+impl From<UnreadableSummary> for UnusableSummary {
+    fn from(unreadable: UnreadableSummary) -> Self {
+        Self::Unreadable(unreadable)
+    }
+}
+
+impl fmt::Display for UnusableSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(unreadable) => fmt::Display::fmt(unreadable, formatter),
+            Self::Key { bytes } => {
+                write!(formatter, "the key has {bytes} bytes, {KEY_BYTES_MAX} at most are stored")
+            }
+            Self::Value { bytes } => {
+                write!(formatter, "the value has {bytes} bytes, {VALUE_BYTES_MAX} at most are stored")
+            }
+            Self::Ahead { day, today } => write!(
+                formatter,
+                "the window starts on {day}, today is {today}, and at most {DAYS_AHEAD_MAX} days ahead are stored"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for UnusableSummary {}
+
+/// Of each key the newest of a batch, by (job, key) in ascending order: indices into `batch`. Stores write in this
+/// order, so that two writers cannot wait for each other, and no statement meets a row twice.
+#[must_use]
+pub(crate) fn newest_by_key(batch: &[Summary<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..batch.len()).collect();
+    let place = |&index: &usize| {
+        let summary = &batch[index];
+        (summary.job, summary.key, std::cmp::Reverse(summary.revision()))
+    };
+    order.sort_by(|left, right| place(left).cmp(&place(right)));
+    order.dedup_by(|later, kept| {
+        let (later, kept) = (&batch[*later], &batch[*kept]);
+        (later.job, later.key) == (kept.job, kept.key)
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Jobs and partitions whose types are not visible: what lists of jobs and the shell hold.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use crate::commit::{Commit, Identity};
+use crate::effect::Effect;
+use crate::job::{Figures, Job};
+use crate::partition::{History, Opened, PartitionCore, ResumeError, Status};
+use crate::record::{LogRecord, Offset, RecordOutcome};
+use crate::rules::Rules;
+use crate::summary::UnreadableSummary;
+use crate::window::Policy;
+
+/// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
+pub trait AnyJob: Send + Sync {
+    /// [`Job::NAME`].
+    fn name(&self) -> &'static str;
+    /// [`Job::MEASUREMENT`].
+    fn measurement(&self) -> &'static str;
+    /// [`Job::SUMMARY`].
+    fn summary(&self) -> &'static str;
+    /// [`Job::GENERATION`].
+    fn generation(&self) -> u32;
+    /// [`Job::DIMENSIONS`].
+    fn dimensions(&self) -> &'static [&'static str];
+    /// [`Job::policy`].
+    fn policy(&self) -> Policy;
+    /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
+    fn accumulator_bytes(&self) -> u64;
+    /// [`Job::figures`] of a summary value.
+    ///
+    /// # Errors
+    /// Where the value is not a summary of this job.
+    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary>;
+    /// Opens a partition of this job: see [`PartitionCore::open`].
+    ///
+    /// # Errors
+    /// Where the partition must not be worked on; see [`ResumeError`].
+    fn open(
+        self: Arc<Self>,
+        policy: Policy,
+        identity: Identity,
+        history: History<'_>,
+    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError>;
+}
+
+impl<J: Job> AnyJob for J {
+    fn name(&self) -> &'static str {
+        J::NAME
+    }
+
+    fn measurement(&self) -> &'static str {
+        J::MEASUREMENT
+    }
+
+    fn summary(&self) -> &'static str {
+        J::SUMMARY
+    }
+
+    fn generation(&self) -> u32 {
+        J::GENERATION
+    }
+
+    fn dimensions(&self) -> &'static [&'static str] {
+        J::DIMENSIONS
+    }
+
+    fn policy(&self) -> Policy {
+        Job::policy(self)
+    }
+
+    fn accumulator_bytes(&self) -> u64 {
+        size_of::<J::Accumulator>() as u64
+    }
+
+    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
+        let summary = J::Summary::decode(value).map_err(|_| UnreadableSummary::Value)?;
+        Ok(<J as Job>::figures(&summary))
+    }
+
+    fn open(
+        self: Arc<Self>,
+        policy: Policy,
+        identity: Identity,
+        history: History<'_>,
+    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
+        PartitionCore::<J>::open(self, policy, identity, history).map(erase)
+    }
+}
+
+/// A partition whose job's types are not visible; see [`erase`].
+pub trait AnyPartition: Send {
+    /// See [`PartitionCore::ingest`].
+    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome;
+    /// See [`PartitionCore::reached`].
+    fn reached(&mut self, next: Offset);
+    /// See [`PartitionCore::tick`].
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>);
+    /// See [`PartitionCore::flush`].
+    fn flush(&mut self, out: &mut Vec<Effect>);
+    /// See [`PartitionCore::next_due`].
+    fn next_due(&self) -> u64;
+    /// See [`PartitionCore::begin_write`].
+    fn begin_write(&mut self);
+    /// See [`PartitionCore::acknowledged`].
+    fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
+    /// See [`PartitionCore::status`].
+    fn status(&self) -> Status;
+    /// See [`PartitionCore::identity`].
+    fn identity(&self) -> &Identity;
+}
+
+/// Hides the types of a partition.
+pub fn erase<J: Job, R: Rules>(opened: Opened<PartitionCore<J, R>>) -> Opened<Box<dyn AnyPartition>> {
+    let Opened { core, read_from, verdict } = opened;
+    Opened { core: Box::new(Erased(core)), read_from, verdict }
+}
+
+/// A type of its own, so that no method of the trait can call itself.
+struct Erased<J: Job, R: Rules>(PartitionCore<J, R>);
+
+impl<J: Job, R: Rules> AnyPartition for Erased<J, R> {
+    fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
+        self.0.ingest(record, out)
+    }
+
+    fn reached(&mut self, next: Offset) {
+        self.0.reached(next);
+    }
+
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+        self.0.tick(now_ms, out);
+    }
+
+    fn flush(&mut self, out: &mut Vec<Effect>) {
+        self.0.flush(out);
+    }
+
+    fn next_due(&self) -> u64 {
+        self.0.next_due()
+    }
+
+    fn begin_write(&mut self) {
+        self.0.begin_write();
+    }
+
+    fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
+        self.0.acknowledged(effects)
+    }
+
+    fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+}

@@ -1,0 +1,251 @@
+//! The accumulators of the series in the open windows of one partition.
+//!
+//! A key is stored once, however many windows its series is in. One probe finds the series' row, and in the row the
+//! cell of the window's *lane* tells where in the window its state stands:
+//!
+//! ```text
+//! series   row: key | owner's row | cells: lane 0, lane 1, ...   place of the state in that window + 1, 0 for none
+//! owners   row: key |             | cells: lane 0, lane 1, ...   number of the owner's series in that window
+//! lane     states in order of first appearance | changed ones | frames
+//! ```
+//!
+//! A window that opens takes a free lane, one that closes gives its lane back with the cells of its series emptied.
+//! There are as many lanes as windows were ever open together, rounded up to a power of two.
+
+use std::collections::HashSet;
+
+use crate::owner::Owner;
+use crate::record::{FrameId, Offset};
+use crate::window::Window;
+
+use super::chunks::Chunks;
+use super::key::SeriesKey;
+use super::keyed_hash::KeyedHash;
+use super::table::{Row, RowKey, Rows, Tag};
+
+/// The state of one series in one window.
+#[derive(Debug)]
+pub(crate) struct SeriesState<A> {
+    pub(crate) accumulator: A,
+    pub(crate) first_offset: Offset,
+    pub(crate) last_offset: Offset,
+    pub(crate) count: u64,
+    series: Row,
+    is_dirty: bool,
+}
+
+impl<A> SeriesState<A> {
+    /// Whether it has changed since its last summary.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+}
+
+/// One open window of one partition.
+#[derive(Debug)]
+pub(crate) struct WindowState<A> {
+    pub(crate) window: Window,
+    /// Offset of the first record accepted into the window.
+    pub(crate) first_offset: Offset,
+    /// In the order of first appearance in the log; never in hash order.
+    pub(crate) states: Chunks<SeriesState<A>>,
+    pub(super) dirty: Vec<u32>,
+    pub(super) frames: Frames,
+    lane: Lane,
+}
+
+/// Owner, then frame id.
+type Frames = HashSet<[u8; 32], KeyedHash>;
+
+/// Which cell of a row belongs to a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lane(usize);
+
+/// A series by the hash of its key, and by its row if it is open in any window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Series {
+    tag: Tag,
+    row: Option<Row>,
+}
+
+impl<A> WindowState<A> {
+    /// An empty one, of no particular window yet.
+    fn new(hash: KeyedHash) -> Self {
+        Self {
+            window: Window(0),
+            first_offset: Offset(0),
+            states: Chunks::default(),
+            dirty: Vec::new(),
+            frames: HashSet::with_hasher(hash),
+            lane: Lane(0),
+        }
+    }
+
+    /// Empties it, and keeps the memory that it needed.
+    fn clear(&mut self) {
+        self.states.clear();
+        self.dirty.clear();
+        if self.frames.len() < self.frames.capacity() / 4 {
+            self.frames = HashSet::with_hasher(*self.frames.hasher());
+        }
+        self.frames.clear();
+    }
+
+    /// Calls `each` for every changed series and forgets that they changed.
+    pub(crate) fn drain_dirty(&mut self, mut each: impl FnMut(&SeriesState<A>)) {
+        for place in self.dirty.drain(..) {
+            let state = &mut self.states[place as usize];
+            state.is_dirty = false;
+            each(state);
+        }
+    }
+
+    /// Whether the window has accepted this frame before; remembers it.
+    pub(crate) fn has_seen(&mut self, (owner, frame): (Owner, FrameId)) -> bool {
+        let mut key = [0; 32];
+        key[..16].copy_from_slice(&owner.0);
+        key[16..].copy_from_slice(&frame.0);
+        !self.frames.insert(key)
+    }
+
+    /// Folds one measurement of the record at `offset` into the series at `place`.
+    pub(crate) fn fold(&mut self, place: u32, offset: Offset, fold: impl FnOnce(&mut A)) {
+        let state = &mut self.states[place as usize];
+        fold(&mut state.accumulator);
+        state.last_offset = offset;
+        state.count += 1;
+        if !state.is_dirty {
+            state.is_dirty = true;
+            self.dirty.push(place);
+        }
+    }
+}
+
+/// All open windows of one partition, and the series in them.
+#[derive(Debug)]
+pub(crate) struct Windows<A> {
+    /// Oldest first.
+    pub(crate) open: Vec<WindowState<A>>,
+    pub(super) series: Rows<SeriesKey>,
+    pub(super) owners: Rows<Owner>,
+    /// The window that was closed last, emptied: what opens next will come to need about as much memory.
+    pub(super) spare: Option<WindowState<A>>,
+    hash: KeyedHash,
+}
+
+impl<A> Windows<A> {
+    /// None yet; keys are hashed with `hash`.
+    pub(crate) fn new(hash: KeyedHash) -> Self {
+        let (series, owners) = (Rows::new(hash), Rows::new(hash));
+        Self { open: Vec::new(), series, owners, spare: None, hash }
+    }
+
+    /// Takes the oldest window out if it lies below `open_from`. Its series are known until [`Self::forget`].
+    pub(crate) fn pop_closed(&mut self, open_from: Window) -> Option<WindowState<A>> {
+        let is_closed = self.open.first()?.window < open_from;
+        is_closed.then(|| self.open.remove(0))
+    }
+
+    /// Gives the window's lane back. A series that is in no other window is forgotten.
+    pub(crate) fn forget(&mut self, mut closed: WindowState<A>) {
+        let lane = closed.lane;
+        for state in closed.states.iter() {
+            self.owners.clear(self.series.key(state.series).owner, lane.0);
+            self.series.clear(state.series, lane.0);
+        }
+        self.series.release_if_empty();
+        self.owners.release_if_empty();
+        closed.clear();
+        self.spare = (!self.open.is_empty()).then_some(closed);
+    }
+
+    /// Windows with the offset of the first record accepted into each, oldest first.
+    pub(crate) fn first_offsets(&self) -> Vec<(Window, Offset)> {
+        self.open.iter().map(|state| (state.window, state.first_offset)).collect()
+    }
+
+    /// The key of a state's series: owner (16 bytes), then the encoded dimensions.
+    pub(crate) fn key_of(&self, state: &SeriesState<A>) -> &[u8] {
+        self.series.key(state.series).bytes()
+    }
+
+    /// The place in `open` of a window, which the record at `offset` opens if it is not open.
+    pub(crate) fn at(&mut self, window: Window, offset: Offset) -> usize {
+        // Newest first: that is where almost all measurements go.
+        match self.open.iter().rposition(|state| state.window <= window) {
+            Some(at) if self.open[at].window == window => at,
+            before => self.open_at(before.map_or(0, |at| at + 1), window, offset),
+        }
+    }
+
+    #[cold]
+    fn open_at(&mut self, at: usize, window: Window, offset: Offset) -> usize {
+        let is_free = |lane: &usize| self.open.iter().all(|state| state.lane.0 != *lane);
+        let lane = (0..).find(is_free).expect("more lanes than open windows");
+        while lane >= self.series.lanes() {
+            self.series.widen();
+            self.owners.widen();
+        }
+        let mut state = self.spare.take().unwrap_or_else(|| WindowState::new(self.hash));
+        (state.window, state.lane, state.first_offset) = (window, Lane(lane), offset);
+        self.open.insert(at, state);
+        at
+    }
+
+    /// The series of this key.
+    pub(crate) fn find(&self, key: &[u8]) -> Series {
+        let tag = self.series.tag(key);
+        Series { tag, row: self.series.find(tag, key) }
+    }
+
+    /// Where the state of a series stands in the window at `at`, if it is open there.
+    pub(crate) fn place(&self, at: usize, series: Series) -> Option<u32> {
+        self.series.cell(series.row?, self.open[at].lane.0).checked_sub(1)
+    }
+
+    /// The row of the series' owner, if it has a series in any window.
+    pub(crate) fn owner_row(&self, series: Series, owner: Owner) -> Option<Row> {
+        let of_series = series.row.map(|row| self.series.key(row).owner);
+        of_series.or_else(|| self.owners.find(self.owners.tag(&owner.0), &owner.0))
+    }
+
+    /// Number of series of an owner in the window at `at`.
+    pub(crate) fn series_of(&self, at: usize, owner: Option<Row>) -> usize {
+        owner.map_or(0, |owner| self.owners.cell(owner, self.open[at].lane.0) as usize)
+    }
+
+    /// Makes a row for an owner that has none.
+    pub(crate) fn insert_owner(&mut self, owner: Owner) -> Row {
+        self.owners.insert(self.owners.tag(&owner.0), owner)
+    }
+}
+
+impl<A: Default> Windows<A> {
+    /// Opens a series that is not open in the window at `at`, and returns its place there.
+    pub(crate) fn open(
+        &mut self,
+        at: usize,
+        series: &mut Series,
+        key: &[u8],
+        owner: Row,
+        offset: Offset,
+    ) -> u32 {
+        let Series { tag, row } = *series;
+        let row = row.unwrap_or_else(|| self.series.insert(tag, SeriesKey::new(key, owner)));
+        series.row = Some(row);
+        let window = &mut self.open[at];
+        let lane = window.lane.0;
+        *self.owners.cell_mut(owner, lane) += 1;
+        let place = u32::try_from(window.states.len()).expect("fewer than 2^32 series fit in memory");
+        *self.series.cell_mut(row, lane) = place + 1;
+        window.states.push(SeriesState {
+            accumulator: A::default(),
+            first_offset: offset,
+            last_offset: offset,
+            count: 0,
+            series: row,
+            is_dirty: false,
+        });
+        place
+    }
+}

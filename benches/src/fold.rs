@@ -14,7 +14,7 @@ use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_jobs::view::{Measurements, RouterRequest};
-use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::{RecordOf, raw};
 
 use crate::case::Run;
 use crate::measure::measured;
@@ -38,8 +38,8 @@ pub(crate) enum Emission {
 /// Decoding alone, into prost's messages.
 pub(crate) fn decode(records: &[RawRecord]) -> Run {
     decode_by(records, |value, found| {
-        let message = RouterRequests::decode(value).unwrap_or_default();
-        message.requests.iter().for_each(|request| found.add(&black_box(request).into()));
+        let message = RecordOf::<raw::RouterRequest>::decode(value).unwrap_or_default();
+        message.measurements.iter().for_each(|request| found.add(&black_box(request).into()));
     })
 }
 

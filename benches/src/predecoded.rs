@@ -5,7 +5,8 @@ use yahtzee_core::intake::Intake;
 use yahtzee_core::job::{Job, Record};
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
-use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::RouterRequest;
 use yahtzee_pipeline_proto::summary;
 
 use crate::traffic::RawRecord;
@@ -14,7 +15,7 @@ const FRAME_ID_BYTES: usize = 16;
 
 /// [`RouterLatency`] over messages in memory. Its records hold a frame id and the place of a message.
 pub(crate) struct Predecoded {
-    messages: Vec<RouterRequests>,
+    messages: Vec<RecordOf<RouterRequest>>,
 }
 
 /// What stands in a record instead of the message: decoding it copies 20 bytes.
@@ -27,8 +28,9 @@ pub(crate) struct Handle {
 impl Predecoded {
     /// Decodes the records, and replaces their values by handles.
     pub(crate) fn from_records(records: &[RawRecord]) -> (Self, Vec<RawRecord>) {
-        let decode =
-            |record: &RawRecord| RouterRequests::decode(&*record.value).expect("the traffic is well formed");
+        let decode = |record: &RawRecord| {
+            RecordOf::<RouterRequest>::decode(&*record.value).expect("the traffic is well formed")
+        };
         let messages: Vec<_> = records.iter().map(decode).collect();
         let handle = |(record, message): (&RawRecord, u32)| {
             let value = [&*messages[message as usize].frame_id, &message.to_le_bytes()].concat();
@@ -54,7 +56,7 @@ impl Job for Predecoded {
 
     fn fold(&self, record: &Handle, intake: &mut Intake<'_, Requests>) {
         let message = &self.messages[record.message as usize];
-        router_latency::fold(message.requests.iter().map(Into::into), intake);
+        router_latency::fold(message.measurements.iter().map(Into::into), intake);
     }
 
     fn summarize(&self, requests: &Requests) -> summary::RouterLatency {

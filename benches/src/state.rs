@@ -79,7 +79,7 @@ pub fn fill(mix: Mix, series: u64) -> Result<StateRun> {
             let offset = Offset(next_offsets[partition]);
             next_offsets[partition] += 1;
             let record = LogRecord { offset, timestamp_ms, key: &owner.0, value: &value };
-            measurements += fold(&mut cores[partition], record, frame.requests.len())?;
+            measurements += fold(&mut cores[partition], record, frame.measurements.len())?;
         }
     }
     let after = resident_bytes().context("/proc/self/status has no VmRSS")?;

@@ -6,7 +6,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests, SourceKind};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{RouterRequest, SourceKind};
 
 mod fleet;
 pub mod population;
@@ -76,7 +77,7 @@ pub struct RawRecord {
     pub timestamp_ms: i64,
     /// The owner.
     pub key: [u8; 16],
-    /// A [`RouterRequests`] message.
+    /// A [`RecordOf`] requests.
     pub value: Vec<u8>,
 }
 
@@ -120,17 +121,17 @@ pub fn records_apart(shape: Shape, frames: usize) -> Vec<RawRecord> {
 }
 
 /// All measurements of an app that came in one frame.
-fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RouterRequests {
+fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RecordOf<RouterRequest> {
     let recv_us = timestamp_ms * 1_000;
     let newest_us = recv_us - delay_us(rng);
     let count = shape.measurements(rng);
-    RouterRequests {
+    RecordOf {
         owner: app.owner.0.to_vec(),
         recv_us,
         frame_id: rng.bytes().to_vec(),
         source_kind: SourceKind::Logplex.into(),
         drain: app.owner.0.to_vec(),
-        requests: (0..count).map(|index| request(app, newest_us, index, rng)).collect(),
+        measurements: (0..count).map(|index| request(app, newest_us, index, rng)).collect(),
     }
 }
 

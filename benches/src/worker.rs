@@ -40,7 +40,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Runs a worker from the first record to the last commit.
 pub(crate) fn drain(site: &LogSite, guarantee: Guarantee, policy: Policy) -> Result<Run> {
     // A worker counts into the exporter's recorder; a second run in one process keeps the first one's.
-    drop(install_metrics());
+    drop(install_metrics(&[]));
     let log = site.open()?;
     let summary_topic = site.layout().summary(RouterLatency::SUMMARY);
     let written_before = ends(&*log, &summary_topic)?;

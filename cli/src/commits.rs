@@ -5,11 +5,11 @@ use clap::Args;
 use jiff::Timestamp;
 use yahtzee_core::commit::Identity;
 use yahtzee_core::owner::Partition;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 

@@ -1,88 +1,109 @@
-//! `yahtzee config`: an example to start from, and a check of one's own.
+//! The configuration file of all processes, composed of the sections of the crates.
+//!
+//! | variable                                      | sets                                                      |
+//! |-----------------------------------------------|-----------------------------------------------------------|
+//! | `YAHTZEE_WORKER__SLOTS=4`                     | `worker.slots`; sections nest with further `__`           |
+//! | `KAFKA_URL`                                   | `log.kind = "kafka"` and the brokers (`kafka+ssl://..`)   |
+//! | `KAFKA_TRUSTED_CERT`, `KAFKA_CLIENT_CERT`, `KAFKA_CLIENT_CERT_KEY` | certificates, for `kafka+ssl`        |
+//! | `KAFKA_PREFIX`                                | `log.kafka.prefix`                                        |
+//! | `PORT`                                        | `ingress.listen = "0.0.0.0:PORT"`                         |
+//! | `DYNO=worker.3` with `YAHTZEE_WORKERS=8`      | worker index 2 of 8 (dynos count from 1)                  |
+//!
+//! A platform variable gives way to an override of the same key.
 
-use anyhow::Result;
-use clap::Subcommand;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::process::GlobalOptions;
+use serde::Deserialize;
+use yahtzee_core::window::Policy;
+use yahtzee_ingress::config::{IngressConfig, IngressSection};
+use yahtzee_runtime::config::{
+    AdminSection, ConfigError, Environment, JobSection, LogChoice, LogSection, LoggingSection, TopicsSection,
+    WorkerConfig, WorkerSection, parse_file, read_text,
+};
+use yahtzee_runtime::telemetry::logging::LogFormat;
+use yahtzee_runtime::topics::TopicLayout;
+use yahtzee_storage::config::{SinkConfig, SinkSection};
 
-/// The example file; a test reads it with the strict parser.
-const EXAMPLE: &str = include_str!("../../yahtzee.example.toml");
+mod command;
 
-/// What to do with configuration.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Print an example with every key, its default and its meaning
-    Example,
-    /// Check the configuration file and the environment, and print what is in force
-    Check,
+pub(crate) use command::{ConfigCommand, config};
+
+/// The file as written. Unknown sections and keys are refused; `yahtzee.example.toml` shows every key with its
+/// default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ConfigFile {
+    log: LogSection,
+    topics: TopicsSection,
+    worker: WorkerSection,
+    jobs: BTreeMap<String, JobSection>,
+    ingress: IngressSection,
+    sink: SinkSection,
+    admin: AdminSection,
+    logging: LoggingSection,
 }
 
-pub(crate) fn config(global: &GlobalOptions, command: &ConfigCommand) -> Result<()> {
-    match command {
-        ConfigCommand::Example => print!("{EXAMPLE}"),
-        ConfigCommand::Check => {
-            let config = global.load()?;
-            crate::jobs::plans(global, &config, &[])?;
-            let origin =
-                global.file().map_or_else(|| "defaults alone".to_owned(), |file| file.display().to_string());
-            println!("ok: {origin}");
-            println!("{config:#?}");
-        }
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Which log.
+    pub(crate) log: LogChoice,
+    /// Names and sizes of topics.
+    pub(crate) layout: TopicLayout,
+    /// Settings of the worker process.
+    pub(crate) worker: WorkerConfig,
+    /// Window policy per job name, where it differs from the job's own.
+    pub(crate) jobs: BTreeMap<String, JobSection>,
+    /// Settings of the ingress process.
+    pub(crate) ingress: IngressConfig,
+    /// Settings of the sink process.
+    pub(crate) sink: SinkConfig,
+    /// Address of `/metrics`, `/healthz` and `/readyz`; `None` for nowhere.
+    pub(crate) admin: Option<SocketAddr>,
+    /// Form of log lines.
+    pub(crate) log_format: LogFormat,
+    /// Level or directives of log lines.
+    pub(crate) log_filter: String,
+}
+
+impl Config {
+    /// Reads `path` (or nothing, for defaults alone), applies the environment, and checks.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, key or variable and what to write instead.
+    pub(crate) fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let (text, origin) = read_text(path)?;
+        Self::parse(&text, &origin, environment)
     }
-    Ok(())
+
+    /// Checks a configuration text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let file: ConfigFile = parse_file(text, origin, environment)?;
+        let layout = file.topics.check(file.sink.retention_days)?;
+        file.jobs.iter().try_for_each(|(name, section)| section.check(name))?;
+        Ok(Self {
+            log: file.log.check(environment, file.worker.write_deadline())?,
+            worker: file.worker.check(&layout)?,
+            layout,
+            jobs: file.jobs,
+            ingress: file.ingress.check(environment)?,
+            sink: file.sink.check(environment)?,
+            admin: file.admin.check()?,
+            log_format: file.logging.format,
+            log_filter: file.logging.filter,
+        })
+    }
+
+    /// Returns the policy in force for a job: its own where the configuration is silent.
+    pub(crate) fn policy(&self, job: &str, own: Policy) -> Policy {
+        self.jobs.get(job).map_or(own, |section| section.policy(own))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use yahtzee_runtime::config::{Config, Environment};
-
-    use super::*;
-
-    fn global() -> GlobalOptions {
-        GlobalOptions { config: None, jobs: yahtzee_jobs::all().into() }
-    }
-
-    /// The example as it is, and with every commented key switched on, is a valid configuration.
-    #[test]
-    fn the_example_is_read_by_the_strict_parser() {
-        Config::parse(EXAMPLE, "example", &Environment::new()).unwrap();
-        let everything: Vec<&str> =
-            EXAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
-        let config = Config::parse(&everything.join("\n"), "example", &Environment::new()).unwrap();
-        crate::jobs::plans(&global(), &config, &[]).unwrap();
-    }
-
-    /// Every key of every section stands in the example: the names are read off an error message of the parser.
-    #[test]
-    fn the_example_names_every_key() {
-        let sections = [
-            "log",
-            "log.embedded",
-            "log.kafka",
-            "topics",
-            "worker",
-            "jobs.errors",
-            "ingress",
-            "sink",
-            "sink.embedded",
-            "sink.postgres",
-            "admin",
-            "logging",
-        ];
-        let in_example: BTreeSet<&str> = EXAMPLE
-            .lines()
-            .filter_map(|line| line.trim_start_matches("#: ").split_once(" = ").map(|(key, _)| key))
-            .collect();
-        for section in sections {
-            let text = format!("[{section}]\nno-such-key = 1");
-            let error = Config::parse(&text, "x", &Environment::new()).unwrap_err().to_string();
-            let expected = error.split_once("expected").expect("the error lists the known keys").1;
-            for key in expected.split('`').skip(1).step_by(2) {
-                let is_section = EXAMPLE.contains(&format!("[{section}.{key}"));
-                assert!(is_section || in_example.contains(key), "{section}.{key} is not in the example");
-            }
-        }
-    }
-}
+mod tests;

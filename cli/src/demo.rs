@@ -3,11 +3,12 @@
 use anyhow::Result;
 use yahtzee_core::assignment::WorkerIndex;
 use yahtzee_demo::DemoSettings;
-use yahtzee_runtime::config::{Config, Environment, process_environment};
+use yahtzee_runtime::config::{Environment, process_environment};
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
-use crate::{ingress, run};
+use crate::run;
 
 /// What differs from the defaults: small topics, and addresses that nobody else can reach or has taken.
 const CONFIGURATION: &str = "
@@ -42,7 +43,7 @@ fn settings(global: &GlobalOptions) -> Result<DemoSettings> {
     Ok(DemoSettings {
         plans: plans(global, &config, &[])?,
         worker,
-        ingress: ingress::settings(&config.ingress),
+        ingress: config.ingress.settings(),
         drain: config.ingress.listen,
         admin: config.admin,
         log_format: config.log_format,

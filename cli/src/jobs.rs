@@ -7,10 +7,10 @@ use clap::Args;
 use serde::Serialize;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::window::Policy;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::topics::{TopicLayout, group};
 use yahtzee_runtime::worker::JobPlan;
 
+use crate::config::Config;
 use crate::process::GlobalOptions;
 
 /// How to list the jobs.

@@ -8,12 +8,20 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Figures;
-use yahtzee_runtime::config::{Config, process_environment};
+use yahtzee_runtime::config::process_environment;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::LogOutput;
+use yahtzee_runtime::telemetry::metric::MetricDefinition;
+use yahtzee_runtime::telemetry::names;
+
+use crate::config::Config;
 
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "yahtzee.toml";
+
+/// The metrics of every process.
+const METRICS: &[&[MetricDefinition]] =
+    &[yahtzee_ingress::metric_names::ALL, names::ALL, yahtzee_storage::metric_names::ALL];
 
 /// Options of every subcommand.
 #[derive(Debug, Args)]
@@ -74,6 +82,7 @@ impl GlobalOptions {
             log_filter: config.log_filter.clone(),
             log_output: LogOutput::StandardError,
             admin: config.admin,
+            metrics: METRICS,
         })?;
         Ok((config, process))
     }
@@ -82,5 +91,23 @@ impl GlobalOptions {
     pub(crate) fn file(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT_FILE);
         self.config.as_deref().or_else(|| default.exists().then_some(default))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn metric_names_are_unique_over_all_crates_and_prefixed() {
+        let all = || METRICS.iter().copied().flatten();
+        let names: BTreeSet<&str> = all().map(|definition| definition.name).collect();
+        assert_eq!(names.len(), all().count(), "two lists have the same name");
+        for name in names {
+            assert!(name.starts_with("yahtzee_"), "{name}");
+            assert!(name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{name}");
+        }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::SharedLog;
 use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::quarantine::{self, Quarantined, SettledCounts};
 use yahtzee_storage::job_topics::JobTopics;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{self, POSTGRES, topics_of};

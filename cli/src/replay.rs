@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::SharedLog;
 use yahtzee_runtime::replay::{Begun, Journal, PartitionReplay, Publisher, Recomputed, Span, Subject, Tally};
 use yahtzee_runtime::worker::JobPlan;
 
+use crate::config::Config;
 use crate::process::GlobalOptions;
 use crate::run;
 

@@ -5,7 +5,7 @@ mod list;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_storage::retry::Retry;
+use yahtzee_storage::delivery::DeliveryTask;
 
 use self::inspect::InspectOptions;
 use self::list::ListOptions;
@@ -47,7 +47,7 @@ fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
     let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
     let plan = stores::retry_plan(&plans(global, &config, &[])?, &config, shard);
     let log = config.log.open()?;
-    let retry = Retry::start(plan, &log, &store, &process.health, &process.stop)?;
+    let retry = DeliveryTask::start(plan, &log, &store, &process.health, &process.stop)?;
     process.block_on(process.stop.stopped());
     Ok(retry.join()?)
 }

@@ -4,9 +4,10 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::clock::since_1970;
-use yahtzee_runtime::config::{Config, LogChoice, process_environment, worker_index_from};
+use yahtzee_runtime::config::{LogChoice, process_environment, worker_index_from};
 use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
 
+use crate::config::Config;
 use crate::jobs::{plans, too_late};
 use crate::process::GlobalOptions;
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_runtime::config::{Config, LogChoice};
+use yahtzee_runtime::config::LogChoice;
 use yahtzee_runtime::worker::JobPlan;
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
-use yahtzee_storage::retry::Retry;
-use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
 use yahtzee_storage::store::SummaryStore;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;
@@ -57,27 +57,26 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
         retention_days: config.sink.retention_days,
     };
     // The one shard of the embedded store is in this process, so that nothing waits in RETRY.
-    let plan = plan(&plans, &config, matches!(command, SinkCommand::Postgres(_)));
-    let retries_here = plan.has_retry && matches!(config.log, LogChoice::Embedded(_));
-    let retry_plan = retries_here.then(|| stores::retry_plan(&plans, &config, None));
-    let start_retry = |plan| Retry::start(plan, &log, &store, &process.health, &process.stop);
-    let retry = retry_plan.map(start_retry).transpose()?;
-    let sink = Sink::start(plan, &log, &store, &process.health, &process.stop)?;
+    let has_retry = matches!(command, SinkCommand::Postgres(_));
+    let retries_here = has_retry && matches!(config.log, LogChoice::Embedded(_));
+    let start = |plan| DeliveryTask::start(plan, &log, &store, &process.health, &process.stop);
+    let retry = retries_here.then(|| start(stores::retry_plan(&plans, &config, None))).transpose()?;
+    let sink = start(plan(&plans, &config, has_retry))?;
     let retention = RetentionTask::start(retention, &store, &process.health, &process.stop);
     process.block_on(process.stop.stopped());
     let ended = sink.join();
-    let retry_ended = retry.map_or(Ok(()), Retry::join);
+    let retry_ended = retry.map_or(Ok(()), DeliveryTask::join);
     retention.join();
     ended?;
     Ok(retry_ended?)
 }
 
-fn plan(plans: &[JobPlan], config: &Config, has_retry: bool) -> SinkPlan {
-    SinkPlan {
+fn plan(plans: &[JobPlan], config: &Config, has_retry: bool) -> DeliveryPlan {
+    DeliveryPlan {
         jobs: stores::topics_of(plans, config),
         version: config.layout.version.clone(),
-        has_retry,
-        settings: SinkSettings::default(),
-        tap: None,
+        role: DeliveryRole::Sink { has_retry },
+        settings: DeliverySettings::of_sink(),
+        observer: None,
     }
 }

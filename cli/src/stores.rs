@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use yahtzee_runtime::config::{Config, MapSection, ShardKey as KeySection};
 use yahtzee_runtime::worker::JobPlan;
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings};
 use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
-use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
-use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
-use yahtzee_storage::retry::{RetryPlan, RetrySettings};
-use yahtzee_storage::store::Day;
 use yahtzee_storage::store::{Shard, SummaryStore};
+
+use crate::config::Config;
 
 /// Name of the store that has a retry process.
 pub(crate) const POSTGRES: &str = "postgres";
@@ -27,42 +25,27 @@ pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
 }
 
 /// What a retry process carries: of one shard, or of all.
-pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> RetryPlan {
-    let version = config.layout.version.clone();
-    RetryPlan { jobs: topics_of(plans, config), version, shard, settings: RetrySettings::default() }
+pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> DeliveryPlan {
+    DeliveryPlan {
+        jobs: topics_of(plans, config),
+        version: config.layout.version.clone(),
+        role: DeliveryRole::Retry { shard },
+        settings: DeliverySettings::of_retry(),
+        observer: None,
+    }
 }
 
 /// The PostgreSQL store of the configuration. Connects to nothing.
 pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
-    let sink = &config.sink;
-    if sink.postgres_shards.is_empty() {
+    if config.sink.postgres.shards.is_empty() {
         bail!(
             "the configuration has no PostgreSQL shard; write into its file (`--config`, else `yahtzee.toml`):\n\n\
              [sink.postgres.shards]\nshard0 = \"postgres://USER:PASSWORD@HOST:5432/DATABASE\"\n\n\
              or shard0 = \"env:DATABASE_URL\" to take it from the environment; `yahtzee config example` shows all keys"
         );
     }
-    let shard = |(name, url): &(String, _)| ShardSettings { name: name.clone(), url: Clone::clone(url) };
-    let epochs: Vec<Epoch> = sink.postgres_map.iter().map(epoch).collect::<Result<_>>()?;
-    let settings = PostgresSettings {
-        shards: sink.postgres_shards.iter().map(shard).collect(),
-        map: ShardMap::new(epochs).context("[[sink.postgres.map]]")?,
-        timeouts: Timeouts::default(),
-        ca_file: sink.postgres_ca_file.clone(),
-    };
+    let settings = config.sink.postgres.settings().context("[[sink.postgres.map]]")?;
     Ok(Arc::new(PostgresStore::new(settings).context("[sink.postgres]")?))
-}
-
-fn epoch(section: &MapSection) -> Result<Epoch> {
-    let from = section.from.as_deref().map(str::parse::<Day>).transpose();
-    Ok(Epoch {
-        from: from.context("`from` of [[sink.postgres.map]]")?.unwrap_or(Day::MIN),
-        shards: section.shards.clone(),
-        key: match section.key {
-            KeySection::Owner => ShardKey::Owner,
-            KeySection::OwnerAndProcessType => ShardKey::OwnerAndFirstDimension,
-        },
-    })
 }
 
 /// The shard of this name.

@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::SharedLog;
 use yahtzee_runtime::replay::{Edge, PartitionReplay, Span, Subject};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
 
+use crate::config::Config;
 use crate::process::GlobalOptions;
 use crate::replay::{Meter, PartReport, RangeOptions, Scope};
 

@@ -12,6 +12,8 @@ use jiff::SignedDuration;
 use yahtzee_ingress::{Heartbeats, Settings};
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::{LogFormat, LogOutput};
+use yahtzee_runtime::telemetry::metric::MetricDefinition;
+use yahtzee_runtime::telemetry::names;
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
 
@@ -27,6 +29,10 @@ mod watch;
 
 use pipeline::Pipeline;
 use source::Source;
+
+/// The metrics of all parts of the pipeline.
+const METRICS: &[&[MetricDefinition]] =
+    &[yahtzee_ingress::metric_names::ALL, names::ALL, yahtzee_storage::metric_names::ALL];
 
 /// How to run the demo.
 #[derive(Debug, Args)]
@@ -96,6 +102,7 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         log_filter: settings.log_filter.clone(),
         log_output: log_output(folder.path(), is_live)?,
         admin: settings.admin,
+        metrics: METRICS,
     })?;
     let started = Instant::now();
     let source = Source::new(options)?;

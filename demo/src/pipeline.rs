@@ -17,9 +17,9 @@ use yahtzee_runtime::process::Process;
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, Outside, Progress, Worker};
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask, StoredObserver};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::JobTopics;
-use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use yahtzee_storage::store::SummaryStore;
 
 use crate::DemoSettings;
@@ -46,7 +46,7 @@ pub(crate) struct Pipeline {
     pub(crate) worker: Worker,
     pub(crate) worker_stop: StopSignal,
     pub(crate) progress: Progress,
-    pub(crate) sink: Sink,
+    pub(crate) sink: DeliveryTask,
     pub(crate) sink_stop: StopSignal,
     pub(crate) rows: Arc<Mutex<Rows>>,
 }
@@ -70,16 +70,16 @@ impl Pipeline {
         let store = Arc::new(EmbeddedStore::open(&folder.join("store"))?);
         let rows = Arc::new(Mutex::new(Rows::new(names.by_owner.clone())));
         let (ingress_stop, worker_stop, sink_stop) = <(StopSignal, StopSignal, StopSignal)>::default();
-        let plan = SinkPlan {
+        let plan = DeliveryPlan {
             jobs: plans.iter().map(|plan| job_topics(plan, &layout)).collect(),
             version: layout.version.clone(),
             // The one shard of the embedded store is in this process, so that nothing waits in RETRY.
-            has_retry: false,
-            settings: SinkSettings::default(),
-            tap: Some(tap(plans.clone(), Arc::clone(&rows))),
+            role: DeliveryRole::Sink { has_retry: false },
+            settings: DeliverySettings::of_sink(),
+            observer: Some(observer(plans.clone(), Arc::clone(&rows))),
         };
         let shards: Arc<dyn SummaryStore> = Arc::clone(&store) as Arc<dyn SummaryStore>;
-        let sink = Sink::start(plan, &log, &shards, &process.health, &sink_stop)?;
+        let sink = DeliveryTask::start(plan, &log, &shards, &process.health, &sink_stop)?;
         let outside =
             Outside { stop: worker_stop.clone(), health: process.health.clone(), ..Outside::default() };
         let progress = outside.progress.clone();
@@ -140,7 +140,7 @@ pub(crate) fn figures(plans: &[JobPlan], job: &str, value: &[u8]) -> Result<Figu
 }
 
 /// Keeps the newest figures of every app as the sink stores them.
-fn tap(plans: Vec<JobPlan>, rows: Arc<Mutex<Rows>>) -> Arc<Tap> {
+fn observer(plans: Vec<JobPlan>, rows: Arc<Mutex<Rows>>) -> Arc<StoredObserver> {
     Arc::new(move |job, key, value| {
         let read = || -> Result<_> { Ok((SummaryKey::decode(key)?, figures(&plans, job, value)?)) };
         match read() {

@@ -1,13 +1,14 @@
 //! From the lines of one delivery to its raw records, with counts of what was seen on the way.
 
 use yahtzee_core::owner::Owner;
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::LogLoss;
 
 use crate::class::Class;
 use crate::frame::Frames;
-use crate::measure::{Measurement, Reading, Receipt, measure};
+use crate::measure::{Reading, Receipt, measure};
 use crate::owner::{TokenTable, derived_owner};
-use crate::pack::{MEASUREMENT_TYPES, PREPENDED_INDEX, Packer, Provenance, RawRecord};
+use crate::pack::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
 use crate::syslog::Line;
 use crate::value::token_uuid;
 
@@ -15,7 +16,7 @@ use crate::value::token_uuid;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     lines: [u64; Class::ALL.len()],
-    measurements: [u64; MEASUREMENT_TYPES.len()],
+    measurements: [u64; Measurement::TYPES.len()],
     /// Messages whose border was found by repair.
     pub repaired: u64,
     /// Bytes that belong to no readable message.
@@ -45,7 +46,7 @@ impl Counts {
 
     /// Measurements with their types.
     pub fn measurements(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        MEASUREMENT_TYPES.into_iter().zip(self.measurements)
+        Measurement::TYPES.iter().copied().zip(self.measurements)
     }
 
     /// Adds the counts of other lines.
@@ -68,9 +69,7 @@ impl Counts {
     }
 
     pub(crate) fn measurement(&mut self, measurement: &Measurement) {
-        let measurement_type = measurement.measurement_type();
-        let index = MEASUREMENT_TYPES.iter().position(|&name| name == measurement_type);
-        self.measurements[index.expect("every type is in the list")] += 1;
+        self.measurements[measurement.index()] += 1;
     }
 }
 
@@ -91,8 +90,8 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// Starts a delivery of `owner`. Lines that carry a log token belong to that token's owner instead.
     #[must_use]
-    pub fn new(tokens: &'a TokenTable, owner: Owner, provenance: Provenance) -> Self {
-        let (packer, counts) = (Packer::new(provenance), Counts::default());
+    pub fn new(tokens: &'a TokenTable, owner: Owner, origin: BodyOrigin) -> Self {
+        let (packer, counts) = (Packer::new(origin), Counts::default());
         Self { tokens, owner, packer, counts, has_unknown_token: false, oldest_us: None, losses: Vec::new() }
     }
 
@@ -106,8 +105,8 @@ impl<'a> Collector<'a> {
             self.counts.time_replaced += u64::from(reading.time_replaced);
             let owner = line.map_or(self.owner, |line| self.owner_of(line));
             match measurement {
-                Measurement::Loss(loss) => self.losses.push((owner, loss)),
-                other => self.packer.add(owner, other),
+                Measurement::LogLoss(loss) => self.losses.push((owner, loss)),
+                other => self.packer.add(owner, &other),
             }
         }
     }
@@ -124,13 +123,13 @@ impl<'a> Collector<'a> {
 
     /// The records, and what was seen.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<RawRecord>, Counts) {
+    pub fn finish(mut self) -> (Vec<PackedRecord>, Counts) {
         self.counts.unknown_tokens += u64::from(self.has_unknown_token);
         for (owner, mut loss) in self.losses {
             // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
             // notice says: where only the buffer overflowed, it says the time of sending.
             loss.since_us = self.oldest_us.map_or(loss.since_us, |oldest_us| loss.since_us.min(oldest_us));
-            self.packer.add(owner, Measurement::Loss(loss));
+            self.packer.add(owner, &loss.into());
         }
         (self.packer.finish(), self.counts)
     }
@@ -161,16 +160,16 @@ fn announces_overflow(line: &Line<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use yahtzee_pipeline_proto::raw::{LogLosses, PlatformErrors, RouterRequests, SourceKind};
+    use yahtzee_pipeline_proto::raw::{PlatformError, RouterRequest, SourceKind};
+    use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
     use super::*;
-    use crate::pack::{ERROR, LOG_LOSS, ROUTER_REQUEST};
 
     const OWNER: Owner = Owner([7; 16]);
     const TIME_US: i64 = 1_772_600_767_000_000;
 
-    fn provenance() -> Provenance {
-        Provenance { recv_us: TIME_US, frame_id: None, source_kind: SourceKind::Logplex, drain: None }
+    fn origin() -> BodyOrigin {
+        BodyOrigin { recv_us: TIME_US, frame_id: None, source_kind: SourceKind::Logplex, drain: None }
     }
 
     fn message(app_name: &str, proc_id: &str, text: &str) -> String {
@@ -182,15 +181,19 @@ mod tests {
         message(app_name, "router", "at=info path=\"/\" fwd=x dyno=web.1 status=200")
     }
 
-    fn read(tokens: &TokenTable, body: &str) -> (Vec<RawRecord>, Counts) {
-        let mut collector = Collector::new(tokens, OWNER, provenance());
+    fn read(tokens: &TokenTable, body: &str) -> (Vec<PackedRecord>, Counts) {
+        let mut collector = Collector::new(tokens, OWNER, origin());
         collect_body(&mut collector, body.as_bytes(), true, TIME_US);
         collector.finish()
     }
 
-    fn request_indices(record: &RawRecord) -> Vec<u32> {
-        let requests = RouterRequests::decode(record.payload.as_slice()).unwrap().requests;
-        requests.iter().map(|request| request.frame_index).collect()
+    fn measurements<M: RawMeasurement>(record: &PackedRecord) -> Vec<M> {
+        assert_eq!(record.measurement_type, M::TYPE);
+        RecordOf::decode(record.payload.as_slice()).unwrap().measurements
+    }
+
+    fn request_indices(record: &PackedRecord) -> Vec<u32> {
+        measurements::<RouterRequest>(record).iter().map(|request| request.frame_index).collect()
     }
 
     #[test]
@@ -200,12 +203,11 @@ mod tests {
             let (records, _) = read(&TokenTable::default(), &body);
             let of_type = |name| records.iter().find(|record| record.measurement_type == name);
             assert_eq!(
-                of_type(ROUTER_REQUEST).map(request_indices).unwrap_or_default(),
+                of_type(RouterRequest::TYPE).map(request_indices).unwrap_or_default(),
                 expected_requests,
                 "{front}"
             );
-            let errors = of_type(ERROR)
-                .map(|record| PlatformErrors::decode(record.payload.as_slice()).unwrap().errors);
+            let errors = of_type(PlatformError::TYPE).map(measurements::<PlatformError>);
             let indices: Vec<_> = errors.unwrap_or_default().iter().map(|error| error.frame_index).collect();
             assert_eq!(indices, expected_errors, "{front}");
         }
@@ -226,8 +228,8 @@ mod tests {
             let line = router("heroku").replace("2026-03-04T05:06:07Z", oldest);
             let body = format!("{}{line}{}", message("heroku", "logplex", &notice), router("heroku"));
             let (records, _) = read(&TokenTable::default(), &body);
-            let record = records.iter().find(|record| record.measurement_type == LOG_LOSS).unwrap();
-            let losses = LogLosses::decode(record.payload.as_slice()).unwrap().losses;
+            let record = records.iter().find(|record| record.measurement_type == LogLoss::TYPE).unwrap();
+            let losses = measurements::<LogLoss>(record);
             let [loss] = &losses[..] else { panic!("{losses:?}") };
             assert_eq!((loss.count, loss.frame_index, loss.time_us), (3, PREPENDED_INDEX, TIME_US));
             assert_eq!(loss.since_us, TIME_US - expected_s_before * 1_000_000, "{since} {oldest}");
@@ -261,7 +263,7 @@ mod tests {
         let (_, mut counts) = read(&TokenTable::default(), &format!("{body}{}", message("", "", "")));
         assert_eq!((counts.lines(Class::Router), counts.lines(Class::App)), (1, 1));
         assert_eq!(counts.repaired, 1);
-        assert_eq!(counts.measurements().collect::<Vec<_>>()[0], (ROUTER_REQUEST, 1));
+        assert_eq!(counts.measurements().collect::<Vec<_>>()[0], (RouterRequest::TYPE, 1));
         let one = counts.clone();
         counts.add(&one);
         assert_eq!(counts.all_lines(), 2 * one.all_lines());

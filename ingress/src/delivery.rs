@@ -2,13 +2,13 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::pack::RawRecord;
+use crate::pack::PackedRecord;
 
 /// The records of one drain request, and where to report what became of them.
 #[derive(Debug)]
 pub struct Delivery {
     /// To be stored all or reported as not stored.
-    pub records: Vec<RawRecord>,
+    pub records: Vec<PackedRecord>,
     /// Takes `Ok` once every record is acknowledged by the log. Dropping it counts as not stored.
     pub reply: oneshot::Sender<Result<(), NotStored>>,
 }
@@ -31,7 +31,7 @@ impl NotStored {
 ///
 /// # Errors
 /// If the queue is full or closed, or the log reports failure or nothing.
-pub async fn deliver(queue: &mpsc::Sender<Delivery>, records: Vec<RawRecord>) -> Result<(), NotStored> {
+pub async fn deliver(queue: &mpsc::Sender<Delivery>, records: Vec<PackedRecord>) -> Result<(), NotStored> {
     let (reply, outcome) = oneshot::channel();
     queue.try_send(Delivery { records, reply }).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => NotStored::because("the queue to the log is full"),

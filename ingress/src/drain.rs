@@ -7,7 +7,7 @@ use crate::class::Class;
 use crate::collect::{Collector, collect_body};
 use crate::dedupe::FrameId;
 use crate::owner::TokenTable;
-use crate::pack::Provenance;
+use crate::pack::BodyOrigin;
 use crate::post::{Contents, Post};
 use crate::reply::Reply;
 use crate::sender::Sender;
@@ -53,7 +53,7 @@ impl Post for DrainPost {
 
     fn read(&self, body: &[u8], tokens: &TokenTable, recv_us: i64) -> Contents {
         let Sender { owner, frame_id, source_kind, drain, .. } = self.sender;
-        let provenance = Provenance { recv_us, frame_id, source_kind, drain };
+        let provenance = BodyOrigin { recv_us, frame_id, source_kind, drain };
         let mut collector = Collector::new(tokens, owner, provenance);
         collect_body(&mut collector, body, self.sender.repair, recv_us);
         let (records, mut counts) = collector.finish();

@@ -18,7 +18,7 @@ use crate::dedupe::{Claim, Outcome, Ticket};
 use crate::delivery::{NotStored, deliver};
 use crate::drain::DrainPost;
 use crate::language::{LanguagePost, Poster};
-use crate::pack::RawRecord;
+use crate::pack::PackedRecord;
 use crate::post::{Contents, Post};
 use crate::reply::Reply;
 use crate::sender::Sender;
@@ -212,7 +212,7 @@ struct Production {
 }
 
 impl Production {
-    async fn run(self, records: Vec<RawRecord>) -> Outcome {
+    async fn run(self, records: Vec<PackedRecord>) -> Outcome {
         let outcome = deliver(&self.ingress.queue, records).await;
         self.end(&outcome);
         outcome

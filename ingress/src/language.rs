@@ -13,15 +13,16 @@
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
 use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
 use crate::collect::Counts;
 use crate::dedupe::FrameId;
 use crate::drain::announced_count;
-use crate::measure::{Measurement, flag, own_time_us};
+use crate::measure::{flag, own_time_us};
 use crate::owner::TokenTable;
-use crate::pack::{Packer, Provenance, frame_digest};
+use crate::pack::{BodyOrigin, Packer, frame_digest};
 use crate::post::{Contents, Post};
 use crate::reply::Reply;
 use crate::stats::FrameOutcome;
@@ -132,15 +133,15 @@ impl Post for LanguagePost {
         };
         let source_kind = SourceKind::Language;
         let frame_id = self.frame_id(body);
-        let mut packer = Packer::new(Provenance { recv_us, frame_id, source_kind, drain: None });
+        let mut packer = Packer::new(BodyOrigin { recv_us, frame_id, source_kind, drain: None });
         let mut counts = Counts::default();
         counts.rejected_values = rejected;
         for ((name, value), frame_index) in accepted.into_iter().zip(0..) {
             let metric = self.metric(name, value, frame_index, recv_us);
             counts.time_replaced += u64::from(metric.flags & Flag::TimeReplaced as u32 != 0);
-            let measurement = Measurement::Metric(metric);
+            let measurement = Measurement::from(metric);
             counts.measurement(&measurement);
-            packer.add(self.poster.owner, measurement);
+            packer.add(self.poster.owner, &measurement);
         }
         let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
         Contents {
@@ -156,7 +157,7 @@ impl Post for LanguagePost {
 mod tests {
     use axum::http::HeaderValue;
     use prost::Message;
-    use yahtzee_pipeline_proto::raw::LangMetrics;
+    use yahtzee_pipeline_proto::RecordOf;
 
     use super::*;
 
@@ -175,7 +176,7 @@ mod tests {
         let records = post.read(BODY, &TokenTable::default(), TIME_US).records;
         let [record] = &records[..] else { panic!("{records:?}") };
         assert_eq!(record.owner, Owner::parse(OWNER).unwrap());
-        LangMetrics::decode(record.payload.as_slice()).unwrap().metrics
+        RecordOf::decode(record.payload.as_slice()).unwrap().measurements
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use yahtzee_core::owner::Partition;
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 use yahtzee_runtime::topics::TopicLayout;
 
 use crate::delivery::{Delivery, NotStored};
-use crate::pack::{MEASUREMENT_TYPES, RawRecord};
+use crate::pack::PackedRecord;
 
 /// How often every partition gets a heartbeat.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,8 +26,13 @@ impl LogWriter {
     /// A writer to the topics of `layout`.
     #[must_use]
     pub fn new(appender: Arc<dyn Appender>, layout: &TopicLayout) -> Self {
-        let topic = |measurement_type| (measurement_type, layout.raw(measurement_type).into());
-        Self { appender, topics: MEASUREMENT_TYPES.map(topic).to_vec(), partitions: layout.partitions }
+        let topic =
+            |&measurement_type: &&'static str| (measurement_type, layout.raw(measurement_type).into());
+        Self {
+            appender,
+            topics: Measurement::TYPES.iter().map(topic).collect(),
+            partitions: layout.partitions,
+        }
     }
 
     /// Writes until the queue is closed. Does not wait for one delivery before it takes the next.
@@ -73,13 +79,17 @@ impl LogWriter {
     }
 
     /// Appends records and calls `done` when all are durable, or at the first failure.
-    pub fn append(&self, records: Vec<RawRecord>, done: impl FnOnce(Result<(), LogError>) + Send + 'static) {
+    pub fn append(
+        &self,
+        records: Vec<PackedRecord>,
+        done: impl FnOnce(Result<(), LogError>) + Send + 'static,
+    ) {
         let records: Vec<NewRecord> = records.into_iter().map(|record| self.new_record(record)).collect();
         self.appender.append(&records, Box::new(done));
     }
 
     /// The record in the partition that its owner hashes to.
-    fn new_record(&self, record: RawRecord) -> NewRecord {
+    fn new_record(&self, record: PackedRecord) -> NewRecord {
         let topic = self.topics.iter().find(|(name, _)| *name == record.measurement_type);
         let (_, topic) = topic.expect("every measurement type has a topic");
         NewRecord {

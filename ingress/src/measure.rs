@@ -1,7 +1,8 @@
 //! From one log line to its measurements.
 
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::{
-    AppEvent, DynoEvent, DynoLoad, DynoMemory, Flag, LangMetric, LogLoss, PlatformError, RouterRequest,
+    AppEvent, DynoEvent, DynoLoad, DynoMemory, Flag, LogLoss, PlatformError, RouterRequest,
 };
 
 use crate::class::{Class, Writer, add_on_class};
@@ -35,27 +36,6 @@ pub struct Receipt {
     pub frame_index: u32,
     /// Whether the message's border was found by repair.
     pub repaired: bool,
-}
-
-/// One observed value, as its raw topic carries it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Measurement {
-    /// For topic `ROUTER_REQUEST`.
-    Request(RouterRequest),
-    /// For topic `DYNO_LOAD`.
-    Load(DynoLoad),
-    /// For topic `DYNO_MEMORY`.
-    Memory(DynoMemory),
-    /// For topic `ERROR`.
-    Error(PlatformError),
-    /// For topic `DYNO_EVENT`.
-    DynoEvent(DynoEvent),
-    /// For topic `APP_EVENT`.
-    AppEvent(AppEvent),
-    /// For topic `LOG_LOSS`.
-    Loss(LogLoss),
-    /// For topic `LANG_METRIC`.
-    Metric(LangMetric),
 }
 
 /// What a line was found to be.
@@ -178,17 +158,17 @@ fn router_line(text: &[u8], stamp: Stamp) -> Reading {
         bytes: request.bytes,
         h_code: request.h_code,
     };
-    let measurements = [Some(Measurement::Request(request)), error.map(Measurement::Error)];
+    let measurements = [Some(Measurement::RouterRequest(request)), error.map(Measurement::PlatformError)];
     Reading { measurements, ..Reading::of_class(Class::Router) }
 }
 
 fn log_system_line(text: &[u8], stamp: Stamp) -> Reading {
     let Some(code) = platform_error::read(text, LOG_LETTER) else { return Reading::of_class(Class::Unknown) };
-    let error = Some(Measurement::Error(stamp.error(code.to_owned(), LOG_PROCESS_TYPE, None)));
+    let error = Some(Measurement::PlatformError(stamp.error(code.to_owned(), LOG_PROCESS_TYPE, None)));
     if !platform_error::announces_loss(code) {
         return Reading::of_one(Class::LogNotice, error);
     }
-    let loss = log_loss::read(text).map(|notice| Measurement::Loss(stamp.loss(code.to_owned(), notice)));
+    let loss = log_loss::read(text).map(|notice| Measurement::LogLoss(stamp.loss(code.to_owned(), notice)));
     let truncated = loss.is_none();
     Reading { measurements: [error, loss], truncated, ..Reading::of_class(Class::LogLoss) }
 }
@@ -218,7 +198,7 @@ fn dyno_line(line: &Line<'_>, text: &[u8], stamp: Stamp) -> Reading {
     };
     if let Some(code) = platform_error::read(text, DYNO_LETTER) {
         let error = stamp.error(code.to_owned(), whose.process_type, whose.dyno_num);
-        return Reading::of_one(Class::DynoError, Some(Measurement::Error(error)));
+        return Reading::of_one(Class::DynoError, Some(Measurement::PlatformError(error)));
     }
     match (class, event) {
         (Class::DynoOther, None) => Reading::of_class(class),
@@ -270,7 +250,7 @@ fn sample_line(sample: Sample<'_>, whose: Option<Whose<'_>>, stamp: Stamp) -> Re
     let (process_type, dyno_num) = (whose.process_type.to_owned(), whose.dyno_num);
     let dyno_uuid = sample.dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default();
     let measurement = match sample.figures {
-        Figures::Load(load) => Measurement::Load(DynoLoad {
+        Figures::Load(load) => Measurement::DynoLoad(DynoLoad {
             time_us,
             process_type,
             dyno_num,
@@ -279,7 +259,7 @@ fn sample_line(sample: Sample<'_>, whose: Option<Whose<'_>>, stamp: Stamp) -> Re
             flags,
             ..load
         }),
-        Figures::Memory(memory) => Measurement::Memory(DynoMemory {
+        Figures::Memory(memory) => Measurement::DynoMemory(DynoMemory {
             time_us,
             process_type,
             dyno_num,
@@ -310,7 +290,7 @@ mod tests {
 
     fn errors(reading: &Reading) -> Vec<(&str, &str, Option<u32>)> {
         let errors = reading.measurements.iter().flatten().filter_map(|measurement| match measurement {
-            Measurement::Error(error) => {
+            Measurement::PlatformError(error) => {
                 Some((error.code.as_str(), error.process_type.as_str(), error.dyno_num))
             }
             _ => None,
@@ -350,7 +330,7 @@ mod tests {
         fn check(text: &str, expected: Option<(u64, i64)>) {
             let reading = read(TIME, "heroku logplex", text, TIME_US);
             let losses = reading.measurements.iter().flatten().filter_map(|measurement| match measurement {
-                Measurement::Loss(loss) => Some((loss.count, loss.since_us)),
+                Measurement::LogLoss(loss) => Some((loss.count, loss.since_us)),
                 _ => None,
             });
             assert_eq!(losses.collect::<Vec<_>>(), Vec::from_iter(expected), "{text}");
@@ -405,7 +385,9 @@ mod tests {
         fn check(code: &str, expected: u32) {
             let text = format!("at=info code={code} path=\"/\" fwd=x dyno= connect= service= status=503");
             let reading = read(TIME, "heroku router", &text, TIME_US);
-            let Some(Measurement::Request(request)) = &reading.measurements[0] else { panic!("{reading:?}") };
+            let Some(Measurement::RouterRequest(request)) = &reading.measurements[0] else {
+                panic!("{reading:?}")
+            };
             assert_eq!(request.flags, expected, "{code}");
         }
         for code in ["H80", "H81", "H82"] {
@@ -420,7 +402,9 @@ mod tests {
     fn unreadable_and_future_times_become_the_receive_time() {
         fn check(time: &str, recv_us: i64, expected_us: i64, expected_replaced: bool) {
             let reading = read(time, "heroku router", "at=info path=\"/\" fwd=x status=200", recv_us);
-            let Some(Measurement::Request(request)) = &reading.measurements[0] else { panic!("{reading:?}") };
+            let Some(Measurement::RouterRequest(request)) = &reading.measurements[0] else {
+                panic!("{reading:?}")
+            };
             let flag = if expected_replaced { Flag::TimeReplaced as u32 } else { 0 };
             assert_eq!((request.time_us, request.flags), (expected_us, flag), "{time}");
             assert_eq!(reading.time_replaced, expected_replaced, "{time}");
@@ -452,7 +436,7 @@ mod tests {
     fn the_source_key_wins_over_the_process_id() {
         fn check(source: &str, text: &str, expected: (&str, Option<u32>)) {
             let reading = read(TIME, source, text, TIME_US);
-            let Some(Measurement::Load(load)) = &reading.measurements[0] else { panic!("{reading:?}") };
+            let Some(Measurement::DynoLoad(load)) = &reading.measurements[0] else { panic!("{reading:?}") };
             assert_eq!((load.process_type.as_str(), load.dyno_num), expected, "{source} {text}");
         }
         check("heroku web.1", "source=web.2 sample#load_avg_1m=1", ("web", Some(2)));

@@ -3,7 +3,7 @@
 use crate::collect::Counts;
 use crate::dedupe::FrameId;
 use crate::owner::TokenTable;
-use crate::pack::RawRecord;
+use crate::pack::PackedRecord;
 use crate::reply::Reply;
 use crate::stats::FrameOutcome;
 use yahtzee_core::owner::Owner;
@@ -33,7 +33,7 @@ pub(crate) trait Post {
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// To be stored.
-    pub(crate) records: Vec<RawRecord>,
+    pub(crate) records: Vec<PackedRecord>,
     /// What was seen in it.
     pub(crate) counts: Counts,
     /// Whether it holds more or less than its head announces.

@@ -14,7 +14,7 @@ use crate::collect::{Collector, Counts};
 use crate::frame::{Frames, MAX_MESSAGE_BYTES};
 use crate::measure::Receipt;
 use crate::owner::TokenTable;
-use crate::pack::{Provenance, RawRecord};
+use crate::pack::{BodyOrigin, PackedRecord};
 use crate::syslog::Line;
 use crate::timestamp;
 
@@ -151,10 +151,15 @@ impl Chunk {
     ///
     /// `frame_id` names the chunk, so that a repeated reading of the recording is told from the first.
     #[must_use]
-    pub fn records(&self, owner: Owner, tokens: &TokenTable, frame_id: [u8; 16]) -> (Vec<RawRecord>, Counts) {
+    pub fn records(
+        &self,
+        owner: Owner,
+        tokens: &TokenTable,
+        frame_id: [u8; 16],
+    ) -> (Vec<PackedRecord>, Counts) {
         let recv_us = self.recv_us;
         let provenance =
-            Provenance { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };
+            BodyOrigin { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };
         let mut collector = Collector::new(tokens, owner, provenance);
         for (line, frame_index) in self.lines().zip(0..) {
             collector.add(Some(&line), Receipt { recv_us, frame_index, repaired: false });

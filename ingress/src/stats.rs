@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use yahtzee_runtime::telemetry::names;
+use yahtzee_pipeline_proto::Measurement;
 
 use crate::class::Class;
 use crate::collect::Counts;
-use crate::pack::MEASUREMENT_TYPES;
+use crate::metric_names as names;
 
 /// What became of a drain request that carried content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Metrics {
         Self {
             frames: FrameOutcome::ALL.into_iter().map(frame).collect(),
             lines: Class::ALL.iter().map(line).collect(),
-            measurements: MEASUREMENT_TYPES.into_iter().map(measurement).collect(),
+            measurements: Measurement::TYPES.iter().copied().map(measurement).collect(),
             body_bytes: names::INGRESS_BYTES.with(&[]),
             count_mismatches: names::INGRESS_COUNT_MISMATCHES.with(&[]),
             repaired: names::INGRESS_REPAIRED.with(&[]),

@@ -11,7 +11,8 @@ use yahtzee_core::owner::Owner;
 use yahtzee_ingress::owner::TokenTable;
 use yahtzee_ingress::stats::FrameOutcome;
 use yahtzee_ingress::{Delivery, Ingress, NotStored, Settings, http_router};
-use yahtzee_pipeline_proto::raw::{LangMetrics, SourceKind};
+use yahtzee_pipeline_proto::raw::{LangMetric, SourceKind};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 const RECV_US: i64 = 1_772_600_767_000_000;
 const OWNER: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
@@ -21,7 +22,7 @@ const BODY: &str = r#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576}}"#;
 struct Service {
     ingress: Arc<Ingress>,
     deliveries: mpsc::Receiver<Delivery>,
-    stored: Vec<LangMetrics>,
+    stored: Vec<RecordOf<LangMetric>>,
 }
 
 impl Service {
@@ -40,9 +41,9 @@ impl Service {
                 response = &mut reply => return response.unwrap_or_else(|never| match never {}).status(),
                 Some(delivery) = self.deliveries.recv() => {
                     let messages = delivery.records.iter().map(|record| {
-                        assert_eq!(record.measurement_type, "LANG_METRIC");
+                        assert_eq!(record.measurement_type, LangMetric::TYPE);
                         assert_eq!(Some(record.owner), Owner::parse(OWNER));
-                        LangMetrics::decode(record.payload.as_slice()).expect("its message")
+                        RecordOf::decode(record.payload.as_slice()).expect("its message")
                     });
                     self.stored.extend(messages);
                     delivery.reply.send(outcome.clone()).expect("somebody waits");
@@ -73,10 +74,10 @@ async fn a_post_is_stored_whole_and_answered_200() {
     let mut service = Service::start(Settings::default());
     assert_eq!(service.post(&format!("/lang/{OWNER}/web.1/{DYNO}"), BODY).await, StatusCode::OK);
     let [record] = &service.stored[..] else { panic!("{:?}", service.stored) };
-    assert_eq!(record.metrics.len(), 2);
+    assert_eq!(record.measurements.len(), 2);
     assert_eq!(record.frame_id.len(), 16);
     assert_eq!((record.recv_us, record.source_kind), (RECV_US, SourceKind::Language.into()));
-    assert!(record.metrics.iter().all(|metric| metric.time_us == RECV_US - 7_000_000));
+    assert!(record.measurements.iter().all(|metric| metric.time_us == RECV_US - 7_000_000));
     let snapshot = service.ingress.stats().snapshot();
     assert!(snapshot.counts.measurements().any(|counted| counted == ("LANG_METRIC", 2)));
     assert_eq!((snapshot.count_mismatches, snapshot.counts.rejected_values), (0, 0));

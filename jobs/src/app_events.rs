@@ -5,26 +5,25 @@
 //! does not matter.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::{figures, policy, wire};
 
-/// Reads `APP_EVENT`.
+/// Reads the measurements of [`raw::AppEvent`].
 #[derive(Clone, Copy, Debug)]
 pub struct AppEvents;
 
 impl Job for AppEvents {
     const NAME: &'static str = "app-events";
-    const MEASUREMENT: &'static str = "APP_EVENT";
+    const MEASUREMENT: &'static str = raw::AppEvent::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["kind", "process_type"];
-    type Record<'a> = raw::AppEvents;
+    type Record<'a> = RecordOf<raw::AppEvent>;
     type Accumulator = Gauge;
     type Summary = summary::AppEvents;
 
-    fn fold(&self, record: &raw::AppEvents, intake: &mut Intake<'_, Gauge>) {
-        for event in &record.events {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Gauge>) {
+        for event in &record.measurements {
             let mut add = |series: [&str; 2], value: u32| {
                 intake.add(event.time_us, &series, |gauge| gauge.record(event.time_us, value.into()));
             };

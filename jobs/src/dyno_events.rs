@@ -1,12 +1,12 @@
 //! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw::{self, DynoEventKind, DynoState};
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::raw::{DynoEventKind, DynoState};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::{figures, policy, wire};
 
-/// Reads `DYNO_EVENT`.
+/// Reads the measurements of [`raw::DynoEvent`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoEvents;
 
@@ -23,15 +23,15 @@ accumulator! {
 
 impl Job for DynoEvents {
     const NAME: &'static str = "dyno-events";
-    const MEASUREMENT: &'static str = "DYNO_EVENT";
+    const MEASUREMENT: &'static str = raw::DynoEvent::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record<'a> = raw::DynoEvents;
+    type Record<'a> = RecordOf<raw::DynoEvent>;
     type Accumulator = Events;
     type Summary = summary::DynoEvents;
 
-    fn fold(&self, record: &raw::DynoEvents, intake: &mut Intake<'_, Events>) {
-        for event in &record.events {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Events>) {
+        for event in &record.measurements {
             intake.add(event.time_us, &[&event.process_type], |events| events.fold(event));
         }
     }

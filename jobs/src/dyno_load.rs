@@ -1,12 +1,12 @@
 //! Load averages per app and process type: samples of all its dynos, in thousandths.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{self, Measurements};
 use crate::{figures, wire};
 
-/// Reads `DYNO_LOAD`.
+/// Reads the measurements of [`raw::DynoLoad`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoLoad;
 
@@ -21,7 +21,7 @@ accumulator! {
 
 impl Job for DynoLoad {
     const NAME: &'static str = "dyno-load";
-    const MEASUREMENT: &'static str = "DYNO_LOAD";
+    const MEASUREMENT: &'static str = raw::DynoLoad::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, view::DynoLoad<'a>>;

@@ -1,12 +1,12 @@
 //! Memory per app and process type: samples of all its dynos, in bytes.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{self, Measurements};
 use crate::{figures, wire};
 
-/// Reads `DYNO_MEMORY`.
+/// Reads the measurements of [`raw::DynoMemory`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoMemory;
 
@@ -23,7 +23,7 @@ accumulator! {
 
 impl Job for DynoMemory {
     const NAME: &'static str = "dyno-memory";
-    const MEASUREMENT: &'static str = "DYNO_MEMORY";
+    const MEASUREMENT: &'static str = raw::DynoMemory::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, view::DynoMemory<'a>>;

@@ -1,17 +1,17 @@
 //! Platform errors per app, process type and code: H of the router, R of dynos, L of the log system.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{Measurements, PlatformError};
 
-/// Reads `ERROR`.
+/// Reads the measurements of [`raw::PlatformError`].
 #[derive(Clone, Copy, Debug)]
 pub struct Errors;
 
 impl Job for Errors {
     const NAME: &'static str = "errors";
-    const MEASUREMENT: &'static str = "ERROR";
+    const MEASUREMENT: &'static str = raw::PlatformError::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type", "code"];
     type Record<'a> = Measurements<'a, PlatformError<'a>>;

@@ -9,8 +9,7 @@
 //! is a series of its own and says nothing about completeness.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::policy;
 
@@ -20,7 +19,7 @@ const MINUTE_US: i64 = 60_000_000;
 /// goes into one measurement, which then counts as late.
 const MINUTES_MAX: i64 = 60;
 
-/// Reads `LOG_LOSS`.
+/// Reads the measurements of [`raw::LogLoss`].
 #[derive(Clone, Copy, Debug)]
 pub struct LogLoss;
 
@@ -34,15 +33,15 @@ accumulator! {
 
 impl Job for LogLoss {
     const NAME: &'static str = "log-loss";
-    const MEASUREMENT: &'static str = "LOG_LOSS";
+    const MEASUREMENT: &'static str = raw::LogLoss::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["code"];
-    type Record<'a> = raw::LogLosses;
+    type Record<'a> = RecordOf<raw::LogLoss>;
     type Accumulator = Losses;
     type Summary = summary::LogLoss;
 
-    fn fold(&self, record: &raw::LogLosses, intake: &mut Intake<'_, Losses>) {
-        for loss in &record.losses {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Losses>) {
+        for loss in &record.measurements {
             for (time_us, lost) in shares(loss) {
                 intake.add(time_us, &[&loss.code], |losses| {
                     losses.lost = losses.lost.saturating_add(lost);

@@ -6,14 +6,14 @@
 
 use yahtzee::prelude::*;
 use yahtzee_pipeline_proto::raw::Flag;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{Measurements, RouterRequest};
 use crate::{figures, wire};
 
 const SWITCHING_PROTOCOLS: u32 = 101;
 
-/// Reads `ROUTER_REQUEST`.
+/// Reads the measurements of [`raw::RouterRequest`].
 #[derive(Clone, Copy, Debug)]
 pub struct RouterLatency;
 
@@ -30,7 +30,7 @@ accumulator! {
 
 impl Job for RouterLatency {
     const NAME: &'static str = "router-latency";
-    const MEASUREMENT: &'static str = "ROUTER_REQUEST";
+    const MEASUREMENT: &'static str = raw::RouterRequest::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, RouterRequest<'a>>;

@@ -1,8 +1,13 @@
 //! Wire truth: the messages of raw topics ([`raw`]) and of summary topics ([`summary`]).
 //!
-//! Generated at build time from `proto/yahtzee/*.proto`; no logic lives here. Field numbers are permanent.
+//! Generated at build time from `proto/yahtzee/*.proto`; no logic lives here. Field numbers are permanent. Which measurement
+//! types there are, and in which topic each lies, is said once: [`Measurement`].
 
-/// Records of the raw topics: one record per (drain frame, owner, measurement type).
+mod measurement;
+
+pub use measurement::{Measurement, RawMeasurement, RecordOf};
+
+/// Records of the raw topics, one per (drain frame, owner, measurement type), and the measurements in them.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/raw.proto")]
 pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/yahtzee.raw.v1.rs"));

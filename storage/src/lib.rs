@@ -1,16 +1,22 @@
-//! Stores for summaries: one file each, with its write side, its read side and its retention. And what fills them:
-//! the sink, the retry process behind it, the quarantine, and the retention of days.
+//! Stores for summaries, and what fills them.
+//!
+//! | folder | subject |
+//! |---|---|
+//! | `store` | the interface of all stores: summaries, days, outcomes |
+//! | `postgres`, `embedded` | the stores: write side, read side, retention |
+//! | `delivery` | sink and retry process: one task that carries summaries out of the log into shards |
+//! | `dead_letter` | the RETRY and QUARANTINE topics |
+//! | `retention` | the task that creates days ahead of time and drops old ones |
 
-mod breaker;
+pub mod config;
 pub mod dead_letter;
+pub mod delivery;
 pub mod embedded;
 pub mod job_topics;
+pub mod metric_names;
 pub mod postgres;
 pub mod retention;
-pub mod retry;
 mod scan;
-pub mod sink;
 pub mod store;
 #[cfg(test)]
 mod test_world;
-mod tracker;

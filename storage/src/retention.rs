@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::metric_names as names;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::shutdown::StopSignal;
-use yahtzee_runtime::telemetry::names;
 use yahtzee_runtime::threads;
 
 use crate::store::{DAYS_AHEAD_MAX, Day, StoreError, SummaryStore};

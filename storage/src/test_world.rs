@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use yahtzee_core::delivery::WaitBounds;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::health::Health;
@@ -25,9 +26,9 @@ pub(crate) use self::model_store::{Mode, ModelStore};
 use self::summaries::{key, value};
 pub(crate) use self::watched_log::WatchedLog;
 use crate::dead_letter::headers::FailureHeaders;
+use crate::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask, StoredObserver};
 use crate::job_topics::{JobTopics, retry_group, sink_group};
 use crate::scan::{scan, whole};
-use crate::sink::{Sink, SinkPlan, SinkSettings, Tap};
 use crate::store::SummaryStore;
 
 pub(crate) const VERSION: &str = "v1";
@@ -95,7 +96,7 @@ impl World {
     }
 
     /// Starts a sink with quick settings. `change` adjusts the plan.
-    pub(crate) fn sink(&self, change: impl FnOnce(&mut SinkPlan)) -> Running {
+    pub(crate) fn sink(&self, change: impl FnOnce(&mut DeliveryPlan)) -> Running {
         self.sink_into(&self.shared_store(), change)
     }
 
@@ -103,19 +104,30 @@ impl World {
     pub(crate) fn sink_into(
         &self,
         store: &Arc<dyn SummaryStore>,
-        change: impl FnOnce(&mut SinkPlan),
+        change: impl FnOnce(&mut DeliveryPlan),
     ) -> Running {
-        let mut plan = SinkPlan {
-            jobs: self.jobs.clone(),
-            version: VERSION.to_owned(),
-            has_retry: true,
-            settings: quick(),
-            tap: None,
-        };
+        self.start(DeliveryRole::Sink { has_retry: true }, quick(DeliverySettings::of_sink()), store, change)
+    }
+
+    /// Starts a retry process with quick settings. `change` adjusts the plan.
+    pub(crate) fn retry(&self, change: impl FnOnce(&mut DeliveryPlan)) -> Running {
+        let settings = quick(DeliverySettings::of_retry());
+        self.start(DeliveryRole::Retry { shard: None }, settings, &self.shared_store(), change)
+    }
+
+    fn start(
+        &self,
+        role: DeliveryRole,
+        settings: DeliverySettings,
+        store: &Arc<dyn SummaryStore>,
+        change: impl FnOnce(&mut DeliveryPlan),
+    ) -> Running {
+        let (jobs, version) = (self.jobs.clone(), VERSION.to_owned());
+        let mut plan = DeliveryPlan { jobs, version, role, settings, observer: None };
         change(&mut plan);
         let stop = StopSignal::new();
-        let sink = Sink::start(plan, &self.shared_log(), store, &self.health, &stop).unwrap();
-        Running { sink, stop }
+        let task = DeliveryTask::start(plan, &self.shared_log(), store, &self.health, &stop).unwrap();
+        Running { task, stop }
     }
 
     pub(crate) fn wait(&self, what: &str, reached: impl Fn() -> bool) {
@@ -185,37 +197,39 @@ pub(crate) struct Letter {
     pub(crate) trail: FailureHeaders,
 }
 
-/// A sink at work.
+/// A sink or a retry process at work.
 pub(crate) struct Running {
-    pub(crate) sink: Sink,
+    pub(crate) task: DeliveryTask,
     pub(crate) stop: StopSignal,
 }
 
 impl Running {
     pub(crate) fn end(self) {
         self.stop.stop();
-        self.sink.join().unwrap();
+        self.task.join().unwrap();
     }
 }
 
 /// Waits of milliseconds, so that tests need not wait for the product's seconds. No test depends on their length.
-pub(crate) fn quick() -> SinkSettings {
-    let waits = (Duration::from_millis(1), Duration::from_millis(5));
-    SinkSettings {
+pub(crate) fn quick(settings: DeliverySettings) -> DeliverySettings {
+    let waits = WaitBounds { base: Duration::from_millis(1), cap: Duration::from_millis(5) };
+    DeliverySettings {
         linger: Duration::from_millis(1),
         patience: Duration::ZERO,
         retry_after: Duration::ZERO,
         back_off: waits,
-        mending: waits,
+        repair_back_off: waits,
         commit_interval: Duration::ZERO,
-        ..SinkSettings::default()
+        report_interval: Duration::ZERO,
+        ..settings
     }
 }
 
-/// A tap that keeps what it is told.
-pub(crate) fn keeping_tap() -> (Arc<Tap>, Arc<std::sync::Mutex<Vec<Id>>>) {
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keep = Arc::clone(&told);
-    let tap = move |_: &str, key: &[u8], value: &[u8]| keep.lock().unwrap().push(summaries::id(key, value));
-    (Arc::new(tap), told)
+/// An observer that keeps what it is called with.
+pub(crate) fn recording_observer() -> (Arc<StoredObserver>, Arc<std::sync::Mutex<Vec<Id>>>) {
+    let observed = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&observed);
+    let observer =
+        move |_: &str, key: &[u8], value: &[u8]| keep.lock().unwrap().push(summaries::id(key, value));
+    (Arc::new(observer), observed)
 }

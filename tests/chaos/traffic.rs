@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_pipeline_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
 use yahtzee_runtime::log::NewRecord;
 
 use crate::policy::{CLOCK_SKEW_MS, FUTURE, LATENESS, PARTITIONS, WINDOW_MS};
@@ -25,7 +26,7 @@ pub(crate) struct Traffic {
     rng: Rng,
     topic: Arc<str>,
     owners: Vec<Owner>,
-    recent: VecDeque<RouterRequests>,
+    recent: VecDeque<RecordOf<RouterRequest>>,
 }
 
 impl Traffic {
@@ -62,24 +63,23 @@ impl Traffic {
             }
         };
         let recv_us = timestamp_ms * 1_000;
-        let message = RouterRequests { owner: owner.0.to_vec(), recv_us, ..RouterRequests::default() };
+        let message = RecordOf::<RouterRequest> { owner: owner.0.to_vec(), recv_us, ..RecordOf::default() };
         self.record(owner, timestamp_ms, message.encode_to_vec())
     }
 
-    fn seen_before(&mut self) -> RouterRequests {
+    fn seen_before(&mut self) -> RecordOf<RouterRequest> {
         let index = self.rng.below(self.recent.len() as u64) as usize;
         self.recent[index].clone()
     }
 
-    fn fresh(&mut self, timestamp_ms: i64) -> RouterRequests {
+    fn fresh(&mut self, timestamp_ms: i64) -> RecordOf<RouterRequest> {
         // The square makes the first owners the busy ones.
         let share = self.rng.below(1_000) as usize;
         let owner = self.owners[share * share * OWNERS / 1_000_000];
         let requests = (0..self.rng.between(1, 4)).map(|index| self.request(index as u32, timestamp_ms));
-        let requests = requests.collect();
+        let measurements = requests.collect();
         let frame_id = if self.rng.one_in(50) { Vec::new() } else { self.rng.bytes::<16>().to_vec() };
-        let message =
-            RouterRequests { owner: owner.0.to_vec(), frame_id, requests, ..RouterRequests::default() };
+        let message = RecordOf { owner: owner.0.to_vec(), frame_id, measurements, ..RecordOf::default() };
         self.recent.push_back(message.clone());
         if self.recent.len() > RECENT {
             self.recent.pop_front();
@@ -111,7 +111,8 @@ impl Traffic {
     fn poison(&mut self, timestamp_ms: i64) -> NewRecord {
         let owner = self.owners[self.rng.below(OWNERS as u64) as usize];
         let tag = self.rng.bytes::<8>();
-        let valid = || RouterRequests { drain: tag.to_vec(), ..RouterRequests::default() }.encode_to_vec();
+        let valid =
+            || RecordOf::<RouterRequest> { drain: tag.to_vec(), ..RecordOf::default() }.encode_to_vec();
         match self.rng.below(3) {
             0 => {
                 let mut record = self.record(owner, timestamp_ms, valid());

@@ -14,8 +14,8 @@ use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
 use yahtzee_ingress::collect::{Collector, collect_body};
-use yahtzee_ingress::pack::Provenance;
-use yahtzee_ingress::{RawRecord, TokenTable, timestamp};
+use yahtzee_ingress::pack::BodyOrigin;
+use yahtzee_ingress::{PackedRecord, TokenTable, timestamp};
 use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};
@@ -34,7 +34,7 @@ struct Outcome {
     figures: BTreeMap<(i64, Vec<String>), Figures>,
 }
 
-fn run(job: &str, records: &[RawRecord]) -> Outcome {
+fn run(job: &str, records: &[PackedRecord]) -> Outcome {
     let job = yahtzee_jobs::find(job).expect("a known job");
     let identity = Identity {
         generation: job.generation(),
@@ -64,7 +64,7 @@ fn run(job: &str, records: &[RawRecord]) -> Outcome {
 
 fn ingest<'a>(
     core: &mut dyn AnyPartition,
-    records: impl Iterator<Item = &'a RawRecord>,
+    records: impl Iterator<Item = &'a PackedRecord>,
 ) -> MeasurementCounts {
     let mut outcomes = MeasurementCounts::default();
     for (record, offset) in records.zip(0..) {
@@ -83,12 +83,12 @@ fn ingest<'a>(
 }
 
 /// The raw records of one body with these messages, received at `recv_us`.
-fn records<'a>(messages: impl Iterator<Item = &'a Sample>, recv_us: i64) -> Vec<RawRecord> {
+fn records<'a>(messages: impl Iterator<Item = &'a Sample>, recv_us: i64) -> Vec<PackedRecord> {
     let counted =
         |sample: &Sample| [format!("{} ", sample.bytes().len()).as_bytes(), &sample.bytes()].concat();
     let body: Vec<u8> = messages.flat_map(counted).collect();
     let provenance =
-        Provenance { recv_us, frame_id: Some([1; 16]), source_kind: SourceKind::Logplex, drain: None };
+        BodyOrigin { recv_us, frame_id: Some([1; 16]), source_kind: SourceKind::Logplex, drain: None };
     let tokens = TokenTable::default();
     let mut collector = Collector::new(&tokens, Owner([7; 16]), provenance);
     collect_body(&mut collector, &body, true, recv_us);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde_json::Value;
-use yahtzee_ingress::measure::{Measurement, Reading, Receipt, measure};
+use yahtzee_ingress::measure::{Reading, Receipt, measure};
 use yahtzee_ingress::syslog::Line;
 use yahtzee_ingress::{cli_text, timestamp};
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::{
     AppEvent, DynoEvent, DynoEventKind, DynoLoad, DynoMemory, DynoState, Flag, LogLoss, PlatformError,
     RouterRequest,
@@ -118,7 +119,7 @@ fn check_header(line: &Line<'_>, expect: &Value) -> Check {
 /// The types of what was measured, in order; requests that are none of their own left out.
 pub(crate) fn measured_types(reading: &Reading) -> Vec<&'static str> {
     let counts = |measurement: &&Measurement| match measurement {
-        Measurement::Request(request) => request.flags & Flag::NotARequest as u32 == 0,
+        Measurement::RouterRequest(request) => request.flags & Flag::NotARequest as u32 == 0,
         _ => true,
     };
     reading.measurements.iter().flatten().filter(counts).map(Measurement::measurement_type).collect()
@@ -141,12 +142,12 @@ pub(crate) fn expected_types(expect: &Value) -> Vec<&'static str> {
 
 fn check_figures(measurement: &Measurement, data: &Value) -> Check {
     match measurement {
-        Measurement::Request(request) => check_request(request, data),
-        Measurement::Error(error) => check_error(error, data),
-        Measurement::Load(load) => check_load(load, data),
-        Measurement::Memory(memory) => check_memory(memory, data),
+        Measurement::RouterRequest(request) => check_request(request, data),
+        Measurement::PlatformError(error) => check_error(error, data),
+        Measurement::DynoLoad(load) => check_load(load, data),
+        Measurement::DynoMemory(memory) => check_memory(memory, data),
         Measurement::AppEvent(event) => check_app_event(event, data),
-        Measurement::Loss(loss) => check_loss(loss, data),
+        Measurement::LogLoss(loss) => check_loss(loss, data),
         other => Err(format!("no line gives {other:?}")),
     }
 }

@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use yahtzee_ingress::owner::TokenTable;
-use yahtzee_ingress::{Delivery, Ingress, RawRecord, Settings, serve};
-use yahtzee_pipeline_proto::raw::{LangMetrics, LogLosses, PlatformErrors, RouterRequests};
+use yahtzee_ingress::{Delivery, Ingress, PackedRecord, Settings, serve};
+use yahtzee_pipeline_proto::raw::{LangMetric, LogLoss, PlatformError, RouterRequest};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 use crate::sample::{self, Sample};
 
@@ -57,7 +58,7 @@ pub(crate) fn check_all() {
 }
 
 /// What one service stores of all these requests.
-pub(crate) fn stored<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<RawRecord> {
+pub(crate) fn stored<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<PackedRecord> {
     let mut service = Service::start(settings());
     for sample in samples {
         service.send(sample, acknowledge_all);
@@ -116,7 +117,7 @@ fn check_shutting_down(sample: &Sample) {
     assert_eq!(response.header("connection"), Some("close"));
 }
 
-fn check(sample: &Sample, response: &Response, stored: &[RawRecord]) {
+fn check(sample: &Sample, response: &Response, stored: &[PackedRecord]) {
     let expect = sample.expect();
     assert_eq!(
         Some(u64::from(response.status)),
@@ -144,7 +145,7 @@ struct Service {
     address: SocketAddr,
     ingress: Arc<Ingress>,
     deliveries: mpsc::Receiver<Delivery>,
-    stored: Vec<RawRecord>,
+    stored: Vec<PackedRecord>,
     shutdown: Option<oneshot::Sender<()>>,
 }
 
@@ -192,24 +193,21 @@ impl Service {
         })
     }
 
-    fn take_stored(&mut self) -> Vec<RawRecord> {
+    fn take_stored(&mut self) -> Vec<PackedRecord> {
         std::mem::take(&mut self.stored)
     }
 }
 
 /// Places in the body, of the lines or metrics that the record has something of.
-fn places(record: &RawRecord) -> Vec<u32> {
-    macro_rules! places {
-        ($message:ident.$field:ident) => {{
-            let message = $message::decode(record.payload.as_slice()).expect("its message");
-            message.$field.iter().map(|measurement| measurement.frame_index).collect()
-        }};
+fn places(record: &PackedRecord) -> Vec<u32> {
+    fn of<M: RawMeasurement>(record: &PackedRecord) -> Vec<M> {
+        RecordOf::decode(record.payload.as_slice()).expect("its message").measurements
     }
     match record.measurement_type {
-        "ROUTER_REQUEST" => places!(RouterRequests.requests),
-        "ERROR" => places!(PlatformErrors.errors),
-        "LOG_LOSS" => places!(LogLosses.losses),
-        "LANG_METRIC" => places!(LangMetrics.metrics),
+        RouterRequest::TYPE => of::<RouterRequest>(record).iter().map(|each| each.frame_index).collect(),
+        PlatformError::TYPE => of::<PlatformError>(record).iter().map(|each| each.frame_index).collect(),
+        LogLoss::TYPE => of::<LogLoss>(record).iter().map(|each| each.frame_index).collect(),
+        LangMetric::TYPE => of::<LangMetric>(record).iter().map(|each| each.frame_index).collect(),
         other => panic!("unexpected {other}"),
     }
 }

@@ -24,6 +24,7 @@ pub mod series;
 pub mod summary;
 
 pub mod commit;
+pub mod delivery;
 pub mod intake;
 
 // What a developer writes, what runs it on one partition, and both without their types.

@@ -13,15 +13,15 @@ use tokio::net::TcpListener;
 
 use crate::health::{Condition, Health};
 use crate::shutdown::StopSignal;
-use crate::telemetry::names;
+use crate::telemetry::metric::MetricDefinition;
 
-/// Installs the process's metrics recorder and registers every name with its help text.
+/// Installs the process's metrics recorder and registers the metrics of these lists with their help texts.
 ///
 /// # Errors
-/// Where a recorder was installed before.
-pub fn install_metrics() -> Result<PrometheusHandle, String> {
+/// If a recorder was installed before.
+pub fn install_metrics(lists: &[&[MetricDefinition]]) -> Result<PrometheusHandle, String> {
     let recorder = PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())?;
-    names::describe_all();
+    lists.iter().copied().flatten().for_each(MetricDefinition::describe);
     Ok(recorder)
 }
 
@@ -34,7 +34,7 @@ struct Admin {
 /// Binds the admin address.
 ///
 /// # Errors
-/// Where the address cannot be listened on; the text names the setting.
+/// If the address cannot be listened on; the text names the setting.
 pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let text =
@@ -46,7 +46,7 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves the admin address until `stop` is given.
 ///
 /// # Errors
-/// Where the server fails.
+/// If the server fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: PrometheusHandle,

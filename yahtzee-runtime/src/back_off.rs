@@ -1,17 +1,13 @@
-//! How long to wait before the next try: full jitter below a bound that doubles up to a cap.
-//!
-//! Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog (2015).
+//! How long to wait before the next try: the waits of [`WaitBounds`], with the randomness and the count of tries.
 
 use std::time::Duration;
 
-/// Doublings after which only the cap counts, whatever the base: beyond them a shift would overflow.
-const DOUBLINGS_MAX: u32 = 40;
+use yahtzee_core::delivery::WaitBounds;
 
 /// Waiting times between tries of one task. Each task needs a seed of its own, or all come back at the same time.
 #[derive(Clone, Debug)]
 pub struct BackOff {
-    base: Duration,
-    cap: Duration,
+    bounds: WaitBounds,
     tries: u32,
     random: fastrand::Rng,
 }
@@ -20,14 +16,14 @@ impl BackOff {
     /// Creates a back-off of which the first wait is at most `base`, and none is longer than `cap`.
     #[must_use]
     pub fn new(base: Duration, cap: Duration, seed: u64) -> Self {
-        Self { base, cap, tries: 0, random: fastrand::Rng::with_seed(seed) }
+        Self { bounds: WaitBounds { base, cap }, tries: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// Returns the next wait: anything from nothing to the bound, each length as likely as any other.
     pub fn next_wait(&mut self) -> Duration {
-        let bound_us = u64::try_from(self.bound().as_micros()).unwrap_or(u64::MAX);
+        let wait = self.bounds.wait(self.tries, self.random.u64(..));
         self.tries = self.tries.saturating_add(1);
-        Duration::from_micros(self.random.u64(..=bound_us))
+        wait
     }
 
     /// Starts again at the base: something has worked.
@@ -39,13 +35,6 @@ impl BackOff {
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
-    }
-
-    /// Returns the longest that the next wait can be.
-    fn bound(&self) -> Duration {
-        let factor = 1_u128 << self.tries.min(DOUBLINGS_MAX);
-        let bound_us = self.base.as_micros().saturating_mul(factor).min(self.cap.as_micros());
-        Duration::from_micros(u64::try_from(bound_us).unwrap_or(u64::MAX))
     }
 }
 

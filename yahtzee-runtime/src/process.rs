@@ -11,6 +11,7 @@ use crate::admin;
 use crate::health::Health;
 use crate::shutdown::{StopSignal, stop_on_signals};
 use crate::telemetry::logging::{LogFormat, LogOutput, start_logging};
+use crate::telemetry::metric::MetricDefinition;
 
 /// The platform kills 30 s after SIGTERM; this leaves a margin.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
@@ -26,6 +27,8 @@ pub struct ProcessSettings {
     pub log_output: LogOutput,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// The lists of metrics that are described there.
+    pub metrics: &'static [&'static [MetricDefinition]],
 }
 
 /// Reasons why a process cannot start.
@@ -67,7 +70,7 @@ impl Process {
     pub fn start(settings: ProcessSettings) -> Result<Self, ProcessError> {
         start_logging(settings.log_format, &settings.log_filter, settings.log_output)
             .map_err(ProcessError::Telemetry)?;
-        let metrics = admin::install_metrics().map_err(ProcessError::Telemetry)?;
+        let metrics = admin::install_metrics(settings.metrics).map_err(ProcessError::Telemetry)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("io")

@@ -1,4 +1,5 @@
-//! Seen from outside: the one list of metric names, and the process's log output.
+//! Seen from outside: metrics and the process's log output.
 
 pub mod logging;
+pub mod metric;
 pub mod names;

@@ -13,7 +13,8 @@ use yahtzee_core::partition::{History, PartitionCore};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::{Requests, RouterLatency};
-use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::RouterRequest;
 
 use crate::figures::{Scale, Sheet, Target};
 use crate::measure::resident_bytes;
@@ -116,7 +117,7 @@ fn encoded(requests: &[RouterRequest], window: usize) -> Vec<Vec<u8>> {
     let shift_us = window as i64 * WINDOW_MS * 1_000;
     let encode = |request: &RouterRequest| {
         let request = RouterRequest { time_us: request.time_us + shift_us, ..request.clone() };
-        RouterRequests { requests: vec![request], ..RouterRequests::default() }.encode_to_vec()
+        RecordOf { measurements: vec![request], ..RecordOf::default() }.encode_to_vec()
     };
     requests.iter().map(encode).collect()
 }

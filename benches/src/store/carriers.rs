@@ -16,10 +16,9 @@ use yahtzee_runtime::log::{NewRecord, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::{JobTopics, retry_group};
-use yahtzee_storage::retry::{Retry, RetryPlan, RetrySettings};
-use yahtzee_storage::sink::{Sink, SinkPlan, SinkSettings};
 use yahtzee_storage::store::{Shard, SummaryStore};
 
 use super::postgres::begin_table;
@@ -170,22 +169,22 @@ fn fill_retry(folder: &Path, store: &dyn SummaryStore, rows: &[Entry]) -> Result
 /// A sink from its start until everything is stored and committed; opening the log is included.
 fn sink(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cost> {
     // Sinks count into the exporter's recorder; a second run in one process keeps the first one's.
-    drop(install_metrics());
+    drop(install_metrics(&[]));
     let stored = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&stored);
     let count = move |_: &str, _: &[u8], _: &[u8]| {
         counter.fetch_add(1, Ordering::Relaxed);
     };
-    let plan = SinkPlan {
+    let plan = DeliveryPlan {
         jobs: vec![topics()],
         version: VERSION.to_owned(),
-        has_retry: false,
-        settings: SinkSettings::default(),
-        tap: Some(Arc::new(count)),
+        role: DeliveryRole::Sink { has_retry: false },
+        settings: DeliverySettings::of_sink(),
+        observer: Some(Arc::new(count)),
     };
     let (ended, cost) = measured(|| {
         let (log, stop) = (open_log(folder)?, StopSignal::new());
-        let sink = Sink::start(plan, &log, store, &Health::default(), &stop)?;
+        let sink = DeliveryTask::start(plan, &log, store, &Health::default(), &stop)?;
         let is_done = wait_until(&stop, || Ok(stored.load(Ordering::Relaxed) >= rows));
         stop.stop();
         sink.join()?;
@@ -197,13 +196,18 @@ fn sink(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cos
 
 /// A retry process from its start until it has committed everything; opening the log is included.
 fn retry(folder: &Path, store: &Arc<dyn SummaryStore>, rows: usize) -> Result<Cost> {
-    drop(install_metrics());
-    let (settings, version) = (RetrySettings::default(), VERSION.to_owned());
-    let plan = RetryPlan { jobs: vec![topics()], version, shard: None, settings };
+    drop(install_metrics(&[]));
+    let plan = DeliveryPlan {
+        jobs: vec![topics()],
+        version: VERSION.to_owned(),
+        role: DeliveryRole::Retry { shard: None },
+        settings: DeliverySettings::of_retry(),
+        observer: None,
+    };
     let group = retry_group(store.name(), VERSION);
     let (ended, cost) = measured(|| {
         let (log, stop) = (open_log(folder)?, StopSignal::new());
-        let retry = Retry::start(plan, &log, store, &Health::default(), &stop)?;
+        let retry = DeliveryTask::start(plan, &log, store, &Health::default(), &stop)?;
         let is_done = wait_until(&stop, || {
             let committed = log.committed(&group, &topics().retry, &[topics().retry_partition(Shard(0))])?;
             Ok(committed.into_iter().flatten().any(|committed| committed.offset.0 >= rows as u64))

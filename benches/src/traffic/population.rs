@@ -1,7 +1,8 @@
 //! Apps without end, made when they are asked for: input that need not fit into memory.
 
 use yahtzee_core::owner::Owner;
-use yahtzee_pipeline_proto::raw::{RouterRequests, SourceKind};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{RouterRequest, SourceKind};
 
 use super::fleet::App;
 use super::request;
@@ -53,7 +54,7 @@ impl Population {
     }
 
     /// The frames of one window, received at its `recv_us` or just before; apps come in another order in each.
-    pub fn frames(&self, window: u64, recv_us: i64) -> impl Iterator<Item = RouterRequests> + '_ {
+    pub fn frames(&self, window: u64, recv_us: i64) -> impl Iterator<Item = RecordOf<RouterRequest>> + '_ {
         let visited = move |turn: u64| {
             let turn = u128::from(turn) * u128::from(STRIDE) + u128::from(window * self.apps / 7);
             u64::try_from(turn % u128::from(self.apps)).expect("below a number of 64 bits")
@@ -66,7 +67,7 @@ impl Population {
         rank: u64,
         window: u64,
         recv_us: i64,
-    ) -> impl Iterator<Item = RouterRequests> + use<> {
+    ) -> impl Iterator<Item = RecordOf<RouterRequest>> + use<> {
         let app = App::drawn(&mut Rng(rank));
         let mut rng = Rng(rank << 8 ^ window << 48 ^ 0x5eed);
         let mut left = match self.mix {
@@ -81,14 +82,14 @@ impl Population {
     }
 }
 
-fn frame(app: &App, requests: u64, recv_us: i64, rng: &mut Rng) -> RouterRequests {
-    RouterRequests {
+fn frame(app: &App, requests: u64, recv_us: i64, rng: &mut Rng) -> RecordOf<RouterRequest> {
+    RecordOf {
         owner: app.owner.0.to_vec(),
         recv_us,
         frame_id: rng.bytes().to_vec(),
         source_kind: SourceKind::Logplex.into(),
         drain: app.owner.0.to_vec(),
-        requests: (0..requests).map(|index| request(app, recv_us, index, rng)).collect(),
+        measurements: (0..requests).map(|index| request(app, recv_us, index, rng)).collect(),
     }
 }
 
@@ -110,7 +111,7 @@ fn poisson(mean: f64, rng: &mut Rng) -> u64 {
 
 /// Owner of a message that the population has made.
 #[must_use]
-pub fn owner_of(frame: &RouterRequests) -> Owner {
+pub fn owner_of(frame: &RecordOf<RouterRequest>) -> Owner {
     Owner::from_bytes(&frame.owner).expect("owners are written with 16 bytes")
 }
 
@@ -123,7 +124,7 @@ mod tests {
     fn requests_of_apps(mix: Mix, window: u64) -> BTreeMap<Owner, usize> {
         let mut of_apps = BTreeMap::new();
         for frame in Population::new(1_000, mix).frames(window, 0) {
-            *of_apps.entry(owner_of(&frame)).or_default() += frame.requests.len();
+            *of_apps.entry(owner_of(&frame)).or_default() += frame.measurements.len();
         }
         of_apps
     }

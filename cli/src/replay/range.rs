@@ -4,11 +4,11 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::replay::{Edge, Range};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::time::Moment;
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 

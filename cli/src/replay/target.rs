@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::{Log, LogError, TopicSpec};
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::JobPlan;
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 

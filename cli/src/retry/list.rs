@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use yahtzee_runtime::config::Config;
 use yahtzee_runtime::log::Log;
 use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::retry_list::{self, ShardWaiting};
 use yahtzee_storage::job_topics::{JobTopics, retry_group};
 
+use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores::{POSTGRES, no_such_shard, topics_of};
@@ -84,7 +84,7 @@ pub(super) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<()> 
 
 /// Leaves one shard, which must wait for something or be configured.
 fn keep(shards: &mut BTreeMap<String, ShardWaiting>, name: &str, config: &Config) -> Result<()> {
-    let configured = config.sink.postgres_shards.iter().map(|(name, _)| name.clone());
+    let configured = config.sink.postgres.shards.iter().map(|(name, _)| name.clone());
     let known: Vec<String> = configured.chain(shards.keys().cloned()).collect();
     if !known.iter().any(|known| known == name) {
         return Err(no_such_shard(name, known));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use xxhash_rust::xxh3::Xxh3Default;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
@@ -31,13 +32,15 @@ pub struct Epoch {
 }
 
 /// The parts of a summary key that decide its shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum ShardKey {
     /// All series of an app lie together: one shard answers for it.
     #[default]
+    #[serde(rename = "owner")]
     Owner,
     /// Process types of an app lie apart: better balance with large apps, and a dead shard hides a part of an app
     /// only; reads ask all shards.
+    #[serde(rename = "owner-and-process-type")]
     OwnerAndFirstDimension,
 }
 

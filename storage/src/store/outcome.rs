@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use yahtzee_core::delivery::OutcomeKind;
+
 /// What became of one summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -24,10 +26,32 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether nothing is left to be done for the summary.
+    /// Returns what it means for the delivery of the summary.
+    #[must_use]
+    pub fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Stored | Self::StoredAgainstChain => OutcomeKind::Stored,
+            Self::Stale => OutcomeKind::Stale,
+            Self::Expired => OutcomeKind::Expired,
+            Self::Retryable(_) => OutcomeKind::Retryable,
+            Self::Poison(_) => OutcomeKind::Poison,
+            Self::Misconfigured(_) => OutcomeKind::Misconfigured,
+        }
+    }
+
+    /// Returns why the summary was not stored; `None` if nothing is left to be done for it.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Retryable(fault) | Self::Poison(fault) | Self::Misconfigured(fault) => Some(fault),
+            Self::Stored | Self::StoredAgainstChain | Self::Stale | Self::Expired => None,
+        }
+    }
+
+    /// Returns whether nothing is left to be done for the summary.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Stored | Self::StoredAgainstChain | Self::Stale | Self::Expired)
+        self.fault().is_none()
     }
 
     /// Stable name for metrics.

@@ -1,44 +1,15 @@
-//! Tests of the retry process: real log, a store that fails as told.
+//! Tests of the retry process: real log, a store that fails as scripted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use yahtzee_runtime::health::Condition;
 
-use super::*;
+use super::super::*;
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
 use crate::dead_letter::{quarantine, records, retry_list};
 use crate::test_world::summaries::{carried, id, key, value};
 use crate::test_world::{Id, Mode, VERSION, World};
-
-struct Running {
-    retry: Retry,
-    stop: StopSignal,
-}
-
-impl Running {
-    fn start(world: &World, change: impl FnOnce(&mut RetryPlan)) -> Self {
-        let waits = (Duration::from_millis(1), Duration::from_millis(5));
-        let settings = RetrySettings {
-            back_off: waits,
-            mending: waits,
-            report_interval: Duration::ZERO,
-            ..RetrySettings::default()
-        };
-        let jobs = world.jobs.clone();
-        let mut plan = RetryPlan { jobs, version: VERSION.to_owned(), shard: None, settings };
-        change(&mut plan);
-        let stop = StopSignal::new();
-        let retry =
-            Retry::start(plan, &world.shared_log(), &world.shared_store(), &world.health, &stop).unwrap();
-        Self { retry, stop }
-    }
-
-    fn end(self) {
-        self.stop.stop();
-        self.retry.join().unwrap();
-    }
-}
 
 fn trail(world: &World, revision: u64) -> FailureHeaders {
     let summary = carried("job", &key(0), revision);
@@ -76,37 +47,12 @@ fn revisions(series: std::ops::Range<u8>, revisions: u64) -> Vec<Id> {
 }
 
 #[test]
-fn shards_and_partitions_are_divided_without_rest() {
-    fn check(shards: usize, partitions: u32) {
-        let places = places(shards, partitions);
-        assert_eq!(places.len(), shards.min(partitions as usize));
-        let all_shards: BTreeSet<u32> = places.iter().flat_map(|it| &it.shards).map(|it| it.0).collect();
-        let all_partitions: BTreeSet<u32> =
-            places.iter().flat_map(|it| &it.partitions).map(|it| it.0).collect();
-        let counts = |of: fn(&Place) -> usize| places.iter().map(of).sum::<usize>();
-        assert_eq!((all_shards.len(), counts(|it| it.shards.len())), (shards, shards));
-        assert_eq!(all_partitions.len(), partitions as usize);
-        assert_eq!(counts(|it| it.partitions.len()), partitions as usize);
-        for place in places {
-            for shard in &place.shards {
-                assert!(place.partitions.contains(&Partition(shard.0 % partitions)), "{place:?}");
-            }
-        }
-    }
-    check(7, 32);
-    check(7, 7);
-    check(7, 4);
-    check(1, 3);
-    check(3, 1);
-}
-
-#[test]
 fn a_shard_that_comes_back_gets_the_newest_of_every_key() {
     let world = World::new(2, &["job"]);
     let waiting = revisions(0..10, 8);
     fill(&world, &waiting);
     world.store.set_all(Mode::Down);
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     world.wait("tries", || world.store.calls() > 6);
     let part = |name: &str| world.health.parts().get(name).cloned();
     world.wait("trouble", || part("shard-s1") == Some(Condition::Troubled("down".to_owned())));
@@ -128,7 +74,7 @@ fn a_dead_shard_is_probed_with_one_batch() {
     let world = World::new(1, &["job"]);
     fill(&world, &revisions(0..100, 1));
     world.store.set(0, Mode::Down);
-    let retry = Running::start(&world, |plan| plan.settings.batch_max = 10);
+    let retry = world.retry(|plan| plan.settings.batch_max = 10);
     world.wait("tries", || world.store.calls() > 5);
     world.store.set(0, Mode::Works);
     world.wait("all to be drained", || world.is_drained());
@@ -142,7 +88,7 @@ fn a_row_that_fails_alone_goes_to_the_end_with_its_attempts() {
     let world = World::new(1, &["job"]);
     world.store.set(0, Mode::FailsFor(3));
     fill(&world, &revisions(0..10, 1));
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     let requeued = || {
         let letters = world.records(&world.jobs[0].retry).into_values().skip(10);
         letters.map(|letter| (id(&letter.key, &letter.value), letter.trail)).collect::<Vec<_>>()
@@ -162,7 +108,7 @@ fn a_wrong_configuration_is_waited_for() {
     let world = World::new(1, &["job"]);
     world.store.set(0, Mode::Wrong);
     fill(&world, &revisions(0..10, 2));
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     world.wait("tries", || world.store.calls() > 3);
     let part = |name: &str| world.health.parts().get(name).cloned();
     world.wait("trouble", || part("shard-s0") == Some(Condition::Troubled("wrong password".to_owned())));
@@ -188,7 +134,7 @@ fn what_no_retry_can_help_leaves_as_well() {
         records::retry(topics, Shard(0), &key(1), &value(5), &trail(&world, 5)),
     ]);
     fill(&world, &[(4, 1), (6, 1)]);
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     world.wait("all to be drained", || world.is_drained());
     retry.end();
     assert_eq!(world.store.rows("job"), BTreeMap::from([(1, 5)]));
@@ -202,7 +148,7 @@ fn one_shard_can_be_retried_alone() {
     let world = World::new(2, &["job"]);
     let waiting = revisions(0..4, 1);
     fill(&world, &waiting);
-    let retry = Running::start(&world, |plan| plan.shard = Some(Shard(1)));
+    let retry = world.retry(|plan| plan.role = DeliveryRole::Retry { shard: Some(Shard(1)) });
     let of_second = newest(&waiting).into_iter().filter(|(series, _)| series % 2 == 1).collect();
     world.wait("the second shard to be drained", || world.store.rows("job") == of_second);
     retry.end();
@@ -216,7 +162,7 @@ fn only_what_the_log_has_taken_has_left() {
     world.store.poison(&[5]);
     fill(&world, &revisions(0..10, 2));
     world.log.refuse_appends(true);
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     world.wait("the log to refuse", || world.log.refused() > 1);
     let listed = retry_list::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
     assert!(listed["s0"].records > 0 && !world.is_drained());
@@ -236,14 +182,14 @@ fn a_crash_in_mid_drain_repeats_harmlessly() {
         let waiting = revisions(0..10, 6);
         fill(&world, &waiting);
         world.log.dies_after(operations);
-        let retry = Running::start(&world, |plan| {
-            (plan.settings.batch_max, plan.settings.ahead_max) = (4, 8);
+        let retry = world.retry(|plan| {
+            (plan.settings.batch_max, plan.settings.queue_max) = (4, 8);
         });
         world.wait("the crash", || world.log.is_dead() || world.is_drained());
         retry.end();
         world.log.revive();
         world.store.set_all(Mode::Works);
-        let retry = Running::start(&world, |_| {});
+        let retry = world.retry(|_| {});
         world.wait("all to be drained", || world.is_drained());
         retry.end();
         let mut expected = newest(&waiting);
@@ -263,7 +209,7 @@ proptest! {
         published in prop::collection::vec((0..8_u8, 0..50_u64), 240),
     ) {
         let world = World::new(2, &["job"]);
-        let (sink, retry) = (world.sink(|_| {}), Running::start(&world, |_| {}));
+        let (sink, retry) = (world.sink(|_| {}), world.retry(|_| {}));
         let mut sent = 0;
         for (are_down, count) in outages {
             for (shard, is_down) in (0..).zip(are_down) {
@@ -306,7 +252,7 @@ fn the_list_tells_what_waits_by_shard() {
     };
     let expected = [("s0".to_owned(), entry(4, 3, 1_004, 3)), ("s1".to_owned(), entry(1, 1, 1_003, 1))];
     assert_eq!(listed(), BTreeMap::from(expected));
-    let retry = Running::start(&world, |_| {});
+    let retry = world.retry(|_| {});
     world.wait("all to be drained", || world.is_drained());
     retry.end();
     assert!(listed().is_empty());

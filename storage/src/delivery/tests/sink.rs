@@ -1,4 +1,4 @@
-//! Tests of the sink: real log, a store that fails as told.
+//! Tests of a sink: real log, a store that fails as scripted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,12 +9,14 @@ use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::LogError;
 
-use super::*;
+use super::super::*;
 use crate::dead_letter::headers::RecordPosition;
 use crate::dead_letter::quarantine;
 use crate::embedded::EmbeddedStore;
 use crate::test_world::summaries::{self, key, value};
-use crate::test_world::{Id, Mode, World, keeping_tap, quick};
+use crate::test_world::{Id, Mode, World, recording_observer};
+
+const WITHOUT_RETRY: DeliveryRole = DeliveryRole::Sink { has_retry: false };
 
 /// Every series of `series`, in `revisions` rising revisions.
 fn rising(series: std::ops::Range<u8>, revisions: u64) -> Vec<Id> {
@@ -50,8 +52,8 @@ fn every_summary_ends_in_exactly_one_way() {
     world.store.set(1, Mode::FailsFor(1));
     let published = [rising(0..9, 3), vec![(0, 1), (2, 2)]].concat();
     world.publish(&published);
-    let (tap, told) = keeping_tap();
-    let sink = world.sink(|plan| plan.tap = Some(tap));
+    let (observer, observed) = recording_observer();
+    let sink = world.sink(|plan| plan.observer = Some(observer));
     world.wait("all to be settled", || world.is_all_settled());
     sink.end();
     let mut ended = world.in_retry();
@@ -66,7 +68,7 @@ fn every_summary_ends_in_exactly_one_way() {
         ended.extend(world.store.ids_of(outcome));
     }
     assert_eq!(sorted(ended), sorted(published));
-    assert_eq!(sorted(told.lock().unwrap().clone()), sorted(world.store.ids_of("stored")));
+    assert_eq!(sorted(observed.lock().unwrap().clone()), sorted(world.store.ids_of("stored")));
     assert_eq!(
         in_quarantine(&world).into_iter().map(|it| it.0).collect::<BTreeSet<_>>(),
         BTreeSet::from([4])
@@ -174,7 +176,7 @@ fn without_retry_a_shard_is_waited_for_in_place() {
     let published = rising(0..10, 5);
     for mode in [Mode::Down, Mode::Flaky] {
         world.store.set(0, mode);
-        let sink = world.sink(|plan| plan.has_retry = false);
+        let sink = world.sink(|plan| plan.role = WITHOUT_RETRY);
         world.publish(&published);
         let before = world.store.calls();
         world.wait("several tries", || world.store.calls() > before + 3);
@@ -300,7 +302,7 @@ fn a_panic_of_a_store_ends_the_sink() {
     world.publish(&[(0, 1)]);
     world.wait("the sink to stop by itself", || sink.stop.is_stopped());
     assert!(!world.health.is_alive());
-    let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sink.sink.join()));
+    let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sink.task.join()));
     assert!(joined.is_err());
     assert_eq!(world.committed(0).unwrap_or_default(), Offset(0));
 }
@@ -309,7 +311,7 @@ fn a_panic_of_a_store_ends_the_sink() {
 fn a_missing_topic_is_told_at_the_start() {
     let world = World::new(1, &["job"]);
     let sink = world.sink(|plan| plan.jobs[0].retry = "RETRY.ELSEWHERE.v1".into());
-    let failure = sink.sink.join().unwrap_err();
+    let failure = sink.task.join().unwrap_err();
     let topic = "RETRY.ELSEWHERE.v1".to_owned();
     assert_eq!(failure.error, LogError::NoSuchTopic { topic, partition: None });
     assert!(sink.stop.is_stopped() && !world.health.is_alive());
@@ -327,7 +329,7 @@ fn the_embedded_store_has_the_newest_of_every_key_after_a_crash_at_any_point() {
             Arc::new(EmbeddedStore::open(&world.folder.path().join("store")).unwrap())
         };
         let into = |store: &Arc<dyn SummaryStore>| {
-            world.sink_into(store, |plan| (plan.has_retry, plan.settings.batch_max) = (false, 7))
+            world.sink_into(store, |plan| (plan.role, plan.settings.batch_max) = (WITHOUT_RETRY, 7))
         };
         let is_settled = || world.is_all_settled_by("embedded");
         world.log.dies_after(operations);
@@ -375,7 +377,7 @@ proptest! {
         let world = World::new(3, &["job"]);
         world.store.poison(&[poison]);
         let sink = world.sink(|plan| {
-            plan.settings = SinkSettings { queue_max: 32, batch_max: 8, span_max: 60, ..quick() };
+            plan.settings = DeliverySettings { queue_max: 32, batch_max: 8, span_max: 60, ..plan.settings };
         });
         let mut published = Vec::new();
         for Phase { modes, published: more } in phases {

@@ -2,71 +2,71 @@
 
 use std::collections::BTreeSet;
 
-use yahtzee_core::record::Offset;
+use super::rules::DeliveryRules;
+use crate::record::Offset;
 
 /// The records of one partition between the committed offset and the read position.
 ///
 /// Memory is one entry per record that is open. A record that is held takes none: it is read again.
 #[derive(Clone, Debug)]
-pub(crate) struct Tracker {
+pub(super) struct OffsetTracker {
     /// Offset of the next record to be read.
     position: Offset,
     open: BTreeSet<Offset>,
-    /// Lowest record that waits in the log for somebody to mend the configuration.
+    /// Lowest record that waits in the log for somebody to repair the configuration.
     held: Option<Offset>,
 }
 
-impl Tracker {
-    /// Nothing was read; the next record has this offset or a greater one.
-    pub(crate) fn new(position: Offset) -> Self {
+impl OffsetTracker {
+    /// Creates the tracker of a partition of which nothing was read; the next record has this offset or a greater one.
+    pub(super) fn new(position: Offset) -> Self {
         Self { position, open: BTreeSet::new(), held: None }
     }
 
-    /// A record was read and is open until it is settled or held.
-    pub(crate) fn take(&mut self, offset: Offset) {
+    /// Notes that a record was read: it is open until it is settled or held.
+    pub(super) fn take(&mut self, offset: Offset) {
         self.reached(offset.next());
         self.open.insert(offset);
     }
 
-    /// There is nothing more below `next`.
-    pub(crate) fn reached(&mut self, next: Offset) {
+    /// Notes that there is nothing more below `next`.
+    pub(super) fn reached(&mut self, next: Offset) {
         self.position = self.position.max(next);
     }
 
     /// Nothing is left to be done for the record.
-    pub(crate) fn settle(&mut self, offset: Offset) {
+    pub(super) fn settle(&mut self, offset: Offset) {
         self.open.remove(&offset);
     }
 
     /// The record stays in the log and is forgotten here: no commit goes past it until the partition is read again.
-    pub(crate) fn hold(&mut self, offset: Offset) {
+    pub(super) fn hold(&mut self, offset: Offset) {
         self.open.remove(&offset);
         self.held = Some(self.held.map_or(offset, |held| held.min(offset)));
     }
 
-    /// Where a successor must begin to read.
-    pub(crate) fn committable(&self) -> Offset {
-        let lowest = [Some(self.position), self.open.first().copied(), self.held];
-        lowest.into_iter().flatten().min().unwrap_or(self.position)
+    /// Returns where a successor must begin to read.
+    pub(super) fn committable(&self, rules: &dyn DeliveryRules) -> Offset {
+        rules.committable(self.position, self.lowest_open(), self.held)
     }
 
-    /// Offsets between the lowest open record and the position. Held records are not counted: they wait for people.
-    pub(crate) fn span(&self) -> u64 {
+    /// Returns the offsets between the lowest open record and the position. Held records do not count: they wait for people.
+    pub(super) fn span(&self) -> u64 {
         self.open.first().map_or(0, |lowest| self.position.0 - lowest.0)
     }
 
-    /// Lowest record that is open.
-    pub(crate) fn lowest_open(&self) -> Option<Offset> {
+    /// Returns the lowest record that is open.
+    pub(super) fn lowest_open(&self) -> Option<Offset> {
         self.open.first().copied()
     }
 
-    /// Records that are open.
-    pub(crate) fn open_records(&self) -> usize {
+    /// Returns the number of open records.
+    pub(super) fn open_records(&self) -> usize {
         self.open.len()
     }
 
-    /// Offset of the next record to be read.
-    pub(crate) fn position(&self) -> Offset {
+    /// Returns the offset of the next record to be read.
+    pub(super) fn position(&self) -> Offset {
         self.position
     }
 }
@@ -77,6 +77,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::rules::ProductionDelivery;
     use super::*;
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +111,7 @@ mod tests {
         /// The model keeps every record for ever and searches them all.
         #[test]
         fn the_commit_is_the_lowest_record_not_settled(start in 0..100_u64, steps in steps()) {
-            let mut tracker = Tracker::new(Offset(start));
+            let mut tracker = OffsetTracker::new(Offset(start));
             let (mut records, mut position) = (BTreeMap::new(), start);
             for step in steps {
                 let of = |index: prop::sample::Index| {
@@ -140,7 +141,7 @@ mod tests {
                     records.iter().find(|(_, state)| wanted.contains(state)).map(|(&offset, _)| offset)
                 };
                 prop_assert_eq!(
-                    tracker.committable(),
+                    tracker.committable(&ProductionDelivery),
                     Offset(lowest(&[State::Open, State::Held]).unwrap_or(position))
                 );
                 let open = lowest(&[State::Open]);

@@ -1,56 +1,59 @@
 //! Whether a shard is worth a try: closed while it works, open after a failed write, with a probe per back-off.
 
-use std::time::{Duration, Instant};
-use yahtzee_runtime::back_off::BackOff;
+use std::time::Duration;
+
+use super::waits::WaitBounds;
 
 /// The circuit breaker of one shard.
 #[derive(Clone, Debug)]
-pub(crate) struct Breaker {
+pub(super) struct Breaker {
     open: Option<Open>,
-    back_off: BackOff,
+    waits: WaitBounds,
+    tries: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    since: Instant,
-    probe_at: Instant,
+    since: Duration,
+    probe_at: Duration,
 }
 
 impl Breaker {
-    /// Closed.
-    pub(crate) fn new(back_off: BackOff) -> Self {
-        Self { open: None, back_off }
+    /// Creates a closed one.
+    pub(super) fn new(waits: WaitBounds) -> Self {
+        Self { open: None, waits, tries: 0 }
     }
 
-    /// A write did not reach the shard: open, with the next probe after a longer wait.
-    pub(crate) fn failed(&mut self, now: Instant) {
+    /// Notes a write that failed: open, with the next probe after a longer wait.
+    pub(super) fn failed(&mut self, now: Duration, jitter: u64) {
         let since = self.open.map_or(now, |open| open.since);
-        self.open = Some(Open { since, probe_at: now + self.back_off.next_wait() });
+        self.open = Some(Open { since, probe_at: now + self.waits.wait(self.tries, jitter) });
+        self.tries = self.tries.saturating_add(1);
     }
 
-    /// The shard has answered: closed.
-    pub(crate) fn answered(&mut self) {
+    /// Notes that the shard has answered: closed.
+    pub(super) fn answered(&mut self) {
         self.open = None;
-        self.back_off.reset();
+        self.tries = 0;
     }
 
-    /// Whether the shard is taken for dead.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Returns whether the shard is taken for dead.
+    pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether it has been open for `time` or longer.
-    pub(crate) fn is_open_for(&self, time: Duration, now: Instant) -> bool {
-        self.open.is_some_and(|open| now.saturating_duration_since(open.since) >= time)
+    /// Returns for how long it has been open; `None` while closed.
+    pub(super) fn open_for(&self, now: Duration) -> Option<Duration> {
+        self.open.map(|open| now.saturating_sub(open.since))
     }
 
-    /// Whether a write may be tried now.
-    pub(crate) fn may_try(&self, now: Instant) -> bool {
+    /// Returns whether a write may be tried now.
+    pub(super) fn may_try(&self, now: Duration) -> bool {
         self.open.is_none_or(|open| open.probe_at <= now)
     }
 
-    /// When the next probe is due, and since when it has been open; `None` while closed.
-    pub(crate) fn times(&self) -> Option<(Instant, Instant)> {
+    /// Returns when the next probe is due, and since when it has been open; `None` while closed.
+    pub(super) fn times(&self) -> Option<(Duration, Duration)> {
         self.open.map(|open| (open.probe_at, open.since))
     }
 }
@@ -61,22 +64,21 @@ mod tests {
 
     use super::*;
 
-    const BASE: Duration = Duration::from_millis(100);
     const CAP: Duration = Duration::from_secs(5);
+    const WAITS: WaitBounds = WaitBounds { base: Duration::from_millis(100), cap: CAP };
 
     proptest! {
         #[test]
         fn it_is_open_from_the_first_failure_after_an_answer_to_the_next_answer(
-            seed: u64,
-            steps in prop::collection::vec((0..3_000_u64, any::<bool>()), 1..60),
+            steps in prop::collection::vec((0..3_000_u64, any::<bool>(), any::<u64>()), 1..60),
         ) {
-            let mut breaker = Breaker::new(BackOff::new(BASE, CAP, seed));
-            let mut now = Instant::now();
+            let mut breaker = Breaker::new(WAITS);
+            let mut now = Duration::ZERO;
             let mut failing_since = None;
-            for (wait_ms, is_failure) in steps {
+            for (wait_ms, is_failure, jitter) in steps {
                 now += Duration::from_millis(wait_ms);
                 if is_failure {
-                    breaker.failed(now);
+                    breaker.failed(now, jitter);
                     failing_since.get_or_insert(now);
                 } else {
                     breaker.answered();
@@ -86,7 +88,7 @@ mod tests {
                 prop_assert_eq!(breaker.times().map(|(_, since)| since), failing_since);
                 for time in [Duration::ZERO, Duration::from_secs(2)] {
                     let is_long = failing_since.is_some_and(|since| now - since >= time);
-                    prop_assert_eq!(breaker.is_open_for(time, now), is_long);
+                    prop_assert_eq!(breaker.open_for(now).is_some_and(|open| open >= time), is_long);
                 }
                 // However long it fails, a probe comes within the cap.
                 prop_assert!(breaker.may_try(now + CAP));

@@ -1,0 +1,116 @@
+//! Configurations in, meaning or a helpful error out.
+
+use yahtzee_storage::config::ShardMapSection;
+use yahtzee_storage::postgres::shard_map::ShardKey;
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    Config::parse(text, "test.toml", &environment(variables)).map_err(|error| error.to_string())
+}
+
+/// The error for `text` must contain every one of `parts`.
+fn check_refused(text: &str, variables: &[(&str, &str)], parts: &[&str]) {
+    let error = parse(text, variables).expect_err(text);
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is missing in: {error}");
+    }
+}
+
+#[test]
+fn defaults_alone_are_a_configuration() {
+    let config = parse("", &[]).unwrap();
+    assert!(matches!(config.log, LogChoice::Embedded(_)));
+    assert_eq!((config.layout.partitions, config.worker.slots), (32, 8));
+    assert!(config.ingress.listen.ip().is_loopback());
+}
+
+#[test]
+fn wrong_keys_and_values_are_refused_with_their_place() {
+    check_refused("[worker]\nslotz = 3", &[], &["test.toml", "slotz", "line 2", "slots"]);
+    check_refused("[worker]\nslots = \"many\"", &[], &["slots", "line 2"]);
+    check_refused("[wrker]", &[], &["wrker"]);
+    check_refused("[worker]\nguarantee = \"exactly-once\"", &[], &["at-least-once"]);
+    check_refused("[worker]\nslots = 64", &[], &["slots = 64", "partitions = 32"]);
+    check_refused("[topics]\npartitions = 0", &[], &["topics.partitions"]);
+    check_refused("[topics]\nversion = \"v 1\"", &[], &["topics.version"]);
+    check_refused("[ingress]\nlisten = \"everywhere\"", &[], &["ingress.listen", "127.0.0.1:8080"]);
+    check_refused("[jobs.errors]\nwindow_length_ms = 0", &[], &["jobs.errors.window_length_ms"]);
+    check_refused("[log]\nkind = \"kafka\"\n[log.kafka]\nca_pem = \"x\"", &[], &["client_key_pem"]);
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let config = parse(
+        "[worker]\nslots = 2",
+        &[("YAHTZEE_WORKER__SLOTS", "4"), ("YAHTZEE_TOPICS__VERSION", "v7"), ("YAHTZEE_TEST_KAFKA", "x")],
+    )
+    .unwrap();
+    assert_eq!((config.worker.slots, config.layout.version.as_str()), (4, "v7"));
+    check_refused("", &[("YAHTZEE_WORKER__SLOTZ", "4")], &["YAHTZEE_WORKER__SLOTZ", "slotz"]);
+}
+
+#[test]
+fn the_platforms_variables_are_understood() {
+    let certificates = [
+        ("KAFKA_TRUSTED_CERT", "ca"),
+        ("KAFKA_CLIENT_CERT", "cert"),
+        ("KAFKA_CLIENT_CERT_KEY", "a private key"),
+    ];
+    let mut variables = vec![
+        ("KAFKA_URL", "kafka+ssl://one:9096,kafka+ssl://two:9096"),
+        ("KAFKA_PREFIX", "river-1."),
+        ("PORT", "5000"),
+    ];
+    variables.extend(certificates);
+    let config = parse("", &variables).unwrap();
+    let LogChoice::Kafka(kafka) = &config.log else { panic!("{:?}", config.log) };
+    assert_eq!((kafka.brokers.as_str(), kafka.prefix.as_str()), ("one:9096,two:9096", "river-1."));
+    assert!(kafka.tls.is_some());
+    assert_eq!(config.ingress.listen.to_string(), "0.0.0.0:5000");
+    assert!(!format!("{config:?}").contains("a private key"), "a secret is shown");
+
+    check_refused("", &[("KAFKA_URL", "amqp://one")], &["KAFKA_URL", "amqp"]);
+    check_refused("", &[("KAFKA_URL", "kafka+ssl://one:9096")], &["KAFKA_TRUSTED_CERT"]);
+    let overridden = parse("", &[("PORT", "5000"), ("YAHTZEE_INGRESS__LISTEN", "127.0.0.1:1")]).unwrap();
+    assert_eq!(overridden.ingress.listen.port(), 1);
+}
+
+#[test]
+fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
+    let config = parse("[jobs.errors]\nwindow_length_ms = 1000", &[]).unwrap();
+    let own = Policy { lateness_windows: 9, ..Policy::default() };
+    assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
+    assert_eq!(config.policy("dyno-load", own), own);
+}
+
+#[test]
+fn shards_are_named_and_their_secrets_stay_secret() {
+    let text = "[sink.postgres.shards]\none = \"env:RED_URL\"\ntwo = \"postgres://host/two\"";
+    let config = parse(text, &[("RED_URL", "postgres://user:hidden@host/one")]).unwrap();
+    let shards: Vec<(&str, &str)> =
+        config.sink.postgres.shards.iter().map(|(name, url)| (name.as_str(), url.reveal())).collect();
+    assert_eq!(shards, [("one", "postgres://user:hidden@host/one"), ("two", "postgres://host/two")]);
+    assert!(!format!("{config:?}").contains("hidden"), "a secret is shown");
+    let every =
+        ShardMapSection { from: None, shards: vec!["one".into(), "two".into()], key: ShardKey::Owner };
+    assert_eq!(config.sink.postgres.map, [every]);
+
+    let mapped = format!(
+        "{text}\n[[sink.postgres.map]]\nfrom = \"2026-11-22\"\nshards = [\"two\"]\nkey = \"owner-and-process-type\""
+    );
+    let mapped = parse(&mapped, &[("RED_URL", "postgres://host/one")]).unwrap();
+    let from = Some("2026-11-22".parse().unwrap());
+    let key = ShardKey::OwnerAndFirstDimension;
+    assert_eq!(mapped.sink.postgres.map, [ShardMapSection { from, shards: vec!["two".into()], key }]);
+
+    check_refused(text, &[], &["sink.postgres.shards.one", "RED_URL"]);
+    check_refused("[[sink.postgres.map]]\nfrom = \"soon\"\nshards = []", &[], &["line 2", "soon"]);
+    check_refused("[ingress.tokens]\n\"d.1\" = \"an app\"", &[], &["ingress.tokens", "an app", "UUID"]);
+    check_refused("[[sink.postgres.map]]\nkey = \"app\"\nshards = []", &[], &["owner-and-process-type"]);
+    assert_eq!(parse("[sink]\nretention_days = 0", &[]).unwrap().sink.retention_days, None);
+}

@@ -1,0 +1,30 @@
+//! The metrics of ingress.
+
+yahtzee_runtime::metrics! {
+    Counter INGRESS_REQUESTS = "yahtzee_ingress_requests_total" ["status"] Count,
+        "Drain requests by HTTP status of the reply";
+    Counter INGRESS_FRAMES = "yahtzee_ingress_frames_total" ["outcome"] Count,
+        "Drain requests that carried content, by outcome: stored, duplicate, unreadable, not_stored";
+    Counter INGRESS_LINES = "yahtzee_ingress_lines_total" ["class"] Count,
+        "Log lines read, by class of line";
+    Counter INGRESS_BYTES = "yahtzee_ingress_body_bytes_total" [] Count,
+        "Bytes of drain bodies after decompression";
+    Counter INGRESS_MEASUREMENTS = "yahtzee_ingress_measurements_total" ["type"] Count,
+        "Measurements written to raw topics, by measurement type";
+    Counter INGRESS_REPAIRED = "yahtzee_ingress_frames_repaired_total" [] Count,
+        "Messages whose octet count did not hold and whose border was found by repair";
+    Counter INGRESS_SKIPPED_BYTES = "yahtzee_ingress_skipped_bytes_total" [] Count,
+        "Bytes of drain bodies that belong to no readable message";
+    Counter INGRESS_COUNT_MISMATCHES = "yahtzee_ingress_count_mismatches_total" [] Count,
+        "Bodies whose number of messages differs from Logplex-Msg-Count";
+    Counter INGRESS_TIME_REPLACED = "yahtzee_ingress_time_replaced_total" [] Count,
+        "Measurements whose time was unreadable or too far ahead and became the receive time";
+    Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] Count,
+        "Platform lines that were cut and gave no measurement";
+    Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,
+        "Bodies whose drain token is in no table, so that the owner was derived from the token";
+    Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
+        "Values of language metrics that are no number in range, or have no usable name";
+    Histogram INGRESS_ACK_SECONDS = "yahtzee_ingress_ack_seconds" [] Seconds,
+        "Time from the end of a drain request's body to its reply";
+}

@@ -1,0 +1,180 @@
+//! `[sink]`: the section of the configuration file on the stores that summaries are written to, and what it means.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, de};
+use yahtzee_runtime::config::{ConfigError, Environment, Secret};
+
+use crate::postgres::settings::{PostgresSettings, SettingsError, ShardSettings, Timeouts};
+use crate::postgres::shard_map::{Epoch, ShardKey, ShardMap};
+use crate::store::Day;
+
+/// Put before the name of the environment variable that holds a connection string.
+const IN_ENVIRONMENT: &str = "env:";
+
+/// The sink process, as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkSection {
+    /// Days of summaries that stores keep (32); 0 keeps them for ever.
+    pub retention_days: u32,
+    /// The embedded store.
+    pub embedded: EmbeddedStoreSection,
+    /// PostgreSQL.
+    pub postgres: PostgresSection,
+}
+
+impl Default for SinkSection {
+    fn default() -> Self {
+        Self {
+            retention_days: 32,
+            embedded: EmbeddedStoreSection::default(),
+            postgres: PostgresSection::default(),
+        }
+    }
+}
+
+/// The embedded store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmbeddedStoreSection {
+    /// Folder of the store; created if missing. One process at a time.
+    pub folder: PathBuf,
+}
+
+impl Default for EmbeddedStoreSection {
+    fn default() -> Self {
+        Self { folder: "yahtzee-data/store".into() }
+    }
+}
+
+/// PostgreSQL.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresSection {
+    /// Connection string of each shard, or `env:NAME` for one in an environment variable, by the shard's name.
+    pub shards: BTreeMap<String, String>,
+    /// Which shards hold the days from which on. Without it all shards, in the order of their names, since ever.
+    pub map: Vec<ShardMapSection>,
+    /// PEM file with the certificates that sign those of the servers: connections are then encrypted and servers are
+    /// checked. Needs a build with feature `tls`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Connection strings are not shown.
+impl std::fmt::Debug for PostgresSection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&String> = self.shards.keys().collect();
+        formatter
+            .debug_struct("PostgresSection")
+            .field("shards", &names)
+            .field("map", &self.map)
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
+/// One part of the shard map.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardMapSection {
+    /// First day (UTC), as in `2026-11-22`; without it since ever.
+    #[serde(default, deserialize_with = "day")]
+    pub from: Option<Day>,
+    /// Names of the shards, in an order that must not change.
+    pub shards: Vec<String>,
+    /// The parts of a summary's key that decide its shard.
+    #[serde(default)]
+    pub key: ShardKey,
+}
+
+fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(de::Error::custom)
+}
+
+/// The sink process, checked.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    /// Days of summaries that stores keep; `None` for ever.
+    pub retention_days: Option<u32>,
+    /// Folder of the embedded store.
+    pub embedded_folder: PathBuf,
+    /// PostgreSQL.
+    pub postgres: PostgresConfig,
+}
+
+/// The PostgreSQL store, as far as it can be checked without its shards.
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// Shards by name, each with its connection string; empty if none is configured.
+    pub shards: Vec<(String, Secret)>,
+    /// Days that the shards hold.
+    pub map: Vec<ShardMapSection>,
+    /// File with the certificates that sign those of the servers.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl SinkSection {
+    /// Checks the section and looks up what it takes from the environment.
+    ///
+    /// # Errors
+    /// If a variable that should hold a connection string is not set.
+    pub fn check(self, environment: &Environment) -> Result<SinkConfig, ConfigError> {
+        Ok(SinkConfig {
+            retention_days: (self.retention_days > 0).then_some(self.retention_days),
+            embedded_folder: self.embedded.folder,
+            postgres: self.postgres.check(environment)?,
+        })
+    }
+}
+
+impl PostgresSection {
+    fn check(self, environment: &Environment) -> Result<PostgresConfig, ConfigError> {
+        let Self { shards, map, ca_file } = self;
+        let shards = shards.into_iter().map(|(name, text)| {
+            let url = connection_string(&name, text, environment)?;
+            Ok((name, Secret::new(url)))
+        });
+        let shards: Vec<(String, Secret)> = shards.collect::<Result<_, ConfigError>>()?;
+        let every_shard = || ShardMapSection {
+            from: None,
+            shards: shards.iter().map(|(name, _)| name.clone()).collect(),
+            key: ShardKey::default(),
+        };
+        let map = if map.is_empty() { vec![every_shard()] } else { map };
+        Ok(PostgresConfig { shards, map, ca_file })
+    }
+}
+
+fn connection_string(shard: &str, text: String, environment: &Environment) -> Result<String, ConfigError> {
+    let Some(variable) = text.strip_prefix(IN_ENVIRONMENT) else { return Ok(text) };
+    environment.get(variable).cloned().ok_or_else(|| {
+        ConfigError::Contradiction(format!(
+            "sink.postgres.shards.{shard} = {text:?}, but the environment has no {variable}; set it, or write the \
+             connection string itself"
+        ))
+    })
+}
+
+impl PostgresConfig {
+    /// Returns the settings of the store.
+    ///
+    /// # Errors
+    /// If the shard map is out of order, or has an empty part.
+    pub fn settings(&self) -> Result<PostgresSettings, SettingsError> {
+        let shard = |(name, url): &(String, Secret)| ShardSettings { name: name.clone(), url: url.clone() };
+        let epoch = |section: &ShardMapSection| Epoch {
+            from: section.from.unwrap_or(Day::MIN),
+            shards: section.shards.clone(),
+            key: section.key,
+        };
+        Ok(PostgresSettings {
+            shards: self.shards.iter().map(shard).collect(),
+            map: ShardMap::new(self.map.iter().map(epoch).collect())?,
+            timeouts: Timeouts::default(),
+            ca_file: self.ca_file.clone(),
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! What the store does not take goes to RETRY or QUARANTINE, and is settled when the log has acknowledged it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use yahtzee_core::delivery::Ticket;
+use yahtzee_runtime::log::{Appender, LogError, NewRecord};
+use yahtzee_runtime::shutdown::StopSignal;
+
+use super::metrics::{Ending, Endings};
+use super::row::PendingRow;
+use super::source::Source;
+use super::{DeliveryRole, Shared};
+use crate::dead_letter::headers::FailureHeaders;
+use crate::dead_letter::records;
+use crate::store::{Fault, Shard};
+
+/// Appends to RETRY and QUARANTINE for all threads of a task.
+pub(super) struct DeadLetterWriter {
+    appender: Arc<dyn Appender>,
+    sources: Arc<[Source]>,
+    endings: Arc<Endings>,
+    stop: StopSignal,
+    unacknowledged: Arc<Unacknowledged>,
+}
+
+/// Records that may wait for their acknowledgement, and their bytes: beyond them the task waits for the log, on which
+/// everything depends.
+const RECORDS_MAX: usize = 16 * 1_024;
+const BYTES_MAX: usize = 32 << 20;
+/// How soon a stop is seen while waiting.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Records that go to RETRY or QUARANTINE, and what they stand for.
+#[derive(Default)]
+pub(super) struct DeadLetters {
+    records: Vec<NewRecord>,
+    tickets: Vec<(Ticket, Ending)>,
+}
+
+impl DeadLetters {
+    pub(super) fn push(&mut self, ticket: Ticket, ending: Ending, record: NewRecord) {
+        self.records.push(record);
+        self.tickets.push((ticket, ending));
+    }
+}
+
+impl DeadLetterWriter {
+    pub(super) fn new(
+        appender: Arc<dyn Appender>,
+        sources: &Arc<[Source]>,
+        endings: &Arc<Endings>,
+        stop: &StopSignal,
+    ) -> Self {
+        let (sources, endings, stop) = (Arc::clone(sources), Arc::clone(endings), stop.clone());
+        Self { appender, sources, endings, stop, unacknowledged: Arc::default() }
+    }
+
+    /// Appends without waiting for the acknowledgement. On failure the sources begin again at what they have
+    /// committed.
+    pub(super) fn send(&self, letters: DeadLetters) {
+        let DeadLetters { records, tickets } = letters;
+        let load = Load::of(&records);
+        if records.is_empty() || !self.unacknowledged.enter(load, &self.stop) {
+            return;
+        }
+        let (sources, unacknowledged) = (Arc::clone(&self.sources), Arc::clone(&self.unacknowledged));
+        let endings = Arc::clone(&self.endings);
+        let done = move |result: Result<(), LogError>| {
+            for (ticket, ending) in tickets {
+                if result.is_ok() {
+                    endings.count(ending);
+                }
+                sources[ticket.source].appended(ticket, &result);
+            }
+            unacknowledged.leave(load);
+        };
+        self.appender.append(&records, Box::new(done));
+    }
+
+    /// Waits until everything is acknowledged or has failed, `time` at most.
+    pub(super) fn wait_until_idle(&self, time: Duration) {
+        let load = self.unacknowledged.lock();
+        let is_busy = |load: &mut Load| load.records > 0;
+        drop(self.unacknowledged.less.wait_timeout_while(load, time, is_busy));
+    }
+}
+
+impl Shared {
+    /// Hands rows of a shard over to RETRY: the shard does not take them now.
+    pub(super) fn hand_over(&self, rows: Vec<PendingRow>, shard: Shard, fault: &Fault) {
+        let mut letters = DeadLetters::default();
+        for row in rows {
+            self.add_to_retry(&mut letters, &row, shard, fault);
+        }
+        self.dead_letters.send(letters);
+    }
+
+    /// Adds the RETRY record of a row.
+    pub(super) fn add_to_retry(
+        &self,
+        letters: &mut DeadLetters,
+        row: &PendingRow,
+        shard: Shard,
+        fault: &Fault,
+    ) {
+        let failures = self.failures_of(row, shard, fault);
+        let failures = FailureHeaders { attempts: failures.attempts.saturating_add(1), ..failures };
+        let (topics, summary) = (&self.jobs[row.job], &row.row.summary);
+        let record = records::retry(topics, shard, &summary.key, &summary.value, &failures);
+        letters.push(row.ticket, Ending::HandedOver, record);
+    }
+
+    /// Adds the QUARANTINE record of a row: no store will take it as it is.
+    pub(super) fn add_to_quarantine(
+        &self,
+        letters: &mut DeadLetters,
+        row: &PendingRow,
+        shard: Shard,
+        fault: &Fault,
+    ) {
+        let (source, summary) = (self.sources[row.ticket.source].position(row.ticket), &row.row.summary);
+        tracing::warn!(job = %summary.job, %source, key = ?summary.parts, %fault, "a summary cannot be stored: quarantined");
+        let failures = self.failures_of(row, shard, fault);
+        let topics = &self.jobs[row.job];
+        let record = records::quarantine(topics, self.store.name(), &summary.key, &summary.value, &failures);
+        letters.push(row.ticket, Ending::Quarantined, record);
+    }
+
+    /// What is known of a row's failures, with the newest: those of its RETRY record go on, others begin here.
+    fn failures_of(&self, row: &PendingRow, shard: Shard, fault: &Fault) -> FailureHeaders {
+        let summary = &row.row.summary;
+        let before = row.row.failures.as_deref().cloned();
+        let before = before.unwrap_or_else(|| FailureHeaders {
+            shard: self.shard_names.get(shard.index()).cloned(),
+            source: Some(self.sources[row.ticket.source].position(row.ticket)),
+            ..FailureHeaders::default()
+        });
+        FailureHeaders {
+            revision: Some(summary.revision()),
+            ..self.failed_now(before, row.job, fault.to_string())
+        }
+    }
+
+    /// The same for a record that need not be a summary.
+    pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, error: String) -> FailureHeaders {
+        FailureHeaders {
+            store: Some(self.store.name().to_owned()),
+            job: Some(self.jobs[job].job.to_string()),
+            first_failure_ms: before
+                .first_failure_ms
+                .or_else(|| Some(yahtzee_runtime::clock::wall_clock_ms())),
+            error: Some(error),
+            ..before
+        }
+    }
+
+    /// Whether records come from RETRY.
+    pub(super) fn is_retry(&self) -> bool {
+        matches!(self.role, DeliveryRole::Retry { .. })
+    }
+}
+
+/// What waits for its acknowledgement.
+#[derive(Default)]
+struct Unacknowledged {
+    load: Mutex<Load>,
+    less: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Load {
+    records: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn of(records: &[NewRecord]) -> Self {
+        let bytes = records.iter().map(|record| record.key.len() + record.value.len()).sum();
+        Self { records: records.len(), bytes }
+    }
+
+    fn is_full(self) -> bool {
+        self.records >= RECORDS_MAX || self.bytes >= BYTES_MAX
+    }
+}
+
+impl Unacknowledged {
+    /// Waits for room. False if the process stops instead: then the records stay open, and come again.
+    fn enter(&self, more: Load, stop: &StopSignal) -> bool {
+        let mut load = self.lock();
+        while load.is_full() {
+            if stop.is_stopped() {
+                return false;
+            }
+            load = self.less.wait_timeout(load, GLANCE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        load.records += more.records;
+        load.bytes += more.bytes;
+        true
+    }
+
+    fn leave(&self, less: Load) {
+        let mut load = self.lock();
+        load.records -= less.records;
+        load.bytes -= less.bytes;
+        drop(load);
+        self.less.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

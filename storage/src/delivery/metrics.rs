@@ -1,0 +1,148 @@
+//! The metrics of sinks and retry processes.
+
+use std::time::Duration;
+
+use crate::metric_names as names;
+use yahtzee_core::delivery::ShardMode;
+
+use super::DeliveryRole;
+use crate::store::Outcome;
+
+/// How a record can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Stored,
+    Stale,
+    Expired,
+    /// It is in RETRY: from a sink, or at its end once more.
+    HandedOver,
+    Quarantined,
+    /// A sink has left it in the log for now.
+    Held,
+    /// A newer revision of its key waits as well.
+    Superseded,
+    /// It is in another partition of RETRY: the shard map has changed.
+    Moved,
+    /// It is another store's.
+    Foreign,
+}
+
+/// Names of endings in the metrics of a sink and of a retry process, in their order; none where it cannot end so.
+const NAMES: [(Option<&str>, Option<&str>); 9] = [
+    (Some("stored"), Some("stored")),
+    (Some("stale"), Some("stale")),
+    (Some("expired"), Some("expired")),
+    (Some("retry"), Some("requeued")),
+    (Some("quarantined"), Some("quarantined")),
+    (Some("held"), None),
+    (None, Some("superseded")),
+    (None, Some("moved")),
+    (None, Some("foreign")),
+];
+
+/// Endings of summaries, for the whole store.
+pub(super) struct Endings {
+    counters: [metrics::Counter; 9],
+    chain_violations: metrics::Counter,
+}
+
+impl Endings {
+    pub(super) fn new(role: DeliveryRole, store: &str) -> Self {
+        let counter = |(of_sink, of_retry): (Option<&str>, Option<&str>)| match role {
+            DeliveryRole::Sink { .. } => of_sink.map(|name| names::SINK_SUMMARIES.with(&[store, name])),
+            DeliveryRole::Retry { .. } => of_retry.map(|name| names::RETRY_SUMMARIES.with(&[store, name])),
+        };
+        Self {
+            counters: NAMES.map(|names| counter(names).unwrap_or_else(metrics::Counter::noop)),
+            chain_violations: names::SINK_CHAIN_VIOLATIONS.with(&[store]),
+        }
+    }
+
+    pub(super) fn count(&self, ending: Ending) {
+        self.counters[ending as usize].increment(1);
+    }
+
+    /// Counts what a store has settled; the other outcomes are counted when they are handed over.
+    pub(super) fn count_settled(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Stored => self.count(Ending::Stored),
+            // What is stored against the chain is stored: the violation has a metric of its own.
+            Outcome::StoredAgainstChain => {
+                self.count(Ending::Stored);
+                self.chain_violations.increment(1);
+            }
+            Outcome::Stale => self.count(Ending::Stale),
+            Outcome::Expired => self.count(Ending::Expired),
+            Outcome::Retryable(_) | Outcome::Poison(_) | Outcome::Misconfigured(_) => {}
+        }
+    }
+}
+
+/// One shard.
+pub(super) enum ShardMetrics {
+    OfSink {
+        queued: metrics::Gauge,
+        mode: metrics::Gauge,
+        write_seconds: metrics::Histogram,
+        write_rows: metrics::Histogram,
+    },
+    OfRetry {
+        writes: metrics::Counter,
+    },
+}
+
+impl ShardMetrics {
+    pub(super) fn new(role: DeliveryRole, store: &str, shard: &str) -> Self {
+        let labels = &[store, shard];
+        match role {
+            DeliveryRole::Sink { .. } => Self::OfSink {
+                queued: names::SINK_QUEUED.with(labels),
+                mode: names::SINK_SHARD_MODE.with(labels),
+                write_seconds: names::SINK_WRITE_SECONDS.with(labels),
+                write_rows: names::SINK_WRITE_ROWS.with(labels),
+            },
+            DeliveryRole::Retry { .. } => Self::OfRetry { writes: names::RETRY_WRITES.with(labels) },
+        }
+    }
+
+    pub(super) fn record_write(&self, rows: usize, took: Duration) {
+        match self {
+            Self::OfSink { write_seconds, write_rows, .. } => {
+                write_rows.record(rows as f64);
+                write_seconds.record(took.as_secs_f64());
+            }
+            Self::OfRetry { writes } => writes.increment(1),
+        }
+    }
+
+    pub(super) fn set(&self, waiting: usize, shard_mode: ShardMode) {
+        if let Self::OfSink { queued, mode, .. } = self {
+            queued.set(waiting as f64);
+            mode.set(f64::from(shard_mode as u8));
+        }
+    }
+}
+
+/// One source.
+pub(super) enum SourceMetrics {
+    OfSink { lag: metrics::Gauge, span: metrics::Gauge, open_records: metrics::Gauge },
+    OfRetry { waiting: metrics::Gauge, oldest_age_s: metrics::Gauge },
+}
+
+impl SourceMetrics {
+    pub(super) fn of_sink(topic: &str) -> Self {
+        Self::OfSink {
+            lag: names::SINK_LAG.with(&[topic]),
+            span: names::SINK_UNSETTLED_SPAN.with(&[topic]),
+            open_records: names::SINK_UNSETTLED.with(&[topic]),
+        }
+    }
+
+    pub(super) fn of_retry(store: &str, shards: &str) -> Self {
+        let labels = &[store, shards];
+        Self::OfRetry {
+            waiting: names::RETRY_WAITING.with(labels),
+            oldest_age_s: names::RETRY_OLDEST_AGE_SECONDS.with(labels),
+        }
+    }
+}

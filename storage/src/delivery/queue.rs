@@ -1,0 +1,147 @@
+//! The queue of one shard as its threads share it: sources offer, one shard thread takes.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use yahtzee_core::delivery::rules::DeliveryRules;
+use yahtzee_core::delivery::{Finished, InFlight, Offer, OutcomeKind, QueuePolicy, ShardQueue, Step, Ticket};
+
+use super::metrics::ShardMetrics;
+use super::row::{DeliveryRow, PendingRow};
+use crate::store::Fault;
+
+/// A [`ShardQueue`] behind a lock.
+pub(super) struct SharedQueue {
+    patience: Duration,
+    pub(super) metrics: ShardMetrics,
+    state: Mutex<Locked>,
+    /// For the shard thread.
+    work: Condvar,
+    /// For sources.
+    room: Condvar,
+}
+
+struct Locked {
+    queue: ShardQueue<DeliveryRow>,
+    /// Why the last write failed.
+    fault: Option<Fault>,
+}
+
+impl SharedQueue {
+    pub(super) fn new(policy: QueuePolicy, rules: &'static dyn DeliveryRules, metrics: ShardMetrics) -> Self {
+        let state = Locked { queue: ShardQueue::new(policy, rules), fault: None };
+        let (work, room) = <(Condvar, Condvar)>::default();
+        Self { patience: policy.patience, metrics, state: Mutex::new(state), work, room }
+    }
+
+    /// Offers a row.
+    pub(super) fn offer(&self, write: PendingRow, now: Duration) -> Offer<DeliveryRow> {
+        let offer = self.lock().queue.offer(write, now);
+        if let Offer::Queued { is_worth_a_look: true, .. } = offer {
+            self.work.notify_one();
+        }
+        offer
+    }
+
+    /// Why a row is not written now, for its headers.
+    pub(super) fn reason(&self) -> Fault {
+        let slow = || Fault::new(format!("a write has not come back for more than {:?}", self.patience));
+        self.lock().fault.clone().unwrap_or_else(slow)
+    }
+
+    /// Waits until there may be room, `time` at most.
+    pub(super) fn wait_for_room(&self, time: Duration) {
+        drop(self.room.wait_timeout(self.lock(), time));
+    }
+
+    /// Waits for the next thing to do.
+    pub(super) fn next(&self, now: impl Fn() -> Duration) -> Step<DeliveryRow> {
+        let mut state = self.lock();
+        loop {
+            let at = now();
+            let due = match state.queue.next(at) {
+                Ok(step) => {
+                    drop(state);
+                    self.room.notify_all();
+                    return step;
+                }
+                Err(due) => due,
+            };
+            state = match due {
+                Some(until) => {
+                    let waited = self.work.wait_timeout(state, until.saturating_sub(at));
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Ends the write of a batch; `fault` is why it failed, if anything of it did.
+    pub(super) fn finish(
+        &self,
+        batch: InFlight<DeliveryRow>,
+        outcomes: &[OutcomeKind],
+        fault: Option<&Fault>,
+        now: Duration,
+    ) -> Finished<DeliveryRow> {
+        let mut state = self.lock();
+        let finished = state.queue.finish(batch, outcomes, now, fastrand::u64(..));
+        state.fault = fault.filter(|_| finished.is_failing).cloned();
+        drop(state);
+        self.room.notify_all();
+        finished
+    }
+
+    /// Ends a probe; returns the sources that must begin again.
+    pub(super) fn probed(
+        &self,
+        samples: &[PendingRow],
+        outcomes: &[OutcomeKind],
+        now: Duration,
+    ) -> Vec<usize> {
+        self.lock().queue.probed(samples, outcomes, now, fastrand::u64(..))
+    }
+
+    /// Takes everything out if `ticket` is part of it: it is waited for too long.
+    pub(super) fn release(&self, ticket: Ticket) -> Option<Vec<PendingRow>> {
+        self.lock().queue.release(ticket)
+    }
+
+    /// Drops what waits of a source that begins again.
+    pub(super) fn reopened(&self, source: usize, epoch: u64) {
+        self.lock().queue.reopened(source, epoch);
+        self.room.notify_all();
+    }
+
+    /// Whether something is held for a configuration that is wrong.
+    pub(super) fn is_holding(&self) -> bool {
+        self.lock().queue.is_holding()
+    }
+
+    /// Nothing more comes. What waits is written where that goes at once, until `until`.
+    pub(super) fn close(&self, until: Duration) {
+        self.lock().queue.close(until);
+        self.work.notify_all();
+    }
+
+    /// When the row failed first that has waited longest, milliseconds since 1970.
+    pub(super) fn first_failure_ms(&self) -> Option<i64> {
+        let state = self.lock();
+        let failures = state.queue.rows().filter_map(|write| write.row.failures.as_ref());
+        failures.filter_map(|failures| failures.first_failure_ms).min()
+    }
+
+    /// Sets the gauges.
+    pub(super) fn report(&self, now: Duration) {
+        let (waiting, mode) = {
+            let state = self.lock();
+            (state.queue.len(), state.queue.mode(now))
+        };
+        self.metrics.set(waiting, mode);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

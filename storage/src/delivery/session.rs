@@ -1,0 +1,400 @@
+//! One opening of a source: from its topics into the queues of the shards, and back the commits of what is settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::metric_names as names;
+use yahtzee_core::delivery::{Offer, Ticket};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_runtime::back_off::{self, BackOff};
+use yahtzee_runtime::clock::wall_clock_ms;
+use yahtzee_runtime::health::Condition;
+use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, OffsetCommit, Reader};
+use yahtzee_runtime::threads;
+
+use super::dead_letter_writer::DeadLetters;
+use super::metrics::{Ending, SourceMetrics};
+use super::queue::SharedQueue;
+use super::row::{DeliveryRow, PendingRow};
+use super::source::{Source, Stream};
+use super::{DeliveryFailure, DeliveryRole, Shared};
+use crate::dead_letter::headers::FailureHeaders;
+use crate::dead_letter::records;
+use crate::store::{Day, OwnedSummary, Shard};
+
+/// How long one poll waits, over all topics; also how soon a stop is seen.
+const POLL: Duration = Duration::from_millis(50);
+/// First and greatest wait before the log is tried again.
+const LOG_BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Reads until the stop. `None` if the log was not there at the end, so that there is nothing to commit.
+///
+/// # Errors
+/// If the log fails for good.
+pub(super) fn run(shared: &Arc<Shared>, index: usize) -> Result<Option<Session>, DeliveryFailure> {
+    let Source { part, task, .. } = &shared.sources[index];
+    let back_off = BackOff::new(LOG_BACK_OFF.0, LOG_BACK_OFF.1, back_off::seed());
+    threads::supervise(part, &shared.health, &shared.stop, back_off, |back_off| {
+        loop {
+            let ended = Session::open(shared, index).and_then(|session| session.run(back_off));
+            match ended.map_err(|error| DeliveryFailure { task: task.clone(), error })? {
+                Ended::Stopped(session) => return Ok(*session),
+                Ended::Repaired => tracing::info!(task, "what was held is read again"),
+            }
+        }
+    })
+}
+
+/// How a session has ended without an error.
+enum Ended {
+    Stopped(Box<Session>),
+    Repaired,
+}
+
+/// A reader of one topic.
+struct TopicReader {
+    reader: Box<dyn Reader>,
+    /// Index of the stream of its first partition, and its partitions in the order of streams.
+    first: usize,
+    partitions: Vec<Partition>,
+}
+
+/// One opening of a source.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    index: usize,
+    epoch: u64,
+    next_commit: Duration,
+    next_report: Duration,
+    letters: DeadLetters,
+    metrics: SourceMetrics,
+    settled_at_report: u64,
+    lag: u64,
+    readers: Vec<TopicReader>,
+}
+
+impl Session {
+    fn open(shared: &Arc<Shared>, index: usize) -> Result<Self, LogError> {
+        let source = &shared.sources[index];
+        let (mut positions, mut readers) = (Vec::new(), Vec::new());
+        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
+            shared.check_topics(streams[0].job)?;
+            let first = positions.len();
+            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
+            let from = shared.positions(&source.group, &streams[0].topic, &partitions)?;
+            let assigned: Vec<(Partition, Offset)> =
+                partitions.iter().copied().zip(from.iter().copied()).collect();
+            let reader = shared.log.reader(&streams[0].topic, &assigned, Isolation::Committed)?;
+            readers.push(TopicReader { reader, first, partitions });
+            positions.extend(from);
+        }
+        let epoch = source.open(&positions);
+        shared.queues.iter().for_each(|queue| queue.reopened(index, epoch));
+        let metrics = match &source.shards {
+            Some((names, _)) => SourceMetrics::of_retry(shared.store.name(), names),
+            None => SourceMetrics::of_sink(&source.streams[0].topic),
+        };
+        let now = shared.now();
+        Ok(Self {
+            index,
+            epoch,
+            readers,
+            next_commit: now,
+            next_report: now,
+            letters: DeadLetters::default(),
+            metrics,
+            settled_at_report: source.settled(),
+            lag: 0,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    fn run(mut self, back_off: &mut BackOff) -> Result<Ended, LogError> {
+        self.shared.health.set(&self.source().part, Condition::Ready);
+        let mut readers = std::mem::take(&mut self.readers);
+        while !self.shared.stop.is_stopped() {
+            if let Some(interruption) = self.source().interruption() {
+                return interruption.map(|()| Ended::Repaired);
+            }
+            self.read(&mut readers)?;
+            if self.keep_up()? {
+                back_off.reset();
+            }
+        }
+        Ok(Ended::Stopped(Box::new(self)))
+    }
+
+    /// Commits what was settled since. The process ends, so a failure only means that more is read again.
+    pub(super) fn close(mut self) {
+        if let Err(error) = self.commit() {
+            let task = &self.source().task;
+            tracing::warn!(task, %error, "the last commit failed: some summaries come again");
+        }
+    }
+
+    /// Hands one batch of each topic to the shards.
+    fn read(&mut self, readers: &mut [TopicReader]) -> Result<(), LogError> {
+        let (today, wait) = (Day::today(), POLL / u32::try_from(readers.len().max(1)).unwrap_or(u32::MAX));
+        for TopicReader { reader, first, partitions } in &mut *readers {
+            let stream_of = |partition| Some(*first + partitions.iter().position(|&it| it == partition)?);
+            for item in reader.poll(wait)? {
+                match item {
+                    Item::End(partition, next) => {
+                        if let Some(stream) = stream_of(partition) {
+                            self.source().with(|state| state.reached(stream, next));
+                        }
+                    }
+                    Item::Record(partition, record, headers) => {
+                        let Some(stream) = stream_of(partition) else { continue };
+                        let ticket =
+                            Ticket { source: self.index, epoch: self.epoch, stream, offset: record.offset };
+                        if !self.take(ticket) {
+                            return Ok(());
+                        }
+                        self.route(ticket, record, headers, today)?;
+                    }
+                }
+            }
+            self.send_letters();
+        }
+        self.lag = readers.iter().map(|reader| self.lag_of(reader)).sum();
+        Ok(())
+    }
+
+    fn lag_of(&self, TopicReader { reader, first, partitions }: &TopicReader) -> u64 {
+        let positions = self.source().with(|state| state.positions());
+        let lag = |(partition, position): (&Partition, &Offset)| {
+            Some(reader.known_end(*partition)?.0.saturating_sub(position.0))
+        };
+        partitions.iter().zip(&positions[*first..]).filter_map(lag).sum()
+    }
+
+    /// Opens the ticket as soon as its partition is not too far ahead. False if the session is to end instead.
+    fn take(&mut self, ticket: Ticket) -> bool {
+        let span_max = self.shared.settings.span_max;
+        while let Err(lowest) = self.source().with(|state| state.take(ticket, span_max)) {
+            self.send_letters();
+            self.shared.release(lowest);
+            if self.must_end() {
+                return false;
+            }
+            self.source().wait(POLL);
+        }
+        true
+    }
+
+    /// Decides where a record goes: to a shard, or elsewhere at once.
+    fn route(
+        &mut self,
+        ticket: Ticket,
+        record: LogRecord<'_>,
+        headers: Headers<'_>,
+        today: Day,
+    ) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let Stream { job, .. } = self.source().streams[ticket.stream];
+        let topics = &shared.jobs[job];
+        let failures = shared.is_retry().then(|| FailureHeaders::read(headers.iter()));
+        let store = failures.as_ref().and_then(|failures| failures.store.as_deref());
+        if store.is_some_and(|store| store != shared.store.name()) {
+            self.settle(ticket, Ending::Foreign);
+            return Ok(());
+        }
+        let summary = match OwnedSummary::read(&topics.job, record.key, record.value, today) {
+            Ok(summary) => summary,
+            Err(unusable) => {
+                let source = self.source().position(ticket);
+                tracing::warn!(%source, %unusable, "a record is no summary: quarantined");
+                let new = || FailureHeaders { source: Some(source), ..FailureHeaders::default() };
+                let failures = shared.failed_now(failures.unwrap_or_else(new), job, unusable.to_string());
+                let (store, key, value) = (shared.store.name(), record.key, record.value);
+                let letter = records::quarantine(topics, store, key, value, &failures);
+                self.letters.push(ticket, Ending::Quarantined, letter);
+                return Ok(());
+            }
+        };
+        let shard = shared.store.shard_of(&summary.parts);
+        if let Some(failures) = failures.as_ref().filter(|_| !self.source().feeds(shard)) {
+            let name = shared.shard_names.get(shard.index()).cloned();
+            let failures = FailureHeaders { shard: name, ..failures.clone() };
+            let letter = records::retry(topics, shard, record.key, record.value, &failures);
+            self.letters.push(ticket, Ending::Moved, letter);
+            return Ok(());
+        }
+        let row = DeliveryRow { summary, failures: failures.map(Box::new) };
+        self.offer(shard, PendingRow::new(ticket, job, row))
+    }
+
+    /// Waits for room while the shard makes progress. If the session ends meanwhile, the row stays open and comes
+    /// again.
+    fn offer(&mut self, shard: Shard, mut row: PendingRow) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let queue = &shared.queues[shard.index()];
+        loop {
+            match queue.offer(row, shared.now()) {
+                Offer::Queued { superseded, .. } => {
+                    if let Some(superseded) = superseded {
+                        self.settle(superseded, Ending::Superseded);
+                    }
+                    return Ok(());
+                }
+                Offer::Held(ticket) => {
+                    shared.hold(ticket);
+                    return Ok(());
+                }
+                Offer::Diverted(row) => {
+                    shared.add_to_retry(&mut self.letters, &row, shard, &queue.reason());
+                    return Ok(());
+                }
+                Offer::Full(refused) => {
+                    self.send_letters();
+                    if self.must_end() {
+                        return Ok(());
+                    }
+                    row = *refused;
+                    self.keep_up()?;
+                    queue.wait_for_room(POLL);
+                }
+            }
+        }
+    }
+
+    fn settle(&self, ticket: Ticket, ending: Ending) {
+        self.shared.endings.count(ending);
+        self.source().settle(ticket);
+    }
+
+    fn send_letters(&mut self) {
+        self.shared.dead_letters.send(std::mem::take(&mut self.letters));
+    }
+
+    fn must_end(&self) -> bool {
+        self.shared.stop.is_stopped() || self.source().interruption().is_some()
+    }
+
+    /// Commits and reports if that is due. Returns whether it was.
+    fn keep_up(&mut self) -> Result<bool, LogError> {
+        let now = self.shared.now();
+        let is_due = self.next_commit <= now;
+        if is_due {
+            self.next_commit = now + self.shared.settings.commit_interval;
+            self.commit()?;
+            self.report(now)?;
+        }
+        Ok(is_due)
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        let source = self.source();
+        let moved = source.with(|state| state.uncommitted());
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let commit = |&(stream, offset): &(usize, Offset)| {
+            let Stream { topic, partition, .. } = &source.streams[stream];
+            let committed = CommittedOffset { offset, metadata: String::new() };
+            OffsetCommit { topic, partition: *partition, committed }
+        };
+        self.shared.log.commit(&source.group, &moved.iter().map(commit).collect::<Vec<_>>())?;
+        source.with(|state| state.committed(&moved));
+        Ok(())
+    }
+
+    fn report(&mut self, now: Duration) -> Result<(), LogError> {
+        match &self.metrics {
+            SourceMetrics::OfSink { lag, span, open_records } => {
+                lag.set(self.lag as f64);
+                let (now_span, now_open) = self.source().with(|state| (state.span(), state.open_records()));
+                span.set(now_span as f64);
+                open_records.set(now_open as f64);
+                // The thread of a shard cannot report while it is in a write.
+                self.shared.queues.iter().for_each(|queue| queue.report(now));
+            }
+            SourceMetrics::OfRetry { waiting, oldest_age_s } if self.next_report <= now => {
+                let in_retry = self.waiting()?;
+                let oldest_ms = self.shared.queues.iter().filter_map(SharedQueue::first_failure_ms).min();
+                let age_s = oldest_ms.map_or(0, |oldest_ms| (wall_clock_ms() - oldest_ms).max(0) / 1_000);
+                waiting.set(in_retry as f64);
+                oldest_age_s.set(age_s as f64);
+                let Source { task, .. } = self.source();
+                let settled = self.source().settled();
+                if settled > self.settled_at_report {
+                    let settled = settled - self.settled_at_report;
+                    tracing::info!(task, settled, waiting = in_retry, oldest_age_s = age_s, "retry goes on");
+                }
+                self.settled_at_report = settled;
+                self.next_report = now + self.shared.settings.report_interval;
+            }
+            SourceMetrics::OfRetry { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Records of RETRY that are not committed.
+    fn waiting(&self) -> Result<u64, LogError> {
+        let source = self.source();
+        let committed = source.with(|state| state.last_committed().to_vec());
+        let (mut waiting, mut committed) = (0, committed.into_iter());
+        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
+            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
+            let bounds = self.shared.log.bounds(&streams[0].topic, &partitions)?;
+            let ends = bounds.iter().zip(&mut committed);
+            waiting += ends.map(|(bounds, committed)| bounds.end.0.saturating_sub(committed.0)).sum::<u64>();
+        }
+        Ok(waiting)
+    }
+
+    fn source(&self) -> &Source {
+        &self.shared.sources[self.index]
+    }
+}
+
+impl Shared {
+    /// Reports at the start what would otherwise show in the first outage.
+    fn check_topics(&self, job: usize) -> Result<(), LogError> {
+        let topics = &self.jobs[job];
+        let has_retry = self.role != DeliveryRole::Sink { has_retry: false };
+        for topic in [Some(&topics.quarantine), has_retry.then_some(&topics.retry)].into_iter().flatten() {
+            if self.log.describe_topic(topic)?.is_none() {
+                return Err(LogError::NoSuchTopic { topic: topic.to_string(), partition: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where reading begins: at what was committed, or at the start of the log if that lies behind it.
+    fn positions(&self, group: &str, topic: &str, partitions: &[Partition]) -> Result<Vec<Offset>, LogError> {
+        let committed = self.log.committed(group, topic, partitions)?;
+        let bounds = self.log.bounds(topic, partitions)?;
+        let mut positions = Vec::with_capacity(partitions.len());
+        for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {
+            let committed = committed.map_or(bounds.start, |committed| committed.offset);
+            let lost = bounds.start.0.saturating_sub(committed.0);
+            // Summaries that retention has deleted from a summary topic are superseded or expired: reading on at the
+            // start loses nothing. What it deletes from RETRY is missing in the store until somebody replays it.
+            if self.is_retry() && lost > 0 {
+                names::RETRY_LOST.with(&[self.store.name()]).increment(lost);
+                tracing::error!(topic, %partition, lost, "retention has deleted summaries that were not stored yet: \
+                    replay them with `yahtzee replay`, or read the summary topic again");
+            }
+            positions.push(committed.max(bounds.start));
+        }
+        Ok(positions)
+    }
+
+    /// Leaves a record in the log until somebody has repaired the configuration.
+    pub(super) fn hold(&self, ticket: Ticket) {
+        self.endings.count(Ending::Held);
+        self.sources[ticket.source].hold(ticket);
+    }
+
+    /// Gives everything that one shard has to RETRY if `ticket` is part of it: too much waits for it.
+    fn release(&self, ticket: Ticket) {
+        for (number, queue) in (0..).zip(&self.queues) {
+            if let Some(rows) = queue.release(ticket) {
+                self.hand_over(rows, Shard(number), &queue.reason());
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Bounds and times of sinks and retry processes.
+
+use std::time::Duration;
+
+use yahtzee_core::delivery::{QueuePolicy, WaitBounds};
+
+use super::DeliveryRole;
+
+/// Bounds and times of a sink or a retry process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// Summaries per write at most.
+    pub batch_max: usize,
+    /// Longest time that a summary waits for its batch to fill.
+    pub linger: Duration,
+    /// Summaries that wait for one shard at most.
+    pub queue_max: usize,
+    /// Their keys and values in bytes at most.
+    pub queue_bytes_max: usize,
+    /// Offsets between the lowest record that is not settled and the read position of a partition at most: what a
+    /// restart reads again.
+    pub span_max: u64,
+    /// How long a write may take before what does not fit into the queue of a sink goes to RETRY.
+    pub patience: Duration,
+    /// How long a shard may be down before all its summaries go from a sink to RETRY.
+    pub retry_after: Duration,
+    /// Waits between tries of a shard that is down.
+    pub back_off: WaitBounds,
+    /// Waits between tries of a configuration that is wrong.
+    pub repair_back_off: WaitBounds,
+    /// Time between commits.
+    pub commit_interval: Duration,
+    /// How long the log may take to acknowledge RETRY and QUARANTINE records.
+    pub append_deadline: Duration,
+    /// Time between lines in which a retry process reports its progress.
+    pub report_interval: Duration,
+    /// How long stopping may take.
+    pub stop_deadline: Duration,
+}
+
+impl DeliverySettings {
+    /// Returns the settings of a sink where nothing else is configured.
+    #[must_use]
+    pub fn of_sink() -> Self {
+        Self {
+            batch_max: 1_024,
+            linger: Duration::from_millis(50),
+            queue_max: 8 * 1_024,
+            queue_bytes_max: 32 << 20,
+            span_max: 100_000,
+            patience: Duration::from_millis(500),
+            retry_after: Duration::from_secs(2),
+            back_off: WaitBounds { base: Duration::from_millis(200), cap: Duration::from_secs(10) },
+            repair_back_off: WaitBounds { base: Duration::from_secs(10), cap: Duration::from_secs(300) },
+            commit_interval: Duration::from_millis(250),
+            append_deadline: Duration::from_secs(30),
+            report_interval: Duration::from_secs(10),
+            stop_deadline: Duration::from_secs(10),
+        }
+    }
+
+    /// Returns the settings of a retry process where nothing else is configured: nobody waits behind it, so that it
+    /// has more patience, and its memory alone bounds how far it reads ahead.
+    #[must_use]
+    pub fn of_retry() -> Self {
+        let back_off = WaitBounds { base: Duration::from_millis(200), cap: Duration::from_mins(1) };
+        Self { span_max: u64::MAX, back_off, ..Self::of_sink() }
+    }
+
+    pub(super) fn policy(&self, role: DeliveryRole) -> QueuePolicy {
+        let (has_retry, is_retry) = match role {
+            DeliveryRole::Sink { has_retry } => (has_retry, false),
+            DeliveryRole::Retry { .. } => (true, true),
+        };
+        QueuePolicy {
+            batch_max: self.batch_max,
+            linger: self.linger,
+            queue_max: self.queue_max,
+            queue_bytes_max: self.queue_bytes_max,
+            patience: self.patience,
+            hand_over_after: (has_retry && !is_retry).then_some(self.retry_after),
+            has_retry,
+            keeps_newest: is_retry,
+            waits_after_failures: is_retry,
+            back_off: self.back_off,
+            repair_back_off: self.repair_back_off,
+        }
+    }
+}

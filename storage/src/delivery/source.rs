@@ -1,0 +1,149 @@
+//! A source as the threads of a task share it: the state of its records behind a lock.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use yahtzee_core::delivery::rules::ProductionDelivery;
+use yahtzee_core::delivery::{Interruption, SourceState, Ticket};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::LogError;
+
+use crate::dead_letter::headers::RecordPosition;
+use crate::store::Shard;
+
+/// A partition that a source reads.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    /// Index of the job.
+    pub(super) job: usize,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: Partition,
+}
+
+/// What is read by one thread, and the state of its records.
+pub(super) struct Source {
+    /// Name in the health report.
+    pub(super) part: String,
+    /// Name in messages.
+    pub(super) task: String,
+    /// Consumer group.
+    pub(super) group: String,
+    /// By index, as in tickets: partitions of a topic stand together.
+    pub(super) streams: Vec<Stream>,
+    /// Of a retry process: the shards that it feeds, and their names. A sink feeds all.
+    pub(super) shards: Option<(String, Vec<Shard>)>,
+    state: Mutex<Locked>,
+    /// Something was settled, or the source is to begin again.
+    changed: Condvar,
+}
+
+struct Locked {
+    source: SourceState,
+    /// Why an append failed.
+    failure: Option<LogError>,
+    settled: u64,
+}
+
+impl Source {
+    pub(super) fn new(
+        part: String,
+        task: String,
+        group: String,
+        streams: Vec<Stream>,
+        shards: Option<(String, Vec<Shard>)>,
+    ) -> Self {
+        let source = SourceState::new(&ProductionDelivery);
+        let state = Mutex::new(Locked { source, failure: None, settled: 0 });
+        Self { part, task, group, streams, shards, state, changed: Condvar::new() }
+    }
+
+    /// Whether it feeds a shard.
+    pub(super) fn feeds(&self, shard: Shard) -> bool {
+        self.shards.as_ref().is_none_or(|(_, shards)| shards.contains(&shard))
+    }
+
+    /// Calls `with` with the state, and lets go of it.
+    pub(super) fn with<T>(&self, with: impl FnOnce(&mut SourceState) -> T) -> T {
+        with(&mut self.lock().source)
+    }
+
+    /// Begins anew at these positions.
+    pub(super) fn open(&self, positions: &[Offset]) -> u64 {
+        let mut state = self.lock();
+        state.failure = None;
+        state.source.open(positions)
+    }
+
+    /// Nothing is left to be done for the record.
+    pub(super) fn settle(&self, ticket: Ticket) {
+        self.change(|state| {
+            state.settled += 1;
+            state.source.settle(ticket)
+        });
+    }
+
+    /// The record stays in the log until the source begins again.
+    pub(super) fn hold(&self, ticket: Ticket) {
+        self.change(|state| state.source.hold(ticket));
+    }
+
+    /// Reports what the log did with the RETRY or QUARANTINE record of `ticket`.
+    pub(super) fn appended(&self, ticket: Ticket, result: &Result<(), LogError>) {
+        self.change(|state| {
+            let has_changed = state.source.appended(ticket, result.is_ok());
+            match result {
+                Ok(()) => state.settled += 1,
+                Err(error) if has_changed => state.failure = Some(error.clone()),
+                Err(_) => {}
+            }
+            has_changed
+        });
+    }
+
+    /// Makes the source begin again, so that what was held is read again.
+    pub(super) fn repaired(&self) {
+        self.change(|state| {
+            state.source.repaired();
+            true
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Locked) -> bool) {
+        let mut state = self.lock();
+        let has_changed = change(&mut state);
+        drop(state);
+        if has_changed {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether the source must begin again, or the error with which it must.
+    pub(super) fn interruption(&self) -> Option<Result<(), LogError>> {
+        let state = self.lock();
+        state.source.interruption().map(|interruption| match (interruption, &state.failure) {
+            (Interruption::AppendFailed, Some(error)) => Err(error.clone()),
+            (Interruption::AppendFailed, None) | (Interruption::Repaired, _) => Ok(()),
+        })
+    }
+
+    /// Records that were settled since the process started.
+    pub(super) fn settled(&self) -> u64 {
+        self.lock().settled
+    }
+
+    /// Waits until something changes, `time` at most.
+    pub(super) fn wait(&self, time: Duration) {
+        drop(self.changed.wait_timeout(self.lock(), time));
+    }
+
+    /// Where a record lies.
+    pub(super) fn position(&self, ticket: Ticket) -> RecordPosition {
+        let Stream { topic, partition, .. } = &self.streams[ticket.stream];
+        RecordPosition { topic: topic.to_string(), partition: *partition, offset: ticket.offset }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,27 @@
+//! Delivery of summaries: what a task that carries them into a store has to remember and to decide.
+//!
+//! Sans-I/O: no locks, no clock, no randomness. A task reads a **source** (a summary topic, or RETRY), hands what it
+//! read to the queue of a **shard**, writes batches, and reports what became of them. Time is handed in as the time
+//! since any fixed moment; randomness as a word. Sink and retry process differ in a [`QueuePolicy`] and in nothing
+//! else here.
+//!
+//! ```text
+//! source ── take ──▶ ticket ── offer ──▶ ShardQueue ── next ──▶ batch ── finish ──▶ settle, hold, hand over, quarantine
+//!   ▲                                                                                   │
+//!   └── committable: below the lowest record that is open or held ◀── settle, hold ─────┘
+//! ```
+
+mod breaker;
+mod outcome;
+mod queue;
+pub mod rules;
+mod source;
+mod tracker;
+mod waits;
+
+pub use outcome::{Disposal, OutcomeKind};
+pub use queue::{
+    Deliverable, Finished, InFlight, Offer, PendingWrite, QueuePolicy, ShardMode, ShardQueue, Step,
+};
+pub use source::{Interruption, SourceState, Ticket};
+pub use waits::WaitBounds;

@@ -1,0 +1,71 @@
+//! `[topics]`: names and sizes of topics.
+
+use serde::Deserialize;
+
+use super::error::ConfigError;
+use crate::topics::TopicLayout;
+
+/// librdkafka's partitions are signed 32-bit; a topic with more than this is a typing error.
+const PARTITIONS_MAX: u32 = 100_000;
+
+/// Names and sizes of topics.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicsSection {
+    /// Last part of topic names. A new version replaces topics whose partition count must change.
+    pub version: String,
+    /// Partitions of every topic. Never changes while a version lives.
+    pub partitions: u32,
+    /// Copies of every partition: 3 in production, 1 on one broker.
+    pub replication: u32,
+    /// Hours raw records are kept; 0 keeps for ever (recorded input). At least 48 in production.
+    pub raw_retention_hours: u32,
+    /// Days summaries are kept in their topic, and records in RETRY and DLQ topics; 0 keeps for ever.
+    pub summary_retention_days: u32,
+}
+
+impl Default for TopicsSection {
+    fn default() -> Self {
+        Self {
+            version: "v1".to_owned(),
+            partitions: 32,
+            replication: 1,
+            raw_retention_hours: 48,
+            summary_retention_days: 7,
+        }
+    }
+}
+
+impl TopicsSection {
+    /// Checks the section. Stores keep summaries for `store_retention_days`, 0 for ever.
+    ///
+    /// # Errors
+    /// If a value is out of range.
+    pub fn check(self, store_retention_days: u32) -> Result<TopicLayout, ConfigError> {
+        if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
+            return Err(ConfigError::Contradiction(format!(
+                "topics.partitions = {} must be 1 to {PARTITIONS_MAX}",
+                self.partitions
+            )));
+        }
+        if self.replication == 0 {
+            return Err(ConfigError::Contradiction("topics.replication = 0 must be at least 1".to_owned()));
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if self.version.is_empty() || !self.version.bytes().all(is_name) {
+            return Err(ConfigError::Contradiction(format!(
+                "topics.version = {:?} must be letters, digits, - or _",
+                self.version
+            )));
+        }
+        let milliseconds = |count: u32, unit_ms: i64| (count > 0).then(|| i64::from(count) * unit_ms);
+        Ok(TopicLayout {
+            version: self.version,
+            partitions: self.partitions,
+            replication: self.replication,
+            raw_retention_ms: milliseconds(self.raw_retention_hours, 3_600_000),
+            summary_retention_ms: milliseconds(self.summary_retention_days, 86_400_000),
+            store_retention_ms: milliseconds(store_retention_days, 86_400_000),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! `[worker]` and the worker's index.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use yahtzee_core::assignment::WorkerIndex;
+
+use super::environment::Environment;
+use super::error::ConfigError;
+use crate::topics::TopicLayout;
+use crate::worker::{Guarantee, PoisonLimits};
+
+/// The worker process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSection {
+    /// Groups of partitions that are fenced as one. Independent of the number of workers, at least as many as you
+    /// will ever run; must not change while workers run.
+    pub slots: u32,
+    /// `fenced` (default) or `at-least-once`.
+    pub guarantee: Guarantee,
+    /// Milliseconds a summary may take to be acknowledged, before the job starts again from its last commit.
+    pub write_deadline_ms: u64,
+    /// Unusable records in a row that stop a job (1,000), before a bad deploy drains a topic into the DLQ.
+    pub poison_run_max: u64,
+    /// Unusable records per hundred that stop a job (50), over 10,000 records.
+    pub poison_percent_max: u64,
+    /// Milliseconds that a worker may stand still before it ends itself, because another may have taken over.
+    pub pause_max_ms: u64,
+    /// Memory that windows may come to need by the caps of the jobs, in MiB; a worker that could need more does not
+    /// start. 0 (default) for all of the machine's or the control group's.
+    pub memory_max_mib: u64,
+}
+
+impl Default for WorkerSection {
+    fn default() -> Self {
+        Self {
+            slots: 8,
+            guarantee: Guarantee::Fenced,
+            write_deadline_ms: 10_000,
+            poison_run_max: 1_000,
+            poison_percent_max: 50,
+            pause_max_ms: 30_000,
+            memory_max_mib: 0,
+        }
+    }
+}
+
+/// Settings of the worker process.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Number of slots.
+    pub slots: u32,
+    /// Guarantee under which summaries and commits are written.
+    pub guarantee: Guarantee,
+    /// Greatest time until a summary is acknowledged.
+    pub write_deadline: Duration,
+    /// Limits of unusable input at which a job stops.
+    pub poison: PoisonLimits,
+    /// A worker that stood still for longer than this ends itself.
+    pub pause_max: Duration,
+    /// Memory that windows may come to need, in bytes; `None` for all of the machine's.
+    pub memory_max_bytes: Option<u64>,
+}
+
+impl WorkerSection {
+    /// Checks the section.
+    ///
+    /// # Errors
+    /// If there are no slots, or more than partitions.
+    pub fn check(self, layout: &TopicLayout) -> Result<WorkerConfig, ConfigError> {
+        if self.slots == 0 || self.slots > layout.partitions {
+            return Err(ConfigError::Contradiction(format!(
+                "worker.slots = {} must be at least 1 and at most topics.partitions = {}",
+                self.slots, layout.partitions
+            )));
+        }
+        Ok(WorkerConfig {
+            slots: self.slots,
+            guarantee: self.guarantee,
+            write_deadline: self.write_deadline(),
+            poison: PoisonLimits { run_max: self.poison_run_max, percent_max: self.poison_percent_max },
+            pause_max: Duration::from_millis(self.pause_max_ms),
+            memory_max_bytes: (self.memory_max_mib > 0).then_some(self.memory_max_mib << 20),
+        })
+    }
+
+    /// Returns the greatest time until a summary is acknowledged.
+    #[must_use]
+    pub fn write_deadline(&self) -> Duration {
+        Duration::from_millis(self.write_deadline_ms)
+    }
+}
+
+/// Returns the worker's index and count: from `argument` (`3/8`), else from the platform: `DYNO=worker.4` or a StatefulSet's
+/// `HOSTNAME=worker-3`, each with `YAHTZEE_WORKERS=8`. Without any of
+/// them the worker is alone.
+///
+/// # Errors
+/// If they cannot be read; the text says what to write.
+pub fn worker_index_from(argument: Option<&str>, environment: &Environment) -> Result<WorkerIndex, String> {
+    if let Some(text) = argument {
+        let example = format!("worker `{text}` is not of the form INDEX/COUNT, as in `0/2`");
+        let (index, count) = text.split_once('/').ok_or_else(|| example.clone())?;
+        let (Ok(index), Ok(count)) = (index.trim().parse(), count.trim().parse()) else {
+            return Err(example);
+        };
+        return WorkerIndex::new(index, count).map_err(|error| error.to_string());
+    }
+    let Some(workers) = environment.get("YAHTZEE_WORKERS") else { return Ok(WorkerIndex::ALONE) };
+    let count = workers.parse().map_err(|_| format!("YAHTZEE_WORKERS=`{workers}` is not a number"))?;
+    let number_after = |variable: &str, separator: char| {
+        environment.get(variable)?.rsplit_once(separator)?.1.parse::<u32>().ok()
+    };
+    let from_dyno = number_after("DYNO", '.').and_then(|number| number.checked_sub(1));
+    let index = from_dyno.or_else(|| number_after("HOSTNAME", '-')).ok_or(
+        "YAHTZEE_WORKERS is set, but neither DYNO (as in `worker.1`) nor HOSTNAME (as in `worker-0`) says \
+         which worker this is; use `--worker 0/2`",
+    )?;
+    WorkerIndex::new(index, count).map_err(|error| error.to_string())
+}

@@ -18,7 +18,7 @@ use crate::fold::open_fresh;
 use crate::measure::resident_bytes;
 use crate::site::partitions;
 use crate::traffic::PARTITIONS;
-use crate::traffic::population::{Mix, Population, owner_of};
+use yahtzee_loadgen::population::{Mix, Population, owner_of};
 
 /// Hidden subcommand that fills one state and prints its [`StateRun`] as JSON: `run-state MIX SERIES`.
 pub const RUN_STATE: &str = "run-state";

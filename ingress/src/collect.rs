@@ -12,9 +12,9 @@ use crate::pack::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
 use crate::syslog::Line;
 use crate::value::token_uuid;
 
-/// What was seen in some lines.
+/// Counts of lines and measurements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct BodyCounts {
     lines: [u64; Class::ALL.len()],
     measurements: [u64; Measurement::TYPES.len()],
     /// Messages whose border was found by repair.
@@ -31,7 +31,7 @@ pub struct Counts {
     pub rejected_values: u64,
 }
 
-impl Counts {
+impl BodyCounts {
     /// Lines of this class.
     #[must_use]
     pub fn lines(&self, class: Class) -> u64 {
@@ -79,7 +79,7 @@ pub struct Collector<'a> {
     tokens: &'a TokenTable,
     owner: Owner,
     packer: Packer,
-    counts: Counts,
+    counts: BodyCounts,
     has_unknown_token: bool,
     /// Time of the oldest line, microseconds since 1970.
     oldest_us: Option<i64>,
@@ -91,7 +91,7 @@ impl<'a> Collector<'a> {
     /// Starts a delivery of `owner`. Lines that carry a log token belong to that token's owner instead.
     #[must_use]
     pub fn new(tokens: &'a TokenTable, owner: Owner, origin: BodyOrigin) -> Self {
-        let (packer, counts) = (Packer::new(origin), Counts::default());
+        let (packer, counts) = (Packer::new(origin), BodyCounts::default());
         Self { tokens, owner, packer, counts, has_unknown_token: false, oldest_us: None, losses: Vec::new() }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Collector<'a> {
 
     /// The records, and what was seen.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<PackedRecord>, Counts) {
+    pub fn finish(mut self) -> (Vec<PackedRecord>, BodyCounts) {
         self.counts.unknown_tokens += u64::from(self.has_unknown_token);
         for (owner, mut loss) in self.losses {
             // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
@@ -181,7 +181,7 @@ mod tests {
         message(app_name, "router", "at=info path=\"/\" fwd=x dyno=web.1 status=200")
     }
 
-    fn read(tokens: &TokenTable, body: &str) -> (Vec<PackedRecord>, Counts) {
+    fn read(tokens: &TokenTable, body: &str) -> (Vec<PackedRecord>, BodyCounts) {
         let mut collector = Collector::new(tokens, OWNER, origin());
         collect_body(&mut collector, body.as_bytes(), true, TIME_US);
         collector.finish()

@@ -17,14 +17,12 @@ use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
 use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
-use crate::collect::Counts;
-use crate::dedupe::FrameId;
+use crate::collect::BodyCounts;
+use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
+use crate::endpoint::ParsedBody;
 use crate::measure::{flag, own_time_us};
-use crate::owner::TokenTable;
 use crate::pack::{BodyOrigin, Packer, frame_digest};
-use crate::post::{Contents, Post};
-use crate::reply::Reply;
 use crate::stats::FrameOutcome;
 use crate::value::{self, Dyno, hyphenated_uuid};
 
@@ -76,13 +74,13 @@ impl Poster {
 
 /// A post.
 #[derive(Clone, Debug)]
-pub(crate) struct LanguagePost {
+pub(crate) struct LanguageRequest {
     poster: Poster,
     time: Option<Vec<u8>>,
     announced_count: Option<u64>,
 }
 
-impl LanguagePost {
+impl LanguageRequest {
     pub(crate) fn new(poster: Poster, headers: &HeaderMap) -> Self {
         let time = headers.get(TIME).map(|time| time.as_bytes().to_vec());
         Self { poster, time, announced_count: announced_count(headers, COUNT) }
@@ -102,39 +100,30 @@ impl LanguagePost {
             value: Some(value),
         }
     }
-}
 
-impl Post for LanguagePost {
-    const CONTENT_TYPES: &'static [&'static str] = &["application/json"];
-
-    /// One record holds a whole post and must stay below Kafka's default limit of 1 MB.
-    const MAX_BODY_BYTES: usize = 512 << 10;
-
-    const TAKEN: Reply = Reply::TakenOk;
-
-    fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         self.poster.owner
     }
 
-    fn frame_id(&self, body: &[u8]) -> Option<FrameId> {
+    pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
         let (dyno, time) = (self.poster.dyno()?, self.time.as_ref()?);
         Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
     }
 
-    fn read(&self, body: &[u8], _tokens: &TokenTable, recv_us: i64) -> Contents {
+    pub(crate) fn read(&self, body: &[u8], recv_us: i64) -> ParsedBody {
         let Some(Metrics { accepted, announced, rejected }) = body::read(body) else {
-            let if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
-            return Contents {
+            let outcome_if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
+            return ParsedBody {
                 records: Vec::new(),
-                counts: Counts::default(),
+                counts: BodyCounts::default(),
                 differs_from_head: false,
-                if_stored,
+                outcome_if_stored,
             };
         };
         let source_kind = SourceKind::Language;
-        let frame_id = self.frame_id(body);
+        let frame_id = self.delivery_id(body);
         let mut packer = Packer::new(BodyOrigin { recv_us, frame_id, source_kind, drain: None });
-        let mut counts = Counts::default();
+        let mut counts = BodyCounts::default();
         counts.rejected_values = rejected;
         for ((name, value), frame_index) in accepted.into_iter().zip(0..) {
             let metric = self.metric(name, value, frame_index, recv_us);
@@ -144,11 +133,11 @@ impl Post for LanguagePost {
             packer.add(self.poster.owner, &measurement);
         }
         let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
-        Contents {
+        ParsedBody {
             records: packer.finish(),
             counts,
             differs_from_head,
-            if_stored: Some(FrameOutcome::Stored),
+            outcome_if_stored: Some(FrameOutcome::Stored),
         }
     }
 }
@@ -166,14 +155,14 @@ mod tests {
     const TIME_US: i64 = 1_772_600_767_000_000;
     const BODY: &[u8] = br#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576, "load": 0.5}}"#;
 
-    fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguagePost {
+    fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguageRequest {
         let poster = Poster::parse(OWNER, path.0, path.1).unwrap();
         let headers = time.map(|time| (TIME.parse().unwrap(), HeaderValue::from_str(time).unwrap()));
-        LanguagePost::new(poster, &HeaderMap::from_iter(headers))
+        LanguageRequest::new(poster, &HeaderMap::from_iter(headers))
     }
 
-    fn metrics(post: &LanguagePost) -> Vec<LangMetric> {
-        let records = post.read(BODY, &TokenTable::default(), TIME_US).records;
+    fn metrics(post: &LanguageRequest) -> Vec<LangMetric> {
+        let records = post.read(BODY, TIME_US).records;
         let [record] = &records[..] else { panic!("{records:?}") };
         assert_eq!(record.owner, Owner::parse(OWNER).unwrap());
         RecordOf::decode(record.payload.as_slice()).unwrap().measurements
@@ -230,7 +219,7 @@ mod tests {
     #[test]
     fn attempts_are_known_by_dyno_time_and_body() {
         let time = Some("2026-03-04T05:06:07Z");
-        let id = |path, time, body: &[u8]| post(path, time).frame_id(body);
+        let id = |path, time, body: &[u8]| post(path, time).delivery_id(body);
         let first = id(("web.1", None), time, BODY);
         assert!(first.is_some());
         assert_eq!(id(("web.1", None), time, BODY), first);
@@ -245,8 +234,8 @@ mod tests {
     #[test]
     fn counts_differ_from_the_head_only_where_it_says_one() {
         fn check(count: Option<u64>, expected: bool) {
-            let post = LanguagePost { announced_count: count, ..post(("web", None), None) };
-            let contents = post.read(BODY, &TokenTable::default(), TIME_US);
+            let post = LanguageRequest { announced_count: count, ..post(("web", None), None) };
+            let contents = post.read(BODY, TIME_US);
             assert_eq!(contents.differs_from_head, expected, "{count:?}");
         }
         check(None, false);

@@ -10,7 +10,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::cli_text;
-use crate::collect::{Collector, Counts};
+use crate::collect::{BodyCounts, Collector};
 use crate::frame::{Frames, MAX_MESSAGE_BYTES};
 use crate::measure::Receipt;
 use crate::owner::TokenTable;
@@ -156,7 +156,7 @@ impl Chunk {
         owner: Owner,
         tokens: &TokenTable,
         frame_id: [u8; 16],
-    ) -> (Vec<PackedRecord>, Counts) {
+    ) -> (Vec<PackedRecord>, BodyCounts) {
         let recv_us = self.recv_us;
         let provenance =
             BodyOrigin { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };

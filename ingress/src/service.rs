@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 
 use crate::auth::Credentials;
 use crate::dedupe::Dedupe;
-use crate::delivery::Delivery;
 use crate::owner::TokenTable;
 use crate::rate::RateLimit;
+use crate::raw_topics::RawTopics;
 use crate::settings::Settings;
 use crate::stats::IngressStats;
 
@@ -23,19 +23,21 @@ pub struct Ingress {
     pub(crate) tokens: TokenTable,
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) rate_limit: Option<RateLimit>,
-    pub(crate) queue: mpsc::Sender<Delivery>,
+    pub(crate) topics: Arc<RawTopics>,
+    /// One permit per delivery that may wait for the log.
+    pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) stats: IngressStats,
     clock: ReceiveClock,
     is_closing: AtomicBool,
 }
 
 impl Ingress {
-    /// A service that hands what it receives to `queue`, which should be short: a full one means 503.
+    /// Creates a service that appends what it receives to `topics`.
     #[must_use]
     pub fn new(
         settings: Settings,
         tokens: TokenTable,
-        queue: mpsc::Sender<Delivery>,
+        topics: Arc<RawTopics>,
         clock: WallClock,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -43,7 +45,8 @@ impl Ingress {
             tokens,
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
             rate_limit: settings.owner_bytes_per_second.map(RateLimit::new),
-            queue,
+            topics,
+            in_flight: Arc::new(Semaphore::new(settings.max_deliveries)),
             stats: IngressStats::default(),
             clock: ReceiveClock::new(clock),
             is_closing: AtomicBool::new(false),

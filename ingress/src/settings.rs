@@ -22,6 +22,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Most open connections; more wait to be accepted.
     pub max_connections: usize,
+    /// Most deliveries that wait for the log at a time; more are answered with 503.
+    pub max_deliveries: usize,
     /// How long a delivery is remembered, so that another attempt is not stored again.
     pub dedupe_retention: Duration,
     /// Most deliveries that are remembered; each takes about 100 bytes.
@@ -41,6 +43,7 @@ impl Default for Settings {
             ack_budget: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(165),
             max_connections: 20_000,
+            max_deliveries: 4_096,
             dedupe_retention: Duration::from_secs(600),
             dedupe_entries: 500_000,
             owner_bytes_per_second: None,

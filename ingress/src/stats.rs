@@ -6,7 +6,7 @@ use std::time::Duration;
 use yahtzee_pipeline_proto::Measurement;
 
 use crate::class::Class;
-use crate::collect::Counts;
+use crate::collect::BodyCounts;
 use crate::metric_names as names;
 
 /// What became of a drain request that carried content.
@@ -47,7 +47,7 @@ pub struct Snapshot {
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
     /// What was seen in the lines of stored and unreadable requests.
-    pub counts: Counts,
+    pub counts: BodyCounts,
 }
 
 impl Snapshot {
@@ -58,7 +58,7 @@ impl Snapshot {
     }
 }
 
-/// Counts what the service sees.
+/// BodyCounts what the service sees.
 pub struct IngressStats {
     sums: Mutex<Snapshot>,
     metrics: Metrics,
@@ -83,32 +83,32 @@ impl IngressStats {
         self.with_sums(|sums| sums.clone())
     }
 
-    /// Counts a request with content.
+    /// BodyCounts a request with content.
     pub(crate) fn frame(&self, outcome: FrameOutcome) {
         self.metrics.frames[outcome as usize].increment(1);
         self.with_sums(|sums| sums.frames[outcome as usize] += 1);
     }
 
-    /// Counts what was seen in the lines of a request.
-    pub(crate) fn lines(&self, counts: &Counts) {
+    /// BodyCounts what was seen in the lines of a request.
+    pub(crate) fn lines(&self, counts: &BodyCounts) {
         self.metrics.add(counts);
         self.with_sums(|sums| sums.counts.add(counts));
     }
 
-    /// Counts a body of this size.
+    /// BodyCounts a body of this size.
     pub(crate) fn body(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).expect("fits");
         self.metrics.body_bytes.increment(bytes);
         self.with_sums(|sums| sums.body_bytes += bytes);
     }
 
-    /// Counts a body with more or fewer messages than its header says.
+    /// BodyCounts a body with more or fewer messages than its header says.
     pub(crate) fn count_mismatch(&self) {
         self.metrics.count_mismatches.increment(1);
         self.with_sums(|sums| sums.count_mismatches += 1);
     }
 
-    /// Counts a reply with this status.
+    /// BodyCounts a reply with this status.
     pub(crate) fn reply(&self, status: &str) {
         names::INGRESS_REQUESTS.with(&[status]).increment(1);
     }
@@ -160,7 +160,7 @@ impl Metrics {
         }
     }
 
-    fn add(&self, counts: &Counts) {
+    fn add(&self, counts: &BodyCounts) {
         for (counter, &class) in self.lines.iter().zip(Class::ALL) {
             counter.increment(counts.lines(class));
         }

@@ -16,11 +16,7 @@ pub mod raw {
 /// Values of the compacted summary topics.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/summary.proto")]
 pub mod summary {
-    include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
-}
+    pub use yahtzee_proto::Provenance;
 
-/// Records of the DLQ and LATE topics.
-#[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/letters.proto")]
-pub mod letters {
-    include!(concat!(env!("OUT_DIR"), "/yahtzee.letters.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
 }

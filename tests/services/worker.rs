@@ -11,7 +11,7 @@ use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
-use yahtzee_pipeline_proto::letters::{DeadLetter, Late};
+use yahtzee_proto::{DeadLetter, Late};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};
 use yahtzee_runtime::topics::TopicLayout;

@@ -11,11 +11,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use yahtzee_ingress::owner::TokenTable;
-use yahtzee_ingress::{Delivery, Ingress, PackedRecord, Settings, serve};
+use yahtzee_ingress::{Ingress, PackedRecord, Settings, serve};
 use yahtzee_pipeline_proto::raw::{LangMetric, LogLoss, PlatformError, RouterRequest};
 use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 use crate::sample::{self, Sample};
+use crate::stub_log::{Delivery, stub_log};
 
 /// Requests that are redeliveries of those before them: each run goes to one service, in order.
 const SEQUENCES: &[&[&str]] = &[
@@ -144,7 +145,7 @@ struct Service {
     runtime: Runtime,
     address: SocketAddr,
     ingress: Arc<Ingress>,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
     stored: Vec<PackedRecord>,
     shutdown: Option<oneshot::Sender<()>>,
 }
@@ -159,9 +160,9 @@ fn acknowledge_all(delivery: Delivery) -> Decision {
 impl Service {
     fn start(settings: Settings) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let (queue, deliveries) = mpsc::channel(16);
+        let (topics, deliveries) = stub_log();
         let clock = Box::new(|| 4_102_444_800_000_000);
-        let ingress = Ingress::new(settings, TokenTable::default(), queue, clock);
+        let ingress = Ingress::new(settings, TokenTable::default(), topics, clock);
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (shutdown, stopped) = oneshot::channel::<()>();
@@ -185,8 +186,8 @@ impl Service {
                 tokio::select! {
                     response = &mut client => return response.expect("the client does not panic"),
                     Some(delivery) = deliveries.recv() => if let Some(delivery) = decide(delivery) {
-                        stored.extend(delivery.records);
-                        delivery.reply.send(Ok(())).expect("the service waits for the outcome");
+                        stored.extend(delivery.records.iter().cloned());
+                        delivery.answer(Ok(()));
                     },
                 }
             }

@@ -21,7 +21,7 @@ pub struct Revision {
 
 /// Where a summary comes from: field 1 of every summary message.
 ///
-/// Wire form: `Provenance` in `proto/yahtzee/summary.proto`.
+/// Wire form: `Provenance` in `yahtzee-proto/yahtzee/provenance.proto`.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Provenance {
     /// Version of the fold.
@@ -271,6 +271,20 @@ mod tests {
         };
         let read = SummaryKey::decode(&key.encode()).unwrap();
         assert_eq!(read.dimensions, ["é".repeat(127)]);
+    }
+
+    proptest! {
+        /// The core declares the message once more, because it knows no other crate; the bytes are the schema's.
+        #[test]
+        fn a_provenance_is_the_published_message(
+            generation: u32, first_offset: u64, last_offset: u64, count: u64, is_final: bool,
+        ) {
+            let ours = Provenance { generation, first_offset, last_offset, count, is_final };
+            let published =
+                yahtzee_proto::Provenance { generation, first_offset, last_offset, count, r#final: is_final };
+            prop_assert_eq!(ours.encode_to_vec(), published.encode_to_vec());
+            prop_assert_eq!(Provenance::decode(&*published.encode_to_vec()), Ok(ours));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Records of the DLQ and LATE topics. Wire form: `proto/yahtzee/letters.proto`.
+//! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
 use prost::Message;
 use yahtzee_core::effect::{DeadLetter, Late};
@@ -7,52 +7,6 @@ use yahtzee_core::record::Offset;
 
 use super::write::JobTopics;
 
-#[derive(Clone, PartialEq, Message)]
-struct DeadLetterMessage {
-    #[prost(string, tag = "1")]
-    job: String,
-    #[prost(string, tag = "2")]
-    topic: String,
-    #[prost(uint32, tag = "3")]
-    partition: u32,
-    #[prost(uint64, tag = "4")]
-    offset: u64,
-    #[prost(sint64, tag = "5")]
-    timestamp_ms: i64,
-    #[prost(string, tag = "6")]
-    reason: String,
-    #[prost(bytes = "vec", tag = "7")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "8")]
-    value: Vec<u8>,
-    #[prost(uint64, tag = "9")]
-    value_bytes: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct LateMessage {
-    #[prost(string, tag = "1")]
-    job: String,
-    #[prost(string, tag = "2")]
-    topic: String,
-    #[prost(uint32, tag = "3")]
-    partition: u32,
-    #[prost(uint64, tag = "4")]
-    offset: u64,
-    #[prost(sint64, tag = "5")]
-    timestamp_ms: i64,
-    #[prost(bytes = "vec", tag = "6")]
-    owner: Vec<u8>,
-    #[prost(uint64, tag = "7")]
-    late: u64,
-    #[prost(uint64, tag = "8")]
-    future: u64,
-    #[prost(uint64, tag = "9")]
-    latest_windows: u64,
-    #[prost(bytes = "vec", tag = "10")]
-    value: Vec<u8>,
-}
-
 /// Returns partition, key and value of the record of a dead letter.
 pub(super) fn dead_letter(
     letter: DeadLetter,
@@ -60,7 +14,7 @@ pub(super) fn dead_letter(
     partition: Partition,
 ) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, letter.offset);
-    let message = DeadLetterMessage {
+    let message = yahtzee_proto::DeadLetter {
         job: topics.job.to_owned(),
         topic: topics.raw.clone(),
         partition: partition.0,
@@ -77,7 +31,7 @@ pub(super) fn dead_letter(
 /// Returns partition, key and value of the record of what came too late or too early.
 pub(super) fn late(late: Late, topics: &JobTopics, partition: Partition) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, late.offset);
-    let message = LateMessage {
+    let message = yahtzee_proto::Late {
         job: topics.job.to_owned(),
         topic: topics.raw.clone(),
         partition: partition.0,
@@ -102,7 +56,6 @@ mod tests {
     use yahtzee_core::effect::Effect;
     use yahtzee_core::owner::Owner;
     use yahtzee_core::record::{MeasurementCounts, Poison};
-    use yahtzee_pipeline_proto::letters;
 
     use super::super::write::record_of;
     use super::*;
@@ -119,7 +72,6 @@ mod tests {
         }
     }
 
-    /// The messages are declared here once more, because the framework does not know this pipeline's schema.
     #[test]
     fn dead_letters_read_the_same_through_the_published_schema() {
         let letter = DeadLetter {
@@ -136,8 +88,8 @@ mod tests {
             ("DLQ.ERROR.v1", Partition(3), 1_000)
         );
         assert_eq!(record.key, b"errors/ERROR.v1/3/7");
-        let published = letters::DeadLetter::decode(&*record.value).unwrap();
-        let expected = letters::DeadLetter {
+        let published = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
+        let expected = yahtzee_proto::DeadLetter {
             job: "errors".to_owned(),
             topic: "ERROR.v1".to_owned(),
             partition: 3,
@@ -160,7 +112,7 @@ mod tests {
             Late { offset: Offset(8), timestamp_ms: 98, owner: Owner([6; 16]), outcomes, value: vec![1] };
         let record = record_of(Effect::Late(rejected), &topics(), Partition(1), 1_000);
         assert_eq!((&*record.topic, record.key.as_slice()), ("LATE.ERROR.v1", &b"errors/ERROR.v1/1/8"[..]));
-        let published = letters::Late::decode(&*record.value).unwrap();
+        let published = yahtzee_proto::Late::decode(&*record.value).unwrap();
         assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));
         assert_eq!((published.owner, published.value), (vec![6; 16], vec![1]));
     }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::line::{Line, Source};
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const SECOND_US: i64 = 1_000_000;
 const SAMPLE_PERIOD_US: i64 = 20 * SECOND_US;

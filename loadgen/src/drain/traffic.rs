@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const MICROS_PER_SECOND: f64 = 1e6;
 const DAY_S: f64 = 86_400.0;
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn traffic_keeps_its_mean() {
-        let wobble = Wobble::new(&mut Rng::new(3, 0));
+        let wobble = Wobble::new(&mut Rng::stream(3, 0));
         let factors: Vec<f64> = (0..86_400_i64).map(|second| wobble.factor(second * 1_000_000)).collect();
         let mean = factors.iter().sum::<f64>() / factors.len() as f64;
         assert!((mean - 1.0).abs() < 0.05, "{mean}");
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn incidents_last_a_minute_and_come_back() {
-        let mut incidents = Incidents::new(Rng::new(3, 0), 40, 0);
+        let mut incidents = Incidents::new(Rng::stream(3, 0), 40, 0);
         let troubled: Vec<bool> =
             (0..3_600).map(|second| incidents.app_in_trouble(second * 1_000_000).is_some()).collect();
         assert_eq!(troubled.iter().position(|&troubled| troubled), Some(15));

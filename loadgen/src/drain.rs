@@ -11,14 +11,14 @@ mod line;
 mod names;
 mod output_line;
 mod request;
-mod rng;
 mod router_line;
 mod traffic;
 
-pub(crate) use app::AppIdentity;
+use crate::rng::Rng;
+use crate::zipf::harmonic;
+pub use app::AppIdentity;
 use app::{App, LINES_PER_REQUEST, Span};
 use delivery::Delivery;
-use rng::Rng;
 use traffic::Incidents;
 
 /// Drain processes send what has gathered this often.
@@ -37,13 +37,13 @@ const INCIDENT_STREAM: u64 = 1;
 
 /// Which fleet, and how busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct FleetSettings {
+pub struct FleetSettings {
     /// Everything random follows from it.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Number of apps; 0 counts as 1.
-    pub(crate) apps: u32,
+    pub apps: u32,
     /// Mean number of log lines per second over the whole fleet.
-    pub(crate) lines_per_second: f64,
+    pub lines_per_second: f64,
 }
 
 impl Default for FleetSettings {
@@ -54,7 +54,7 @@ impl Default for FleetSettings {
 
 /// What a frame is to its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameKind {
+pub enum FrameKind {
     /// A first delivery.
     Fresh,
     /// A frame that was sent before, under the same frame id.
@@ -65,22 +65,22 @@ pub(crate) enum FrameKind {
 
 /// One request of a drain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DrainFrame {
+pub struct DrainFrame {
     /// `d.<uuid>`.
-    pub(crate) drain_token: String,
+    pub drain_token: String,
     /// 32 upper-case hexadecimal digits.
-    pub(crate) frame_id: String,
+    pub frame_id: String,
     /// Messages in the body, a notice of loss in front included.
-    pub(crate) message_count: u32,
+    pub message_count: u32,
     /// `<octets> SP <message>`, repeated.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// What it is to its receiver.
-    pub(crate) kind: FrameKind,
+    pub kind: FrameKind,
 }
 
 /// The fleet at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Fleet {
+pub struct Fleet {
     apps: Vec<App>,
     incidents: Incidents,
     delivery: Delivery,
@@ -89,27 +89,27 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// The fleet of `settings` at `start_us`, microseconds since 1970, all its apps up and running.
-    pub(crate) fn new(settings: FleetSettings, start_us: i64) -> Self {
+    pub fn new(settings: FleetSettings, start_us: i64) -> Self {
         let FleetSettings { seed, lines_per_second, .. } = settings;
         let count = settings.apps.max(1);
-        let life_seed = Rng::new(seed, start_us.cast_unsigned()).bits();
+        let life_seed = Rng::stream(seed, start_us.cast_unsigned()).bits();
         let app = |rank| {
             let stream = FIRST_APP_STREAM + u64::from(rank);
-            App::new(rank, start_us, Rng::new(seed, stream), Rng::new(life_seed, stream))
+            App::new(rank, start_us, Rng::stream(seed, stream), Rng::stream(life_seed, stream))
         };
         let mut apps: Vec<App> = (0..count).map(app).collect();
         share_out(lines_per_second, &mut apps);
-        let incidents = Incidents::new(Rng::new(life_seed, INCIDENT_STREAM), count.into(), start_us);
+        let incidents = Incidents::new(Rng::stream(life_seed, INCIDENT_STREAM), count.into(), start_us);
         Self {
             apps,
             incidents,
-            delivery: Delivery::new(Rng::new(life_seed, DELIVERY_STREAM)),
+            delivery: Delivery::new(Rng::stream(life_seed, DELIVERY_STREAM)),
             now_us: start_us,
         }
     }
 
     /// The apps, the busiest first.
-    pub(crate) fn apps(&self) -> impl Iterator<Item = &AppIdentity> {
+    pub fn apps(&self) -> impl Iterator<Item = &AppIdentity> {
         self.apps.iter().map(|app| &app.identity)
     }
 
@@ -117,7 +117,7 @@ impl Fleet {
     ///
     /// A jump ahead gives all frames in between: who paces by a wall clock that stood still may prefer to
     /// start anew.
-    pub(crate) fn frames_until(&mut self, now_us: i64) -> Vec<DrainFrame> {
+    pub fn frames_until(&mut self, now_us: i64) -> Vec<DrainFrame> {
         let mut frames = Vec::new();
         while self.now_us + TICK_US <= now_us {
             self.tick(&mut frames);
@@ -144,7 +144,7 @@ fn share_out(lines_per_second: f64, apps: &mut [App]) {
     let dynos: usize = apps.iter().map(App::dyno_count).sum();
     let samples_per_s = dynos as f64 * SAMPLES_PER_DYNO_S;
     let lines_per_s = (lines_per_second - samples_per_s).max(lines_per_second * LEAST_REQUEST_SHARE);
-    let harmonic: f64 = (1..=apps.len()).map(|rank| 1.0 / rank as f64).sum();
+    let harmonic = harmonic(apps.len() as u64);
     for (app, rank) in apps.iter_mut().zip(1_u32..) {
         app.set_requests_per_s(lines_per_s / LINES_PER_REQUEST / harmonic / f64::from(rank));
     }

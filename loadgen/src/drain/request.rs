@@ -1,7 +1,7 @@
 //! Requests to one app: what they ask for, how long they take and how they end.
 
-use super::rng::Rng;
 use super::router_line::{RouterError, RouterLine};
+use crate::rng::Rng;
 
 /// The platform gives an app this long for its first byte.
 const TIMEOUT_MS: u32 = 30_000;

@@ -2,7 +2,7 @@
 
 use super::line::{Line, Source};
 use super::names::add_on_name;
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const ADD_ON_PERIOD_US: f64 = 30e6;
 

@@ -7,9 +7,9 @@ use super::line::{Line, Source};
 use super::names::app_name;
 use super::output_line::{self, AddOn};
 use super::request::{Request, ServiceTimes, Target};
-use super::rng::Rng;
 use super::router_line::Router;
 use super::traffic::Wobble;
+use crate::rng::Rng;
 
 /// Lines that an app itself writes per request.
 const OUTPUT_PER_REQUEST: f64 = 0.4;
@@ -34,13 +34,13 @@ const MAX_WEB_DYNOS: f64 = 8.0;
 
 /// An app as the outside world knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AppIdentity {
+pub struct AppIdentity {
     /// `proud-river-1234`.
-    pub(crate) name: String,
+    pub name: String,
     /// Its UUID.
-    pub(crate) owner: Owner,
+    pub owner: Owner,
     /// `d.<uuid>`: what Logplex sends in its header.
-    pub(crate) drain_token: String,
+    pub drain_token: String,
 }
 
 impl AppIdentity {

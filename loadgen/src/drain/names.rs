@@ -1,6 +1,6 @@
 //! Names in the style of the platform: `proud-river-1234`.
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const ADJECTIVES: &[&str] = &[
     "amber", "bold", "brisk", "calm", "clear", "cool", "crimson", "eager", "early", "fair", "gentle",

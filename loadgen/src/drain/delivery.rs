@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::line::{Line, Source, with_fraction};
-use super::rng::Rng;
 use super::{DrainFrame, FrameKind};
+use crate::rng::Rng;
 
 /// Target size of one drain request (Logplex's `target_bytes`).
 const MAX_BODY_BYTES: usize = 102_400;

@@ -4,9 +4,10 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::{RouterRequest, SourceKind};
 
-use super::fleet::App;
-use super::request;
-use super::rng::Rng;
+use crate::apps::App;
+use crate::rng::Rng;
+use crate::steady::request;
+use crate::zipf::harmonic;
 
 /// Requests per app and window in the [`Mix::Zipf`]: of a million apps, 100,000 per second.
 const ZIPF_MEAN: f64 = 6.0;
@@ -49,8 +50,7 @@ impl Population {
     /// A population of `apps` apps, at least one and at most 2^32.
     #[must_use]
     pub fn new(apps: u64, mix: Mix) -> Self {
-        let harmonic: f64 = (1..=apps).map(|rank| 1.0 / rank as f64).sum();
-        Self { apps, mix, first_mean: ZIPF_MEAN * apps as f64 / harmonic }
+        Self { apps, mix, first_mean: ZIPF_MEAN * apps as f64 / harmonic(apps) }
     }
 
     /// The frames of one window, received at its `recv_us` or just before; apps come in another order in each.
@@ -68,11 +68,14 @@ impl Population {
         window: u64,
         recv_us: i64,
     ) -> impl Iterator<Item = RecordOf<RouterRequest>> + use<> {
-        let app = App::drawn(&mut Rng(rank));
-        let mut rng = Rng(rank << 8 ^ window << 48 ^ 0x5eed);
+        let app = App::drawn(&mut Rng::new(rank));
+        let mut rng = Rng::new(rank << 8 ^ window << 48 ^ 0x5eed);
         let mut left = match self.mix {
             Mix::Flat => 1,
-            Mix::Zipf => poisson(self.first_mean / (rank + 1) as f64, &mut rng),
+            Mix::Zipf => match self.first_mean / (rank + 1) as f64 {
+                mean if mean > POISSON_MEAN_MAX => mean.round() as u64,
+                mean => rng.poisson(mean),
+            },
         };
         std::iter::from_fn(move || {
             let count = left.min(FRAME_REQUESTS_MAX);
@@ -91,22 +94,6 @@ fn frame(app: &App, requests: u64, recv_us: i64, rng: &mut Rng) -> RecordOf<Rout
         drain: app.owner.0.to_vec(),
         measurements: (0..requests).map(|index| request(app, recv_us, index, rng)).collect(),
     }
-}
-
-/// A number of independent events of which `mean` are expected: Knuth, The Art of Computer Programming 2, 3.4.1.
-fn poisson(mean: f64, rng: &mut Rng) -> u64 {
-    if mean > POISSON_MEAN_MAX {
-        return mean.round() as u64;
-    }
-    let end = (-mean).exp();
-    let uniform = |rng: &mut Rng| (rng.bits() >> 11) as f64 / (1_u64 << 53) as f64;
-    let mut product = uniform(rng);
-    let mut events = 0;
-    while product > end {
-        product *= uniform(rng);
-        events += 1;
-    }
-    events
 }
 
 /// Owner of a message that the population has made.

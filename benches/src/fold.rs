@@ -9,7 +9,7 @@ use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{Job, Record};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, Opened, PartitionCore};
+use yahtzee_core::partition::{History, Opened, PartitionCore, Start};
 use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
@@ -174,7 +174,8 @@ pub(crate) fn open_fresh<J: Job>(
     partition: Partition,
     log_end: Offset,
 ) -> PartitionCore<J> {
-    let history = History { partition, committed: None, log_start: Offset(0), log_end, poisoned: &[] };
+    let history =
+        History { partition, start: Start::Beginning, log_start: Offset(0), log_end, poisoned: &[] };
     let opened = PartitionCore::open(Arc::clone(job), policy, identity::<J>(policy), history);
     let Opened { core, .. } = opened.expect("nothing was ever committed, so nothing is refused");
     core

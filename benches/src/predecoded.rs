@@ -1,8 +1,7 @@
 //! The real job on messages that are decoded already: what is left is windows and accumulators.
 
 use prost::Message;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Job, Record};
+use yahtzee_core::job::{Intake, Job, Record};
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
 use yahtzee_pipeline_proto::RecordOf;
@@ -50,11 +49,7 @@ impl Job for Predecoded {
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id<'r>(record: &'r Handle, _value: &'r [u8]) -> &'r [u8] {
-        &record.frame_id
-    }
-
-    fn fold(&self, record: &Handle, intake: &mut Intake<'_, Requests>) {
+    fn fold(&self, record: &Handle, intake: &mut Intake<'_, Self>) {
         let message = &self.messages[record.message as usize];
         router_latency::fold(message.measurements.iter().map(Into::into), intake);
     }
@@ -70,5 +65,9 @@ impl Record<'_> for Handle {
         let (&frame_id, place) = value.split_first_chunk().ok_or(Malformed)?;
         let message = u32::from_le_bytes(place.try_into().map_err(|_| Malformed)?);
         Ok(Self { frame_id, message })
+    }
+
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
     }
 }

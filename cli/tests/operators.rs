@@ -373,10 +373,10 @@ fn commits_are_shown_as_they_are_stored() {
         let stored = stored.as_ref().unwrap();
         let (commit, identity) = Commit::read(stored.offset, &stored.metadata).unwrap();
         assert_eq!(number(&shown["committed_offset"]), stored.offset.0);
-        assert_eq!(number(&shown["position"]), commit.position.0);
+        assert_eq!(number(&shown["position"]), commit.position().0);
         assert_eq!(number(&shown["log_end"]), bounds.end.0);
-        assert_eq!(number(&shown["position_lag"]), bounds.end.0 - commit.position.0);
-        assert_eq!(number(&shown["replay_lag"]), commit.position.0 - stored.offset.0);
+        assert_eq!(number(&shown["position_lag"]), bounds.end.0 - commit.position().0);
+        assert_eq!(number(&shown["replay_lag"]), commit.position().0 - stored.offset.0);
         assert_eq!(shown["worker"], identity.owner_tag.to_string());
         assert_eq!(shown["flags"], serde_json::json!([]));
         let windows = shown["open_windows"].as_array().unwrap();
@@ -384,7 +384,7 @@ fn commits_are_shown_as_they_are_stored() {
             windows
                 .iter()
                 .map(|open| number(&open["first_offset"]))
-                .eq(commit.open.iter().map(|open| open.1.0))
+                .eq(commit.open().iter().map(|open| open.1.0))
         );
         open += windows.len();
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// The name of a delivery, the same for all its attempts: [`crate::pack::frame_digest`].
+/// The name of a delivery, the same for all its attempts: [`crate::packer::frame_digest`].
 pub type DeliveryId = [u8; 16];
 
 /// The end of a delivery.

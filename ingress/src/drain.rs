@@ -3,14 +3,14 @@
 use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
 
-use crate::class::Class;
-use crate::collect::{Collector, collect_body};
+use crate::collector::{Collector, collect_body};
 use crate::dedupe::DeliveryId;
 use crate::endpoint::ParsedBody;
-use crate::owner::TokenTable;
-use crate::pack::BodyOrigin;
+use crate::line::LineClass;
+use crate::packer::BodyOrigin;
 use crate::sender::Sender;
 use crate::stats::FrameOutcome;
+use crate::token_table::TokenTable;
 
 /// Header with the number of messages in a body.
 const MESSAGE_COUNT: &str = "logplex-msg-count";
@@ -42,7 +42,7 @@ impl DrainRequest {
         collect_body(&mut collector, body, self.sender.repair, recv_us);
         let (records, mut counts) = collector.finish();
         counts.unknown_tokens += u64::from(!self.sender.is_known);
-        let is_unreadable = counts.all_lines() == counts.lines(Class::Malformed);
+        let is_unreadable = counts.all_lines() == counts.lines(LineClass::Malformed);
         let outcome_if_stored = match body.trim_ascii() {
             [] => None,
             _ if is_unreadable => Some(FrameOutcome::Unreadable),

@@ -2,14 +2,14 @@
 
 use yahtzee_core::owner::Owner;
 
-use crate::collect::BodyCounts;
+use crate::collector::BodyCounts;
 use crate::dedupe::DeliveryId;
 use crate::drain::DrainRequest;
 use crate::language::LanguageRequest;
-use crate::owner::TokenTable;
-use crate::pack::PackedRecord;
+use crate::packer::PackedRecord;
 use crate::reply::Reply;
 use crate::stats::FrameOutcome;
+use crate::token_table::TokenTable;
 
 /// A request whose head has been read, by the endpoint it came to.
 #[derive(Debug)]

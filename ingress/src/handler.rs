@@ -10,15 +10,15 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
 use yahtzee_core::owner::Owner;
 
-use crate::auth::Identity;
-use crate::body::{BodyError, gunzip, receive};
-use crate::collect::BodyCounts;
+use crate::auth::SenderIdentity;
+use crate::collector::BodyCounts;
 use crate::dedupe::{Claim, DeliveryOutcome, DeliveryTicket, NotStored, Waiter};
 use crate::drain::DrainRequest;
 use crate::endpoint::{Endpoint, ParsedBody};
 use crate::language::{LanguageRequest, Poster};
-use crate::pack::PackedRecord;
+use crate::packer::PackedRecord;
 use crate::reply::Reply;
+use crate::request_body::{BodyError, gunzip, receive};
 use crate::sender::Sender;
 use crate::service::Ingress;
 use crate::stats::FrameOutcome;
@@ -58,7 +58,7 @@ async fn drain_of_owner(
 }
 
 async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Response<Body> {
-    let open = |headers: &HeaderMap, identity: &Identity| {
+    let open = |headers: &HeaderMap, identity: &SenderIdentity| {
         let sender = Sender::of(headers, path_owner, identity, &ingress.tokens);
         Endpoint::Drain(DrainRequest::new(sender, headers))
     };
@@ -84,7 +84,8 @@ async fn metrics_of_dyno(
 
 async fn take_metrics(ingress: &Arc<Ingress>, poster: Option<Poster>, request: Request) -> Response<Body> {
     let Some(poster) = poster else { return respond(ingress, Reply::NotFound) };
-    let open = |headers: &HeaderMap, _: &Identity| Endpoint::Language(LanguageRequest::new(poster, headers));
+    let open =
+        |headers: &HeaderMap, _: &SenderIdentity| Endpoint::Language(LanguageRequest::new(poster, headers));
     let reply = handle(ingress, open, request).await;
     respond(ingress, reply)
 }
@@ -96,7 +97,7 @@ fn respond(ingress: &Ingress, reply: Reply) -> Response<Body> {
 
 async fn handle(
     ingress: &Arc<Ingress>,
-    open: impl FnOnce(&HeaderMap, &Identity) -> Endpoint,
+    open: impl FnOnce(&HeaderMap, &SenderIdentity) -> Endpoint,
     request: Request,
 ) -> Reply {
     let (head, body) = request.into_parts();

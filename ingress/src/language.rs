@@ -17,18 +17,18 @@ use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
 use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
-use crate::collect::BodyCounts;
+use crate::collector::BodyCounts;
 use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
 use crate::endpoint::ParsedBody;
-use crate::measure::{flag, own_time_us};
-use crate::pack::{BodyOrigin, Packer, frame_digest};
+use crate::line::values::hyphenated_uuid;
+use crate::line::{CommonFields, DynoRef, ReceiveContext};
+use crate::packer::{BodyOrigin, Packer, frame_digest};
 use crate::stats::FrameOutcome;
-use crate::value::{self, Dyno, hyphenated_uuid};
 
 pub mod body;
 
-use body::Metrics;
+use body::PostedMetrics;
 
 /// Header with the time of a post.
 const TIME: &str = "measurements-time";
@@ -53,10 +53,7 @@ impl Poster {
     /// Reads the parts of a path. `None` if they name no owner and process, or if `dyno` is not a UUID.
     #[must_use]
     pub fn parse(owner: &str, process: &str, dyno: Option<&str>) -> Option<Self> {
-        let (process_type, dyno_num) = match Dyno::parse(process.as_bytes()) {
-            Some(dyno) => (dyno.process_type, Some(dyno.number)),
-            None => (value::process_type(process.as_bytes())?, None),
-        };
+        let DynoRef { process_type, dyno_num } = DynoRef::parse(process.as_bytes())?;
         let dyno_uuid = match dyno {
             Some(dyno) => Some(hyphenated_uuid(dyno.as_bytes())?),
             None => None,
@@ -87,15 +84,17 @@ impl LanguageRequest {
     }
 
     fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
-        let own_time_us = self.time.as_ref().and_then(|time| own_time_us(time, recv_us));
+        let context = ReceiveContext { recv_us, frame_index, repaired: false };
+        let own_time_us = self.time.as_ref().and_then(|time| context.own_time_us(time));
+        let CommonFields { time_us, flags, .. } = CommonFields::new(own_time_us, context);
         let Poster { process_type, dyno_num, dyno_uuid, .. } = &self.poster;
         LangMetric {
-            time_us: own_time_us.unwrap_or(recv_us),
+            time_us,
             process_type: process_type.clone(),
             dyno_num: *dyno_num,
             dyno_uuid: dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default(),
             frame_index,
-            flags: flag(own_time_us.is_none(), Flag::TimeReplaced),
+            flags,
             name,
             value: Some(value),
         }
@@ -111,7 +110,7 @@ impl LanguageRequest {
     }
 
     pub(crate) fn read(&self, body: &[u8], recv_us: i64) -> ParsedBody {
-        let Some(Metrics { accepted, announced, rejected }) = body::read(body) else {
+        let Some(PostedMetrics { accepted, announced, rejected }) = body::read(body) else {
             let outcome_if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
             return ParsedBody {
                 records: Vec::new(),

@@ -7,7 +7,7 @@ use yahtzee_pipeline_proto::Measurement;
 use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 use yahtzee_runtime::topics::TopicLayout;
 
-use crate::pack::PackedRecord;
+use crate::packer::PackedRecord;
 
 /// The raw topics, one per measurement type, and the appender that writes to them.
 pub struct RawTopics {

@@ -9,14 +9,14 @@ use std::ops::Range;
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::raw::SourceKind;
 
-use crate::cli_text;
-use crate::collect::{BodyCounts, Collector};
-use crate::frame::{Frames, MAX_MESSAGE_BYTES};
-use crate::measure::Receipt;
-use crate::owner::TokenTable;
-use crate::pack::{BodyOrigin, PackedRecord};
-use crate::syslog::Line;
-use crate::timestamp;
+use crate::collector::{BodyCounts, Collector};
+use crate::line::LogLine;
+use crate::line::ReceiveContext;
+use crate::line::heroku_logs;
+use crate::line::timestamp;
+use crate::octet_counting::{CountedMessages, MAX_MESSAGE_BYTES};
+use crate::packer::{BodyOrigin, PackedRecord};
+use crate::token_table::TokenTable;
 
 /// Most lines of a chunk: about what one drain request carries.
 pub const MAX_CHUNK_LINES: usize = 300;
@@ -61,7 +61,7 @@ impl<R: BufRead> Recording<R> {
         self.bad_lines
     }
 
-    fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
+    fn next_chunk(&mut self) -> io::Result<Option<RecordingChunk>> {
         let form = match self.form {
             Some(form) => form,
             None => {
@@ -98,7 +98,7 @@ impl<R: BufRead> Recording<R> {
     }
 
     /// Keeps the readable lines of `spans` and stamps them; `None` if there are none.
-    fn chunk(&mut self, bytes: Vec<u8>, mut spans: Vec<Range<usize>>) -> Option<Chunk> {
+    fn chunk(&mut self, bytes: Vec<u8>, mut spans: Vec<Range<usize>>) -> Option<RecordingChunk> {
         let found = spans.len();
         let mut latest_us = self.latest_us;
         spans.retain(|span| {
@@ -109,12 +109,12 @@ impl<R: BufRead> Recording<R> {
         self.latest_us = latest_us;
         self.bad_lines += u64::try_from(found - spans.len()).expect("fits");
         let recv_us = latest_us?;
-        (!spans.is_empty()).then_some(Chunk { recv_us, bytes, spans })
+        (!spans.is_empty()).then_some(RecordingChunk { recv_us, bytes, spans })
     }
 }
 
 impl<R: BufRead> Iterator for Recording<R> {
-    type Item = io::Result<Chunk>;
+    type Item = io::Result<RecordingChunk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let chunk = self.next_chunk();
@@ -128,14 +128,14 @@ impl<R: BufRead> Iterator for Recording<R> {
 
 /// At most [`MAX_CHUNK_LINES`] lines that count as received at one time.
 #[derive(Clone, Debug)]
-pub struct Chunk {
+pub struct RecordingChunk {
     /// The receive stamp, microseconds since 1970: no line of this or an earlier chunk is younger.
     pub recv_us: i64,
     bytes: Vec<u8>,
     spans: Vec<Range<usize>>,
 }
 
-impl Chunk {
+impl RecordingChunk {
     /// The receive stamp in milliseconds since 1970.
     #[must_use]
     pub fn recv_ms(&self) -> i64 {
@@ -143,7 +143,7 @@ impl Chunk {
     }
 
     /// The lines, all with a readable header.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+    pub fn lines(&self) -> impl Iterator<Item = LogLine<'_>> {
         self.spans.iter().filter_map(|span| parse_line(&self.bytes[span.clone()]))
     }
 
@@ -162,18 +162,18 @@ impl Chunk {
             BodyOrigin { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };
         let mut collector = Collector::new(tokens, owner, provenance);
         for (line, frame_index) in self.lines().zip(0..) {
-            collector.add(Some(&line), Receipt { recv_us, frame_index, repaired: false });
+            collector.add(Some(&line), ReceiveContext { recv_us, frame_index, repaired: false });
         }
         collector.finish()
     }
 }
 
-fn parse_line(text: &[u8]) -> Option<Line<'_>> {
-    Line::parse(text).or_else(|| cli_text::parse(text.trim_ascii_end()))
+fn parse_line(text: &[u8]) -> Option<LogLine<'_>> {
+    LogLine::parse(text).or_else(|| heroku_logs::parse(text.trim_ascii_end()))
 }
 
 fn form_of(start: &[u8]) -> Form {
-    match Frames::new(start, true).next() {
+    match CountedMessages::new(start, true).next() {
         Some(frame) if frame.message.starts_with(b"<") => Form::Counted,
         _ => Form::Lines,
     }
@@ -182,7 +182,7 @@ fn form_of(start: &[u8]) -> Form {
 /// Places of the next messages of counted bodies, and how many bytes they take.
 fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let limit = if is_last { window.len() } else { window.len().saturating_sub(MARGIN_BYTES) };
-    let mut frames = Frames::new(window, true);
+    let mut frames = CountedMessages::new(window, true);
     let mut spans = Vec::new();
     let mut consumed = 0;
     while spans.len() < MAX_CHUNK_LINES && consumed < limit {
@@ -218,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::class::Class;
+    use crate::line::LineClass;
 
     const OWNER: Owner = Owner([7; 16]);
 
@@ -304,7 +304,7 @@ mod tests {
         let input: String = (0..3).map(cli).collect();
         let chunk = Recording::new(input.as_bytes()).next().unwrap().unwrap();
         let (records, counts) = chunk.records(OWNER, &TokenTable::default(), [7; 16]);
-        assert_eq!(counts.lines(Class::Router), 3);
+        assert_eq!(counts.lines(LineClass::Router), 3);
         assert_eq!(counts.time_replaced, 0);
         let stamps: Vec<_> = records.iter().map(|record| (record.owner, record.recv_ms)).collect();
         assert_eq!(stamps, [(OWNER, time_us(2) / 1_000)]);

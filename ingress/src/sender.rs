@@ -4,10 +4,10 @@ use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::raw::SourceKind;
 
-use crate::auth::Identity;
-use crate::owner::{TokenTable, derived_owner};
-use crate::pack::frame_digest;
-use crate::value::token_uuid;
+use crate::auth::SenderIdentity;
+use crate::line::values::token_uuid;
+use crate::packer::frame_digest;
+use crate::token_table::{TokenTable, derived_owner};
 
 /// Header with the token of a Logplex drain.
 const DRAIN_TOKEN: &str = "logplex-drain-token";
@@ -43,7 +43,7 @@ impl Sender {
     pub fn of(
         headers: &HeaderMap,
         path_owner: Option<Owner>,
-        identity: &Identity,
+        identity: &SenderIdentity,
         tokens: &TokenTable,
     ) -> Self {
         let value = |name| headers.get(name).map(|value| value.as_bytes()).filter(|value| !value.is_empty());
@@ -68,7 +68,7 @@ impl Sender {
     }
 }
 
-fn name_without_token(path_owner: Option<Owner>, identity: &Identity) -> Vec<u8> {
+fn name_without_token(path_owner: Option<Owner>, identity: &SenderIdentity) -> Vec<u8> {
     match (path_owner, &identity.user) {
         (Some(owner), _) => format!("owner.{owner}").into_bytes(),
         (None, Some(user)) => [b"user.", user.as_slice()].concat(),
@@ -89,7 +89,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
-        let identity = Identity { user: user.map(|user| user.as_bytes().to_vec()) };
+        let identity = SenderIdentity { user: user.map(|user| user.as_bytes().to_vec()) };
         let tokens = [("d.known", Owner([1; 16])), ("user.known", Owner([2; 16]))].into_iter().collect();
         Sender::of(&headers.collect(), path_owner, &identity, &tokens)
     }

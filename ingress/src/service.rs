@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Credentials;
 use crate::dedupe::Dedupe;
-use crate::owner::TokenTable;
-use crate::rate::RateLimit;
+use crate::rate_limit::RateLimit;
 use crate::raw_topics::RawTopics;
 use crate::settings::Settings;
 use crate::stats::IngressStats;
+use crate::token_table::TokenTable;
 
 /// Tells the wall clock, in microseconds since 1970.
 pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;

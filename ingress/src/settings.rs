@@ -62,7 +62,7 @@ impl std::fmt::Debug for Settings {
 
 /// Settings that must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
+pub enum IngressSettingsError {
     /// Anybody could post.
     #[error(
         "refusing to listen on a non-loopback address without credentials; set ingress.credentials ({0})"
@@ -78,15 +78,15 @@ impl Settings {
     ///
     /// # Errors
     /// If anybody could post from another machine, or a credential is empty (entries count from 1).
-    pub fn validate(&self, address: SocketAddr) -> Result<(), SettingsError> {
+    pub fn validate(&self, address: SocketAddr) -> Result<(), IngressSettingsError> {
         let secret = |credential: &String| {
             credential.split_once(':').map_or(credential.len(), |(_, secret)| secret.len())
         };
         if let Some(empty) = self.credentials.iter().position(|credential| secret(credential) == 0) {
-            return Err(SettingsError::EmptyCredential(empty + 1));
+            return Err(IngressSettingsError::EmptyCredential(empty + 1));
         }
         if self.credentials.is_empty() && !address.ip().is_loopback() {
-            return Err(SettingsError::Open(address));
+            return Err(IngressSettingsError::Open(address));
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn only_loopback_may_be_open() {
-        fn check(credentials: &[&str], address: &str, expected: Result<(), SettingsError>) {
+        fn check(credentials: &[&str], address: &str, expected: Result<(), IngressSettingsError>) {
             let credentials = credentials.iter().map(|&credential| credential.to_owned()).collect();
             let settings = Settings { credentials, ..Settings::default() };
             assert_eq!(settings.validate(address.parse().unwrap()), expected, "{address}");
@@ -106,10 +106,10 @@ mod tests {
         let (loopback, world) = ("127.0.0.1:80", "0.0.0.0:80");
         check(&[], loopback, Ok(()));
         check(&[], "[::1]:80", Ok(()));
-        check(&[], world, Err(SettingsError::Open(world.parse().unwrap())));
+        check(&[], world, Err(IngressSettingsError::Open(world.parse().unwrap())));
         check(&["user:pass", "token"], world, Ok(()));
-        check(&["user:pass", "user:"], loopback, Err(SettingsError::EmptyCredential(2)));
-        check(&[""], world, Err(SettingsError::EmptyCredential(1)));
+        check(&["user:pass", "user:"], loopback, Err(IngressSettingsError::EmptyCredential(2)));
+        check(&[""], world, Err(IngressSettingsError::EmptyCredential(1)));
     }
 
     #[test]

@@ -9,17 +9,17 @@ use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::TopicLayout;
 
 use crate::heartbeats::{Heartbeats, write_heartbeats};
-use crate::owner::TokenTable;
 use crate::raw_topics::RawTopics;
 use crate::service::Ingress;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{IngressSettingsError, Settings};
+use crate::token_table::TokenTable;
 
 /// Reasons why the drain address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// It must not be used with these settings.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] IngressSettingsError),
     /// The system refuses it.
     #[error("cannot listen on {address}; set `ingress.listen`")]
     Address {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use yahtzee_pipeline_proto::Measurement;
 
-use crate::class::Class;
-use crate::collect::BodyCounts;
+use crate::collector::BodyCounts;
+use crate::line::LineClass;
 use crate::metric_names as names;
 
 /// What became of a drain request that carried content.
@@ -40,7 +40,7 @@ impl FrameOutcome {
 
 /// Sums since the start of the process, all of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct IngressSnapshot {
     frames: [u64; FrameOutcome::ALL.len()],
     /// Bodies whose number of messages or metrics differs from what their header says.
     pub count_mismatches: u64,
@@ -50,7 +50,7 @@ pub struct Snapshot {
     pub counts: BodyCounts,
 }
 
-impl Snapshot {
+impl IngressSnapshot {
     /// Requests with this outcome.
     #[must_use]
     pub fn frames(&self, outcome: FrameOutcome) -> u64 {
@@ -60,8 +60,8 @@ impl Snapshot {
 
 /// BodyCounts what the service sees.
 pub struct IngressStats {
-    sums: Mutex<Snapshot>,
-    metrics: Metrics,
+    sums: Mutex<IngressSnapshot>,
+    metrics: IngressMetrics,
 }
 
 impl std::fmt::Debug for IngressStats {
@@ -72,14 +72,14 @@ impl std::fmt::Debug for IngressStats {
 
 impl Default for IngressStats {
     fn default() -> Self {
-        Self { sums: Mutex::default(), metrics: Metrics::new() }
+        Self { sums: Mutex::default(), metrics: IngressMetrics::new() }
     }
 }
 
 impl IngressStats {
     /// The sums so far.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> IngressSnapshot {
         self.with_sums(|sums| sums.clone())
     }
 
@@ -118,13 +118,13 @@ impl IngressStats {
         self.metrics.ack_seconds.record(elapsed.as_secs_f64());
     }
 
-    fn with_sums<T>(&self, read_or_add: impl FnOnce(&mut Snapshot) -> T) -> T {
+    fn with_sums<T>(&self, read_or_add: impl FnOnce(&mut IngressSnapshot) -> T) -> T {
         read_or_add(&mut self.sums.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Handles of the metrics, one per label value.
-struct Metrics {
+struct IngressMetrics {
     frames: Vec<metrics::Counter>,
     lines: Vec<metrics::Counter>,
     measurements: Vec<metrics::Counter>,
@@ -139,14 +139,14 @@ struct Metrics {
     ack_seconds: metrics::Histogram,
 }
 
-impl Metrics {
+impl IngressMetrics {
     fn new() -> Self {
         let frame = |outcome: FrameOutcome| names::INGRESS_FRAMES.with(&[outcome.name()]);
-        let line = |class: &Class| names::INGRESS_LINES.with(&[class.name()]);
+        let line = |class: &LineClass| names::INGRESS_LINES.with(&[class.name()]);
         let measurement = |name: &str| names::INGRESS_MEASUREMENTS.with(&[name]);
         Self {
             frames: FrameOutcome::ALL.into_iter().map(frame).collect(),
-            lines: Class::ALL.iter().map(line).collect(),
+            lines: LineClass::ALL.iter().map(line).collect(),
             measurements: Measurement::TYPES.iter().copied().map(measurement).collect(),
             body_bytes: names::INGRESS_BYTES.with(&[]),
             count_mismatches: names::INGRESS_COUNT_MISMATCHES.with(&[]),
@@ -161,7 +161,7 @@ impl Metrics {
     }
 
     fn add(&self, counts: &BodyCounts) {
-        for (counter, &class) in self.lines.iter().zip(Class::ALL) {
+        for (counter, &class) in self.lines.iter().zip(LineClass::ALL) {
             counter.increment(counts.lines(class));
         }
         for (counter, (_, count)) in self.measurements.iter().zip(counts.measurements()) {

@@ -11,9 +11,9 @@ use axum::http::{Request, StatusCode};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
-use yahtzee_ingress::class::Class;
-use yahtzee_ingress::owner::TokenTable;
+use yahtzee_ingress::line::LineClass;
 use yahtzee_ingress::stats::FrameOutcome;
+use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{Ingress, Settings, http_router};
 
 use crate::stub_log::{Delivery, broker_down, stub_log};
@@ -90,7 +90,7 @@ async fn a_late_acknowledgement_answers_the_next_attempt() {
     assert_eq!(second, StatusCode::NO_CONTENT);
     assert_eq!(post(&ingress, "F").await, StatusCode::NO_CONTENT);
     assert!(deliveries.try_recv().is_err(), "produced more than once");
-    assert_eq!(ingress.stats().snapshot().counts.lines(Class::Router), 1);
+    assert_eq!(ingress.stats().snapshot().counts.lines(LineClass::Router), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,10 +22,10 @@ impl Job for AppEvents {
     type Accumulator = Gauge;
     type Summary = summary::AppEvents;
 
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Gauge>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for event in &record.measurements {
             let mut add = |series: [&str; 2], value: u32| {
-                intake.add(event.time_us, &series, |gauge| gauge.record(event.time_us, value.into()));
+                intake.add(event.time_us, series, |gauge| gauge.record(event.time_us, value.into()));
             };
             event.release.into_iter().for_each(|version| add(["release", ""], version));
             event.formation.iter().for_each(|(name, &dynos)| add(["formation", name], dynos));

@@ -30,9 +30,9 @@ impl Job for DynoEvents {
     type Accumulator = Events;
     type Summary = summary::DynoEvents;
 
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Events>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for event in &record.measurements {
-            intake.add(event.time_us, &[&event.process_type], |events| events.fold(event));
+            intake.add(event.time_us, [&event.process_type], |events| events.fold(event));
         }
     }
 

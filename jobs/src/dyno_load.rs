@@ -28,13 +28,9 @@ impl Job for DynoLoad {
     type Accumulator = Loads;
     type Summary = summary::DynoLoad;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Loads>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for load in record.iter() {
-            intake.add(load.time_us, &[load.process_type], |loads| {
+            intake.add(load.time_us, [load.process_type], |loads| {
                 wire::record(&mut loads.one_minute, load.load_1m_milli);
                 wire::record(&mut loads.five_minutes, load.load_5m_milli);
                 wire::record(&mut loads.fifteen_minutes, load.load_15m_milli);

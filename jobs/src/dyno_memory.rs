@@ -30,13 +30,9 @@ impl Job for DynoMemory {
     type Accumulator = Memory;
     type Summary = summary::DynoMemory;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Memory>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for sample in record.iter() {
-            intake.add(sample.time_us, &[sample.process_type], |memory| {
+            intake.add(sample.time_us, [sample.process_type], |memory| {
                 wire::record(&mut memory.total, sample.total_bytes);
                 wire::record(&mut memory.rss, sample.rss_bytes);
                 wire::record(&mut memory.swap, sample.swap_bytes);

@@ -18,13 +18,9 @@ impl Job for Errors {
     type Accumulator = u64;
     type Summary = summary::Errors;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for error in record.iter() {
-            intake.add(error.time_us, &[error.process_type, error.code], |occurrences| *occurrences += 1);
+            intake.add(error.time_us, [error.process_type, error.code], |occurrences| *occurrences += 1);
         }
     }
 

@@ -33,11 +33,11 @@ impl Job for LanguageMetrics {
     type Accumulator = Metric;
     type Summary = summary::LanguageMetric;
 
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Metric>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for metric in &record.measurements {
             let Some(value) = &metric.value else { continue };
             let series = [&*metric.process_type, &*metric.name, kind(value)];
-            intake.add(metric.time_us, &series, |state| state.fold(metric.time_us, value));
+            intake.add(metric.time_us, series, |state| state.fold(metric.time_us, value));
         }
     }
 

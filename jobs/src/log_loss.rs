@@ -40,10 +40,10 @@ impl Job for LogLoss {
     type Accumulator = Losses;
     type Summary = summary::LogLoss;
 
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Losses>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for loss in &record.measurements {
             for (time_us, lost) in shares(loss) {
-                intake.add(time_us, &[&loss.code], |losses| {
+                intake.add(time_us, [&loss.code], |losses| {
                     losses.lost = losses.lost.saturating_add(lost);
                     losses.notices += 1;
                 });

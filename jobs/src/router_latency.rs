@@ -37,11 +37,7 @@ impl Job for RouterLatency {
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Requests>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         fold(record.iter(), intake);
     }
 
@@ -74,9 +70,12 @@ impl Job for RouterLatency {
 }
 
 /// Folds the requests of one record: [`Job::fold`] for those who have them decoded.
-pub fn fold<'a>(requests: impl Iterator<Item = RouterRequest<'a>>, intake: &mut Intake<'_, Requests>) {
+pub fn fold<'a, J: Job<Accumulator = Requests>>(
+    requests: impl Iterator<Item = RouterRequest<'a>>,
+    intake: &mut Intake<'_, J>,
+) {
     for request in requests.filter(is_request) {
-        intake.add(request.time_us, &[request.process_type], |requests| requests.fold(&request));
+        intake.add(request.time_us, [request.process_type], |requests| requests.fold(&request));
     }
 }
 

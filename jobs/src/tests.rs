@@ -8,7 +8,7 @@ use yahtzee_core::effect::Effect;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_pipeline_proto::{Measurement, RecordOf, raw, summary};
@@ -29,8 +29,13 @@ fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figu
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history =
-        History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history = History {
+        partition: Partition(0),
+        start: Start::Beginning,
+        log_start: start,
+        log_end: start,
+        poisoned: &[],
+    };
     let job: Arc<dyn AnyJob> = Arc::new(job);
     let mut core = Arc::clone(&job).open(job.policy(), identity, history).unwrap().core;
     let mut effects: Vec<Effect> = Vec::new();

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 
 use prost::Message;
+use yahtzee_core::job::RawMessage;
 
 use crate::raw::{
     AppEvent, DynoEvent, DynoLoad, DynoMemory, LangMetric, LogLoss, PlatformError, RouterRequest, SourceKind,
@@ -38,6 +39,12 @@ pub struct RecordOf<M: RawMeasurement> {
     /// What was measured, in the order of the lines.
     #[prost(message, repeated, tag = "16")]
     pub measurements: Vec<M>,
+}
+
+impl<M: RawMeasurement> RawMessage for RecordOf<M> {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
 }
 
 macro_rules! measurement_types {

@@ -9,13 +9,14 @@ use yahtzee_core::erased::AnyJob;
 use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::job::Figures;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
-use yahtzee_ingress::collect::{Collector, collect_body};
-use yahtzee_ingress::pack::BodyOrigin;
-use yahtzee_ingress::{PackedRecord, TokenTable, timestamp};
+use yahtzee_ingress::collector::{Collector, collect_body};
+use yahtzee_ingress::line::timestamp;
+use yahtzee_ingress::packer::BodyOrigin;
+use yahtzee_ingress::{PackedRecord, TokenTable};
 use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};
@@ -44,8 +45,13 @@ fn run(job: &str, records: &[PackedRecord]) -> Outcome {
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history =
-        History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history = History {
+        partition: Partition(0),
+        start: Start::Beginning,
+        log_start: start,
+        log_end: start,
+        poisoned: &[],
+    };
     let opened =
         Arc::clone(&job).open(job.policy(), identity, history).unwrap_or_else(|error| panic!("{error}"));
     let mut core = opened.core;

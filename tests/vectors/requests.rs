@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
-use yahtzee_ingress::owner::TokenTable;
+use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{Ingress, PackedRecord, Settings, serve};
 use yahtzee_pipeline_proto::raw::{LangMetric, LogLoss, PlatformError, RouterRequest};
 use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};

@@ -302,9 +302,10 @@ impl SlotMachine {
             let (committed, bounds) = (opening.committed[index].take(), opening.bounds[index]);
             let opened = (opening.open_partition)(History {
                 partition,
-                committed: committed
+                start: committed
                     .as_ref()
-                    .map(|committed| (committed.offset, committed.metadata.as_str())),
+                    .map(|committed| (committed.offset, committed.metadata.as_str()))
+                    .into(),
                 log_start: bounds.start,
                 log_end: self.rules.barrier(&bounds),
                 poisoned: &self.poisoned[index],

@@ -122,7 +122,6 @@ pub struct SummaryKey {
     pub window_length_ms: u32,
 }
 
-const OWNER_BYTES: usize = 16;
 const WINDOW_BYTES: usize = 8 + 4;
 
 impl SummaryKey {
@@ -142,7 +141,7 @@ impl SummaryKey {
     pub fn decode(key: &[u8]) -> Result<Self, UnreadableSummary> {
         let series_bytes = key.len().checked_sub(WINDOW_BYTES).ok_or(UnreadableSummary::Key)?;
         let (series, window) = key.split_at(series_bytes);
-        let (owner, dimensions) = series.split_at_checked(OWNER_BYTES).ok_or(UnreadableSummary::Key)?;
+        let (owner, dimensions) = series.split_at_checked(Owner::BYTES).ok_or(UnreadableSummary::Key)?;
         let (start, length) = window.split_at(8);
         Ok(Self {
             owner: Owner::from_bytes(owner).ok_or(UnreadableSummary::Key)?,

@@ -85,16 +85,8 @@ pub struct JobPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum JobFailure {
     /// The log failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Log(#[from] LogError),
-    /// A topic is not as configured.
-    #[error("topic {topic} {difference}")]
-    Topic {
-        /// Name.
-        topic: String,
-        /// What is different.
-        difference: String,
-    },
     /// A partition must not be worked on.
     #[error("partition {partition} of {topic}: {refusal}")]
     Refused {
@@ -156,7 +148,7 @@ impl JobFailure {
             Self::Panicked { partition, offset, .. } => {
                 SlotFailure::Panicked { partition: *partition, offset: *offset }
             }
-            Self::Log(_) | Self::Topic { .. } | Self::Refused { .. } => SlotFailure::Refused,
+            Self::Log(_) | Self::Refused { .. } => SlotFailure::Refused,
             Self::TooMuchPoison { .. } | Self::Paused(_) | Self::ThreadPanicked => SlotFailure::Refused,
         }
     }

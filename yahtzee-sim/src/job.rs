@@ -1,8 +1,7 @@
 //! The job of the simulated world: its summaries say exactly which measurements were folded in.
 
 use prost::Message;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::summary::Provenance;
 
 use crate::rng::mix;
@@ -17,6 +16,12 @@ pub(crate) struct SimRecord {
     /// The job panics on it, every time.
     #[prost(bool, tag = "17")]
     pub(crate) panics: bool,
+}
+
+impl RawMessage for SimRecord {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
 }
 
 /// One measurement. No two frames have one with the same id.
@@ -72,7 +77,7 @@ impl Job for SimJob {
     type Accumulator = u64;
     type Summary = SimSummary;
 
-    fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, Self>) {
         if record.panics {
             // A panic without the message that `panic!` would print for each.
             std::panic::resume_unwind(Box::new("planted"));
@@ -80,9 +85,8 @@ impl Job for SimJob {
         for measurement in &record.measurements {
             let name = dimension_name(measurement.dimension);
             let hash = digest_of(measurement.id, self.version);
-            intake.add(measurement.time_ms.saturating_mul(1_000), &[&name], |sum| {
-                *sum = sum.wrapping_add(hash)
-            });
+            intake
+                .add(measurement.time_ms.saturating_mul(1_000), [&name], |sum| *sum = sum.wrapping_add(hash));
         }
     }
 

@@ -249,7 +249,7 @@ impl Slot {
         for (assignment, assigned) in assignments.into_iter().zip(self.machine.assigned()) {
             let Assignment { partition, read_from, verdict, committed, bounds } = assignment;
             let read = committed.as_ref().and_then(|it| Commit::read(it.offset, &it.metadata).ok());
-            let position = read.map(|(commit, _)| commit.position.0);
+            let position = read.map(|(commit, _)| commit.position().0);
             let start = ReadStart {
                 opened: read_from.0,
                 position,

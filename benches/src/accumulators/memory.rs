@@ -9,7 +9,7 @@ use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::{History, PartitionCore};
+use yahtzee_core::partition::{History, PartitionCore, Start};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::{Requests, RouterLatency};
@@ -151,7 +151,8 @@ fn open(partition: Partition) -> PartitionCore<RouterLatency> {
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history = History { partition, committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history =
+        History { partition, start: Start::Beginning, log_start: start, log_end: start, poisoned: &[] };
     let opened = PartitionCore::open(Arc::new(RouterLatency), policy, identity, history);
     opened.expect("nothing was ever committed, so nothing is refused").core
 }

@@ -28,10 +28,10 @@ impl Job for SlowRequests {
     type Accumulator = (Moments, u64);
     type Summary = summary::SlowRequests;
 
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, (Moments, u64)>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for request in &record.measurements {
             let Some(service_ms) = request.service_ms else { continue };
-            intake.add(request.time_us, &[&request.process_type], |(service_times_ms, slow)| {
+            intake.add(request.time_us, [&request.process_type], |(service_times_ms, slow)| {
                 service_times_ms.record(service_ms.into());
                 *slow += u64::from(service_ms >= SLOW_MS);
             });

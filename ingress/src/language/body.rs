@@ -23,7 +23,7 @@ const MAX_VALUE: f64 = 9_007_199_254_740_992.0;
 
 /// What a post holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metrics {
+pub struct PostedMetrics {
     /// Names and values: counters, gauges, distributions, each in the order of their names.
     pub accepted: Vec<(String, Value)>,
     /// Names in the post, whatever became of them.
@@ -47,18 +47,18 @@ struct Document<'a> {
 
 /// Reads the body of a post; `None` if it is not of the form above.
 #[must_use]
-pub fn read(body: &[u8]) -> Option<Metrics> {
+pub fn read(body: &[u8]) -> Option<PostedMetrics> {
     // A list would be taken for the fields in their order.
     let object = Some(body).filter(|body| body.trim_ascii_start().starts_with(b"{"))?;
     let Document { counters, gauges, distributions } = serde_json::from_slice(object).ok()?;
-    let mut metrics = Metrics::default();
+    let mut metrics = PostedMetrics::default();
     metrics.add_all(counters, |value, rejected| one(milli(value).map(Value::CounterMilli), rejected));
     metrics.add_all(gauges, |value, rejected| one(milli(value).map(Value::GaugeMilli), rejected));
     metrics.add_all(distributions, samples);
     Some(metrics)
 }
 
-impl Metrics {
+impl PostedMetrics {
     /// `read` gives the value, and counts what it rejects.
     fn add_all(&mut self, unread: Unread<'_>, read: impl Fn(&RawValue, &mut u64) -> Option<Value>) {
         for (name, value) in unread.into_iter().flatten() {

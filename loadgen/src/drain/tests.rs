@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use yahtzee_ingress::class::Class;
-use yahtzee_ingress::measure::{Receipt, measure};
-use yahtzee_ingress::syslog::Line;
+use yahtzee_ingress::line::{LineClass, LogLine, ReceiveContext, measure};
 
 use super::{DrainFrame, Fleet, FleetSettings, FrameKind};
 
@@ -218,12 +216,12 @@ fn incidents_make_an_app_slow_and_let_it_time_out() {
 
 #[test]
 fn the_ingress_understands_every_line() {
-    let receipt = Receipt { recv_us: START_US + 300 * SECOND_US, frame_index: 0, repaired: false };
+    let receipt = ReceiveContext { recv_us: START_US + 300 * SECOND_US, frame_index: 0, repaired: false };
     for frame in whole_frames(&frames(settings(1), 60)) {
         for message in messages(&frame.body).expect("whole") {
-            let line = Line::parse(message).expect("a header");
+            let line = LogLine::parse(message).expect("a header");
             let reading = measure(&line, receipt);
-            let is_understood = !matches!(reading.class, Class::Unknown | Class::Malformed);
+            let is_understood = !matches!(reading.class, LineClass::Unknown | LineClass::Malformed);
             assert!(
                 is_understood && !reading.truncated,
                 "{:?} {}",
@@ -231,7 +229,7 @@ fn the_ingress_understands_every_line() {
                 String::from_utf8_lossy(message)
             );
             // Apps cannot forge what the platform says.
-            assert!(reading.class != Class::App || reading.measurements == [None, None]);
+            assert!(reading.class != LineClass::App || reading.measurements == [None, None]);
         }
     }
 }

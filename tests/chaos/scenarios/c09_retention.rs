@@ -47,13 +47,13 @@ fn forget(rig: &mut Rig, is_beyond: bool) -> Result<()> {
             Commit::read(committed.offset, &committed.metadata).ok().context("a foreign commit")?;
         let end = rig.raw.seen().position(partition);
         let (low, high) =
-            if is_beyond { (commit.position, end) } else { (committed.offset, commit.position) };
+            if is_beyond { (commit.position(), end) } else { (committed.offset, commit.position()) };
         if rig.rng.one_in(3) || low >= high {
             continue;
         }
         let log_start = Offset(rig.rng.from_to(low.0 + 1, high.0));
         deleted.push((partition, log_start));
-        rig.gaps.push(Gap { partition, position: Some(commit.position), log_start });
+        rig.gaps.push(Gap { partition, position: Some(commit.position()), log_start });
     }
     if deleted.is_empty() {
         Ok(())

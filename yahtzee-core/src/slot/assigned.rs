@@ -79,15 +79,15 @@ impl AssignedPartition {
     }
 
     pub(super) fn commit_of(&self, commit: &Commit) -> PartitionCommit {
-        let named_before = self.committed.as_ref().map(|before| &before.incomplete);
-        let is_named = commit.incomplete.is_empty() || named_before == Some(&commit.incomplete);
+        let named_before = self.committed.as_ref().map(Commit::incomplete);
+        let is_named = commit.incomplete().is_empty() || named_before == Some(commit.incomplete());
         PartitionCommit {
             partition: self.partition,
             offset: CommittedOffset {
                 offset: commit.replay_offset(),
                 metadata: commit.metadata(self.core.identity()),
             },
-            newly_incomplete: (!is_named).then(|| commit.incomplete.clone()),
+            newly_incomplete: (!is_named).then(|| commit.incomplete().clone()),
         }
     }
 

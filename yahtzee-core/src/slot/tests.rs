@@ -7,8 +7,7 @@ use prost::Message;
 use super::*;
 use crate::commit::{Identity, OwnerTag};
 use crate::erased::AnyJob;
-use crate::intake::Intake;
-use crate::job::Job;
+use crate::job::{Intake, Job, RawMessage};
 use crate::owner::Owner;
 use crate::partition::ResumeKind;
 use crate::summary::Provenance;
@@ -23,6 +22,12 @@ struct Counter;
 struct Time {
     #[prost(sint64, tag = "16")]
     minute: i64,
+}
+
+impl RawMessage for Time {
+    fn frame_id(&self) -> &[u8] {
+        &[]
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -40,8 +45,8 @@ impl Job for Counter {
     type Accumulator = u64;
     type Summary = Count;
 
-    fn fold(&self, record: &Time, intake: &mut Intake<'_, u64>) {
-        intake.add(record.minute * MINUTE_MS * 1_000, &[], |count| *count += 1);
+    fn fold(&self, record: &Time, intake: &mut Intake<'_, Self>) {
+        intake.add(record.minute * MINUTE_MS * 1_000, [], |count| *count += 1);
     }
 
     fn summarize(&self, count: &u64) -> Count {
@@ -121,7 +126,7 @@ fn committed(request: Option<SlotRequest>) -> Option<(CommittedOffset, u64)> {
     let Some(SlotRequest::Commit(mut commits)) = request else { panic!("no commit, but {request:?}") };
     let offset = commits.pop()?.offset;
     let (commit, _) = Commit::read(offset.offset, &offset.metadata).unwrap();
-    Some((offset, commit.position.0))
+    Some((offset, commit.position().0))
 }
 
 /// Obeys everything that is asked for at `now_ms`. Returns the effects that were appended.

@@ -1,6 +1,6 @@
 //! The embedded log: one folder, one process, the same promises as a broker.
 //!
-//! For `yahtzee demo` and `yahtzee standalone`, for the tests of job authors, and for a laptop. It is not a broker:
+//! For `yahtzee demo`, for the tests of job authors, and for a laptop. It is not a broker:
 //! the folder belongs to one process, and several machines need [`super::kafka`].
 //!
 //! - Offsets count from 0 per partition and are never given twice; compaction leaves gaps.
@@ -16,7 +16,6 @@
 
 mod append;
 mod commits;
-pub mod folder;
 mod format;
 mod maintenance;
 #[cfg(test)]
@@ -43,8 +42,8 @@ use self::reader::EmbeddedReader;
 use self::state::{LogState, Published};
 use self::store::Store;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
-    TopicDescription, TopicSpec,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, OffsetCommit, Reader, SlotName,
+    SlotWriter, TopicDescription, TopicSpec,
 };
 
 /// A log in a folder. Clones share the folder.
@@ -79,7 +78,7 @@ impl EmbeddedLog {
     /// Opens the folder, or creates it where it does not exist, and recovers what was acknowledged.
     ///
     /// # Errors
-    /// [`LogError::FolderInUse`] where a process, this one included, has it open; [`LogError::Refused`] where it
+    /// [`LogError::FolderInUse`] if a process, this one included, has it open; [`LogError::Refused`] if it
     /// cannot be read, written or understood.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
         let store = Store::open(folder)?;
@@ -87,9 +86,9 @@ impl EmbeddedLog {
         let shared = Arc::new(Shared { store, published, queue: RequestQueue::default() });
         let of_thread = Arc::clone(&shared);
         let writer = thread::Builder::new().name("embedded-log".to_owned());
-        let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| LogError::Refused {
-            what: "starting the writer thread of the embedded log".to_owned(),
-            reason: error.to_string(),
+        let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| {
+            let cause = LogCause::new(format!("io:{:?}", error.kind()), error.to_string());
+            LogError::refused("starting the writer thread of the embedded log", cause.with_source(error))
         })?;
         Ok(Self { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
     }

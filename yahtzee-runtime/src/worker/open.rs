@@ -8,7 +8,7 @@ use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer, SlotMachine, SlotRequest};
 
-use crate::log::{Isolation, LogError, Reader, SharedLog, SlotName, SlotWriter};
+use crate::log::{Isolation, Reader, SharedLog, SlotName, SlotWriter, require_topic};
 use crate::topics::group;
 
 use super::write::JobTopics;
@@ -125,13 +125,7 @@ fn check_topics(
 ) -> Result<(JobTopics, Identity), JobFailure> {
     let mut raw_id = None;
     for wanted in plan.topics(&settings.layout) {
-        let Some(found) = log.describe_topic(&wanted.name)? else {
-            return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
-        };
-        if found.partitions != wanted.partitions {
-            let difference = found.differences(&wanted).swap_remove(0);
-            return Err(JobFailure::Topic { topic: wanted.name, difference });
-        }
+        let found = require_topic(&**log, &wanted)?;
         raw_id.get_or_insert(found.id);
     }
     let identity = Identity {

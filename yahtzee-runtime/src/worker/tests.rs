@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Policy;
@@ -28,6 +27,12 @@ struct CountRecord {
     time_ms: i64,
 }
 
+impl RawMessage for CountRecord {
+    fn frame_id(&self) -> &[u8] {
+        &[]
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct CountSummary {
     #[prost(uint64, tag = "16")]
@@ -43,11 +48,11 @@ impl Job for CountJob {
     type Accumulator = u64;
     type Summary = CountSummary;
 
-    fn fold(&self, record: &CountRecord, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &CountRecord, intake: &mut Intake<'_, Self>) {
         if record.number == 666 {
             std::panic::resume_unwind(Box::new("as planned"));
         }
-        intake.add(record.time_ms * 1_000, &[], |records| *records += 1);
+        intake.add(record.time_ms * 1_000, [], |records| *records += 1);
     }
 
     fn summarize(&self, records: &u64) -> CountSummary {

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::commits;
 use super::format::record_bytes;
 use super::queue::{Answer, EncodedRecord, LogWrite, Request};
-use super::writer::too_slow;
 use super::{Handle, Shared};
 use crate::log::{
-    Acknowledged, AppendCallback, Appender, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter,
-    Transaction, header,
+    Acknowledged, AppendCallback, Appender, LogCause, LogError, NewRecord, OffsetCommit, SlotName,
+    SlotWriter, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -113,7 +112,8 @@ impl Transaction for EmbeddedSlotWriter {
 /// Hands a write to the writer thread. If too much is waiting already, waits for room until `room_until`.
 pub(super) fn submit(shared: &Shared, write: LogWrite, room_until: Option<Instant>) {
     if let Err(Request::Write(write)) = shared.queue.push(Request::Write(write), room_until) {
-        write.answer.give(Err(too_slow()));
+        let text = "too much waits to be written: the disk does not keep up";
+        write.answer.give(Err(LogError::unavailable("the embedded log", LogCause::new("queue-full", text))));
     }
 }
 
@@ -138,7 +138,8 @@ fn encode(shared: &Shared, record: &NewRecord) -> Result<EncodedRecord, LogError
         let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
         return Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes });
     };
-    Err(LogError::Refused { what: format!("a record for {}/{}", record.topic, record.partition), reason })
+    let what = format!("a record for {}/{}", record.topic, record.partition);
+    Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use fjall::OwnedWriteBatch;
 use yahtzee_core::owner::Partition;
 
-use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, number_of};
 use super::{Shared, times};
 use crate::log::{Cleanup, LogError, TopicDescription};
@@ -129,7 +128,7 @@ impl Turn<'_> {
             return Ok(None);
         }
         let store = &self.shared.store;
-        let offset = store.newest.get(id.keyed(key)).map_err(|error| store.unreadable(&error))?;
+        let offset = store.newest.get(id.keyed(key)).map_err(|error| store.unreadable(error))?;
         Ok(offset.and_then(|offset| number_of(&offset)))
     }
 
@@ -145,6 +144,6 @@ impl Turn<'_> {
         published.update(|published| {
             *published.partition_mut(id).expect("partitions never disappear") = state;
         });
-        batch.commit().map_err(|error| store.unwritable(&reason_of(&error)))
+        batch.commit().map_err(|error| store.unwritable(error))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::format::PartitionId;
 use super::maintenance::Turned;
-use crate::log::{CommittedOffset, LogError, SlotName, TopicSpec};
+use crate::log::{CommittedOffset, LogCause, LogError, SlotName, TopicSpec};
 
 /// Records that may wait for the writer; what is beyond it waits or is refused.
 pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -83,10 +83,8 @@ impl<T: Send + 'static> Answer<T> {
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         if let Some(reply) = self.0.take() {
-            reply(Err(LogError::Refused {
-                what: "writing to the log".to_owned(),
-                reason: "its writer thread has ended; restart the process".to_owned(),
-            }));
+            let ended = LogCause::new("writer-ended", "its writer thread has ended; restart the process");
+            reply(Err(LogError::refused("writing to the log", ended)));
         }
     }
 }

@@ -115,7 +115,7 @@ impl LogState {
 
 /// Everything in `meta` under one tag, in key order.
 fn entries(store: &Store, tag: u8) -> Result<Vec<KvPair>, LogError> {
-    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(&error));
+    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(error));
     store.meta.prefix([tag]).map(read).collect()
 }
 

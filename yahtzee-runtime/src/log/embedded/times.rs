@@ -36,7 +36,7 @@ pub(super) fn forget(
     start: u64,
 ) -> Result<(), LogError> {
     for guard in store.times.prefix(id.prefix()) {
-        let (key, offset) = guard.into_inner().map_err(|error| store.unreadable(&error))?;
+        let (key, offset) = guard.into_inner().map_err(|error| store.unreadable(error))?;
         if number_of(&offset).is_none_or(|offset| offset > start) {
             break;
         }
@@ -53,7 +53,7 @@ pub(super) fn find(
     timestamp_ms: i64,
 ) -> Result<Offset, LogError> {
     let below = store.times.range(key(id, i64::MIN)..key(id, timestamp_ms)).next_back();
-    let below = below.map(fjall::Guard::value).transpose().map_err(|error| store.unreadable(&error))?;
+    let below = below.map(fjall::Guard::value).transpose().map_err(|error| store.unreadable(error))?;
     let from = below.and_then(|offset| number_of(&offset)).unwrap_or(0).max(bounds.start.0);
     for stored in store.scan(&store.snapshot(), id, from..bounds.end.0) {
         let stored = stored?;

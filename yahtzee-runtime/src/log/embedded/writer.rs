@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use fjall::OwnedWriteBatch;
 
 use super::Shared;
-use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
 use super::maintenance;
 use super::queue::{Answer, KeyedCommit, LogWrite, Request, TakenRequests};
 use super::times;
 use super::topics;
 use crate::clock::wall_clock_ms;
-use crate::log::{LogError, SlotName, TopicDescription, TopicSpec};
+use crate::log::{LogCause, LogError, SlotName, TopicDescription, TopicSpec};
 
 /// Between two rounds of retention and compaction.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
@@ -199,7 +198,7 @@ impl<'a> WriteTurn<'a> {
             times::note(&mut self.batch, &self.shared.store, id, &before, state);
             self.batch.insert(&self.shared.store.meta, id.meta_key(), state.to_bytes());
         }
-        let result = self.batch.commit().map_err(|error| self.shared.store.unwritable(&reason_of(&error)));
+        let result = self.batch.commit().map_err(|error| self.shared.store.unwritable(error));
         if result.is_ok() {
             self.shared.published.update(|state| {
                 for (id, partition) in self.partitions {
@@ -216,9 +215,7 @@ impl<'a> WriteTurn<'a> {
 }
 
 /// The error of a record that had to wait for too long.
-pub(super) fn too_slow() -> LogError {
-    LogError::Unavailable {
-        what: "the embedded log".to_owned(),
-        reason: "the disk does not keep up, and the record was not written within its deadline".to_owned(),
-    }
+fn too_slow() -> LogError {
+    let text = "the disk does not keep up, and the record was not written within its deadline";
+    LogError::unavailable("the embedded log", LogCause::new("deadline", text))
 }

@@ -127,7 +127,7 @@ impl BatchQueue {
             (!matches!(code, Code::NoError | Code::PartitionEOF)).then(|| PartitionFailure {
                 partition: partition_of(message),
                 offset: offset_of(message),
-                failure: Failure { code, reason: text_of(message) },
+                failure: Failure::new(code, text_of(message)),
             })
         })
     }

@@ -205,7 +205,7 @@ unsafe fn facts_of(answer: &Owned<c::rd_kafka_event_t>) -> Result<Option<TopicFa
             Code::UnknownTopicOrPartition => return Ok(None),
             code => {
                 let reason = CStr::from_ptr(c::rd_kafka_error_string(error)).to_string_lossy().into_owned();
-                return Err(Failure { code, reason });
+                return Err(Failure::new(code, reason));
             }
         }
         let (mut partition_count, mut replica_count) = (0, 0);
@@ -288,7 +288,7 @@ fn wait_for_event(
     };
     match Code::from(code) {
         Code::NoError => Ok(event),
-        code => Err(Failure { code, reason: text.to_string_lossy().into_owned() }),
+        code => Err(Failure::new(code, text.to_string_lossy().into_owned())),
     }
 }
 

@@ -14,7 +14,7 @@ use super::events::{self, Events};
 use super::failure::Failure;
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
-use crate::log::{CommittedOffset, LogError, OffsetCommit};
+use crate::log::{CommittedOffset, LogCause, LogError, OffsetCommit};
 
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
 pub(super) struct Groups {
@@ -136,9 +136,11 @@ fn add(
     commit: &CommittedOffset,
 ) -> Result<(), LogError> {
     let CommittedOffset { offset, metadata } = commit;
-    let refused = |reason: &str| LogError::Refused {
-        what: format!("commit {offset} of {name}/{partition}"),
-        reason: reason.to_owned(),
+    let refused = |reason: &str| {
+        LogError::refused(
+            format!("commit {offset} of {name}/{partition}"),
+            LogCause::new("invalid-commit", reason),
+        )
     };
     if !metadata.is_ascii() {
         return Err(refused("its metadata is not ASCII"));

@@ -16,7 +16,7 @@ use yahtzee_core::owner::Partition;
 use super::events::Events;
 use super::failure::Failure;
 use super::native;
-use crate::log::{AppendCallback, Header, LogError, NewRecord, header};
+use crate::log::{AppendCallback, Header, LogCause, LogError, NewRecord, header};
 
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
@@ -73,10 +73,13 @@ impl Outbox {
         let room = |waiting: usize| waiting.checked_add(count).filter(|&sum| sum <= MOST_IN_FLIGHT);
         match self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             Ok(_) => Ok(()),
-            Err(waiting) => Err(LogError::Unavailable {
-                what: "the queue of records to be sent".to_owned(),
-                reason: format!("{waiting} records wait for acknowledgement, {count} more do not fit"),
-            }),
+            Err(waiting) => {
+                let text = format!("{waiting} records wait for acknowledgement, {count} more do not fit");
+                Err(LogError::unavailable(
+                    "the queue of records to be sent",
+                    LogCause::new("queue-full", text),
+                ))
+            }
         }
     }
 
@@ -121,7 +124,7 @@ fn check(records: &[NewRecord]) -> Result<(), LogError> {
         None => Ok(()),
         Some(reason) => {
             let what = format!("a record to {}/{}", record.topic, record.partition);
-            Err(LogError::Refused { what, reason })
+            Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
         }
     })
 }

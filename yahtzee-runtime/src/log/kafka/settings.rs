@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::log::{Isolation, LogError, SlotName};
+use crate::log::{Isolation, LogCause, LogError, SlotName};
 
 /// Where the cluster is and how to talk to it.
 #[derive(Clone)]
@@ -94,7 +94,9 @@ impl KafkaSettings {
 
     /// Refuses what cannot work, before any client exists.
     pub(super) fn check(&self) -> Result<(), LogError> {
-        let refused = |what: String, reason: &str| Err(LogError::Refused { what, reason: reason.to_owned() });
+        let refused = |what: String, reason: &str| {
+            Err(LogError::refused(what, LogCause::new("invalid-settings", reason)))
+        };
         if let Some(name) = self.extra.keys().find(|name| DECIDED.contains(&name.as_str())) {
             return refused(
                 format!("Kafka property {name}"),

@@ -10,7 +10,9 @@ use super::failure::{self, Failure};
 use super::offsets::{GroupClient, offset_list};
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
-use crate::log::{Acknowledged, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction};
+use crate::log::{
+    Acknowledged, LogCause, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction,
+};
 
 /// How often a transaction call is made that librdkafka says may be repeated.
 const ATTEMPTS: usize = 3;
@@ -154,7 +156,7 @@ impl KafkaSlotWriter {
     }
 
     fn fatal_error(&self) -> Option<Failure> {
-        self.outbox.client().fatal_error().map(|(code, reason)| Failure { code, reason })
+        self.outbox.client().fatal_error().map(|(code, reason)| Failure::new(code, reason))
     }
 
     fn named(&self, what: &str) -> String {
@@ -165,11 +167,11 @@ impl KafkaSlotWriter {
 impl SlotWriter for KafkaSlotWriter {
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         if self.failed {
-            return Err(LogError::Refused {
-                what: format!("a write to {}", self.slot),
-                reason: "an earlier write has failed; open the slot again and restart from its commits"
-                    .to_owned(),
-            });
+            let text = "an earlier write has failed; open the slot again and restart from its commits";
+            return Err(LogError::refused(
+                format!("a write to {}", self.slot),
+                LogCause::new("failed-before", text),
+            ));
         }
         self.append_all(records).inspect_err(|_| self.failed = true)?;
         Ok(Acknowledged::new(self))

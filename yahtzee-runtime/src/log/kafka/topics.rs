@@ -20,7 +20,7 @@ use super::events::{self, Events};
 use super::failure::{self, Failure};
 use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
-use crate::log::{Bounds, Cleanup, LogError, TopicDescription, TopicSpec};
+use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
 
 /// How often a new topic is looked for until brokers know it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -40,11 +40,10 @@ impl Topics {
         if topics.client.client().fetch_cluster_id(topics.settings.timeouts.connect).is_none() {
             events::serve(&topics.client);
             let last_error = topics.client.client().context().last_error();
-            return Err(LogError::Unavailable {
-                what: format!("the Kafka brokers {}", topics.settings.brokers),
-                reason: last_error
-                    .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect)),
-            });
+            let text = last_error
+                .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect));
+            let what = format!("the Kafka brokers {}", topics.settings.brokers);
+            return Err(LogError::unavailable(what, LogCause::new("kafka:connect", text)));
         }
         Ok(topics)
     }
@@ -129,10 +128,7 @@ impl Topics {
     pub(super) fn create(&self, topic: &TopicSpec) -> Result<(), LogError> {
         let failed = |failure: Failure| failure.into_topic_error(&topic.name, None);
         let invalid = |reason: &str| {
-            failed(Failure {
-                code: Code::InvalidArgument,
-                reason: format!("{reason} is beyond Kafka's range"),
-            })
+            failed(Failure::new(Code::InvalidArgument, format!("{reason} is beyond Kafka's range")))
         };
         let partitions = i32::try_from(topic.partitions).map_err(|_| invalid("the number of partitions"))?;
         let replication = i32::try_from(topic.replication).map_err(|_| invalid("the replication"))?;
@@ -154,13 +150,12 @@ impl Topics {
         let deadline = Instant::now() + self.settings.timeouts.request;
         while self.facts(&topic.name)?.is_none_or(|facts| facts.partitions < topic.partitions) {
             if Instant::now() > deadline {
-                return Err(LogError::Unavailable {
-                    what: format!("topic {}", topic.name),
-                    reason: format!(
-                        "created, but not known to brokers after {:?}",
-                        self.settings.timeouts.request
-                    ),
-                });
+                let waited = self.settings.timeouts.request;
+                let text = format!("created, but not known to brokers after {waited:?}");
+                return Err(LogError::unavailable(
+                    format!("topic {}", topic.name),
+                    LogCause::new("kafka:not-known-yet", text),
+                ));
             }
             std::thread::sleep(LOOK_AGAIN);
         }

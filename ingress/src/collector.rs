@@ -4,18 +4,18 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::LogLoss;
 
-use crate::class::Class;
-use crate::frame::Frames;
-use crate::measure::{Reading, Receipt, measure};
-use crate::owner::{TokenTable, derived_owner};
-use crate::pack::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
-use crate::syslog::Line;
-use crate::value::token_uuid;
+use crate::line::LineClass;
+use crate::line::LogLine;
+use crate::line::values::token_uuid;
+use crate::line::{ParsedLine, ReceiveContext, measure};
+use crate::octet_counting::CountedMessages;
+use crate::packer::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
+use crate::token_table::{TokenTable, derived_owner};
 
 /// Counts of lines and measurements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BodyCounts {
-    lines: [u64; Class::ALL.len()],
+    lines: [u64; LineClass::ALL.len()],
     measurements: [u64; Measurement::TYPES.len()],
     /// Messages whose border was found by repair.
     pub repaired: u64,
@@ -34,7 +34,7 @@ pub struct BodyCounts {
 impl BodyCounts {
     /// Lines of this class.
     #[must_use]
-    pub fn lines(&self, class: Class) -> u64 {
+    pub fn lines(&self, class: LineClass) -> u64 {
         self.lines[class as usize]
     }
 
@@ -63,7 +63,7 @@ impl BodyCounts {
         self.rejected_values += other.rejected_values;
     }
 
-    fn line(&mut self, reading: &Reading) {
+    fn line(&mut self, reading: &ParsedLine) {
         self.lines[reading.class as usize] += 1;
         self.truncated += u64::from(reading.truncated);
     }
@@ -96,8 +96,9 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds one line; `None` is a message without a readable header.
-    pub fn add(&mut self, line: Option<&Line<'_>>, receipt: Receipt) {
-        let reading = line.map_or_else(|| Reading::of_class(Class::Malformed), |line| measure(line, receipt));
+    pub fn add(&mut self, line: Option<&LogLine<'_>>, receipt: ReceiveContext) {
+        let reading =
+            line.map_or_else(|| ParsedLine::of_class(LineClass::Malformed), |line| measure(line, receipt));
         self.counts.line(&reading);
         self.oldest_us = [self.oldest_us, reading.own_time_us].into_iter().flatten().min();
         for measurement in reading.measurements.into_iter().flatten() {
@@ -112,7 +113,7 @@ impl<'a> Collector<'a> {
     }
 
     /// A log token names the owner of its own line only, never of those that follow.
-    fn owner_of(&mut self, line: &Line<'_>) -> Owner {
+    fn owner_of(&mut self, line: &LogLine<'_>) -> Owner {
         if token_uuid(line.app_name, b"t.").is_none() {
             return self.owner;
         }
@@ -137,23 +138,23 @@ impl<'a> Collector<'a> {
 
 /// Reads a whole octet-counted body into `collector`.
 pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, recv_us: i64) {
-    let mut frames = Frames::new(body, repair);
+    let mut frames = CountedMessages::new(body, repair);
     let mut next_index = 0;
     let mut is_first = true;
     for frame in frames.by_ref() {
-        let line = Line::parse(frame.message);
+        let line = LogLine::parse(frame.message);
         let is_prepended = is_first && line.as_ref().is_some_and(announces_overflow);
         let frame_index = if is_prepended { PREPENDED_INDEX } else { next_index };
         next_index += u32::from(!is_prepended);
         is_first = false;
         collector.counts.repaired += u64::from(frame.repaired);
-        collector.add(line.as_ref(), Receipt { recv_us, frame_index, repaired: frame.repaired });
+        collector.add(line.as_ref(), ReceiveContext { recv_us, frame_index, repaired: frame.repaired });
     }
     collector.counts.skipped_bytes += u64::try_from(frames.skipped_bytes()).expect("fits");
 }
 
 /// Whether this is the L10 line that Logplex puts in front of a body, written anew for every attempt.
-fn announces_overflow(line: &Line<'_>) -> bool {
+fn announces_overflow(line: &LogLine<'_>) -> bool {
     line.proc_id == b"logplex" && line.text_after_structured_data().starts_with(b"Error L10 ")
 }
 
@@ -261,7 +262,7 @@ mod tests {
     fn what_was_seen_is_counted() {
         let body = format!("{}{}garbage", router("heroku"), message("app", "web.1", "x\n"));
         let (_, mut counts) = read(&TokenTable::default(), &format!("{body}{}", message("", "", "")));
-        assert_eq!((counts.lines(Class::Router), counts.lines(Class::App)), (1, 1));
+        assert_eq!((counts.lines(LineClass::Router), counts.lines(LineClass::App)), (1, 1));
         assert_eq!(counts.repaired, 1);
         assert_eq!(counts.measurements().collect::<Vec<_>>()[0], (RouterRequest::TYPE, 1));
         let one = counts.clone();

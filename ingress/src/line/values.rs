@@ -101,14 +101,14 @@ fn decimal(text: &[u8], scale: u64) -> Option<u64> {
 
 /// `<process type>.<number>`, as in `web.1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dyno<'a> {
+pub struct DynoName<'a> {
     /// `web`, `worker`, `run` ...
     pub process_type: &'a str,
     /// The number behind the last point.
     pub number: u32,
 }
 
-impl<'a> Dyno<'a> {
+impl<'a> DynoName<'a> {
     /// Reads `web.1`.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn dyno_names() {
         fn check(text: &str, expected: Option<(&str, u32)>) {
-            let dyno = Dyno::parse(text.as_bytes());
+            let dyno = DynoName::parse(text.as_bytes());
             assert_eq!(dyno.map(|dyno| (dyno.process_type, dyno.number)), expected, "{text}");
         }
         check("web.1", Some(("web", 1)));
@@ -271,7 +271,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = (milliseconds(&text), memory_bytes(&text), pages(&text), load_milli(&text), status(&text));
-            let _ = (Dyno::parse(&text), token_uuid(&text, b"d."), error_code(&text, b'H'));
+            let _ = (DynoName::parse(&text), token_uuid(&text, b"d."), error_code(&text, b'H'));
         }
     }
 }

@@ -5,7 +5,17 @@
 //! occur, and only before `path`; keys that stand after `fwd` count where they last occur, read from the
 //! right end. `agent`, which comes last and only with H31, ends the reading.
 
-use crate::value::{Dyno, error_code, integer, milliseconds, status};
+use yahtzee_pipeline_proto::raw::{Flag, PlatformError, RouterRequest};
+
+use super::context::{CommonFields, DynoRef};
+use super::platform_error;
+use super::values::{DynoName, error_code, integer, milliseconds, status};
+
+/// The process type that the router serves.
+const PROCESS_TYPE: &str = "web";
+
+/// Codes of the router that are no request of their own: maintenance mode, blank app, quota used up.
+const NOTICE_CODES: std::ops::RangeInclusive<u32> = 80..=82;
 
 /// The letter of the router's error codes.
 const CODE_LETTER: u8 = b'H';
@@ -13,47 +23,87 @@ const CODE_LETTER: u8 = b'H';
 /// The one code whose lines end in text of the client's own (`agent="..."`).
 const MISDIRECTED_REQUEST: u32 = 31;
 
-/// What one router line says. Everything may be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Request<'a> {
-    /// 12 for H12.
-    pub h_code: Option<u32>,
-    /// The dyno that was chosen.
-    pub dyno: Option<Dyno<'a>>,
-    /// Time to connect to the dyno, in milliseconds.
-    pub connect_ms: Option<u32>,
-    /// Time to the end of the response, in milliseconds.
-    pub service_ms: Option<u32>,
-    /// HTTP status, 100 to 599.
-    pub status: Option<u32>,
-    /// Bytes sent to the client.
-    pub bytes: Option<u64>,
-    /// Whether the line ends before its figures do.
-    pub cut: bool,
+/// A line of the router.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum RouterLine {
+    /// It has none of the keys `at`, `code` and `status`.
+    Other,
+    /// It ends before its figures do.
+    Cut,
+    /// A request, and the error if it has a code.
+    Request(RouterRequest, Option<PlatformError>),
 }
 
-/// Reads the text of a router line; `None` if it has none of the keys `at`, `code` and `status`.
-#[must_use]
-pub fn read(text: &[u8]) -> Option<Request<'_>> {
-    let text = text.trim_ascii_end();
-    let head = Head::read(text);
-    let h_code = head.code.and_then(|code| error_code(code, CODE_LETTER));
-    let rest = head.path.map_or(text, |path| &text[path..]);
-    let rest = if h_code == Some(MISDIRECTED_REQUEST) { before_agent(rest) } else { rest };
-    let tail = Tail::read(rest);
-    // A path without `fwd` behind it is cut off inside the client's own text: nothing in it is a figure.
-    let tail = if head.path.is_some() && !tail.after_fwd { Tail::default() } else { tail };
-    head.at.or(head.code).or(tail.status)?;
-    let status = tail.status.and_then(status);
-    Some(Request {
-        h_code,
-        dyno: tail.dyno.and_then(Dyno::parse),
-        connect_ms: tail.connect.and_then(milliseconds),
-        service_ms: tail.service.and_then(milliseconds),
-        status,
-        bytes: tail.bytes.and_then(integer),
-        cut: !tail.after_fwd && status.is_none(),
-    })
+/// Reads the text of a router line.
+pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> RouterLine {
+    let Some(fields) = RouterFields::read(text) else { return RouterLine::Other };
+    if fields.status.is_none() && fields.h_code.is_none() {
+        return RouterLine::Cut;
+    }
+    let is_notice = fields.h_code.is_some_and(|code| NOTICE_CODES.contains(&code));
+    let common = common.with_flag(Flag::NotARequest, is_notice).with_flag(Flag::Truncated, fields.cut);
+    let dyno = fields.dyno.map_or(DynoRef::of_type(PROCESS_TYPE), DynoRef::from);
+    // An error is the app's, whatever the dyno: its process type is that of the router.
+    let of_error = common.about(DynoRef { process_type: PROCESS_TYPE, ..dyno });
+    let error = fields.h_code.map(|code| platform_error::error(&format!("H{code:02}"), of_error));
+    let CommonFields { time_us, process_type, dyno_num, frame_index, flags } = common.about(dyno);
+    let request = RouterRequest {
+        time_us,
+        process_type: process_type.to_owned(),
+        dyno_num,
+        frame_index,
+        flags,
+        status: fields.status,
+        service_ms: fields.service_ms,
+        connect_ms: fields.connect_ms,
+        bytes: fields.bytes,
+        h_code: fields.h_code,
+    };
+    RouterLine::Request(request, error)
+}
+
+/// The fields of a router line. Everything may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RouterFields<'a> {
+    /// 12 for H12.
+    h_code: Option<u32>,
+    /// The dyno that was chosen.
+    dyno: Option<DynoName<'a>>,
+    /// Time to connect to the dyno, in milliseconds.
+    connect_ms: Option<u32>,
+    /// Time to the end of the response, in milliseconds.
+    service_ms: Option<u32>,
+    /// HTTP status, 100 to 599.
+    status: Option<u32>,
+    /// Bytes sent to the client.
+    bytes: Option<u64>,
+    /// Whether the line ends before its figures do.
+    cut: bool,
+}
+
+impl<'a> RouterFields<'a> {
+    /// Reads the text of a router line; `None` if it has none of the keys `at`, `code` and `status`.
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let text = text.trim_ascii_end();
+        let head = Head::read(text);
+        let h_code = head.code.and_then(|code| error_code(code, CODE_LETTER));
+        let rest = head.path.map_or(text, |path| &text[path..]);
+        let rest = if h_code == Some(MISDIRECTED_REQUEST) { before_agent(rest) } else { rest };
+        let tail = Tail::read(rest);
+        // A path without `fwd` behind it is cut off inside the client's own text: nothing in it is a figure.
+        let tail = if head.path.is_some() && !tail.after_fwd { Tail::default() } else { tail };
+        head.at.or(head.code).or(tail.status)?;
+        let status = tail.status.and_then(status);
+        Some(Self {
+            h_code,
+            dyno: tail.dyno.and_then(DynoName::parse),
+            connect_ms: tail.connect.and_then(milliseconds),
+            service_ms: tail.service.and_then(milliseconds),
+            status,
+            bytes: tail.bytes.and_then(integer),
+            cut: !tail.after_fwd && status.is_none(),
+        })
+    }
 }
 
 /// Values of keys before `path`, first occurrences.
@@ -143,10 +193,10 @@ mod tests {
         format!("at=info method=GET path=\"{path}\" host=example.com request_id=x fwd=\"{fwd}\" {TAIL}\n")
     }
 
-    fn honest() -> Request<'static> {
-        Request {
+    fn honest() -> RouterFields<'static> {
+        RouterFields {
             h_code: None,
-            dyno: Dyno::parse(b"web.2"),
+            dyno: DynoName::parse(b"web.2"),
             connect_ms: Some(1),
             service_ms: Some(18),
             status: Some(200),
@@ -158,7 +208,7 @@ mod tests {
     #[test]
     fn clients_cannot_forge_figures() {
         fn check(path: &str, fwd: &str) {
-            assert_eq!(read(line(path, fwd).as_bytes()), Some(honest()), "{path} {fwd}");
+            assert_eq!(RouterFields::read(line(path, fwd).as_bytes()), Some(honest()), "{path} {fwd}");
         }
         check("/", "192.0.2.17");
         check("/x status=500 service=1ms", "192.0.2.17");
@@ -172,33 +222,33 @@ mod tests {
     fn a_client_cannot_forge_figures_through_its_agent() {
         let text = b"error code=H31 desc=\"Misdirected Request\" method=GET path=\"/\" host=h fwd=\"192.0.2.1\" dyno= \
             connect= service= status=421 bytes= protocol=http agent=\"a\" status=200 service=1ms b=\"\"";
-        let expected = Request { h_code: Some(31), status: Some(421), ..Request::default() };
-        assert_eq!(read(text), Some(expected));
+        let expected = RouterFields { h_code: Some(31), status: Some(421), ..RouterFields::default() };
+        assert_eq!(RouterFields::read(text), Some(expected));
     }
 
     #[test]
     fn missing_figures_stay_missing() {
-        fn check(text: &str, expected: Option<Request<'_>>) {
-            assert_eq!(read(text.as_bytes()), expected, "{text}");
+        fn check(text: &str, expected: Option<RouterFields<'_>>) {
+            assert_eq!(RouterFields::read(text.as_bytes()), expected, "{text}");
         }
         check("", None);
         check("foo bar baz", None);
         check("Error H10 (App crashed) -> GET example.com/ web=web.1 service=0ms bytes=0", None);
-        check("at=info", Some(Request { cut: true, ..Request::default() }));
+        check("at=info", Some(RouterFields { cut: true, ..RouterFields::default() }));
         check(
             "at=error code=H12 desc=\"Req",
-            Some(Request { h_code: Some(12), cut: true, ..Request::default() }),
+            Some(RouterFields { h_code: Some(12), cut: true, ..RouterFields::default() }),
         );
         let forged_and_cut = "at=info method=GET path=\"/x service=1ms status=500 bytes=1";
-        check(forged_and_cut, Some(Request { cut: true, ..Request::default() }));
+        check(forged_and_cut, Some(RouterFields { cut: true, ..RouterFields::default() }));
         let repeated = "at=info path=/ fwd=x service=5ms service= status=200 status=500";
-        check(repeated, Some(Request { status: Some(500), ..Request::default() }));
+        check(repeated, Some(RouterFields { status: Some(500), ..RouterFields::default() }));
     }
 
     #[test]
     fn forms_of_2012_have_no_path_key() {
         let text = b"GET example.com/x?q=y dyno=web.4 queue=0 wait=0ms service=17ms status=200 bytes=496";
-        let request = read(text).unwrap();
+        let request = RouterFields::read(text).unwrap();
         assert_eq!((request.status, request.service_ms, request.cut), (Some(200), Some(17), false));
     }
 
@@ -206,18 +256,18 @@ mod tests {
         #[test]
         fn figures_do_not_depend_on_path_and_fwd(path in "[ -~]{0,60}", fwd in "[ -~]{0,60}") {
             let text = line(&path, &fwd);
-            prop_assert_eq!(read(text.as_bytes()), Some(honest()));
+            prop_assert_eq!(RouterFields::read(text.as_bytes()), Some(honest()));
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&text);
+            let _ = RouterFields::read(&text);
         }
 
         #[test]
         fn cut_lines_are_read_without_panic(length in 0_usize..200) {
             let text = line("/x status=500", "192.0.2.17");
-            let request = read(&text.as_bytes()[..length.min(text.len())]);
+            let request = RouterFields::read(&text.as_bytes()[..length.min(text.len())]);
             prop_assert!(request.is_none_or(|request| request.status.is_none() || request.status == Some(200)));
         }
     }

@@ -4,38 +4,40 @@ use std::collections::BTreeMap;
 
 use yahtzee_pipeline_proto::raw::AppEvent;
 
-use crate::class::Class;
-use crate::value::{integer, process_type};
+use super::class::LineClass;
+use super::context::CommonFields;
+use super::values::{integer, process_type};
 
-/// The class of a line of the platform's API, and its event with its own fields only: 16 and up.
-#[must_use]
-pub fn read(text: &[u8]) -> (Class, Option<AppEvent>) {
+/// Reads a line of the platform's API: its class, and its event.
+pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> (LineClass, Option<AppEvent>) {
+    let CommonFields { time_us, frame_index, flags, .. } = common;
+    let event = AppEvent { time_us, frame_index, flags, ..AppEvent::default() };
     let scaling = || text.strip_prefix(b"Scaled to ").or_else(|| text.strip_prefix(b"Scale to "));
     if let Some(version) = text.strip_prefix(b"Release v") {
-        (Class::Release, release(version))
+        let release = release(version).map(Some);
+        (LineClass::Release, release.map(|release| AppEvent { release, ..event }))
     } else if let Some(formation) = scaling() {
-        (Class::Scale, scale(formation))
+        (LineClass::Scale, scale(formation).map(|formation| AppEvent { formation, ..event }))
     } else {
-        (Class::ApiOther, None)
+        (LineClass::ApiOther, None)
     }
 }
 
 /// `42 created by user ...`. A version counts only with a blank behind it, so that cut lines give none.
-fn release(version: &[u8]) -> Option<AppEvent> {
+fn release(version: &[u8]) -> Option<u32> {
     let end = version.iter().position(|&byte| byte == b' ')?;
-    let release = u32::try_from(integer(&version[..end])?).ok();
-    release.map(|version| AppEvent { release: Some(version), ..AppEvent::default() })
+    u32::try_from(integer(&version[..end])?).ok()
 }
 
 /// `web@4:Standard-1X worker@0:Standard-2X by user ...`; in 2015 `mailer=1, web=3 by ...`.
 ///
 /// Without `by` the line was cut, and its last quantity may lack digits.
-fn scale(formation: &[u8]) -> Option<AppEvent> {
+fn scale(formation: &[u8]) -> Option<BTreeMap<String, u32>> {
     const BY: &[u8] = b" by ";
     let end = formation.windows(BY.len()).position(|window| window == BY)?;
     let words = formation[..end].split(|&byte| byte == b' ');
     let formation: BTreeMap<String, u32> = words.filter_map(quantity).collect();
-    (!formation.is_empty()).then(|| AppEvent { formation, ..AppEvent::default() })
+    (!formation.is_empty()).then_some(formation)
 }
 
 /// `web@4:Standard-1X` or `web=3,`.
@@ -55,8 +57,8 @@ mod tests {
     #[test]
     fn releases_have_a_version() {
         fn check(text: &str, expected: Option<u32>) {
-            let (class, event) = read(text.as_bytes());
-            assert_eq!(class, Class::Release, "{text}");
+            let (class, event) = read(text.as_bytes(), CommonFields::default());
+            assert_eq!(class, LineClass::Release, "{text}");
             assert_eq!(event.and_then(|event| event.release), expected, "{text}");
         }
         check("Release v42 created by user dev@example.com\n", Some(42));
@@ -68,10 +70,10 @@ mod tests {
     #[test]
     fn formations_in_both_wordings() {
         fn check(text: &str, expected: &[(&str, u32)]) {
-            let (class, event) = read(text.as_bytes());
+            let (class, event) = read(text.as_bytes(), CommonFields::default());
             let formation = event.map(|event| event.formation).unwrap_or_default();
             let found: Vec<_> = formation.iter().map(|(name, &quantity)| (name.as_str(), quantity)).collect();
-            assert_eq!((class, found), (Class::Scale, expected.to_vec()), "{text}");
+            assert_eq!((class, found), (LineClass::Scale, expected.to_vec()), "{text}");
         }
         let now = "Scaled to web@4:Standard-1X worker@0:Standard-2X by user dev@example.com\n";
         check(now, &[("web", 4), ("worker", 0)]);
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn other_lines_of_the_api_are_no_events() {
         for text in ["Build succeeded\n", "Deploy 0a1b2c3d by user x", "Set FOO config vars by user x", ""] {
-            assert_eq!(read(text.as_bytes()), (Class::ApiOther, None), "{text}");
+            assert_eq!(read(text.as_bytes(), CommonFields::default()), (LineClass::ApiOther, None), "{text}");
         }
     }
 
@@ -94,7 +96,7 @@ mod tests {
             prefix in "(Release v|Scaled to |Scale to )?",
             text in proptest::collection::vec(any::<u8>(), 0..80),
         ) {
-            let _ = read(&[prefix.as_bytes(), &text].concat());
+            let _ = read(&[prefix.as_bytes(), &text].concat(), CommonFields::default());
         }
     }
 }

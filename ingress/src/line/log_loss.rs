@@ -1,28 +1,29 @@
 //! Notices that log lines were lost on the way: L10 to L13.
 
-use crate::timestamp;
-use crate::value::integer;
+use yahtzee_pipeline_proto::raw::LogLoss;
 
-/// What a notice says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Lines that were lost.
-    pub count: u64,
-    /// Since when, microseconds since 1970; `None` if it does not say so.
-    pub since_us: Option<i64>,
-}
+use super::context::CommonFields;
+use super::timestamp;
+use super::values::integer;
 
-/// Reads the text of a notice; `None` if it has no number of messages.
+/// Reads the loss that a notice with this code announces; `None` if it has no number of messages. It begins with the
+/// notice itself where that says no time; the rest of the body may show that it began earlier.
 ///
 /// `... 3 messages dropped since <time>.`, or `... dropped 17 messages since <time>.`: the wording has changed over the
 /// years, so only the number and the time are looked for.
-#[must_use]
-pub fn read(text: &[u8]) -> Option<Notice> {
+pub(super) fn read(text: &[u8], code: &str, common: CommonFields<'_>) -> Option<LogLoss> {
+    let (count, since_us) = count_and_begin(text)?;
+    let CommonFields { time_us, frame_index, flags, .. } = common;
+    let since_us = since_us.map_or(time_us, |since_us| since_us.min(time_us));
+    Some(LogLoss { time_us, frame_index, flags, code: code.to_owned(), count, since_us })
+}
+
+fn count_and_begin(text: &[u8]) -> Option<(u64, Option<i64>)> {
     let words = || text.trim_ascii_end().split(|&byte| byte == b' ');
     let (number, _) = words().zip(words().skip(1)).find(|(_, next)| *next == b"messages")?;
     let since = words().skip_while(|word| *word != b"since").nth(1);
     let since_us = since.and_then(|time| timestamp::parse_us(time.strip_suffix(b".").unwrap_or(time)));
-    Some(Notice { count: integer(number)?, since_us })
+    Some((integer(number)?, since_us))
 }
 
 #[cfg(test)]
@@ -34,8 +35,7 @@ mod tests {
     #[test]
     fn wordings_of_all_years() {
         fn check(text: &str, expected: Option<(u64, Option<i64>)>) {
-            let notice = read(text.as_bytes()).map(|notice| (notice.count, notice.since_us));
-            assert_eq!(notice, expected, "{text}");
+            assert_eq!(count_and_begin(text.as_bytes()), expected, "{text}");
         }
         let since = Some(1_772_600_400_000_000);
         let time = "2026-03-04T05:00:00+00:00";
@@ -63,7 +63,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_words_are_read_without_panic(text in "((messages|since|[0-9]{1,3}|[ -~]{0,9}) ?){0,8}") {
-            let _ = read(text.as_bytes());
+            let _ = count_and_begin(text.as_bytes());
         }
     }
 }

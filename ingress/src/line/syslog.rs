@@ -3,7 +3,7 @@
 
 /// One log line, header and text apart. Bytes throughout: UTF-8 is not guaranteed anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct LogLine<'a> {
     /// Priority, 0 to 191; `None` if out of range, or if the form has none. Never used to route.
     pub priority: Option<u8>,
     /// Timestamp as written.
@@ -20,7 +20,7 @@ pub struct Line<'a> {
     pub text: &'a [u8],
 }
 
-impl<'a> Line<'a> {
+impl<'a> LogLine<'a> {
     /// Reads `<PRI>VERSION SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID [SP MSG]`.
     ///
     /// `None` if a field is missing or empty, or PRI or VERSION is not made of digits.
@@ -72,7 +72,7 @@ fn is_number(bytes: &[u8]) -> bool {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    crate::value::integer(digits)
+    super::values::integer(digits)
 }
 
 /// Length of the run of `[...]` elements at the start of `text`; 0 if it does not begin with a closed one.
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn header_fields_are_found_by_their_blanks() {
         fn check(message: &str, expected: Option<[&str; 6]>) {
-            let line = Line::parse(message.as_bytes());
+            let line = LogLine::parse(message.as_bytes());
             let fields = line.map(|line| {
                 [line.time, line.hostname, line.app_name, line.proc_id, line.message_id, line.text]
                     .map(|field| std::str::from_utf8(field).unwrap())
@@ -131,7 +131,7 @@ mod tests {
     fn priorities_above_191_are_no_error() {
         fn check(priority: &str, expected: Option<u8>) {
             let message = format!("<{priority}>1 T host heroku router - x");
-            assert_eq!(Line::parse(message.as_bytes()).unwrap().priority, expected, "{priority}");
+            assert_eq!(LogLine::parse(message.as_bytes()).unwrap().priority, expected, "{priority}");
         }
         check("0", Some(0));
         check("191", Some(191));
@@ -143,7 +143,7 @@ mod tests {
     fn structured_data_is_skipped_whole_or_not_at_all() {
         fn check(text: &str, expected: &str) {
             let message = format!("<1>1 T h heroku router - {text}");
-            let line = Line::parse(message.as_bytes()).unwrap();
+            let line = LogLine::parse(message.as_bytes()).unwrap();
             assert_eq!(line.text_after_structured_data(), expected.as_bytes(), "{text}");
         }
         check("- text", "text");
@@ -160,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(message in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(line) = Line::parse(&message) {
+            if let Some(line) = LogLine::parse(&message) {
                 prop_assert!(message.ends_with(line.text_after_structured_data()));
             }
         }
@@ -168,7 +168,7 @@ mod tests {
         #[test]
         fn fields_come_back(fields in proptest::collection::vec("[!-~]{1,12}", 5), text in "[ -~]{0,40}") {
             let message = format!("<13>1 {} {text}", fields.join(" "));
-            let line = Line::parse(message.as_bytes()).unwrap();
+            let line = LogLine::parse(message.as_bytes()).unwrap();
             let read = [line.time, line.hostname, line.app_name, line.proc_id, line.message_id];
             for (read, written) in read.iter().zip(&fields) {
                 prop_assert_eq!(*read, written.as_bytes());

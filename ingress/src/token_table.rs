@@ -9,12 +9,12 @@ use yahtzee_core::owner::Owner;
 /// token (`user.<name>`).
 #[derive(Clone, Debug, Default)]
 pub struct TokenTable {
-    tokens: HashMap<Vec<u8>, Entry>,
+    tokens: HashMap<Vec<u8>, TokenEntry>,
 }
 
 /// What the table knows of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TokenEntry {
     /// Whose the token is.
     pub owner: Owner,
     /// Whether wrong octet counts of this sender are repaired.
@@ -23,13 +23,13 @@ pub struct Entry {
 
 impl TokenTable {
     /// Adds a token, or replaces what is known of it.
-    pub fn insert(&mut self, token: impl Into<Vec<u8>>, entry: Entry) {
+    pub fn insert(&mut self, token: impl Into<Vec<u8>>, entry: TokenEntry) {
         self.tokens.insert(token.into(), entry);
     }
 
     /// What is known of `token`.
     #[must_use]
-    pub fn get(&self, token: &[u8]) -> Option<Entry> {
+    pub fn get(&self, token: &[u8]) -> Option<TokenEntry> {
         self.tokens.get(token).copied()
     }
 }
@@ -39,7 +39,7 @@ impl<T: Into<Vec<u8>>> FromIterator<(T, Owner)> for TokenTable {
     fn from_iter<I: IntoIterator<Item = (T, Owner)>>(pairs: I) -> Self {
         let mut table = Self::default();
         for (token, owner) in pairs {
-            table.insert(token, Entry { owner, repair: true });
+            table.insert(token, TokenEntry { owner, repair: true });
         }
         table
     }
@@ -61,7 +61,7 @@ mod tests {
     fn known_tokens_have_their_owner_and_others_a_derived_one() {
         let owner = Owner([7; 16]);
         let table: TokenTable = [("d.1", owner)].into_iter().collect();
-        assert_eq!(table.get(b"d.1"), Some(Entry { owner, repair: true }));
+        assert_eq!(table.get(b"d.1"), Some(TokenEntry { owner, repair: true }));
         assert_eq!(table.get(b"d.2"), None);
         // python3 -c "import uuid; print(uuid.uuid5(uuid.NAMESPACE_OID, 'd.2'))"
         assert_eq!(derived_owner(b"d.2").to_string(), "41a613a8-f495-5755-87fc-7c87b696fa3d");

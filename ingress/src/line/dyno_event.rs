@@ -2,31 +2,32 @@
 
 use yahtzee_pipeline_proto::raw::{DynoEvent, DynoEventKind, DynoState};
 
-use crate::class::Class;
-use crate::value::{integer, memory_bytes, permille};
+use super::class::LineClass;
+use super::context::CommonFields;
+use super::values::{integer, memory_bytes, permille};
 
 /// The greatest exit status of a process.
 const MAX_EXIT_STATUS: u64 = 255;
 
-/// The class of a line about a dyno that is neither a sample nor an error, and its event.
-///
-/// The event has its own fields only: 16 and up.
-#[must_use]
-pub fn read(text: &[u8]) -> (Class, Option<DynoEvent>) {
+/// Reads a line about a dyno that is neither a sample nor an error: its class, and its event.
+pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> (LineClass, Option<DynoEvent>) {
+    let of_kind = |kind| of_kind(kind, common);
     let text = text.trim_ascii_end();
     if let Some(states) = text.strip_prefix(b"State changed from ") {
-        (Class::DynoState, state_change(states))
+        (LineClass::DynoState, state_change(states, of_kind(DynoEventKind::StateChanged)))
     } else if let Some(status) = number_after(text, b"Process exited with status ") {
-        (Class::DynoExit, Some(exit(status)))
+        (LineClass::DynoExit, Some(exit(status, of_kind(DynoEventKind::Exited))))
     } else if let Some(report) = number_after(text, b"Process running mem=") {
-        (Class::DynoMemReport, Some(memory_report(report)))
+        (LineClass::DynoMemReport, Some(memory_report(report, of_kind(DynoEventKind::MemoryReported))))
     } else {
-        (Class::DynoOther, life_cycle(text).map(of_kind))
+        (LineClass::DynoOther, life_cycle(text).map(of_kind))
     }
 }
 
-fn of_kind(kind: DynoEventKind) -> DynoEvent {
-    DynoEvent { kind: kind.into(), ..DynoEvent::default() }
+fn of_kind(kind: DynoEventKind, common: CommonFields<'_>) -> DynoEvent {
+    let CommonFields { time_us, process_type, dyno_num, frame_index, flags } = common;
+    let (process_type, kind) = (process_type.to_owned(), kind.into());
+    DynoEvent { time_us, process_type, dyno_num, frame_index, flags, kind, ..DynoEvent::default() }
 }
 
 /// What follows `prefix`, if that begins with a digit.
@@ -35,11 +36,11 @@ fn number_after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// `starting to up`.
-fn state_change(states: &[u8]) -> Option<DynoEvent> {
+fn state_change(states: &[u8], event: DynoEvent) -> Option<DynoEvent> {
     const TO: &[u8] = b" to ";
     let at = states.windows(TO.len()).position(|window| window == TO)?;
     let [from, to] = [&states[..at], &states[at + TO.len()..]].map(|name| Some(state(name).into()));
-    Some(DynoEvent { from, to, ..of_kind(DynoEventKind::StateChanged) })
+    Some(DynoEvent { from, to, ..event })
 }
 
 fn state(name: &[u8]) -> DynoState {
@@ -54,21 +55,21 @@ fn state(name: &[u8]) -> DynoState {
     }
 }
 
-fn exit(status: &[u8]) -> DynoEvent {
+fn exit(status: &[u8], event: DynoEvent) -> DynoEvent {
     let status = integer(status).filter(|&status| status <= MAX_EXIT_STATUS);
     let exit_status = status.and_then(|status| u32::try_from(status).ok());
-    DynoEvent { exit_status, ..of_kind(DynoEventKind::Exited) }
+    DynoEvent { exit_status, ..event }
 }
 
 /// `590M(115.2%)`; the documentation writes `MB`.
-fn memory_report(report: &[u8]) -> DynoEvent {
+fn memory_report(report: &[u8], event: DynoEvent) -> DynoEvent {
     let end = report.iter().position(|&byte| byte == b'(').unwrap_or(report.len());
     let (memory, quota) = report.split_at(end);
     let quota = quota.strip_prefix(b"(").and_then(|quota| quota.strip_suffix(b"%)"));
     DynoEvent {
         memory_bytes: memory_bytes(memory.strip_suffix(b"M").unwrap_or(memory)),
         memory_quota_permille: quota.and_then(permille),
-        ..of_kind(DynoEventKind::MemoryReported)
+        ..event
     }
 }
 
@@ -93,14 +94,14 @@ mod tests {
     use super::*;
 
     fn event(text: &str) -> Option<DynoEvent> {
-        read(text.as_bytes()).1
+        read(text.as_bytes(), CommonFields::default()).1
     }
 
     #[test]
     fn state_changes_name_both_states() {
         fn check(text: &str, expected: Option<(DynoState, DynoState)>) {
-            let (class, event) = read(text.as_bytes());
-            assert_eq!(class, Class::DynoState, "{text}");
+            let (class, event) = read(text.as_bytes(), CommonFields::default());
+            assert_eq!(class, LineClass::DynoState, "{text}");
             assert_eq!(event.map(|event| (event.from(), event.to())), expected, "{text}");
         }
         check("State changed from starting to up\n", Some((DynoState::Starting, DynoState::Up)));
@@ -125,9 +126,9 @@ mod tests {
     #[test]
     fn memory_reports_in_both_spellings() {
         fn check(text: &str, expected_mebibytes: Option<u64>, expected_permille: Option<u32>) {
-            let (class, event) = read(text.as_bytes());
+            let (class, event) = read(text.as_bytes(), CommonFields::default());
             let event = event.unwrap();
-            assert_eq!((class, event.kind()), (Class::DynoMemReport, DynoEventKind::MemoryReported));
+            assert_eq!((class, event.kind()), (LineClass::DynoMemReport, DynoEventKind::MemoryReported));
             assert_eq!(event.memory_bytes, expected_mebibytes.map(|mebibytes| mebibytes << 20), "{text}");
             assert_eq!(event.memory_quota_permille, expected_permille, "{text}");
         }
@@ -140,8 +141,8 @@ mod tests {
     #[test]
     fn steps_of_the_life_cycle() {
         fn check(text: &str, expected: Option<DynoEventKind>) {
-            let (class, event) = read(text.as_bytes());
-            assert_eq!((class, event.map(|event| event.kind())), (Class::DynoOther, expected), "{text}");
+            let (class, event) = read(text.as_bytes(), CommonFields::default());
+            assert_eq!((class, event.map(|event| event.kind())), (LineClass::DynoOther, expected), "{text}");
         }
         check("Restarting\n", Some(DynoEventKind::Restarting));
         check("Cycling", Some(DynoEventKind::Cycling));
@@ -161,7 +162,7 @@ mod tests {
             prefix in "(State changed from |Process exited with status 1|Process running mem=1|Stopping )?",
             text in proptest::collection::vec(any::<u8>(), 0..60),
         ) {
-            let _ = read(&[prefix.as_bytes(), &text].concat());
+            let _ = read(&[prefix.as_bytes(), &text].concat(), CommonFields::default());
         }
     }
 }

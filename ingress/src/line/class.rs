@@ -1,18 +1,18 @@
 //! What a log line is, by who wrote it: APP-NAME and PROCID decide, never the priority and never the text.
 
-use crate::syslog::Line;
-use crate::value::token_uuid;
+use super::LogLine;
+use super::values::token_uuid;
 
 /// Declares the classes with their stable names.
 macro_rules! classes {
     ($($(#[doc = $doc:literal])* $class:ident = $name:literal,)*) => {
-        /// Class of a log line.
+        /// LineClass of a log line.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Class {
+        pub enum LineClass {
             $($(#[doc = $doc])* $class,)*
         }
 
-        impl Class {
+        impl LineClass {
             /// Every class.
             pub const ALL: &[Self] = &[$(Self::$class),*];
 
@@ -70,7 +70,7 @@ classes! {
 
 /// Who wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
+pub enum LineWriter {
     /// The router.
     Router,
     /// The platform's API.
@@ -80,20 +80,20 @@ pub enum Writer {
     /// The platform, about a dyno.
     Dyno,
     /// Presumably an add-on, whose samples are of this class; an application can imitate it.
-    AddOn(Class),
+    AddOn(LineClass),
     /// The application.
     App,
     /// Nobody known.
     Unknown,
 }
 
-impl Writer {
+impl LineWriter {
     /// Who wrote `line`, by its APP-NAME and PROCID.
     ///
     /// Application output always has APP-NAME `app` or the name of its own source, so it cannot pass for
     /// the platform. A log token `t.<uuid>` counts as `heroku`.
     #[must_use]
-    pub fn of(line: &Line<'_>) -> Self {
+    pub fn of(line: &LogLine<'_>) -> Self {
         let is_platform = line.app_name == b"heroku" || token_uuid(line.app_name, b"t.").is_some();
         let is_app = line.app_name == b"app";
         match line.proc_id {
@@ -103,9 +103,9 @@ impl Writer {
             b"router" if is_platform => Self::Router,
             b"api" if is_platform || is_app => Self::Api,
             _ if is_platform => Self::Dyno,
-            b"heroku-postgres" if is_app => Self::AddOn(Class::Postgres),
-            b"heroku-redis" if is_app => Self::AddOn(Class::Redis),
-            b"heroku-pgbouncer" if is_app => Self::AddOn(Class::Pgbouncer),
+            b"heroku-postgres" if is_app => Self::AddOn(LineClass::Postgres),
+            b"heroku-redis" if is_app => Self::AddOn(LineClass::Redis),
+            b"heroku-pgbouncer" if is_app => Self::AddOn(LineClass::Pgbouncer),
             _ if is_app => Self::App,
             _ => Self::Unknown,
         }
@@ -114,9 +114,9 @@ impl Writer {
 
 /// The class of a line that an add-on may have written: its own if it carries a sample.
 #[must_use]
-pub fn add_on_class(text: &[u8], add_on: Class) -> Class {
+pub fn add_on_class(text: &[u8], add_on: LineClass) -> LineClass {
     let has_sample = text.split(|&byte| byte == b' ').any(|token| token.starts_with(b"sample#"));
-    if has_sample { add_on } else { Class::App }
+    if has_sample { add_on } else { LineClass::App }
 }
 
 #[cfg(test)]
@@ -125,37 +125,37 @@ mod tests {
 
     #[test]
     fn names_tell_who_writes() {
-        fn check(app_name: &str, proc_id: &str, expected: Writer) {
+        fn check(app_name: &str, proc_id: &str, expected: LineWriter) {
             let message = format!("<1>1 T host {app_name} {proc_id} - x");
-            let line = Line::parse(message.as_bytes()).unwrap();
-            assert_eq!(Writer::of(&line), expected, "{app_name} {proc_id}");
+            let line = LogLine::parse(message.as_bytes()).unwrap();
+            assert_eq!(LineWriter::of(&line), expected, "{app_name} {proc_id}");
         }
         let token = "t.0a1b2c3d-0000-4000-8000-00000000abcd";
         for platform in ["heroku", token] {
-            check(platform, "router", Writer::Router);
-            check(platform, "logplex", Writer::LogSystem);
-            check(platform, "api", Writer::Api);
-            check(platform, "web.1", Writer::Dyno);
-            check(platform, "dynoload", Writer::Dyno);
+            check(platform, "router", LineWriter::Router);
+            check(platform, "logplex", LineWriter::LogSystem);
+            check(platform, "api", LineWriter::Api);
+            check(platform, "web.1", LineWriter::Dyno);
+            check(platform, "dynoload", LineWriter::Dyno);
         }
-        check("token", "log-shuttle", Writer::LogSystem);
-        check("logplex", "1", Writer::LogSystem);
-        check("app", "api", Writer::Api);
-        check("app", "heroku-postgres", Writer::AddOn(Class::Postgres));
+        check("token", "log-shuttle", LineWriter::LogSystem);
+        check("logplex", "1", LineWriter::LogSystem);
+        check("app", "api", LineWriter::Api);
+        check("app", "heroku-postgres", LineWriter::AddOn(LineClass::Postgres));
         for (app_name, proc_id) in [("app", "router"), ("app", "logplex"), ("app", "web.1"), ("app", "api.1")]
         {
-            check(app_name, proc_id, Writer::App);
+            check(app_name, proc_id, LineWriter::App);
         }
         for (app_name, proc_id) in
             [("Heroku", "router"), ("t.some-token", "router"), ("web.3", "d.1"), ("x", "api")]
         {
-            check(app_name, proc_id, Writer::Unknown);
+            check(app_name, proc_id, LineWriter::Unknown);
         }
     }
 
     #[test]
     fn names_of_classes_are_unique() {
-        let names: std::collections::BTreeSet<_> = Class::ALL.iter().map(|class| class.name()).collect();
-        assert_eq!(names.len(), Class::ALL.len());
+        let names: std::collections::BTreeSet<_> = LineClass::ALL.iter().map(|class| class.name()).collect();
+        assert_eq!(names.len(), LineClass::ALL.len());
     }
 }

@@ -1,18 +1,18 @@
 //! The text form of `heroku logs`: `2026-03-04T05:06:07.080910+00:00 heroku[router]: at=info ...`.
 
-use crate::syslog::Line;
-use crate::timestamp;
+use super::LogLine;
+use super::timestamp;
 
 /// Reads one line of `heroku logs`, without its newline; `None` if it is not of that form.
 #[must_use]
-pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+pub fn parse(line: &[u8]) -> Option<LogLine<'_>> {
     let (time, rest) = split(line, b" ")?;
     let (source, text) =
         split(rest, b"]: ").or_else(|| rest.strip_suffix(b"]:").map(|source| (source, &b""[..])))?;
     let (app_name, proc_id) = split(source, b"[")?;
     let named = !app_name.is_empty() && !proc_id.is_empty() && !source.contains(&b' ');
     timestamp::parse_us(time).filter(|_| named)?;
-    Some(Line { priority: None, time, hostname: b"", app_name, proc_id, message_id: b"-", text })
+    Some(LogLine { priority: None, time, hostname: b"", app_name, proc_id, message_id: b"-", text })
 }
 
 fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {

@@ -16,7 +16,7 @@ const MAX_COUNT_DIGITS: usize = 7;
 
 /// One message of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct CountedMessage<'a> {
     /// The message without its count.
     pub message: &'a [u8],
     /// Whether its count did not fit, so that its end was found by search.
@@ -25,14 +25,14 @@ pub struct Frame<'a> {
 
 /// The messages of a body, in order. Borrows the body and allocates nothing.
 #[derive(Clone, Debug)]
-pub struct Frames<'a> {
+pub struct CountedMessages<'a> {
     body: &'a [u8],
     position: usize,
     skipped_bytes: usize,
     repair: bool,
 }
 
-impl<'a> Frames<'a> {
+impl<'a> CountedMessages<'a> {
     /// Reads `body`. Without `repair`, reading ends at the first count that does not fit.
     #[must_use]
     pub fn new(body: &'a [u8], repair: bool) -> Self {
@@ -57,7 +57,7 @@ impl<'a> Frames<'a> {
     }
 
     /// Reads the message whose count is at the position; `None` if there is none to be believed.
-    fn read(&mut self) -> Option<Frame<'a>> {
+    fn read(&mut self) -> Option<CountedMessage<'a>> {
         let count = Count::read(&self.body[self.position..])?;
         let start = self.position + count.digits + 1;
         let counted_end = start.checked_add(count.octets)?;
@@ -68,7 +68,7 @@ impl<'a> Frames<'a> {
         }
         let end = if fits { counted_end } else { next_start(self.body, start).unwrap_or(self.body.len()) };
         self.position = end;
-        Some(Frame { message: &self.body[start..end], repaired: !fits })
+        Some(CountedMessage { message: &self.body[start..end], repaired: !fits })
     }
 
     /// Skips to the next start of a message, or to the end. Digits at the position are no count: the next
@@ -82,10 +82,10 @@ impl<'a> Frames<'a> {
     }
 }
 
-impl<'a> Iterator for Frames<'a> {
-    type Item = Frame<'a>;
+impl<'a> Iterator for CountedMessages<'a> {
+    type Item = CountedMessage<'a>;
 
-    fn next(&mut self) -> Option<Frame<'a>> {
+    fn next(&mut self) -> Option<CountedMessage<'a>> {
         loop {
             self.skip_white_space();
             if self.position == self.body.len() {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn read(body: &[u8]) -> (Vec<(Vec<u8>, bool)>, usize) {
-        let mut frames = Frames::new(body, true);
+        let mut frames = CountedMessages::new(body, true);
         let read = frames.by_ref().map(|frame| (frame.message.to_vec(), frame.repaired)).collect();
         assert_eq!(frames.position(), body.len());
         (read, frames.skipped_bytes())
@@ -268,8 +268,8 @@ mod tests {
     fn without_repair_reading_ends_at_the_first_misfit() {
         let one = message("one\n");
         let body = format!("{}999 {one}{}", counted(&one), counted(&one));
-        let frames: Vec<_> = Frames::new(body.as_bytes(), false).collect();
-        assert_eq!(frames, [Frame { message: one.as_bytes(), repaired: false }]);
+        let frames: Vec<_> = CountedMessages::new(body.as_bytes(), false).collect();
+        assert_eq!(frames, [CountedMessage { message: one.as_bytes(), repaired: false }]);
     }
 
     /// The plainest reader of well-counted bodies: bytes one by one, no borders, no repair.
@@ -284,7 +284,7 @@ mod tests {
     }
 
     /// Bytes that are surely in no message and no count: all digits in front of each message taken off.
-    fn bytes_between(body: &[u8], frames: &[Frame<'_>]) -> Vec<u8> {
+    fn bytes_between(body: &[u8], frames: &[CountedMessage<'_>]) -> Vec<u8> {
         let mut between = Vec::new();
         let mut end = 0;
         for frame in frames {
@@ -326,7 +326,7 @@ mod tests {
 
         #[test]
         fn every_byte_is_accounted_for(body in any_body(), repair: bool) {
-            let mut frames = Frames::new(&body, repair);
+            let mut frames = CountedMessages::new(&body, repair);
             let read: Vec<_> = frames.by_ref().collect();
             prop_assert_eq!(frames.position(), body.len());
             let between = bytes_between(&body, &read);

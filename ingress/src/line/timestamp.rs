@@ -78,7 +78,7 @@ fn offset_s(text: &[u8]) -> Option<i64> {
 fn numbers<const N: usize>(text: &[u8], places: [(usize, usize); N]) -> Option<[i64; N]> {
     let mut values = [0; N];
     for (value, (from, to)) in values.iter_mut().zip(places) {
-        *value = i64::try_from(crate::value::integer(text.get(from..to)?)?).expect("at most four digits");
+        *value = i64::try_from(super::values::integer(text.get(from..to)?)?).expect("at most four digits");
     }
     Some(values)
 }

@@ -1,18 +1,31 @@
 //! Error codes in the text of platform lines: `Error R14 (Memory quota exceeded)`, `Error L12: 2 messages ...`.
 
-use crate::value::error_code;
+use yahtzee_pipeline_proto::raw::PlatformError;
+
+use super::context::CommonFields;
+use super::values::error_code;
 
 /// The letter of the codes of dynos.
-pub const DYNO_LETTER: u8 = b'R';
+pub(super) const DYNO_LETTER: u8 = b'R';
 
 /// The letter of the codes of the log system.
-pub const LOG_LETTER: u8 = b'L';
+pub(super) const LOG_LETTER: u8 = b'L';
 
-/// The code at the start of `text`, if it begins with `letter`: `R14`.
+/// Reads the error at the start of `text`, if its code begins with `letter`: `R14`.
 ///
 /// A code counts only with an explanation behind it (` (` or `:`), so that cut lines give none.
-#[must_use]
-pub fn read(text: &[u8], letter: u8) -> Option<&str> {
+pub(super) fn read(text: &[u8], letter: u8, common: CommonFields<'_>) -> Option<PlatformError> {
+    code(text, letter).map(|code| error(code, common))
+}
+
+/// Returns the error of this code.
+pub(super) fn error(code: &str, common: CommonFields<'_>) -> PlatformError {
+    let CommonFields { time_us, process_type, dyno_num, frame_index, flags } = common;
+    let (process_type, code) = (process_type.to_owned(), code.to_owned());
+    PlatformError { time_us, process_type, dyno_num, frame_index, flags, code }
+}
+
+fn code(text: &[u8], letter: u8) -> Option<&str> {
     let rest = text.strip_prefix(b"Error ")?;
     let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric())?;
     let (code, after) = rest.split_at(end);
@@ -22,8 +35,7 @@ pub fn read(text: &[u8], letter: u8) -> Option<&str> {
 }
 
 /// Whether this code of the log system announces that log lines were lost.
-#[must_use]
-pub fn announces_loss(code: &str) -> bool {
+pub(super) fn announces_loss(code: &str) -> bool {
     matches!(code, "L10" | "L11" | "L12" | "L13")
 }
 
@@ -34,7 +46,7 @@ mod tests {
     #[test]
     fn codes_need_their_letter_and_an_explanation() {
         fn check(text: &str, letter: u8, expected: Option<&str>) {
-            assert_eq!(read(text.as_bytes(), letter), expected, "{text:?}");
+            assert_eq!(code(text.as_bytes(), letter), expected, "{text:?}");
         }
         check("Error R14 (Memory quota exceeded)\n", DYNO_LETTER, Some("R14"));
         check("Error R151 (Memory quota vastly exceeded)", DYNO_LETTER, Some("R151"));

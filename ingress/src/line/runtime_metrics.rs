@@ -5,57 +5,59 @@
 
 use yahtzee_pipeline_proto::raw::{DynoLoad, DynoMemory};
 
-use crate::value::{Dyno, hyphenated_uuid, load_milli, memory_bytes, pages};
+use super::context::{CommonFields, DynoRef};
+use super::values::{DynoName, hyphenated_uuid, load_milli, memory_bytes, pages};
 
-/// One line: whose figures, and which.
+/// The measurement of one line; `None` if no figure could be read, or the line does not say which dyno it is about.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample<'a> {
-    /// From `source=`; it wins over the line's PROCID.
-    pub dyno: Option<Dyno<'a>>,
-    /// From `dyno=`: the dyno's own identity, which changes with every start.
-    pub dyno_uuid: Option<[u8; 16]>,
-    /// The figures.
-    pub figures: Figures,
-}
-
-/// Figures of a line, in messages whose other fields are not set.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Figures {
+pub(super) enum DynoSample {
     /// Load averages.
-    Load(DynoLoad),
+    Load(Option<DynoLoad>),
     /// Memory.
-    Memory(DynoMemory),
-}
-
-impl Figures {
-    /// Whether not one figure could be read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Load(load) => *load == DynoLoad::default(),
-            Self::Memory(memory) => *memory == DynoMemory::default(),
-        }
-    }
+    Memory(Option<DynoMemory>),
 }
 
 /// Reads the text of a line about a dyno; `None` if it has no key of load or memory.
 ///
-/// Load wins where a line has keys of both.
-#[must_use]
-pub fn read(text: &[u8]) -> Option<Sample<'_>> {
+/// `dyno` is the one of the line's PROCID; that of `source=` wins. Load wins where a line has keys of both.
+pub(super) fn read(text: &[u8], dyno: Option<DynoRef<'_>>, common: CommonFields<'_>) -> Option<DynoSample> {
     let (mut load, mut memory) = (None::<DynoLoad>, None::<DynoMemory>);
-    let (mut dyno, mut dyno_uuid) = (None, None);
+    let (mut source, mut dyno_uuid) = (None, None);
     for (key, value) in pairs(text) {
         match key {
-            b"source" => dyno = Dyno::parse(value),
+            b"source" => source = DynoName::parse(value),
             b"dyno" => dyno_uuid = uuid_of(value),
             _ if key.starts_with(b"load_") => set_load(load.get_or_insert_default(), key, value),
             _ if key.starts_with(b"memory_") => set_memory(memory.get_or_insert_default(), key, value),
             _ => {}
         }
     }
-    let figures = load.map(Figures::Load).or_else(|| memory.map(Figures::Memory))?;
-    Some(Sample { dyno, dyno_uuid, figures })
+    let dyno = source.map(DynoRef::from).or(dyno);
+    let common = dyno.map(|dyno| common.about(dyno));
+    let dyno_uuid = dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default();
+    match (load, memory) {
+        (Some(load), _) => {
+            let common = common.filter(|_| load != DynoLoad::default());
+            Some(DynoSample::Load(common.map(|common| finished_load(load, dyno_uuid, common))))
+        }
+        (None, Some(memory)) => {
+            let common = common.filter(|_| memory != DynoMemory::default());
+            Some(DynoSample::Memory(common.map(|common| finished_memory(memory, dyno_uuid, common))))
+        }
+        (None, None) => None,
+    }
+}
+
+fn finished_load(figures: DynoLoad, dyno_uuid: Vec<u8>, common: CommonFields<'_>) -> DynoLoad {
+    let CommonFields { time_us, process_type, dyno_num, frame_index, flags } = common;
+    let process_type = process_type.to_owned();
+    DynoLoad { time_us, process_type, dyno_num, dyno_uuid, frame_index, flags, ..figures }
+}
+
+fn finished_memory(figures: DynoMemory, dyno_uuid: Vec<u8>, common: CommonFields<'_>) -> DynoMemory {
+    let CommonFields { time_us, process_type, dyno_num, frame_index, flags } = common;
+    let process_type = process_type.to_owned();
+    DynoMemory { time_us, process_type, dyno_num, dyno_uuid, frame_index, flags, ..figures }
 }
 
 fn set_load(load: &mut DynoLoad, key: &[u8], value: &[u8]) {
@@ -101,12 +103,18 @@ mod tests {
 
     use super::*;
 
+    /// Of dyno `web.1`.
+    fn sample(text: &[u8]) -> Option<DynoSample> {
+        read(text, DynoRef::parse(b"web.1"), CommonFields::default())
+    }
+
     #[test]
     fn figures_of_load_lines() {
         fn check(text: &str, expected: Option<[Option<u64>; 3]>) {
-            let load = read(text.as_bytes()).map(|sample| match sample.figures {
-                Figures::Load(load) => [load.load_1m_milli, load.load_5m_milli, load.load_15m_milli],
-                Figures::Memory(memory) => panic!("{memory:?}"),
+            let load = sample(text.as_bytes()).map(|sample| match sample {
+                DynoSample::Load(None) => [None; 3],
+                DynoSample::Load(Some(load)) => [load.load_1m_milli, load.load_5m_milli, load.load_15m_milli],
+                DynoSample::Memory(memory) => panic!("{memory:?}"),
             });
             assert_eq!(load, expected, "{text}");
         }
@@ -122,8 +130,8 @@ mod tests {
     #[test]
     fn both_names_of_page_counts() {
         fn check(text: &str, expected: (Option<u64>, Option<u64>)) {
-            let figures = read(text.as_bytes()).unwrap().figures;
-            let Figures::Memory(memory) = figures else { panic!("{figures:?}") };
+            let sample = sample(text.as_bytes()).unwrap();
+            let DynoSample::Memory(Some(memory)) = sample else { panic!("{sample:?}") };
             assert_eq!((memory.pgpgin_pages, memory.pgpgout_pages), expected, "{text}");
         }
         check("sample#memory_pgpgin=7pages sample#memory_pgpgout=5pages", (Some(7), Some(5)));
@@ -131,32 +139,39 @@ mod tests {
     }
 
     #[test]
-    fn whose_figures() {
+    fn the_dyno_is_that_of_the_source_or_of_the_line() {
         let uuid = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
         let text = format!("source=run.2660 dyno=heroku.2808254.{uuid} sample#load_avg_1m=0.48");
-        let sample = read(text.as_bytes()).unwrap();
-        assert_eq!(sample.dyno, Dyno::parse(b"run.2660"));
-        assert_eq!(sample.dyno_uuid, hyphenated_uuid(uuid.as_bytes()));
-        let sample = read(b"source=DATABASE dyno=heroku.1.not-a-uuid sample#load_avg_1m=0.48").unwrap();
-        assert_eq!((sample.dyno, sample.dyno_uuid), (None, None));
+        let load = |text: &[u8], dyno| match read(text, dyno, CommonFields::default()) {
+            Some(DynoSample::Load(load)) => load,
+            other => panic!("{other:?}"),
+        };
+        let of_run = load(text.as_bytes(), None).unwrap();
+        assert_eq!((of_run.process_type.as_str(), of_run.dyno_num), ("run", Some(2_660)));
+        assert_eq!(Some(of_run.dyno_uuid), hyphenated_uuid(uuid.as_bytes()).map(|uuid| uuid.to_vec()));
+        let of_nobody = b"source=DATABASE dyno=heroku.1.not-a-uuid sample#load_avg_1m=0.48";
+        assert_eq!(load(of_nobody, None), None);
+        let of_web = load(of_nobody, DynoRef::parse(b"web.1")).unwrap();
+        assert_eq!((of_web.process_type.as_str(), of_web.dyno_num), ("web", Some(1)));
+        assert!(of_web.dyno_uuid.is_empty());
     }
 
     #[test]
     fn a_line_without_readable_figures_is_empty() {
-        assert!(read(b"sample#memory_total=0.48GB").unwrap().figures.is_empty());
-        assert!(read(b"sample#load_avg_1m=NaN").unwrap().figures.is_empty());
-        assert!(!read(b"sample#load_avg_1m=0").unwrap().figures.is_empty());
+        assert_eq!(sample(b"sample#memory_total=0.48GB"), Some(DynoSample::Memory(None)));
+        assert_eq!(sample(b"sample#load_avg_1m=NaN"), Some(DynoSample::Load(None)));
+        assert!(matches!(sample(b"sample#load_avg_1m=0"), Some(DynoSample::Load(Some(_)))));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&text);
+            let _ = sample(&text);
         }
 
         #[test]
         fn any_pairs_are_read_without_panic(text in "(sample#|source|dyno|load_avg_1m|memory_total|[=. 0-9a-zMB])*") {
-            let _ = read(text.as_bytes());
+            let _ = sample(text.as_bytes());
         }
     }
 }

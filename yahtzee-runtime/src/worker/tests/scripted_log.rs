@@ -13,8 +13,8 @@ use yahtzee_core::summary::Provenance;
 use crate::clock::MonotonicClock;
 use crate::log::{
     Acknowledged, AppendCallback, Appender, Batch, Bounds, Cleanup, CommittedOffset, Headers, Isolation, Log,
-    LogError, NewRecord, OffsetCommit, Page, Reader, SlotName, SlotWriter, TopicDescription, TopicSpec,
-    Transaction,
+    LogCause, LogError, NewRecord, OffsetCommit, Page, Reader, SlotName, SlotWriter, TopicDescription,
+    TopicSpec, Transaction,
 };
 use crate::shutdown::StopSignal;
 
@@ -115,7 +115,7 @@ fn describe(records: &[NewRecord]) -> String {
 }
 
 pub(super) fn unavailable() -> LogError {
-    LogError::Unavailable { what: "the script".to_owned(), reason: "as planned".to_owned() }
+    LogError::unavailable("the script", LogCause::new("planned", "as planned"))
 }
 
 impl Log for ScriptedLog {

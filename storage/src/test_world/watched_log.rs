@@ -7,8 +7,8 @@ use std::time::Duration;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, NewRecord,
-    OffsetCommit, Reader, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
+    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader,
+    NewRecord, OffsetCommit, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
 };
 
 use super::Bell;
@@ -104,7 +104,7 @@ impl Log for WatchedLog {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         self.inner.reader(topic, from, isolation)
     }
 

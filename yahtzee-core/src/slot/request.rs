@@ -9,7 +9,7 @@ use crate::record::Offset;
 /// A committed offset and what was stored with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
-    /// Where to read on.
+    /// Offset of the next record to be read.
     pub offset: Offset,
     /// ASCII, below 4,096 bytes (the broker's `offset.metadata.max.bytes`).
     pub metadata: String,

@@ -25,7 +25,7 @@ pub trait Log: Send + Sync {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError>;
+    ) -> Result<Box<dyn LogReader>, LogError>;
 
     /// Opens an appender: idempotent, ordered per partition, acknowledged. Safe to share between threads.
     /// A record that is not durable after `deadline` fails with [`LogError::Unavailable`].
@@ -91,7 +91,7 @@ pub trait Log: Send + Sync {
 }
 
 /// Reads the partitions it was opened with. Owned by one thread.
-pub trait Reader: Send {
+pub trait LogReader: Send {
     /// Blocks up to `wait` for records and lends what is there. An empty batch means the time is up.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ pub trait Appender: Send + Sync {
     /// Appends the records and blocks until all are durable.
     ///
     /// # Errors
-    /// The first failure.
+    /// If a record is refused or not durable in time: the first failure.
     fn append_and_wait(&self, records: &[NewRecord]) -> Result<(), LogError> {
         if records.is_empty() {
             return Ok(());

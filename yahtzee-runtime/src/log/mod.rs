@@ -31,7 +31,7 @@ pub use batch::Batch;
 pub use error::{LogCause, LogError};
 pub use header::{Header, HeaderSource, Headers};
 pub use interface::{
-    Acknowledged, AppendCallback, Appender, Log, Reader, SharedLog, SlotWriter, Transaction,
+    Acknowledged, AppendCallback, Appender, Log, LogReader, SharedLog, SlotWriter, Transaction,
 };
 pub use page::{Page, PageItems};
 pub use record::{Bounds, CommittedOffset, Isolation, Item, NewRecord, OffsetCommit, SlotName};

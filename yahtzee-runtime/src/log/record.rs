@@ -1,4 +1,4 @@
-//! What is written to a log, read from it and committed.
+//! Records, items, offsets and commits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub enum Item<'a> {
 pub enum Isolation {
     /// All records.
     Uncommitted,
-    /// Only records whose transaction was committed, or that were written outside one.
+    /// Only records of committed transactions, and those written outside one.
     Committed,
 }
 

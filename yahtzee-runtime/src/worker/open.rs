@@ -8,7 +8,7 @@ use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer, SlotMachine, SlotRequest};
 
-use crate::log::{Isolation, Reader, SharedLog, SlotName, SlotWriter, require_topic};
+use crate::log::{Isolation, LogReader, SharedLog, SlotName, SlotWriter, require_topic};
 use crate::topics::group;
 
 use super::write::JobTopics;
@@ -20,7 +20,7 @@ pub(super) struct OpenJob {
     pub(super) topics: JobTopics,
     /// The writers of the slots, in their order.
     pub(super) writers: Vec<Box<dyn SlotWriter>>,
-    pub(super) reader: Box<dyn Reader>,
+    pub(super) reader: Box<dyn LogReader>,
 }
 
 /// Opens all slots of a job and a reader over their partitions.

@@ -27,7 +27,7 @@ const OTHER_MEMTABLE_BYTES: u64 = 4 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// The open folder. See [`super::format`] for what is in it.
-pub(super) struct Store {
+pub(super) struct LogStore {
     database: Database,
     pub(super) records: Keyspace,
     pub(super) times: Keyspace,
@@ -36,7 +36,7 @@ pub(super) struct Store {
     folder: String,
 }
 
-impl Store {
+impl LogStore {
     /// Opens the folder and creates what is missing.
     pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
         let name = folder.display().to_string();
@@ -65,44 +65,44 @@ impl Store {
         })
     }
 
-    /// A batch that is on disk when its commit has returned.
+    /// Returns a batch that is on disk when its commit has returned.
     pub(super) fn batch(&self) -> OwnedWriteBatch {
         self.database.batch().durability(Some(PersistMode::SyncData))
     }
 
-    /// A view in which nothing changes any more. To be dropped soon: it holds back the clearing of old versions.
+    /// Returns a view in which nothing changes. Drop it soon: it holds back the clearing of old versions.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
     }
 
-    /// The kept records of a partition with offsets in the range, in order.
+    /// Returns the kept records of a partition with offsets in the range, in order.
     pub(super) fn scan(
         &self,
         snapshot: &Snapshot,
         id: PartitionId,
         offsets: Range<u64>,
-    ) -> impl Iterator<Item = Result<Stored, LogError>> {
+    ) -> impl Iterator<Item = Result<StoredRecord, LogError>> {
         let keys = id.numbered(offsets.start)..id.numbered(offsets.end.max(offsets.start));
         snapshot.range(&self.records, keys).map(|guard| {
             let (key, bytes) = guard.into_inner().map_err(|error| self.unreadable(error))?;
             let offset = number_of(&key).filter(|&offset| record_of(offset, &bytes).is_some());
             let offset = offset.ok_or_else(|| self.malformed("a record"))?;
-            Ok(Stored { offset, bytes })
+            Ok(StoredRecord { offset, bytes })
         })
     }
 
-    /// The error of a failed read.
+    /// Returns the error of a failed read.
     pub(super) fn unreadable(&self, error: fjall::Error) -> LogError {
         LogError::unavailable(format!("data folder {}", self.folder), cause_of(error))
     }
 
-    /// The error of content that this version does not understand.
+    /// Returns the error of content that this version does not understand.
     pub(super) fn malformed(&self, what: &str) -> LogError {
         let what = format!("reading {what} in data folder {}", self.folder);
         LogError::refused(what, LogCause::new("malformed", "malformed; restore the folder or choose another"))
     }
 
-    /// The error of a failed write. What follows it is refused too: after a failed `fsync` nobody can tell which
+    /// Returns the error of a failed write. Later writes are refused too: after a failed `fsync` nobody knows which
     /// pages are on disk, and only the recovery of a new opening finds out.
     pub(super) fn unwritable(&self, error: fjall::Error) -> LogError {
         let text = format!(
@@ -124,12 +124,12 @@ fn code_of(error: &fjall::Error) -> String {
 }
 
 /// A record in the store's memory.
-pub(super) struct Stored {
+pub(super) struct StoredRecord {
     offset: u64,
     bytes: UserValue,
 }
 
-impl Stored {
+impl StoredRecord {
     /// Bytes of the record as it is stored.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -159,14 +159,14 @@ mod tests {
             for name in leftovers {
                 fs::write(folder.path().join(name), "").unwrap();
             }
-            drop(Store::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
+            drop(LogStore::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
         }
     }
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Store::open(file.path()).map(drop).unwrap_err();
+        let error = LogStore::open(file.path()).map(drop).unwrap_err();
         assert!(matches!(&error, LogError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
     }

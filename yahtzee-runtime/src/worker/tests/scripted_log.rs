@@ -13,7 +13,7 @@ use yahtzee_core::summary::Provenance;
 use crate::clock::MonotonicClock;
 use crate::log::{
     Acknowledged, AppendCallback, Appender, Batch, Bounds, Cleanup, CommittedOffset, Headers, Isolation, Log,
-    LogCause, LogError, NewRecord, OffsetCommit, Page, Reader, SlotName, SlotWriter, TopicDescription,
+    LogCause, LogError, LogReader, NewRecord, OffsetCommit, Page, SlotName, SlotWriter, TopicDescription,
     TopicSpec, Transaction,
 };
 use crate::shutdown::StopSignal;
@@ -124,7 +124,7 @@ impl Log for ScriptedLog {
         _topic: &str,
         from: &[(Partition, Offset)],
         _isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         let [(_, Offset(next))] = *from else { panic!("one partition, not {from:?}") };
         self.note(format!("read from {next}"));
         Ok(Box::new(ScriptedReader { log: self.clone(), next, page: Page::default() }))
@@ -209,7 +209,7 @@ struct ScriptedReader {
     page: Page,
 }
 
-impl Reader for ScriptedReader {
+impl LogReader for ScriptedReader {
     fn poll(&mut self, _wait: Duration) -> Result<Batch<'_>, LogError> {
         let mut script = self.log.script();
         let poll = script.polls.pop_front();

@@ -143,6 +143,10 @@ impl AnyJob for OfGeneration {
         RouterLatency.accumulator_bytes()
     }
 
+    fn reserved_field(&self) -> Option<u32> {
+        RouterLatency.reserved_field()
+    }
+
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
         AnyJob::figures(&RouterLatency, value)
     }

@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use error_text::error_text;
 use yahtzee_core::erased::AnyJob;
 pub use yahtzee_jobs::all as stock_jobs;
 
@@ -14,6 +16,7 @@ mod commits;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod error_text;
 mod ingress;
 mod jobs;
 mod new_job;
@@ -79,8 +82,18 @@ enum Command {
 pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     let mut cli = Cli::parse();
     cli.global.jobs = jobs.into();
-    let global = &cli.global;
-    let done = match cli.command {
+    match run_command(&cli.global, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error_text(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command(global: &process::GlobalOptions, command: Command) -> Result<()> {
+    global.jobs.check()?;
+    match command {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::demo(global, &options),
         Command::Topics(command) => topics::topics(global, &command),
@@ -96,12 +109,5 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Jobs(options) => jobs::jobs(global, &options),
         Command::NewJob(options) => new_job::new_job(&options),
         Command::Config(command) => config::config(global, &command),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

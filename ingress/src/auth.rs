@@ -1,4 +1,4 @@
-//! Who may post.
+//! Credentials of senders.
 
 use axum::http::HeaderValue;
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! From the lines of one delivery to its raw records, with counts of what was seen on the way.
+//! Turns the lines of one delivery into raw records, and counts lines and measurements.
 
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
@@ -17,7 +17,7 @@ use crate::token_table::{TokenTable, derived_owner};
 pub struct BodyCounts {
     lines: [u64; LineClass::ALL.len()],
     measurements: [u64; Measurement::TYPES.len()],
-    /// Messages whose border was found by repair.
+    /// Messages with a border that was found by repair.
     pub repaired: u64,
     /// Bytes that belong to no readable message.
     pub skipped_bytes: u64,
@@ -32,19 +32,19 @@ pub struct BodyCounts {
 }
 
 impl BodyCounts {
-    /// Lines of this class.
+    /// Returns the number of lines of this class.
     #[must_use]
     pub fn lines(&self, class: LineClass) -> u64 {
         self.lines[class as usize]
     }
 
-    /// Lines of all classes.
+    /// Returns the number of lines of all classes.
     #[must_use]
     pub fn all_lines(&self) -> u64 {
         self.lines.iter().sum()
     }
 
-    /// Measurements with their types.
+    /// Returns the number of measurements of each type.
     pub fn measurements(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Measurement::TYPES.iter().copied().zip(self.measurements)
     }
@@ -112,7 +112,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// A log token names the owner of its own line only, never of those that follow.
+    /// Returns the owner of a line: a log token names that of its own line only, never of those that follow.
     fn owner_of(&mut self, line: &LogLine<'_>) -> Owner {
         if token_uuid(line.app_name, b"t.").is_none() {
             return self.owner;
@@ -122,7 +122,7 @@ impl<'a> Collector<'a> {
         known.map_or_else(|| derived_owner(line.app_name), |entry| entry.owner)
     }
 
-    /// The records, and what was seen.
+    /// Returns the records and the counts.
     #[must_use]
     pub fn finish(mut self) -> (Vec<PackedRecord>, BodyCounts) {
         self.counts.unknown_tokens += u64::from(self.has_unknown_token);
@@ -153,7 +153,7 @@ pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, re
     collector.counts.skipped_bytes += u64::try_from(frames.skipped_bytes()).expect("fits");
 }
 
-/// Whether this is the L10 line that Logplex puts in front of a body, written anew for every attempt.
+/// Returns whether this is the L10 line that Logplex puts in front of a body, written anew for every attempt.
 fn announces_overflow(line: &LogLine<'_>) -> bool {
     line.proc_id == b"logplex" && line.text_after_structured_data().starts_with(b"Error L10 ")
 }

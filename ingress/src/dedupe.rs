@@ -104,13 +104,13 @@ impl Dedupe {
         self.lock().by_id.len()
     }
 
-    /// Whether none is remembered.
+    /// Returns whether none is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entries are whole between any two statements, so a panic elsewhere does not spoil them.
+    /// Locks the entries. They are whole between any two statements, so a panic elsewhere does not spoil them.
     fn lock(&self) -> std::sync::MutexGuard<'_, DedupeEntries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -53,7 +53,7 @@ impl DrainRequest {
     }
 }
 
-/// The decimal number in the header `name`.
+/// Returns the decimal number in the header `name`.
 pub(crate) fn announced_count(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }

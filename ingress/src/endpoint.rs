@@ -11,7 +11,7 @@ use crate::reply::Reply;
 use crate::stats::FrameOutcome;
 use crate::token_table::TokenTable;
 
-/// A request whose head has been read, by the endpoint it came to.
+/// A request by the endpoint it came to, with its head read.
 #[derive(Debug)]
 pub(crate) enum Endpoint {
     /// Log lines, octet-counted.
@@ -46,7 +46,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the owner whose rate it counts against.
+    /// Returns the owner that it counts against in the rate limit.
     pub(crate) fn owner(&self) -> Owner {
         match self {
             Self::Drain(request) => request.owner(),
@@ -54,7 +54,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the name of the delivery of `body`, the same for every attempt; `None` if attempts cannot be told apart.
+    /// Returns the name of the delivery of `body`, the same for every attempt; `None` if its attempts look like different deliveries.
     pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
         match self {
             Self::Drain(request) => request.delivery_id(),

@@ -23,7 +23,7 @@ use crate::sender::Sender;
 use crate::service::Ingress;
 use crate::stats::FrameOutcome;
 
-/// The service's routes.
+/// Creates the service's routes.
 ///
 /// * `POST /drain`, and `POST /drain/<owner's UUID>` for senders without a drain token;
 /// * `POST /lang/<owner's UUID>/<dyno or process type>`, where the dyno's UUID may follow.
@@ -131,7 +131,7 @@ async fn handle(
     reply
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy)]
 enum Encoding {
     Plain,

@@ -1,7 +1,7 @@
 //! Posts of language runtimes: counters, gauges and distributions of one dyno, about every 20 seconds.
 //!
 //! A client posts JSON ([`body`]) to `/lang/<owner>/<process>`, where the dyno's UUID may follow. `<process>` is the dyno
-//! (`web.1`) or the process type (`web`). Header `Measurements-Time` says when (RFC 3339), `Measurements-Count` how many.
+//! (`web.1`) or the process type (`web`). Header `Measurements-Time` has the time (RFC 3339), `Measurements-Count` the number.
 //!
 //! The reply is that of other log drains but for success, which these clients know as 200. They do not repeat what
 //! gets a 4xx, so content gets none: an unreadable post is counted and taken, and a stale one is stored, for
@@ -36,7 +36,7 @@ const TIME: &str = "measurements-time";
 /// Header with the number of metrics in a post.
 const COUNT: &str = "measurements-count";
 
-/// Who posts.
+/// The sender of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poster {
     /// The app.
@@ -61,7 +61,7 @@ impl Poster {
         Some(Self { owner: Owner::parse(owner)?, process_type: process_type.to_owned(), dyno_num, dyno_uuid })
     }
 
-    /// Names one dyno among all; `None` if only its process type is known.
+    /// Returns a name of the one dyno; `None` if only its process type is known.
     fn dyno(&self) -> Option<Vec<u8>> {
         let Self { owner, process_type, dyno_num, dyno_uuid } = self;
         let is_one = dyno_num.is_some() || dyno_uuid.is_some();

@@ -4,7 +4,7 @@
 //! that was counted right is never searched: an application may print what looks like a message of the
 //! platform. Where a count does not fit, the border is found by repair.
 
-/// Longest message whose count is believed, in bytes. Logplex itself stops at 10,240; other senders exceed it.
+/// Longest message with a count that is believed, in bytes. Logplex itself stops at 10,240; other senders exceed it.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Most white space between two messages that is looked through in a repair: without a limit, a body could be
@@ -39,13 +39,13 @@ impl<'a> CountedMessages<'a> {
         Self { body, position: 0, skipped_bytes: 0, repair }
     }
 
-    /// Bytes read so far, messages and all between them.
+    /// Returns the bytes read so far, messages and all between them.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Bytes read so far that belong to no message, no count and no white space between messages.
+    /// Returns the bytes read so far that belong to no message, no count and no white space between messages.
     #[must_use]
     pub fn skipped_bytes(&self) -> usize {
         self.skipped_bytes
@@ -56,7 +56,7 @@ impl<'a> CountedMessages<'a> {
         self.position += rest.len() - rest.trim_ascii_start().len();
     }
 
-    /// Reads the message whose count is at the position; `None` if there is none to be believed.
+    /// Reads the message that begins with a count at the position; `None` if there is none to be believed.
     fn read(&mut self) -> Option<CountedMessage<'a>> {
         let count = Count::read(&self.body[self.position..])?;
         let start = self.position + count.digits + 1;
@@ -107,7 +107,7 @@ struct Count {
 }
 
 impl Count {
-    /// One to seven digits, no sign, leading zeros allowed, then one blank.
+    /// Reads one to seven digits, no sign, leading zeros allowed, then one blank.
     fn read(bytes: &[u8]) -> Option<Self> {
         let digits = leading_digits(&bytes[..bytes.len().min(MAX_COUNT_DIGITS + 1)]);
         if digits == 0 || digits > MAX_COUNT_DIGITS || bytes.get(digits) != Some(&b' ') {
@@ -122,7 +122,7 @@ fn leading_digits(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Whether a message may end at `end`: before the end, white space, or `digits SP <`.
+/// Returns whether a message may end at `end`: before the end, white space, or `digits SP <`.
 fn is_border(body: &[u8], end: usize) -> bool {
     let Some(after) = body.get(end..) else { return false };
     match after.first() {
@@ -132,12 +132,12 @@ fn is_border(body: &[u8], end: usize) -> bool {
     }
 }
 
-/// Whether `digits SP <` stands at the start.
+/// Returns whether `digits SP <` comes first.
 fn begins_message(bytes: &[u8]) -> bool {
     Count::read(bytes).is_some_and(|count| bytes.get(count.digits + 1) == Some(&b'<'))
 }
 
-/// A border that white space alone does not make: behind it, a message must begin or the body end.
+/// Returns whether `end` is a border that white space alone does not make: a message begins or the body ends after it.
 fn is_clear_border(body: &[u8], end: usize) -> bool {
     let Some(after) = body.get(end..) else { return false };
     let blank = after.iter().take(MAX_BLANK_BYTES).take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -145,7 +145,7 @@ fn is_clear_border(body: &[u8], end: usize) -> bool {
     next == body.len() || begins_message(&body[next..])
 }
 
-/// Position of the next `digits SP < digits > digits SP` at or after `from`.
+/// Returns the position of the next `digits SP < digits > digits SP` at or after `from`.
 fn next_start(body: &[u8], from: usize) -> Option<usize> {
     let mut search = from;
     while let Some(found) = body.get(search..)?.iter().position(|&byte| byte == b'<') {
@@ -160,7 +160,7 @@ fn next_start(body: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// `< digits > digits SP`, as every message begins.
+/// Returns whether `< digits > digits SP` comes first, as every message begins.
 fn is_header_start(bytes: &[u8]) -> bool {
     let mut rest = &bytes[1..];
     for end in [b'>', b' '] {
@@ -173,20 +173,20 @@ fn is_header_start(bytes: &[u8]) -> bool {
     true
 }
 
-/// Where the count in front of the message at `bracket` begins, not before `from`.
+/// Returns the position of the count in front of the message at `bracket`, not before `from`.
 ///
 /// A message without newline may end in digits that touch the count: then the longest count that fits is
 /// taken, and the whole run of digits only if none does.
 fn count_before(body: &[u8], from: usize, bracket: usize) -> Option<usize> {
     let blank = bracket.checked_sub(1).filter(|&blank| blank > from && body[blank] == b' ')?;
     let run = body[from..blank].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let stands_alone = blank - run == from || body[blank - run - 1].is_ascii_whitespace();
+    let is_alone = blank - run == from || body[blank - run - 1].is_ascii_whitespace();
     let fits = |digits: &usize| {
         let count = Count::read(&body[blank - digits..]);
         count.is_some_and(|count| is_clear_border(body, bracket + count.octets))
     };
     let fitting = || (1..=run.min(MAX_COUNT_DIGITS)).rev().find(fits);
-    let part_of_run = if stands_alone { None } else { fitting() };
+    let part_of_run = if is_alone { None } else { fitting() };
     let whole_run = (1..=MAX_COUNT_DIGITS).contains(&run).then_some(run);
     part_of_run.or(whole_run).map(|digits| blank - digits)
 }

@@ -1,4 +1,4 @@
-//! From measurements to raw records: one per owner and measurement type of a body.
+//! Packs measurements into raw records: one per owner and measurement type of a body.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::{RawRecord, SourceKind};
 
-/// Place of a line that stands before all others: the notice of loss that Logplex puts in front of a body.
+/// Position of a line before all others: the notice of loss that Logplex puts in front of a body.
 pub const PREPENDED_INDEX: u32 = u32::MAX;
 
 /// Lines per record. Longer bodies give several, each with a frame id of its own, so that no record comes
@@ -28,7 +28,7 @@ pub struct PackedRecord {
     pub payload: Vec<u8>,
 }
 
-/// Digest that names a delivery: the same for every attempt, different under another sender.
+/// Returns the digest that names a delivery: the same for every attempt, different under another sender.
 ///
 /// The first 16 bytes of SHA-256 over sender, a zero byte, and the id that the sender gave the delivery.
 #[must_use]
@@ -37,14 +37,14 @@ pub fn frame_digest(sender: &[u8], id: &[u8]) -> [u8; 16] {
     digest[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Where a body came from: what all its records share.
+/// The origin of a body: the fields that all its records share.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyOrigin {
     /// Receive time, microseconds since 1970.
     pub recv_us: i64,
     /// [`frame_digest`] of the body; `None` if its sender gave it no id.
     pub frame_id: Option<[u8; 16]>,
-    /// What kind of sender it came from.
+    /// The kind of its sender.
     pub source_kind: SourceKind,
     /// UUID of the drain token; `None` if the sender had none.
     pub drain: Option<[u8; 16]>,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Owner;
 
-/// How much may come at once, as time at the allowed rate.
+/// The burst that is let in at once, as time at the allowed rate.
 const BURST: Duration = Duration::from_secs(10);
 
-/// From this many owners on, those that use nothing are forgotten.
+/// Number of owners from which on those that send nothing are forgotten.
 const SWEEP_ABOVE: usize = 10_000;
 
 /// Limits bytes per second and owner, by the generic cell rate algorithm (ITU-T I.371): per owner, the time
@@ -21,13 +21,13 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Lets in this many bytes per second and owner, with bursts of ten seconds' worth.
+    /// Creates a limit of this many bytes per second and owner, with bursts of ten seconds' worth.
     #[must_use]
     pub fn new(bytes_per_second: u32) -> Self {
         Self { bytes_per_second, paid_until: Mutex::default() }
     }
 
-    /// Whether `owner` may send `bytes` more at time `now`. A single body may exceed the burst.
+    /// Returns whether `owner` may send `bytes` more at time `now`. A single body may exceed the burst.
     #[must_use]
     pub fn admit(&self, owner: Owner, bytes: usize, now: Instant) -> bool {
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,7 +28,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// full length, its count, and the count behind it that confirms its end.
 const MARGIN_BYTES: usize = MAX_MESSAGE_BYTES + 64;
 
-/// How the lines of a recording are told apart.
+/// The way in which the lines of a recording are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// One or more octet-counted bodies.
@@ -55,7 +55,7 @@ impl<R: BufRead> Recording<R> {
         Self { input, form: None, window: Vec::new(), input_ended: false, latest_us: None, bad_lines: 0 }
     }
 
-    /// Lines so far that were skipped: no readable header, or no time before any line that has one.
+    /// Returns the number of lines skipped so far: no readable header, or no time before any line that has one.
     #[must_use]
     pub fn bad_lines(&self) -> u64 {
         self.bad_lines
@@ -126,7 +126,7 @@ impl<R: BufRead> Iterator for Recording<R> {
     }
 }
 
-/// At most [`MAX_CHUNK_LINES`] lines that count as received at one time.
+/// Lines that count as received at one time, at most [`MAX_CHUNK_LINES`].
 #[derive(Clone, Debug)]
 pub struct RecordingChunk {
     /// The receive stamp, microseconds since 1970: no line of this or an earlier chunk is younger.
@@ -136,20 +136,20 @@ pub struct RecordingChunk {
 }
 
 impl RecordingChunk {
-    /// The receive stamp in milliseconds since 1970.
+    /// Returns the receive stamp in milliseconds since 1970.
     #[must_use]
     pub fn recv_ms(&self) -> i64 {
         self.recv_us.div_euclid(1_000)
     }
 
-    /// The lines, all with a readable header.
+    /// Returns the lines, all with a readable header.
     pub fn lines(&self) -> impl Iterator<Item = LogLine<'_>> {
         self.spans.iter().filter_map(|span| parse_line(&self.bytes[span.clone()]))
     }
 
-    /// The raw records of the chunk, which belong to `owner` unless a line carries a log token, with counts.
+    /// Returns the raw records of the chunk, which belong to `owner` unless a line carries a log token, with counts.
     ///
-    /// `frame_id` names the chunk, so that a repeated reading of the recording is told from the first.
+    /// `frame_id` names the chunk, so that a repeated reading of the recording is recognised.
     #[must_use]
     pub fn records(
         &self,
@@ -179,7 +179,7 @@ fn form_of(start: &[u8]) -> Form {
     }
 }
 
-/// Places of the next messages of counted bodies, and how many bytes they take.
+/// Returns the positions of the next messages of counted bodies, and the bytes they take.
 fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let limit = if is_last { window.len() } else { window.len().saturating_sub(MARGIN_BYTES) };
     let mut frames = CountedMessages::new(window, true);
@@ -194,7 +194,7 @@ fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     (spans, consumed)
 }
 
-/// Places of the next lines, and how many bytes they take. A line longer than the window is taken in pieces.
+/// Returns the positions of the next lines, and the bytes they take. A line longer than the window is taken in pieces.
 fn line_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let mut spans = Vec::new();
     let mut consumed = 0;

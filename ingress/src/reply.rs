@@ -51,7 +51,7 @@ impl Reply {
         }
     }
 
-    /// The response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
+    /// Returns the response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
     #[must_use]
     pub fn into_response(self, close: bool) -> Response<Body> {
         let mut response = Response::new(Body::new(Nothing));

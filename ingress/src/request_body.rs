@@ -7,13 +7,13 @@ use axum::body::{Body, Bytes, to_bytes};
 use flate2::read::MultiGzDecoder;
 use http_body_util::LengthLimitError;
 
-/// How many times larger than it arrived a body may become.
+/// Greatest ratio of a body after decompression to the bytes that arrived.
 const MAX_RATIO: usize = 20;
 
 /// Bodies up to this size may have any ratio, in bytes: a few equal lines are no attack.
 const ANY_RATIO_BYTES: usize = 64 << 10;
 
-/// Why there is no body.
+/// The reason why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// Larger than allowed, before or after decompression.

@@ -1,4 +1,4 @@
-//! Who sent a drain request, by its headers, its path and its credentials.
+//! The sender of a drain request, by its headers, its path and its credentials.
 
 use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
@@ -18,7 +18,7 @@ const FRAME_ID: &str = "logplex-frame-id";
 /// Header with the id of a log-shuttle batch, the same for every attempt.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Who sent a request, and what it is called.
+/// The sender of a request, and the name of the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// Owner of all lines without a log token.
@@ -27,16 +27,16 @@ pub struct Sender {
     pub is_known: bool,
     /// Whether wrong octet counts are repaired.
     pub repair: bool,
-    /// Digest of sender and id; `None` if the request has no id, so that its attempts cannot be told apart.
+    /// Digest of sender and id; `None` if the request has no id, so that its attempts look like different requests.
     pub frame_id: Option<[u8; 16]>,
     /// UUID of the drain token.
     pub drain: Option<[u8; 16]>,
-    /// What kind of sender it is.
+    /// The kind of the sender.
     pub source_kind: SourceKind,
 }
 
 impl Sender {
-    /// The sender is named by its drain token; without one by the path, then by the user of the credentials.
+    /// Reads the sender: it is named by its drain token; without one by the path, then by the user of the credentials.
     ///
     /// The owner is that of the name in `tokens`, else that of the path, else derived from the name.
     #[must_use]
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_a_request_is() {
+    fn owners_of_requests() {
         fn check(
             token: &str,
             path_owner: Option<Owner>,

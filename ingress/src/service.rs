@@ -13,10 +13,10 @@ use crate::settings::Settings;
 use crate::stats::IngressStats;
 use crate::token_table::TokenTable;
 
-/// Tells the wall clock, in microseconds since 1970.
+/// Returns the time of the wall clock, in microseconds since 1970.
 pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;
 
-/// The HTTP service: what all requests share.
+/// The HTTP service: the state that all requests share.
 pub struct Ingress {
     pub(crate) settings: Settings,
     pub(crate) credentials: Credentials,
@@ -54,23 +54,23 @@ impl Ingress {
         })
     }
 
-    /// What the service has seen so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn stats(&self) -> &IngressStats {
         &self.stats
     }
 
-    /// The receive stamp of now, microseconds since 1970; never less than an earlier one.
+    /// Returns the receive stamp of now, microseconds since 1970; never less than an earlier one.
     pub(crate) fn recv_us(&self) -> i64 {
         self.clock.now_us()
     }
 
-    /// From now on every reply asks its sender to close the connection.
+    /// Begins the shutdown: every further reply asks its sender to close the connection.
     pub fn begin_shutdown(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a shutdown has begun.
+    /// Returns whether a shutdown has begun.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Relaxed)

@@ -6,31 +6,31 @@ use std::time::Duration;
 /// Settings of the HTTP service, with their defaults.
 #[derive(Clone)]
 pub struct Settings {
-    /// Who may post: `user:password` for Basic, any other text for a bearer token. Several are valid at
+    /// Credentials, of which a request must have one: `user:password` for Basic, any other text for a bearer token. Several are valid at
     /// once, so that they can be rotated. None means anybody, which [`Settings::validate`] allows on
     /// loopback only.
     pub credentials: Vec<String>,
     /// Largest body, in bytes, compressed or not.
     pub max_body_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Time in which a body must arrive.
     pub body_timeout: Duration,
-    /// How long the log may take to acknowledge before the sender is told to try again. Logplex itself
-    /// gives up after 5 s.
+    /// Time in which the log must acknowledge; then the answer is to try again. Logplex itself gives up
+    /// after 5 s.
     pub ack_budget: Duration,
-    /// How long a connection may be idle or take to send the head of a request. Logplex closes idle
+    /// Time that a connection may be idle or take to send the head of a request. Logplex closes idle
     /// connections after at most 159 s.
     pub idle_timeout: Duration,
     /// Most open connections; more wait to be accepted.
     pub max_connections: usize,
     /// Most deliveries that wait for the log at a time; more are answered with 503.
     pub max_deliveries: usize,
-    /// How long a delivery is remembered, so that another attempt is not stored again.
+    /// Time for which a delivery is remembered, so that another attempt is not stored again.
     pub dedupe_retention: Duration,
     /// Most deliveries that are remembered; each takes about 100 bytes.
     pub dedupe_entries: usize,
     /// Most body bytes per second and owner, with bursts of ten seconds' worth; `None` for no limit.
     pub owner_bytes_per_second: Option<u32>,
-    /// How long open requests may take to end after a shutdown begins.
+    /// Time in which open requests must end after a shutdown begins.
     pub shutdown_budget: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What the service has seen, for reports; and the same as metrics.
+//! Counts of the service, for reports and as metrics.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::collector::BodyCounts;
 use crate::line::LineClass;
 use crate::metric_names as names;
 
-/// What became of a drain request that carried content.
+/// The outcome of a request with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameOutcome {
     /// Everything in it that measures something is in the log.
@@ -26,7 +26,7 @@ impl FrameOutcome {
     /// Every outcome.
     pub const ALL: [Self; 4] = [Self::Stored, Self::Duplicate, Self::Unreadable, Self::NotStored];
 
-    /// Stable name, for metrics.
+    /// Returns the stable name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -42,23 +42,23 @@ impl FrameOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IngressSnapshot {
     frames: [u64; FrameOutcome::ALL.len()],
-    /// Bodies whose number of messages or metrics differs from what their header says.
+    /// Bodies with another number of messages or metrics than their header says.
     pub count_mismatches: u64,
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
-    /// What was seen in the lines of stored and unreadable requests.
+    /// Lines and measurements of stored and unreadable requests.
     pub counts: BodyCounts,
 }
 
 impl IngressSnapshot {
-    /// Requests with this outcome.
+    /// Returns the number of requests with this outcome.
     #[must_use]
     pub fn frames(&self, outcome: FrameOutcome) -> u64 {
         self.frames[outcome as usize]
     }
 }
 
-/// BodyCounts what the service sees.
+/// Counts requests, lines and measurements.
 pub struct IngressStats {
     sums: Mutex<IngressSnapshot>,
     metrics: IngressMetrics,
@@ -77,38 +77,38 @@ impl Default for IngressStats {
 }
 
 impl IngressStats {
-    /// The sums so far.
+    /// Returns the sums so far.
     #[must_use]
     pub fn snapshot(&self) -> IngressSnapshot {
         self.with_sums(|sums| sums.clone())
     }
 
-    /// BodyCounts a request with content.
+    /// Counts a request with content.
     pub(crate) fn frame(&self, outcome: FrameOutcome) {
         self.metrics.frames[outcome as usize].increment(1);
         self.with_sums(|sums| sums.frames[outcome as usize] += 1);
     }
 
-    /// BodyCounts what was seen in the lines of a request.
+    /// Counts the lines and measurements of a request.
     pub(crate) fn lines(&self, counts: &BodyCounts) {
         self.metrics.add(counts);
         self.with_sums(|sums| sums.counts.add(counts));
     }
 
-    /// BodyCounts a body of this size.
+    /// Counts a body of this size.
     pub(crate) fn body(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).expect("fits");
         self.metrics.body_bytes.increment(bytes);
         self.with_sums(|sums| sums.body_bytes += bytes);
     }
 
-    /// BodyCounts a body with more or fewer messages than its header says.
+    /// Counts a body with more or fewer messages than its header says.
     pub(crate) fn count_mismatch(&self) {
         self.metrics.count_mismatches.increment(1);
         self.with_sums(|sums| sums.count_mismatches += 1);
     }
 
-    /// BodyCounts a reply with this status.
+    /// Counts a reply with this status.
     pub(crate) fn reply(&self, status: &str) {
         names::INGRESS_REQUESTS.with(&[status]).increment(1);
     }

@@ -1,4 +1,4 @@
-//! Whose a delivery is: from token to owner.
+//! The owners of tokens.
 
 use std::collections::HashMap;
 
@@ -12,22 +12,22 @@ pub struct TokenTable {
     tokens: HashMap<Vec<u8>, TokenEntry>,
 }
 
-/// What the table knows of a token.
+/// A known token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenEntry {
-    /// Whose the token is.
+    /// The owner.
     pub owner: Owner,
     /// Whether wrong octet counts of this sender are repaired.
     pub repair: bool,
 }
 
 impl TokenTable {
-    /// Adds a token, or replaces what is known of it.
+    /// Adds a token, or replaces its entry.
     pub fn insert(&mut self, token: impl Into<Vec<u8>>, entry: TokenEntry) {
         self.tokens.insert(token.into(), entry);
     }
 
-    /// What is known of `token`.
+    /// Returns the entry of `token`.
     #[must_use]
     pub fn get(&self, token: &[u8]) -> Option<TokenEntry> {
         self.tokens.get(token).copied()
@@ -35,7 +35,7 @@ impl TokenTable {
 }
 
 impl<T: Into<Vec<u8>>> FromIterator<(T, Owner)> for TokenTable {
-    /// A table in which every sender's octet counts are repaired.
+    /// Creates a table in which every sender's octet counts are repaired.
     fn from_iter<I: IntoIterator<Item = (T, Owner)>>(pairs: I) -> Self {
         let mut table = Self::default();
         for (token, owner) in pairs {
@@ -45,7 +45,7 @@ impl<T: Into<Vec<u8>>> FromIterator<(T, Owner)> for TokenTable {
     }
 }
 
-/// The owner of a token that no table knows: UUID v5 of the token in the OID namespace.
+/// Returns the owner of a token that no table knows: UUID v5 of the token in the OID namespace.
 ///
 /// Every process derives the same one, so the data is kept together and can be claimed later.
 #[must_use]

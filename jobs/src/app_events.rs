@@ -1,6 +1,6 @@
 //! Releases and scaling per app: what charts mark.
 //!
-//! A series each for the releases, whose values are version numbers, and for the wanted dynos of each process type. The
+//! A series each for the releases, with version numbers as values, and for the wanted dynos of each process type. The
 //! last value is that of the greatest event time; of two at one instant the greater, so that the order of arrival
 //! does not matter.
 
@@ -33,10 +33,10 @@ impl Job for AppEvents {
     }
 
     fn summarize(&self, gauge: &Gauge) -> summary::AppEvents {
-        summary::AppEvents { provenance: None, value: wire::gauge(gauge) }
+        summary::AppEvents { value: wire::gauge(gauge) }
     }
 
-    /// `events`, and of the version numbers or the dynos `last`, `min`, `max` and `mean`.
+    /// Returns `events`, and of the version numbers or the dynos `last`, `min`, `max` and `mean`.
     fn figures(summary: &summary::AppEvents) -> Figures {
         let events = summary.value.as_ref().map_or(0, |gauge| gauge.count);
         let mut figures = figures_of([("events", events)]);

@@ -1,4 +1,4 @@
-//! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
+//! EventCounts of dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
 use yahtzee::prelude::*;
 use yahtzee_pipeline_proto::raw::{DynoEventKind, DynoState};
@@ -12,7 +12,7 @@ pub struct DynoEvents;
 
 accumulator! {
     /// One process type of one app in one window.
-    pub struct Events {
+    pub struct EventCounts {
         by_kind: Counts,
         by_state_entered: Counts,
         by_exit_status: Counts,
@@ -27,7 +27,7 @@ impl Job for DynoEvents {
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = RecordOf<raw::DynoEvent>;
-    type Accumulator = Events;
+    type Accumulator = EventCounts;
     type Summary = summary::DynoEvents;
 
     fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
@@ -36,9 +36,8 @@ impl Job for DynoEvents {
         }
     }
 
-    fn summarize(&self, events: &Events) -> summary::DynoEvents {
+    fn summarize(&self, events: &EventCounts) -> summary::DynoEvents {
         summary::DynoEvents {
-            provenance: None,
             by_kind: events.by_kind.iter().collect(),
             by_state_entered: events.by_state_entered.iter().collect(),
             by_exit_status: events.by_exit_status.iter().collect(),
@@ -47,7 +46,7 @@ impl Job for DynoEvents {
         }
     }
 
-    /// Counts by kind (`restarting`), by state entered (`entered_up`) and by exit status (`exit_status_137`); `crashes`
+    /// Returns counts by kind (`restarting`), by state entered (`entered_up`) and by exit status (`exit_status_137`); `crashes`
     /// always.
     fn figures(summary: &summary::DynoEvents) -> Figures {
         let crashes = summary.by_state_entered.get(&(DynoState::Crashed as u32)).copied().unwrap_or(0);
@@ -73,7 +72,7 @@ impl Job for DynoEvents {
     }
 }
 
-impl Events {
+impl EventCounts {
     fn fold(&mut self, event: &raw::DynoEvent) {
         self.by_kind.add(event.kind() as u32, 1);
         if event.to.is_some() {
@@ -87,13 +86,13 @@ impl Events {
     }
 }
 
-/// `restarting`; a kind that this build does not know is `unknown`.
+/// Returns the name of a kind, as in `restarting`; one that this build does not know is `unknown`.
 fn kind_name(kind: u32) -> String {
     let name = DynoEventKind::try_from(kind.cast_signed()).unwrap_or_default().as_str_name();
     name.trim_start_matches("DYNO_EVENT_KIND_").to_ascii_lowercase()
 }
 
-/// `crashed`; a state that this build does not know is `other`.
+/// Returns the name of a state, as in `crashed`; one that this build does not know is `other`.
 fn state_name(state: u32) -> String {
     let name = DynoState::try_from(state.cast_signed()).unwrap_or_default().as_str_name();
     name.trim_start_matches("DYNO_STATE_").to_ascii_lowercase()

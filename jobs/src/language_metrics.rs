@@ -1,4 +1,4 @@
-//! What language runtimes post, per app, process type, name and kind.
+//! Metrics that language runtimes post, per app, process type, name and kind.
 //!
 //! Counters are summed over all dynos: each post says what was added since the one before. A gauge's figures are those of
 //! the samples of all dynos. Distributions merge.
@@ -43,14 +43,13 @@ impl Job for LanguageMetrics {
 
     fn summarize(&self, metric: &Metric) -> summary::LanguageMetric {
         summary::LanguageMetric {
-            provenance: None,
             counter_milli: (metric.counter_posts > 0).then_some(metric.counter_milli),
             gauge_milli: wire::gauge(&metric.gauge_milli),
             distribution: wire::distribution(&metric.distribution),
         }
     }
 
-    /// In the poster's units: `total` of a counter; `last`, `min`, `max`, `mean` of a gauge; `samples` and percentiles of a
+    /// Returns, in the poster's units, `total` of a counter; `last`, `min`, `max`, `mean` of a gauge; `samples` and percentiles of a
     /// distribution.
     fn figures(summary: &summary::LanguageMetric) -> Figures {
         let mut figures = Figures::new();

@@ -2,7 +2,7 @@
 //!
 //! A notice says how many lines were lost up to its own time; ingress adds since when. The raw record keeps it
 //! whole, and the job spreads it: every minute gets the part of the count that is its part of the time, in integers that
-//! add up to the count. Minutes whose part rounds to nothing are named all the same (`notices`).
+//! add up to the count. Minutes with a part that rounds to nothing are named all the same (`notices`).
 //!
 //! With lines received, completeness is `received / (received + lost)`, estimated from below: what was sent
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
@@ -52,7 +52,7 @@ impl Job for LogLoss {
     }
 
     fn summarize(&self, losses: &Losses) -> summary::LogLoss {
-        summary::LogLoss { provenance: None, lost: losses.lost, notices: losses.notices }
+        summary::LogLoss { lost: losses.lost, notices: losses.notices }
     }
 
     fn figures(summary: &summary::LogLoss) -> Figures {
@@ -64,7 +64,7 @@ impl Job for LogLoss {
     }
 }
 
-/// Event times, one per minute, and the lines lost in each; the oldest first.
+/// Returns event times, one per minute, and the lines lost in each; the oldest first.
 fn shares(loss: &raw::LogLoss) -> impl Iterator<Item = (i64, u64)> {
     let (from_us, to_us, count) = (loss.since_us.min(loss.time_us), loss.time_us, loss.count);
     let lost_by = move |time_us: i64| {

@@ -18,7 +18,7 @@ pub trait RawMeasurement: Message + Default + Debug {
     const TYPE: &'static str;
 }
 
-/// A raw record whose measurements are read: `RawRecord` of the schema with messages in field 16.
+/// A raw record with decoded measurements: `RawRecord` of the schema with messages in field 16.
 #[derive(Clone, PartialEq, Message)]
 pub struct RecordOf<M: RawMeasurement> {
     /// 16 bytes, equal to the key.
@@ -30,13 +30,13 @@ pub struct RecordOf<M: RawMeasurement> {
     /// The drain frame it came in: 16 bytes, or none.
     #[prost(bytes = "vec", tag = "7")]
     pub frame_id: Vec<u8>,
-    /// What kind of sender it came from.
+    /// The kind of its sender.
     #[prost(enumeration = "SourceKind", tag = "10")]
     pub source_kind: i32,
     /// UUID of the drain token: 16 bytes, or none.
     #[prost(bytes = "vec", tag = "11")]
     pub drain: Vec<u8>,
-    /// What was measured, in the order of the lines.
+    /// The measurements, in the order of the lines.
     #[prost(message, repeated, tag = "16")]
     pub measurements: Vec<M>,
 }

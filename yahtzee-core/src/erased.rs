@@ -10,7 +10,7 @@ use crate::job::{Figures, Job};
 use crate::partition::{History, Opened, PartitionCore, ResumeError, Status};
 use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::rules::Rules;
-use crate::summary::UnreadableSummary;
+use crate::summary::{self, UnreadableSummary};
 use crate::window::Policy;
 
 /// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
@@ -29,6 +29,8 @@ pub trait AnyJob: Send + Sync {
     fn policy(&self) -> Policy;
     /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
     fn accumulator_bytes(&self) -> u64;
+    /// [`summary::reserved_field`](crate::summary::reserved_field) of [`Job::Summary`]: a job that has one is refused.
+    fn reserved_field(&self) -> Option<u32>;
     /// [`Job::figures`] of a summary value.
     ///
     /// # Errors
@@ -73,6 +75,10 @@ impl<J: Job> AnyJob for J {
 
     fn accumulator_bytes(&self) -> u64 {
         size_of::<J::Accumulator>() as u64
+    }
+
+    fn reserved_field(&self) -> Option<u32> {
+        summary::reserved_field::<J::Summary>()
     }
 
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {

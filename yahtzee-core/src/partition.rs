@@ -12,7 +12,7 @@ use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
 use crate::series::{KeyedHash, SeriesState, StateBytes, WindowState, Windows};
-use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
+use crate::summary::{Provenance, SummaryKey, encode_key, reserved_field};
 use crate::window::{Policy, Window};
 
 mod resume;
@@ -77,13 +77,17 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     /// Opens a partition at what its last commit and the log's range allow: see [`History`].
     ///
     /// # Errors
-    /// [`ResumeError`] where the commit belongs to another topic, partition count, window length or generation.
+    /// [`ResumeError`] if the commit belongs to another topic, partition count, window length or generation, or if the
+    /// job's summaries could overwrite their provenance.
     pub fn open(
         job: Arc<J>,
         policy: Policy,
         identity: Identity,
         history: History<'_>,
     ) -> Result<Opened<Self>, ResumeError> {
+        if let Some(number) = reserved_field::<J::Summary>() {
+            return Err(ResumeError::ReservedField { number });
+        }
         let resume = Resume::from::<R>(&history, &identity)?;
         let windows = Windows::new(KeyedHash::new(identity.topic_id));
         let core = Self {
@@ -310,7 +314,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Effect::Emit(Emit {
             owner: self.windows.owner_of(series),
             key: encode_key(self.windows.key_of(series), window, self.policy.length_ms),
-            value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
+            value: provenance.join(&self.job.summarize(&series.accumulator)),
             is_final,
         })
     }

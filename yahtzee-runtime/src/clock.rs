@@ -2,19 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Time since 1970; none at all for a clock set before.
+/// Returns the time since 1970; zero if the clock is set before.
 #[must_use]
 pub fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Milliseconds since 1970.
+/// Returns milliseconds since 1970.
 #[must_use]
 pub fn wall_clock_ms() -> i64 {
     i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Microseconds since 1970.
+/// Returns microseconds since 1970.
 #[must_use]
 pub fn wall_clock_us() -> i64 {
     i64::try_from(since_1970().as_micros()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! What a metric job is written with.
+//! The facade for authors of metric jobs.
 //!
 //! [`prelude`] has what every job names; [`accumulate`], [`job`], [`window`] and [`wire`] have the rest that a job may
 //! need. The partition, its commits and its rules are the framework's and are not here. Tests of a job use

@@ -3,20 +3,18 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_runtime::log::{Isolation, Item, Log};
+use yahtzee_runtime::log::Log;
+use yahtzee_runtime::log::scan::{scan, whole};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::store::Row;
 
 use super::compare::{Comparable, Summaries};
 use super::{is_chosen, is_in_range};
 use crate::replay::Scope;
-
-const POLL: Duration = Duration::from_millis(200);
 
 /// The newest value of every key, and what should not be there.
 #[derive(Debug, Default)]
@@ -56,24 +54,13 @@ pub(super) fn topic_rows(
     comparable: &Comparable,
 ) -> Result<Found> {
     let mut found = Found::default();
-    let bounds = log.bounds(topic, &[partition])?[0];
-    let mut reader = log.reader(topic, &[(partition, bounds.start)], Isolation::Committed)?;
-    let mut is_done = bounds.start == bounds.end;
-    while !is_done {
-        for item in reader.poll(POLL)? {
-            let Item::Record(_, record, _) = item else {
-                // All that is visible was delivered, even where an open transaction holds back the rest.
-                is_done = true;
-                continue;
-            };
-            match SummaryKey::decode(record.key) {
-                Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
-                Ok(_) => {}
-                Err(_) => found.unreadable.push(record.key.to_vec()),
-            }
-            is_done |= record.offset.next() >= bounds.end;
+    scan(log, topic, &whole(log, topic, &[partition])?, |_, record, _| {
+        match SummaryKey::decode(record.key) {
+            Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
+            Ok(_) => {}
+            Err(_) => found.unreadable.push(record.key.to_vec()),
         }
-    }
+    })?;
     Ok(found)
 }
 
@@ -116,9 +103,8 @@ mod tests {
     use super::*;
 
     fn value(last_offset: u64, is_final: bool) -> Vec<u8> {
-        let provenance =
-            summary::Provenance { generation: 1, first_offset: 0, last_offset, count: 1, r#final: is_final };
-        summary::Errors { provenance: Some(provenance), occurrences: last_offset }.encode_to_vec()
+        let provenance = Provenance { generation: 1, first_offset: 0, last_offset, count: 1, is_final };
+        provenance.join(&summary::Errors { occurrences: last_offset })
     }
 
     proptest! {
@@ -139,7 +125,7 @@ mod tests {
         let mut found = Found::default();
         found.offer(b"key", &value(1, true));
         let mut other = value(1, true);
-        other.extend(summary::Errors { provenance: None, occurrences: 77 }.encode_to_vec());
+        other.extend(summary::Errors { occurrences: 77 }.encode_to_vec());
         found.offer(b"key", &other);
         found.offer(b"key", b"\xff");
         assert_eq!((found.ambiguous, found.unreadable), (vec![b"key".to_vec()], vec![b"key".to_vec()]));

@@ -23,13 +23,13 @@ pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> (LineClass, Option<
     }
 }
 
-/// `42 created by user ...`. A version counts only with a blank behind it, so that cut lines give none.
+/// Reads `42 created by user ...`. A version counts only with a blank behind it, so that cut lines give none.
 fn release(version: &[u8]) -> Option<u32> {
     let end = version.iter().position(|&byte| byte == b' ')?;
     u32::try_from(integer(&version[..end])?).ok()
 }
 
-/// `web@4:Standard-1X worker@0:Standard-2X by user ...`; in 2015 `mailer=1, web=3 by ...`.
+/// Reads `web@4:Standard-1X worker@0:Standard-2X by user ...`; in 2015 `mailer=1, web=3 by ...`.
 ///
 /// Without `by` the line was cut, and its last quantity may lack digits.
 fn scale(formation: &[u8]) -> Option<BTreeMap<String, u32>> {
@@ -40,7 +40,7 @@ fn scale(formation: &[u8]) -> Option<BTreeMap<String, u32>> {
     (!formation.is_empty()).then_some(formation)
 }
 
-/// `web@4:Standard-1X` or `web=3,`.
+/// Reads `web@4:Standard-1X` or `web=3,`.
 fn quantity(word: &[u8]) -> Option<(String, u32)> {
     let at = word.iter().position(|byte| matches!(byte, b'@' | b'='))?;
     let digits = word[at + 1..].split(|byte| matches!(byte, b':' | b',')).next()?;

@@ -1,4 +1,4 @@
-//! What a log line is, by who wrote it: APP-NAME and PROCID decide, never the priority and never the text.
+//! The class of a log line by its writer: APP-NAME and PROCID decide, never the priority and never the text.
 
 use super::LogLine;
 use super::values::token_uuid;
@@ -16,7 +16,7 @@ macro_rules! classes {
             /// Every class.
             pub const ALL: &[Self] = &[$(Self::$class),*];
 
-            /// Stable name, for metrics.
+            /// Returns the stable name, for metrics.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -68,7 +68,7 @@ classes! {
     Malformed = "malformed",
 }
 
-/// Who wrote a line.
+/// The writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineWriter {
     /// The router.
@@ -79,16 +79,16 @@ pub enum LineWriter {
     LogSystem,
     /// The platform, about a dyno.
     Dyno,
-    /// Presumably an add-on, whose samples are of this class; an application can imitate it.
+    /// Presumably an add-on with samples of this class; an application can imitate it.
     AddOn(LineClass),
     /// The application.
     App,
-    /// Nobody known.
+    /// An unknown one.
     Unknown,
 }
 
 impl LineWriter {
-    /// Who wrote `line`, by its APP-NAME and PROCID.
+    /// Returns the writer of `line`, by its APP-NAME and PROCID.
     ///
     /// Application output always has APP-NAME `app` or the name of its own source, so it cannot pass for
     /// the platform. A log token `t.<uuid>` counts as `heroku`.
@@ -112,7 +112,7 @@ impl LineWriter {
     }
 }
 
-/// The class of a line that an add-on may have written: its own if it carries a sample.
+/// Returns the class of a line that an add-on may have written: its own if it carries a sample.
 #[must_use]
 pub fn add_on_class(text: &[u8], add_on: LineClass) -> LineClass {
     let has_sample = text.split(|&byte| byte == b' ').any(|token| token.starts_with(b"sample#"));

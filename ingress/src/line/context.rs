@@ -5,7 +5,7 @@ use yahtzee_pipeline_proto::raw::Flag;
 use super::timestamp;
 use super::values::{self, DynoName};
 
-/// How far a line's time may lie ahead of its receipt, in microseconds.
+/// Microseconds that a line's time may lie ahead of its receipt.
 pub(crate) const MAX_AHEAD_US: i64 = 60_000_000;
 
 /// The receipt of a line: where and when.

@@ -30,12 +30,12 @@ fn of_kind(kind: DynoEventKind, common: CommonFields<'_>) -> DynoEvent {
     DynoEvent { time_us, process_type, dyno_num, frame_index, flags, kind, ..DynoEvent::default() }
 }
 
-/// What follows `prefix`, if that begins with a digit.
+/// Returns the text after `prefix`, if that begins with a digit.
 fn number_after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(prefix).filter(|rest| rest.first().is_some_and(u8::is_ascii_digit))
 }
 
-/// `starting to up`.
+/// Reads `starting to up`.
 fn state_change(states: &[u8], event: DynoEvent) -> Option<DynoEvent> {
     const TO: &[u8] = b" to ";
     let at = states.windows(TO.len()).position(|window| window == TO)?;
@@ -61,7 +61,7 @@ fn exit(status: &[u8], event: DynoEvent) -> DynoEvent {
     DynoEvent { exit_status, ..event }
 }
 
-/// `590M(115.2%)`; the documentation writes `MB`.
+/// Reads `590M(115.2%)`; the documentation writes `MB`.
 fn memory_report(report: &[u8], event: DynoEvent) -> DynoEvent {
     let end = report.iter().position(|&byte| byte == b'(').unwrap_or(report.len());
     let (memory, quota) = report.split_at(end);

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn source_and_text_are_told_apart() {
+    fn source_and_text_are_separated() {
         fn check(line: &str, expected: Option<[&str; 3]>) {
             let parsed = parse(line.as_bytes());
             let fields = parsed.map(|line| {

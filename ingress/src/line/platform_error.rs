@@ -34,7 +34,7 @@ fn code(text: &[u8], letter: u8) -> Option<&str> {
     Some(std::str::from_utf8(code).expect("a letter and digits"))
 }
 
-/// Whether this code of the log system announces that log lines were lost.
+/// Returns whether this code of the log system announces that log lines were lost.
 pub(super) fn announces_loss(code: &str) -> bool {
     matches!(code, "L10" | "L11" | "L12" | "L13")
 }

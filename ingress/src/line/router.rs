@@ -20,7 +20,7 @@ const NOTICE_CODES: std::ops::RangeInclusive<u32> = 80..=82;
 /// The letter of the router's error codes.
 const CODE_LETTER: u8 = b'H';
 
-/// The one code whose lines end in text of the client's own (`agent="..."`).
+/// The one code with lines that end in text of the client's own (`agent="..."`).
 const MISDIRECTED_REQUEST: u32 = 31;
 
 /// A line of the router.
@@ -111,7 +111,7 @@ impl<'a> RouterFields<'a> {
 struct Head<'a> {
     at: Option<&'a [u8]>,
     code: Option<&'a [u8]>,
-    /// Where `path=` begins.
+    /// Position of `path=`.
     path: Option<usize>,
 }
 

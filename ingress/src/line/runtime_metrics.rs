@@ -82,7 +82,7 @@ fn set_memory(memory: &mut DynoMemory, key: &[u8], value: &[u8]) {
     }
 }
 
-/// `key=value` or `sample#key=value`, separated by blanks.
+/// Splits `key=value` or `sample#key=value`, separated by blanks.
 fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     text.trim_ascii_end().split(|&byte| byte == b' ').filter_map(|token| {
         let token = token.strip_prefix(b"sample#").unwrap_or(token);
@@ -91,7 +91,7 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The UUID at the end of `heroku.<number>.<uuid>`.
+/// Reads the UUID at the end of `heroku.<number>.<uuid>`.
 fn uuid_of(dyno: &[u8]) -> Option<[u8; 16]> {
     let point = dyno.iter().rposition(|&byte| byte == b'.')?;
     hyphenated_uuid(&dyno[point + 1..])

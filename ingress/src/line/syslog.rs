@@ -42,7 +42,7 @@ impl<'a> LogLine<'a> {
         (!message_id.is_empty()).then_some(line)
     }
 
-    /// The text behind optional structured data (`- `, or `[...]` with escapes).
+    /// Returns the text behind optional structured data (`- `, or `[...]` with escapes).
     ///
     /// Only for lines that no application writes: in application output, `- x` and `[x]` are text.
     #[must_use]
@@ -75,7 +75,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     super::values::integer(digits)
 }
 
-/// Length of the run of `[...]` elements at the start of `text`; 0 if it does not begin with a closed one.
+/// Returns the length of the run of `[...]` elements at the start of `text`; 0 if it does not begin with a closed one.
 fn elements_bytes(text: &[u8]) -> usize {
     let mut end = 0;
     while text.get(end) == Some(&b'[') {
@@ -85,7 +85,7 @@ fn elements_bytes(text: &[u8]) -> usize {
     end
 }
 
-/// Position of the first `]` that no backslash escapes.
+/// Returns the position of the first `]` that no backslash escapes.
 fn closing_bracket(element: &[u8]) -> Option<usize> {
     let mut escaped = false;
     element.iter().position(|&byte| {

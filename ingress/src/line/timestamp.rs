@@ -38,7 +38,7 @@ fn days(date: &[u8]) -> Option<i64> {
     (1..=month_days).contains(&day).then(|| before_day + day - 1)
 }
 
-/// Leap days from year 0 to the start of `year`, less a constant.
+/// Returns the leap days from year 0 to the start of `year`, less a constant.
 fn leap_days_before(year: i64) -> i64 {
     let last = year - 1;
     last.div_euclid(4) - last.div_euclid(100) + last.div_euclid(400)
@@ -74,7 +74,7 @@ fn offset_s(text: &[u8]) -> Option<i64> {
     valid.then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// The numbers at these places of `text`.
+/// Reads the numbers at these positions of `text`.
 fn numbers<const N: usize>(text: &[u8], places: [(usize, usize); N]) -> Option<[i64; N]> {
     let mut values = [0; N];
     for (value, (from, to)) in values.iter_mut().zip(places) {

@@ -1,6 +1,6 @@
 //! Values inside log lines: integers, decimals in fixed point, units, codes, names of dynos.
 //!
-//! What is not exactly in the expected form is missing, never guessed: zero would be a wrong figure.
+//! A value that is not exactly in the expected form is missing, never guessed: zero would be a wrong figure.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ const MAX_FRACTION_DIGITS: usize = 15;
 /// One mebibyte: what the platform writes as `MB`.
 const MEBIBYTE: u64 = 1 << 20;
 
-/// Unsigned decimal digits and nothing else.
+/// Reads unsigned decimal digits and nothing else.
 #[must_use]
 pub fn integer(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
@@ -25,20 +25,20 @@ pub fn integer(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Whole milliseconds; the suffix `ms` may be missing.
+/// Reads whole milliseconds; the suffix `ms` may be missing.
 #[must_use]
 pub fn milliseconds(text: &[u8]) -> Option<u32> {
     u32::try_from(integer(text.strip_suffix(b"ms").unwrap_or(text))?).ok()
 }
 
-/// An HTTP status, 100 to 599.
+/// Reads an HTTP status, 100 to 599.
 #[must_use]
 pub fn status(text: &[u8]) -> Option<u32> {
     let status = u32::try_from(integer(text)?).ok()?;
     (text.len() == 3 && (100..600).contains(&status)).then_some(status)
 }
 
-/// The number in an error code: `letter` and two or three digits. 12 for `H12`.
+/// Reads the number in an error code: `letter` and two or three digits. 12 for `H12`.
 #[must_use]
 pub fn error_code(text: &[u8], letter: u8) -> Option<u32> {
     let digits = text.strip_prefix(&[letter])?;
@@ -48,13 +48,13 @@ pub fn error_code(text: &[u8], letter: u8) -> Option<u32> {
     u32::try_from(integer(digits)?).ok()
 }
 
-/// A load average in thousandths.
+/// Reads a load average in thousandths.
 #[must_use]
 pub fn load_milli(text: &[u8]) -> Option<u64> {
     decimal(text, 1_000)
 }
 
-/// An amount of memory in bytes, from `MB`, `kB`, `bytes`, or no unit, which stands for `MB` as usual.
+/// Reads an amount of memory in bytes, from `MB`, `kB`, `bytes`, or no unit, which stands for `MB` as usual.
 #[must_use]
 pub fn memory_bytes(text: &[u8]) -> Option<u64> {
     let (number, unit) = split_unit(text);
@@ -66,13 +66,13 @@ pub fn memory_bytes(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// A percentage in thousandths of the whole: 1,152 for `115.2`.
+/// Reads a percentage in thousandths of the whole: 1,152 for `115.2`.
 #[must_use]
 pub fn permille(percent: &[u8]) -> Option<u32> {
     u32::try_from(decimal(percent, 10)?).ok()
 }
 
-/// A number of memory pages; the unit may be missing.
+/// Reads a number of memory pages; the unit may be missing.
 #[must_use]
 pub fn pages(text: &[u8]) -> Option<u64> {
     let (number, unit) = split_unit(text);
@@ -84,7 +84,7 @@ fn split_unit(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(number)
 }
 
-/// `text` times `scale`, rounded half up. Digits with at most one point; no sign, no exponent.
+/// Reads `text` times `scale`, rounded half up. Digits with at most one point; no sign, no exponent.
 fn decimal(text: &[u8], scale: u64) -> Option<u64> {
     let (whole, fraction) = match text.iter().position(|&byte| byte == b'.') {
         Some(point) => (&text[..point], &text[point + 1..]),
@@ -118,7 +118,7 @@ impl<'a> DynoName<'a> {
     }
 }
 
-/// A process type: letters, digits, `_` and `-`, at most 64.
+/// Reads a process type: letters, digits, `_` and `-`, at most 64.
 #[must_use]
 pub fn process_type(text: &[u8]) -> Option<&str> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -126,13 +126,13 @@ pub fn process_type(text: &[u8]) -> Option<&str> {
     valid.then(|| std::str::from_utf8(text).expect("ASCII"))
 }
 
-/// The UUID of a token such as `d.<uuid>` or `t.<uuid>`, in its hyphenated form.
+/// Reads the UUID of a token such as `d.<uuid>` or `t.<uuid>`, in its hyphenated form.
 #[must_use]
 pub fn token_uuid(token: &[u8], prefix: &[u8]) -> Option<[u8; 16]> {
     hyphenated_uuid(token.strip_prefix(prefix)?)
 }
 
-/// A UUID in its form of 36 characters.
+/// Reads a UUID in its form of 36 characters.
 #[must_use]
 pub fn hyphenated_uuid(text: &[u8]) -> Option<[u8; 16]> {
     let uuid = Uuid::try_parse_ascii(text).ok().filter(|_| text.len() == 36)?;

@@ -5,12 +5,12 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `settings` | what is configured, and the librdkafka properties that follow from it |
+//! | `settings` | settings, and the librdkafka properties that follow from them |
 //! | `reader`, `batch` | reading in batches that borrow librdkafka's memory |
 //! | `outbox`, `appender`, `slot_writer` | producing with acknowledgement, plain and fenced |
-//! | `offsets`, `topics` | what is asked of the cluster and answered at once |
+//! | `offsets`, `topics` | requests that the cluster answers at once |
 //! | `native` | the calls that the `rdkafka` crate does not wrap |
-//! | `events`, `failure` | librdkafka's messages and error codes in our words |
+//! | `events`, `failure` | librdkafka's events and error codes as log lines and errors of the seam |
 
 mod appender;
 mod batch;
@@ -27,18 +27,18 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use settings::{KafkaSettings, KafkaTimeouts, Tls};
+pub use settings::{KafkaSettings, KafkaTimeouts, KafkaTls};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::appender::KafkaAppender;
-use self::offsets::Groups;
+use self::offsets::ConsumerGroups;
 use self::reader::KafkaReader;
 use self::slot_writer::KafkaSlotWriter;
-use self::topics::Topics;
+use self::topics::KafkaTopics;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
-    TopicDescription, TopicSpec,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, LogReader, OffsetCommit, SlotName,
+    SlotWriter, TopicDescription, TopicSpec,
 };
 
 /// A Kafka cluster.
@@ -47,21 +47,21 @@ use super::{
 /// their own.
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
-    topics: Topics,
-    groups: Groups,
+    topics: KafkaTopics,
+    groups: ConsumerGroups,
 }
 
 impl KafkaLog {
     /// Checks the settings and waits until a broker has answered.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] where none answers within [`KafkaTimeouts::connect`], [`LogError::Refused`]
-    /// where librdkafka or this build cannot do what the settings ask for.
+    /// [`LogError::Unavailable`] if none answers within [`KafkaTimeouts::connect`], [`LogError::Refused`]
+    /// if librdkafka or this build cannot do what the settings ask for.
     pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
         settings.check()?;
         let settings = Arc::new(settings);
-        let topics = Topics::connect(Arc::clone(&settings))?;
-        let groups = Groups::new(Arc::clone(&settings));
+        let topics = KafkaTopics::connect(Arc::clone(&settings))?;
+        let groups = ConsumerGroups::new(Arc::clone(&settings));
         Ok(Self { settings, topics, groups })
     }
 }
@@ -72,7 +72,7 @@ impl Log for KafkaLog {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
         self.topics.require(topic, &partitions)?;
         Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))

@@ -1,4 +1,4 @@
-//! What is written to a log, read from it and committed.
+//! Records, items, offsets and commits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub enum Item<'a> {
 pub enum Isolation {
     /// All records.
     Uncommitted,
-    /// Only records whose transaction was committed, or that were written outside one.
+    /// Only records of committed transactions, and those written outside one.
     Committed,
 }
 
@@ -56,7 +56,7 @@ pub struct Bounds {
 /// A committed offset and what was stored with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
-    /// Where to read on.
+    /// Offset of the next record to be read.
     pub offset: Offset,
     /// ASCII, below 4,096 bytes (the broker's `offset.metadata.max.bytes`).
     pub metadata: String,

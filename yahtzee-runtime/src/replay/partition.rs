@@ -15,7 +15,7 @@ use yahtzee_core::rules::open_from;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
 
-use crate::log::{CommittedOffset, Isolation, Item, Log, LogError, Reader};
+use crate::log::{CommittedOffset, Isolation, Item, Log, LogCause, LogError, LogReader};
 use crate::worker::JobFailure;
 
 use super::{ReplayError, Span, Subject};
@@ -61,7 +61,7 @@ pub struct PartitionReplay<'a> {
     span: Span,
     owner: Option<Owner>,
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     next: Offset,
     effects: Vec<Effect>,
     /// Effects that were handed out and not acknowledged.
@@ -194,10 +194,9 @@ impl<'a> PartitionReplay<'a> {
             return Ok(());
         }
         let Span { partition, end, .. } = self.span;
-        Err(LogError::Unavailable {
-            what: format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next),
-            reason: format!("nothing came for {PATIENCE:?}"),
-        })
+        let what = format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next);
+        let cause = LogCause::new("no-progress", format!("nothing came for {PATIENCE:?}"));
+        Err(LogError::unavailable(what, cause))
     }
 
     fn begin_again(&mut self) -> Result<(), ReplayError> {
@@ -270,7 +269,7 @@ impl<'a> PartitionReplay<'a> {
 
 struct Opened {
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     next: Offset,
 }
 

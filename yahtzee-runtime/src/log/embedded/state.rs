@@ -1,4 +1,4 @@
-//! What everybody may know: topics, ranges, commits and epochs, as durable as they are visible.
+//! State in memory: topics, ranges, commits and epochs, visible only when they are durable.
 //!
 //! Changed only by the writer thread, after the batch on disk; one critical section publishes a whole turn, so
 //! records and commits of one write are seen together.
@@ -11,20 +11,20 @@ use fjall::KvPair;
 use yahtzee_core::owner::Partition;
 
 use super::format::{PartitionId, PartitionState, commit_of, slot_of, tag};
-use super::store::Store;
+use super::store::LogStore;
 use super::topics;
 use crate::log::{CommittedOffset, LogError, SlotName, TopicDescription};
 
 /// A topic and the ranges of its partitions.
 #[derive(Debug)]
-pub(super) struct Topic {
+pub(super) struct TopicState {
     pub(super) number: u32,
     pub(super) description: TopicDescription,
     pub(super) partitions: Vec<PartitionState>,
 }
 
-impl Topic {
-    /// A topic without records.
+impl TopicState {
+    /// Creates a topic without records.
     pub(super) fn empty(number: u32, description: TopicDescription) -> Self {
         let partitions = vec![PartitionState::EMPTY; description.partitions as usize];
         Self { number, description, partitions }
@@ -35,9 +35,9 @@ impl Topic {
 #[derive(Debug, Default)]
 pub(super) struct LogState {
     /// Indexed by number.
-    pub(super) topics: Vec<Topic>,
+    pub(super) topics: Vec<TopicState>,
     numbers: HashMap<String, u32>,
-    /// By the key in `meta`.
+    /// Commits by their key in `meta`.
     pub(super) commits: HashMap<Vec<u8>, CommittedOffset>,
     /// Current epoch of each slot that was ever opened.
     pub(super) epochs: HashMap<SlotName, u64>,
@@ -45,7 +45,7 @@ pub(super) struct LogState {
 
 impl LogState {
     /// Reads everything but the records.
-    pub(super) fn load(store: &Store) -> Result<Self, LogError> {
+    pub(super) fn load(store: &LogStore) -> Result<Self, LogError> {
         let mut state = Self::default();
         for (_, value) in entries(store, tag::TOPIC)? {
             let topic = topics::from_bytes(&value).ok_or_else(|| store.malformed("a topic"))?;
@@ -74,23 +74,23 @@ impl LogState {
     pub(super) fn add_topic(&mut self, description: TopicDescription) {
         let number = self.next_number();
         self.numbers.insert(description.name.clone(), number);
-        self.topics.push(Topic::empty(number, description));
+        self.topics.push(TopicState::empty(number, description));
     }
 
-    /// The number that the next topic gets.
+    /// Returns the number that the next topic gets.
     pub(super) fn next_number(&self) -> u32 {
         u32::try_from(self.topics.len()).expect("a folder holds far fewer than 2^32 topics")
     }
 
-    /// The topic of this name.
-    pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
+    /// Returns the topic of this name.
+    pub(super) fn topic(&self, name: &str) -> Option<&TopicState> {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])
     }
 
     /// Returns a partition and its state.
     ///
     /// # Errors
-    /// [`LogError::NoSuchTopic`].
+    /// [`LogError::NoSuchTopic`] if the topic or the partition does not exist.
     pub(super) fn find(
         &self,
         name: &str,
@@ -113,19 +113,19 @@ impl LogState {
     }
 }
 
-/// Everything in `meta` under one tag, in key order.
-fn entries(store: &Store, tag: u8) -> Result<Vec<KvPair>, LogError> {
-    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(&error));
+/// Returns everything in `meta` under one tag, in key order.
+fn entries(store: &LogStore, tag: u8) -> Result<Vec<KvPair>, LogError> {
+    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(error));
     store.meta.prefix([tag]).map(read).collect()
 }
 
-/// The state, and who waits for it to change.
-pub(super) struct Published {
+/// The state, and a condition variable for its changes.
+pub(super) struct PublishedState {
     state: Mutex<LogState>,
     changed: Condvar,
 }
 
-impl Published {
+impl PublishedState {
     /// Publishes a first state.
     pub(super) fn new(state: LogState) -> Self {
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -143,7 +143,7 @@ impl Published {
         answer
     }
 
-    /// Waits until `look` finds something. `None` at `until`; without one it waits for ever.
+    /// Blocks until `look` finds something; returns `None` at `until`, if there is one.
     pub(super) fn wait<T>(
         &self,
         until: Option<Instant>,

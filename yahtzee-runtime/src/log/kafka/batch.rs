@@ -17,8 +17,8 @@ use rdkafka::{Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use super::events::{self, Events};
-use super::failure::Failure;
+use super::events::{self, ClientEvents};
+use super::failure::KafkaFailure;
 use super::native;
 use crate::log::{HeaderSource, Headers, Item};
 
@@ -30,34 +30,34 @@ pub(super) struct BatchQueue {
     queue: NonNull<c::rd_kafka_queue_t>,
     messages: Vec<FetchedMessage>,
     /// Last, so that it is destroyed after what [`Drop`] destroys.
-    consumer: BaseConsumer<Events>,
+    consumer: BaseConsumer<ClientEvents>,
 }
 
 // SAFETY: librdkafka's objects may be used from any thread, and these are reached through this value alone.
 // `BatchQueue` is not `Sync`: batch calls on one client must not overlap, which `&mut self` ensures.
 unsafe impl Send for BatchQueue {}
 
-/// A message that is no record: an error of a partition.
+/// An error of a partition, delivered in place of a record.
 #[derive(Debug)]
 pub(super) struct PartitionFailure {
     pub(super) partition: Partition,
     pub(super) offset: Offset,
-    pub(super) failure: Failure,
+    pub(super) failure: KafkaFailure,
 }
 
 impl BatchQueue {
     /// Begins to fetch `partitions` of `topic` at the given offsets.
     pub(super) fn open(
-        consumer: BaseConsumer<Events>,
+        consumer: BaseConsumer<ClientEvents>,
         topic: &CStr,
         partitions: &[(i32, i64)],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, KafkaFailure> {
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
         let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).ok_or_else(|| Failure::of(Code::CriticalSystemResource))?;
+        let queue = NonNull::new(queue).ok_or_else(|| KafkaFailure::of(Code::CriticalSystemResource))?;
         let opened = Self { queue, messages: Vec::with_capacity(BATCH), consumer };
         let mut assignment = TopicPartitionList::with_capacity(partitions.len());
-        let name = topic.to_str().map_err(|_| Failure::of(Code::InvalidTopic))?;
+        let name = topic.to_str().map_err(|_| KafkaFailure::of(Code::InvalidTopic))?;
         for &(partition, offset) in partitions {
             // Before the assignment, so that nothing ever arrives in the main queue.
             opened.forward(topic, partition)?;
@@ -67,13 +67,13 @@ impl BatchQueue {
         Ok(opened)
     }
 
-    fn forward(&self, topic: &CStr, partition: i32) -> Result<(), Failure> {
+    fn forward(&self, topic: &CStr, partition: i32) -> Result<(), KafkaFailure> {
         // SAFETY: client and name are alive; the handle is destroyed below, the forwarding outlives it.
         let source = unsafe {
             let client = self.consumer.client().native_ptr();
             c::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition)
         };
-        let source = NonNull::new(source).ok_or_else(|| Failure::of(Code::UnknownPartition))?;
+        let source = NonNull::new(source).ok_or_else(|| KafkaFailure::of(Code::UnknownPartition))?;
         // SAFETY: both queues are alive.
         unsafe {
             c::rd_kafka_queue_forward(source.as_ptr(), self.queue.as_ptr());
@@ -82,8 +82,8 @@ impl BatchQueue {
         Ok(())
     }
 
-    /// The consumer behind the queue.
-    pub(super) fn consumer(&self) -> &BaseConsumer<Events> {
+    /// Returns the consumer behind the queue.
+    pub(super) fn consumer(&self) -> &BaseConsumer<ClientEvents> {
         &self.consumer
     }
 
@@ -104,7 +104,8 @@ impl BatchQueue {
         let start = self.messages.len();
         assert!(start + count <= self.messages.capacity(), "room for the batch was made at the start");
         // SAFETY: there is room for `count` pointers past `start`, each laid out as a `FetchedMessage`; librdkafka
-        // writes at most that many and says how many. They are not null, and ours to destroy. Batch calls cannot overlap: `&mut self`.
+        // writes at most that many and says how many. They are not null, and ours to destroy. Batch calls cannot
+        // overlap: `&mut self`.
         unsafe {
             let room = self.messages.as_mut_ptr().add(start).cast::<*mut c::rd_kafka_message_t>();
             let taken =
@@ -114,11 +115,11 @@ impl BatchQueue {
     }
 
     /// Lends the records and ends of the batch.
-    pub(super) fn messages(&self) -> Messages<'_> {
-        Messages { rest: self.messages.iter() }
+    pub(super) fn messages(&self) -> FetchedMessages<'_> {
+        FetchedMessages { rest: self.messages.iter() }
     }
 
-    /// The errors in the batch.
+    /// Returns the errors in the batch.
     pub(super) fn failures(&self) -> impl Iterator<Item = PartitionFailure> + '_ {
         self.messages.iter().filter_map(|message| {
             // SAFETY: the message lives until `clear`, which needs `&mut self`.
@@ -127,7 +128,7 @@ impl BatchQueue {
             (!matches!(code, Code::NoError | Code::PartitionEOF)).then(|| PartitionFailure {
                 partition: partition_of(message),
                 offset: offset_of(message),
-                failure: Failure { code, reason: text_of(message) },
+                failure: KafkaFailure::new(code, text_of(message)),
             })
         })
     }
@@ -150,11 +151,11 @@ impl Drop for BatchQueue {
 
 /// The records and ends of one batch, in offset order per partition. They borrow from the reader, which keeps
 /// the batch until it is polled again.
-pub(super) struct Messages<'a> {
+pub(super) struct FetchedMessages<'a> {
     rest: std::slice::Iter<'a, FetchedMessage>,
 }
 
-impl<'a> Iterator for Messages<'a> {
+impl<'a> Iterator for FetchedMessages<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {

@@ -11,11 +11,11 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::batch::{BatchQueue, PartitionFailure};
-use super::events::Events;
-use super::failure::{self, Failure};
+use super::events::ClientEvents;
+use super::failure::{self, KafkaFailure};
 use super::native;
 use super::settings::KafkaSettings;
-use crate::log::{Batch, Isolation, LogError, Reader};
+use crate::log::{Batch, Isolation, LogError, LogReader};
 
 /// Longest wait of one call; a longer one would overflow librdkafka's milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -29,7 +29,7 @@ pub(super) struct KafkaReader {
     topic: String,
     native_topic: CString,
     queue: BatchQueue,
-    /// What cannot be read on and was not reported yet.
+    /// Errors of partitions that cannot be read on, not reported yet.
     lost: VecDeque<LogError>,
 }
 
@@ -43,8 +43,10 @@ impl KafkaReader {
     ) -> Result<Self, LogError> {
         let native_topic = native::topic_name(&settings.prefixed(topic));
         let opened = native_topic.and_then(|native_topic| {
-            let consumer =
-                BaseConsumer::from_config_and_context(&settings.reader(isolation), Events::of("reader"))?;
+            let consumer = BaseConsumer::from_config_and_context(
+                &settings.reader(isolation),
+                ClientEvents::of("reader"),
+            )?;
             let queue = BatchQueue::open(consumer, &native_topic, &native_places(from)?)?;
             Ok((native_topic, queue))
         });
@@ -52,7 +54,7 @@ impl KafkaReader {
         Ok(Self { topic: topic.to_owned(), native_topic, queue, lost: VecDeque::new() })
     }
 
-    /// Sorts the errors of a batch into what the caller must know and what passes by itself.
+    /// Sorts the errors of a batch into those that the caller must see and those that pass by themselves.
     fn sort_failures(&mut self) {
         for PartitionFailure { partition, offset, failure } in self.queue.failures() {
             match failure.code {
@@ -76,7 +78,7 @@ impl KafkaReader {
     }
 }
 
-impl Reader for KafkaReader {
+impl LogReader for KafkaReader {
     fn poll(&mut self, wait: Duration) -> Result<Batch<'_>, LogError> {
         let deadline = Instant::now() + wait.min(LONGEST_WAIT);
         loop {
@@ -100,17 +102,17 @@ impl Reader for KafkaReader {
     }
 }
 
-/// Errors that librdkafka does not recover from by fetching again.
+/// Returns whether librdkafka does not recover from an error by fetching again.
 fn is_final(code: Code) -> bool {
     matches!(code, Code::TopicAuthorizationFailed | Code::InvalidTopic)
 }
 
-/// Partitions and offsets in Kafka's signed numbers.
-fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, Failure> {
+/// Converts partitions and offsets into Kafka's signed numbers.
+fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, KafkaFailure> {
     from.iter()
         .map(|&(partition, offset)| {
             let place = i32::try_from(partition.0).ok().zip(i64::try_from(offset.0).ok());
-            place.ok_or_else(|| Failure::of(Code::InvalidArgument))
+            place.ok_or_else(|| KafkaFailure::of(Code::InvalidArgument))
         })
         .collect()
 }

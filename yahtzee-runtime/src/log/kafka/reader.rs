@@ -63,7 +63,7 @@ impl KafkaReader {
                     self.lost.push_back(LogError::OffsetOutOfRange { topic, partition, offset });
                 }
                 Code::NotImplemented => {
-                    let failure = Failure { reason: UNKNOWN_CODEC.to_owned(), ..failure };
+                    let failure = KafkaFailure::new(failure.code, UNKNOWN_CODEC.to_owned());
                     self.lost.push_back(failure.into_topic_error(&self.topic, Some(partition)));
                 }
                 code if failure::is_missing(code) || is_final(code) => {

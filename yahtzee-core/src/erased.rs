@@ -108,6 +108,8 @@ pub trait AnyPartition: Send {
     fn flush(&mut self, out: &mut Vec<Effect>);
     /// See [`PartitionCore::next_due`].
     fn next_due(&self) -> u64;
+    /// See [`PartitionCore::begin_write`].
+    fn begin_write(&mut self);
     /// See [`PartitionCore::acknowledged`].
     fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
     /// See [`PartitionCore::status`].
@@ -144,6 +146,10 @@ impl<J: Job, R: Rules> AnyPartition for Erased<J, R> {
 
     fn next_due(&self) -> u64 {
         self.0.next_due()
+    }
+
+    fn begin_write(&mut self) {
+        self.0.begin_write();
     }
 
     fn acknowledged(&mut self, effects: u64) -> Option<Commit> {

@@ -7,6 +7,7 @@ use yahtzee_core::commit::Identity;
 use yahtzee_core::erased::{AnyPartition, erase};
 use yahtzee_core::partition::{History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
+use yahtzee_core::slot::rules::{SlotProduction, SlotRules};
 use yahtzee_core::window::Policy;
 
 use crate::failure::Property;
@@ -17,6 +18,7 @@ mod altered;
 mod core;
 mod list;
 mod shell;
+mod slot;
 
 pub use list::mutants;
 
@@ -36,6 +38,7 @@ pub struct Mutant {
     /// Seeds within which that must happen.
     pub seeds: u64,
     pub(crate) open: Open,
+    pub(crate) slot: &'static dyn SlotRules,
     pub(crate) shell: &'static dyn ShellRules,
 }
 
@@ -46,6 +49,7 @@ pub const PRODUCTION: Mutant = Mutant {
     killed_by: Property::Final,
     seeds: 0,
     open: open::<Production>,
+    slot: &SlotProduction,
     shell: &ProductionShell,
 };
 

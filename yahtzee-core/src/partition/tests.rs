@@ -331,6 +331,8 @@ fn poison_moves_the_position_and_becomes_a_dead_letter_that_a_commit_waits_for()
         assert!(core.acknowledged(1).is_some());
     }
     check(1, 0, b"short", &[7; 10_000], Poison::Key);
+    // No heartbeat: that has no value either.
+    check(1, 0, b"", b"\xff", Poison::Key);
     check(1, -1, &OWNER.0, b"", Poison::Timestamp);
     check(1, 0, &OWNER.0, b"\xff\xff", Poison::Value);
     check(1, 0, &OWNER.0, b"", Poison::Panic);

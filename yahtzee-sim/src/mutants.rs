@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use yahtzee_core::commit::Identity;
+use yahtzee_core::delivery::rules::{DeliveryRules, ProductionDelivery};
 use yahtzee_core::erased::{AnyPartition, erase};
 use yahtzee_core::partition::{History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
@@ -14,6 +15,7 @@ use crate::job::SimJob;
 use crate::shell::{ProductionShell, ShellRules};
 
 mod core;
+mod delivery;
 mod list;
 mod shell;
 
@@ -36,6 +38,7 @@ pub struct Mutant {
     pub seeds: u64,
     pub(crate) open: Open,
     pub(crate) shell: &'static dyn ShellRules,
+    pub(crate) delivery: &'static dyn DeliveryRules,
 }
 
 /// No mistake.
@@ -46,6 +49,7 @@ pub const PRODUCTION: Mutant = Mutant {
     seeds: 0,
     open: open::<Production>,
     shell: &ProductionShell,
+    delivery: &ProductionDelivery,
 };
 
 fn open<R: Rules>(

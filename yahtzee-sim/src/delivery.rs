@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use yahtzee_core::delivery::Deliverable;
 use yahtzee_core::summary::Provenance;
 
 use crate::broker::{Body, Broker};
@@ -110,33 +111,28 @@ impl<'m> Deliveries<'m> {
 
     /// Lets a sink take a step.
     pub(crate) fn sink(&mut self, sink: usize, batch: Batch, broker: &Broker, findings: &mut Findings) {
-        let store = STORE_OF_SINK[sink];
-        let mut process =
-            std::mem::replace(&mut self.sinks[sink], Process::new(Role::Sink, self.mutant.delivery));
-        if self.step(&mut process, store, batch, broker, findings) {
-            self.sinks[sink] = process;
-        }
+        self.step(Role::Sink, sink, STORE_OF_SINK[sink], batch, broker, findings);
     }
 
     /// Lets the retry process of a store take a step.
     pub(crate) fn retry(&mut self, store: usize, batch: Batch, broker: &Broker, findings: &mut Findings) {
-        let mut process =
-            std::mem::replace(&mut self.retries[store], Process::new(Role::Retry, self.mutant.delivery));
-        if self.step(&mut process, store, batch, broker, findings) {
-            self.retries[store] = process;
-        }
+        self.step(Role::Retry, store, store, batch, broker, findings);
     }
 
-    /// Returns whether the process has survived it.
     fn step(
         &mut self,
-        process: &mut Process,
+        role: Role,
+        index: usize,
         store: usize,
         batch: Batch,
         broker: &Broker,
         findings: &mut Findings,
-    ) -> bool {
+    ) {
         self.steps += 1;
+        let process = match role {
+            Role::Sink => &mut self.sinks[index],
+            Role::Retry => &mut self.retries[index],
+        };
         let mut outside = Outside {
             rows: &mut self.stores[store],
             around: &mut self.around[store],
@@ -147,23 +143,20 @@ impl<'m> Deliveries<'m> {
             jitter: mix(self.steps),
         };
         outside.answer_orphans();
-        let has_survived = process.step(batch, &mut outside);
-        if !has_survived {
+        if !process.step(batch, &mut outside) {
             self.crashes += 1;
             process.abandon(&mut outside);
+            *process = Process::new(role, self.mutant.delivery);
         }
-        has_survived
     }
 
     /// The end of a run. First nothing is repaired but the log, and a shard that is down must hold up nobody; then
     /// everything is, an operator requeues what was quarantined, and all must come to rest.
     pub(crate) fn settle(&mut self, broker: &Broker, findings: &mut Findings) {
         self.around.iter_mut().for_each(|around| around.refuses_appends = false);
-        for _ in 0..4 {
-            self.round(broker, findings);
-        }
-        for sink in 0..SINKS {
-            self.check_isolation(sink, broker, findings);
+        if self.around.iter().any(|around| around.faults != <[StoreFault; SHARDS]>::default()) {
+            (0..4).for_each(|_| self.round(broker, findings));
+            (0..SINKS).for_each(|sink| self.check_isolation(sink, broker, findings));
         }
         for around in &mut self.around {
             (around.faults, around.is_picky) = (Default::default(), false);
@@ -247,9 +240,9 @@ impl Surroundings {
     fn requeue(&mut self) {
         let mut newest: BTreeMap<Vec<u8>, SimRow> = BTreeMap::new();
         for row in self.quarantine.drain(..) {
-            let is_newer = |kept: &SimRow| kept.provenance.revision() < row.provenance.revision();
-            if newest.get(&row.key).is_none_or(is_newer) {
-                newest.insert(row.key.clone(), row);
+            let is_newer = |kept: &SimRow| kept.revision() < row.revision();
+            if newest.get(row.key()).is_none_or(is_newer) {
+                newest.insert(row.0.key.clone(), row);
             }
         }
         for row in newest.into_values() {

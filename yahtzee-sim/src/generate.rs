@@ -121,7 +121,7 @@ impl DeliveryRates {
         if config.is_calm == 1 || rng.chance(400) {
             return Self::default();
         }
-        let (fault, repair, refuse) = (rng.within(50, 400), rng.within(50, 400), rng.pick(&[0, 0, 60, 200]));
+        let (fault, repair, refuse) = (rng.within(50, 400), rng.within(50, 400), rng.pick(&[0, 100, 250]));
         Self { fault, repair, refuse, retry: rng.within(100, 700), crash: rng.within(0, 400) }
     }
 }
@@ -420,7 +420,7 @@ impl Generator {
             self.ops.push(Op::Shard { store, shard, fault: StoreFault::None });
         }
         if rng.chance(refuse) {
-            let (is_picky, refuses_appends) = (rng.chance(600), rng.chance(300));
+            let (is_picky, refuses_appends) = (rng.chance(700), rng.chance(400));
             self.ops.push(Op::Refuse { store, is_picky, refuses_appends });
         }
         if rng.chance(retry) {

@@ -15,7 +15,7 @@ use crate::failure::Property;
 /// Steps of one shard in one step of a process at most.
 const SHARD_STEPS_MAX: usize = 64;
 /// Most open offsets of a sink.
-const SPAN_MAX: u64 = 48;
+const SPAN_MAX: u64 = 96;
 
 /// From where summaries are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,18 +75,23 @@ impl Process {
             shards.reverse();
         }
         shards.truncate(if commits { SHARDS } else { 1 });
-        let ends: Vec<usize> = self.readings.iter().map(|reading| reading.next + batch.records).collect();
+        let ends = self.readings.iter().enumerate();
+        let end = |(source, reading): (usize, &Reading)| {
+            self.end(source, outside).min(reading.next + batch.records)
+        };
+        let ends: Vec<usize> = ends.map(end).collect();
         loop {
             let before: Vec<usize> = self.readings.iter().map(|reading| reading.next).collect();
             for (source, &end) in ends.iter().enumerate() {
                 self.read(source, end, outside);
             }
+            self.check_memory(outside);
             for &shard in &shards {
                 self.serve(shard, batch.is_reversed, outside);
             }
             // Reading and writing go on side by side, so that a full queue is no standstill.
             let has_read = self.readings.iter().zip(before).any(|(reading, before)| reading.next > before);
-            if !has_read || self.readings.iter().all(|reading| reading.stalled.is_none()) {
+            if !has_read || self.readings.iter().zip(&ends).all(|(reading, &end)| reading.next >= end) {
                 break;
             }
         }
@@ -96,7 +101,6 @@ impl Process {
         if commits {
             self.commit(outside);
         }
-        self.check_memory(outside);
         !batch.crashes
     }
 
@@ -151,14 +155,9 @@ impl Process {
         {
             return;
         }
-        let end = self.end(source, outside);
         while self.readings[source].next < until {
             let reading = &self.readings[source];
             let (offset, epoch) = (reading.next, reading.epoch.expect("a source is open when it is read"));
-            if offset >= end {
-                self.readings[source].state.reached(0, Offset(end as u64));
-                return;
-            }
             if let Some(row) = self.row_at(source, offset, outside) {
                 let ticket = Ticket { source, epoch, stream: 0, offset: Offset(offset as u64) };
                 if !self.take(ticket, outside) {
@@ -171,6 +170,8 @@ impl Process {
             }
             self.readings[source].next = offset + 1;
         }
+        let reading = &mut self.readings[source];
+        reading.state.reached(0, Offset(reading.next as u64));
     }
 
     fn end(&self, source: usize, outside: &Outside<'_>) -> usize {
@@ -184,7 +185,7 @@ impl Process {
         match self.role {
             Role::Sink => {
                 let (key, value, provenance) = summary_at(outside.broker, offset)?;
-                Some(SimRow { key: key.to_vec(), value: value.to_vec(), provenance })
+                Some(SimRow::new(key, value, provenance))
             }
             Role::Retry => Some(outside.around.retry[source][offset].clone()),
         }
@@ -346,9 +347,9 @@ impl Process {
 fn policy(role: Role) -> QueuePolicy {
     let (ms, is_retry) = (Duration::from_millis, role == Role::Retry);
     QueuePolicy {
-        batch_max: 16,
+        batch_max: 8,
         linger: Duration::ZERO,
-        queue_max: 32,
+        queue_max: 16,
         queue_bytes_max: 1 << 20,
         patience: ms(500),
         hand_over_after: (!is_retry).then_some(ms(2_000)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use yahtzee_core::delivery::OutcomeKind;
 use yahtzee_core::summary::Provenance;
 
+use super::row::Contents;
 use super::{Outside, SimRow};
 use crate::failure::{Findings, Property};
 use crate::shell::ShellRules;
@@ -60,7 +61,8 @@ impl Outside<'_> {
         if self.around.is_picky && row.is_poison() {
             return OutcomeKind::Poison;
         }
-        match put(self.rows, &row.key, &row.value, row.provenance, self.mutant.shell, self.findings) {
+        let Contents { key, value, provenance } = &*row.0;
+        match put(self.rows, key, value, *provenance, self.mutant.shell, self.findings) {
             true => OutcomeKind::Stored,
             false => OutcomeKind::Stale,
         }

@@ -2,8 +2,10 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=yahtzee");
-    let descriptors =
-        protox::compile(["yahtzee/letters.proto", "yahtzee/raw.proto", "yahtzee/summary.proto"], ["."])?;
-    prost_build::Config::new().btree_map(["."]).compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=../yahtzee-proto/yahtzee");
+    let files = ["yahtzee/raw.proto", "yahtzee/summary.proto"];
+    let descriptors = protox::compile(files, [".", "../yahtzee-proto"])?;
+    let mut config = prost_build::Config::new();
+    config.btree_map(["."]).extern_path(".yahtzee.v1", "::yahtzee_proto").compile_fds(descriptors)?;
     Ok(())
 }

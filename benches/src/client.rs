@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Isolation, Item, Reader, SharedLog};
+use yahtzee_runtime::log::{Isolation, Item, LogReader, SharedLog};
 
 use crate::case::Run;
 use crate::measure::measured;
@@ -107,7 +107,7 @@ pub(crate) fn each_record(
     let ends = ends(&**log, topic)?;
     let mut open: BTreeMap<_, _> =
         ends.into_iter().filter(|(partition, end)| starts[partition] < *end).collect();
-    let mut reader: Box<dyn Reader> = log.reader(topic, from, isolation)?;
+    let mut reader: Box<dyn LogReader> = log.reader(topic, from, isolation)?;
     let mut last = Instant::now();
     while !open.is_empty() {
         ensure!(

@@ -9,12 +9,12 @@ use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::{Job, Record};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, Opened, PartitionCore};
+use yahtzee_core::partition::{History, Opened, PartitionCore, Start};
 use yahtzee_core::record::{MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_jobs::view::{Measurements, RouterRequest};
-use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::{RecordOf, raw};
 
 use crate::case::Run;
 use crate::measure::measured;
@@ -38,8 +38,8 @@ pub(crate) enum Emission {
 /// Decoding alone, into prost's messages.
 pub(crate) fn decode(records: &[RawRecord]) -> Run {
     decode_by(records, |value, found| {
-        let message = RouterRequests::decode(value).unwrap_or_default();
-        message.requests.iter().for_each(|request| found.add(&black_box(request).into()));
+        let message = RecordOf::<raw::RouterRequest>::decode(value).unwrap_or_default();
+        message.measurements.iter().for_each(|request| found.add(&black_box(request).into()));
     })
 }
 
@@ -174,7 +174,8 @@ pub(crate) fn open_fresh<J: Job>(
     partition: Partition,
     log_end: Offset,
 ) -> PartitionCore<J> {
-    let history = History { partition, committed: None, log_start: Offset(0), log_end, poisoned: &[] };
+    let history =
+        History { partition, start: Start::Beginning, log_start: Offset(0), log_end, poisoned: &[] };
     let opened = PartitionCore::open(Arc::clone(job), policy, identity::<J>(policy), history);
     let Opened { core, .. } = opened.expect("nothing was ever committed, so nothing is refused");
     core

@@ -12,7 +12,7 @@ use yahtzee_benches::report::Report;
 use yahtzee_benches::rounds::{Bed, Isolation};
 use yahtzee_benches::site::Site;
 use yahtzee_benches::state;
-use yahtzee_benches::traffic::population::Mix;
+use yahtzee_loadgen::population::Mix;
 
 /// Names the broker that may be filled with topics.
 const BROKER: &str = "YAHTZEE_TEST_KAFKA";

@@ -6,8 +6,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::view::RouterRequest;
-use yahtzee_pipeline_proto::raw::RouterRequests;
 use yahtzee_pipeline_proto::summary::RouterLatency;
+use yahtzee_pipeline_proto::{RecordOf, raw};
 
 use crate::traffic::RawRecord;
 
@@ -87,7 +87,7 @@ impl Totals {
 pub fn decoded(records: &[RawRecord]) -> Output {
     let mut decoded = Decoded::default();
     for (_, message) in messages(records) {
-        message.requests.iter().for_each(|request| decoded.add(&request.into()));
+        message.measurements.iter().for_each(|request| decoded.add(&request.into()));
     }
     Output::Decoded(decoded)
 }
@@ -95,7 +95,7 @@ pub fn decoded(records: &[RawRecord]) -> Output {
 /// Measurements of the records.
 #[must_use]
 pub fn measurements(records: &[RawRecord]) -> u64 {
-    messages(records).map(|(_, message)| message.requests.len() as u64).sum()
+    messages(records).map(|(_, message)| message.measurements.len() as u64).sum()
 }
 
 /// What a consumer that does nothing must count.
@@ -114,7 +114,7 @@ pub fn folded(records: &[RawRecord], policy: &Policy) -> Output {
     let mut series = HashSet::new();
     for (record, message) in messages(records) {
         let oldest = (record.timestamp_ms * 1_000).div_euclid(length_us) - i64::from(policy.lateness_windows);
-        for request in &message.requests {
+        for request in &message.measurements {
             let window = request.time_us.div_euclid(length_us);
             if window < oldest {
                 totals.late += 1;
@@ -130,8 +130,9 @@ pub fn folded(records: &[RawRecord], policy: &Policy) -> Output {
     Output::Folded(totals)
 }
 
-fn messages(records: &[RawRecord]) -> impl Iterator<Item = (&RawRecord, RouterRequests)> {
-    let decode =
-        |record: &RawRecord| RouterRequests::decode(&*record.value).expect("the traffic is well formed");
+fn messages(records: &[RawRecord]) -> impl Iterator<Item = (&RawRecord, RecordOf<raw::RouterRequest>)> {
+    let decode = |record: &RawRecord| {
+        RecordOf::<raw::RouterRequest>::decode(&*record.value).expect("the traffic is well formed")
+    };
     records.iter().map(move |record| (record, decode(record)))
 }

@@ -1,11 +1,11 @@
 //! The real job on messages that are decoded already: what is left is windows and accumulators.
 
 use prost::Message;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::{Job, Record};
+use yahtzee_core::job::{Intake, Job, Record};
 use yahtzee_core::wire::Malformed;
 use yahtzee_jobs::router_latency::{self, Requests, RouterLatency};
-use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::RouterRequest;
 use yahtzee_pipeline_proto::summary;
 
 use crate::traffic::RawRecord;
@@ -14,7 +14,7 @@ const FRAME_ID_BYTES: usize = 16;
 
 /// [`RouterLatency`] over messages in memory. Its records hold a frame id and the place of a message.
 pub(crate) struct Predecoded {
-    messages: Vec<RouterRequests>,
+    messages: Vec<RecordOf<RouterRequest>>,
 }
 
 /// What stands in a record instead of the message: decoding it copies 20 bytes.
@@ -27,8 +27,9 @@ pub(crate) struct Handle {
 impl Predecoded {
     /// Decodes the records, and replaces their values by handles.
     pub(crate) fn from_records(records: &[RawRecord]) -> (Self, Vec<RawRecord>) {
-        let decode =
-            |record: &RawRecord| RouterRequests::decode(&*record.value).expect("the traffic is well formed");
+        let decode = |record: &RawRecord| {
+            RecordOf::<RouterRequest>::decode(&*record.value).expect("the traffic is well formed")
+        };
         let messages: Vec<_> = records.iter().map(decode).collect();
         let handle = |(record, message): (&RawRecord, u32)| {
             let value = [&*messages[message as usize].frame_id, &message.to_le_bytes()].concat();
@@ -48,13 +49,9 @@ impl Job for Predecoded {
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id<'r>(record: &'r Handle, _value: &'r [u8]) -> &'r [u8] {
-        &record.frame_id
-    }
-
-    fn fold(&self, record: &Handle, intake: &mut Intake<'_, Requests>) {
+    fn fold(&self, record: &Handle, intake: &mut Intake<'_, Self>) {
         let message = &self.messages[record.message as usize];
-        router_latency::fold(message.requests.iter().map(Into::into), intake);
+        router_latency::fold(message.measurements.iter().map(Into::into), intake);
     }
 
     fn summarize(&self, requests: &Requests) -> summary::RouterLatency {
@@ -68,5 +65,9 @@ impl Record<'_> for Handle {
         let (&frame_id, place) = value.split_first_chunk().ok_or(Malformed)?;
         let message = u32::from_le_bytes(place.try_into().map_err(|_| Malformed)?);
         Ok(Self { frame_id, message })
+    }
+
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
     }
 }

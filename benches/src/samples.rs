@@ -1,8 +1,6 @@
 //! Numbers to be summarised, drawn from distributions of several shapes.
 
-use std::f64::consts::TAU;
-
-use crate::traffic::Rng;
+use yahtzee_loadgen::Rng;
 
 /// Longest service time in milliseconds: the router's own limit is 30 s, streaming answers take longer.
 pub(crate) const SERVICE_MAX_MS: u64 = 60_000;
@@ -41,7 +39,7 @@ impl Shape {
             Self::Lognormal => lognormal(100.0, 1.1, rng),
             Self::Bimodal if rng.below(5) == 0 => lognormal(2_000.0, 0.3, rng),
             Self::Bimodal => lognormal(20.0, 0.3, rng),
-            Self::HeavyTailed => (unit(rng).powi(-2) as u64).clamp(1, 86_400_000),
+            Self::HeavyTailed => (rng.positive_unit().powi(-2) as u64).clamp(1, 86_400_000),
         }
     }
 
@@ -53,12 +51,5 @@ impl Shape {
 
 /// A number whose logarithm is normal, in 1 to [`SERVICE_MAX_MS`].
 pub(crate) fn lognormal(median: f64, sigma: f64, rng: &mut Rng) -> u64 {
-    // Box and Muller, "A Note on the Generation of Random Normal Deviates" (1958).
-    let normal = (-2.0 * unit(rng).ln()).sqrt() * (TAU * unit(rng)).cos();
-    ((median * (sigma * normal).exp()) as u64).clamp(1, SERVICE_MAX_MS)
-}
-
-/// Uniform in (0, 1].
-fn unit(rng: &mut Rng) -> f64 {
-    (1 + rng.below(1 << 53)) as f64 / (1_u64 << 53) as f64
+    (rng.lognormal(median, sigma) as u64).clamp(1, SERVICE_MAX_MS)
 }

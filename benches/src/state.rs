@@ -18,7 +18,7 @@ use crate::fold::open_fresh;
 use crate::measure::resident_bytes;
 use crate::site::partitions;
 use crate::traffic::PARTITIONS;
-use crate::traffic::population::{Mix, Population, owner_of};
+use yahtzee_loadgen::population::{Mix, Population, owner_of};
 
 /// Hidden subcommand that fills one state and prints its [`StateRun`] as JSON: `run-state MIX SERIES`.
 pub const RUN_STATE: &str = "run-state";
@@ -79,7 +79,7 @@ pub fn fill(mix: Mix, series: u64) -> Result<StateRun> {
             let offset = Offset(next_offsets[partition]);
             next_offsets[partition] += 1;
             let record = LogRecord { offset, timestamp_ms, key: &owner.0, value: &value };
-            measurements += fold(&mut cores[partition], record, frame.requests.len())?;
+            measurements += fold(&mut cores[partition], record, frame.measurements.len())?;
         }
     }
     let after = resident_bytes().context("/proc/self/status has no VmRSS")?;

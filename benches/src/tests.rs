@@ -6,8 +6,8 @@ use std::io::Write as _;
 use super::case::{Case, Source};
 use super::oracle::{Decoded, Output, Totals};
 use super::rounds::{Bed, Isolation};
-use super::traffic::population::Mix;
 use super::traffic::{PARTITIONS, Shape, records};
+use yahtzee_loadgen::population::Mix;
 
 const FRAMES: usize = 500;
 

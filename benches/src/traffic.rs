@@ -1,69 +1,9 @@
-//! Router traffic as ingress writes it: deterministic, in the order of the log.
+//! The input of the benches: steady traffic, with the place in the log that each record would get.
 
-use std::fmt;
-
-use prost::Message;
-use serde::{Deserialize, Serialize};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests, SourceKind};
-
-mod fleet;
-pub mod population;
-mod rng;
-
-use fleet::{App, Fleet};
-pub(crate) use rng::Rng;
-
-/// Partitions of all topics.
-pub const PARTITIONS: u32 = 8;
-
-/// Log time that all records together cover: enough windows close while it is read, and six are open at its end.
-pub const SPAN_MS: i64 = 10 * 60_000;
-
-const SEED: u64 = 2_012;
-/// Log timestamp of the first record: 14 November 2023, 22:13:20.
-const BEGIN_MS: i64 = 1_700_000_000_000;
-
-/// How measurements are spread over records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// What drains deliver: 1 to 30 measurements per record, 10.5 on average.
-    Frames,
-    /// One measurement per record, as other systems have it.
-    Single,
-}
-
-impl Shape {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Frames, Self::Single];
-
-    /// Records of a run of `frames` frames: the single ones are five times as many, for half as many measurements.
-    fn records(self, frames: usize) -> usize {
-        match self {
-            Self::Frames => frames,
-            Self::Single => frames * 5,
-        }
-    }
-
-    /// The smaller of two uniform numbers of 1 to 30 has the mean 10.5.
-    fn measurements(self, rng: &mut Rng) -> u64 {
-        match self {
-            Self::Frames => 1 + rng.below(30).min(rng.below(30)),
-            Self::Single => 1,
-        }
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Frames => "frames",
-            Self::Single => "single",
-        })
-    }
-}
+use yahtzee_loadgen::steady;
+pub use yahtzee_loadgen::steady::{PARTITIONS, Shape};
 
 /// A raw record and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,39 +16,30 @@ pub struct RawRecord {
     pub timestamp_ms: i64,
     /// The owner.
     pub key: [u8; 16],
-    /// A [`RouterRequests`] message.
+    /// A [`RecordOf`](yahtzee_pipeline_proto::RecordOf) requests.
     pub value: Vec<u8>,
 }
 
 impl RawRecord {
-    /// The record as a log lends it.
+    /// Lends the record as a log does.
     #[must_use]
     pub fn lend(&self) -> LogRecord<'_> {
         LogRecord { offset: self.offset, timestamp_ms: self.timestamp_ms, key: &self.key, value: &self.value }
     }
 }
 
-/// The records of a run of `frames` frames, in the order of their log timestamps, evenly spread over [`SPAN_MS`].
-///
-/// Apps are drawn after Zipf from 10,000. Of the frames 97 % are up to 2 s late, 2.5 % up to 60 s, 0.49 % up to 5
-/// minutes, and 0.01 % up to an hour, most of those too late for their windows. No frame is delivered twice.
+/// Returns the records of a run of `frames` frames, in the order of their log timestamps.
 #[must_use]
 pub fn records(shape: Shape, frames: usize) -> Vec<RawRecord> {
-    let count = shape.records(frames);
-    let mut rng = Rng(SEED);
-    let fleet = Fleet::new(&mut rng);
     let mut next_offsets = [0; PARTITIONS as usize];
-    let record = |index: usize| {
-        let timestamp_ms = BEGIN_MS + SPAN_MS * index as i64 / count as i64;
-        let app = fleet.draw(&mut rng);
-        let message = frame(shape, app, timestamp_ms, &mut rng);
-        let partition = app.owner.partition(PARTITIONS);
+    let place = |made: steady::SteadyRecord| {
+        let partition = made.owner.partition(PARTITIONS);
         let next_offset = &mut next_offsets[partition.0 as usize];
         let offset = Offset(*next_offset);
         *next_offset += 1;
-        RawRecord { partition, offset, timestamp_ms, key: app.owner.0, value: message.encode_to_vec() }
+        RawRecord { partition, offset, timestamp_ms: made.timestamp_ms, key: made.owner.0, value: made.value }
     };
-    (0..count).map(record).collect()
+    steady::records(shape, frames).map(place).collect()
 }
 
 /// [`records`], made by a thread of its own: the holes that making them leaves between them lie in that thread's part of
@@ -117,54 +48,4 @@ pub fn records(shape: Shape, frames: usize) -> Vec<RawRecord> {
 pub fn records_apart(shape: Shape, frames: usize) -> Vec<RawRecord> {
     let made = std::thread::spawn(move || records(shape, frames));
     made.join().expect("records are made without a panic")
-}
-
-/// All measurements of an app that came in one frame.
-fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RouterRequests {
-    let recv_us = timestamp_ms * 1_000;
-    let newest_us = recv_us - delay_us(rng);
-    let count = shape.measurements(rng);
-    RouterRequests {
-        owner: app.owner.0.to_vec(),
-        recv_us,
-        frame_id: rng.bytes().to_vec(),
-        source_kind: SourceKind::Logplex.into(),
-        drain: app.owner.0.to_vec(),
-        requests: (0..count).map(|index| request(app, newest_us, index, rng)).collect(),
-    }
-}
-
-/// How long a frame has waited, in microseconds.
-fn delay_us(rng: &mut Rng) -> i64 {
-    let bound_s = match rng.below(10_000) {
-        0..9_700 => 2,
-        9_700..9_950 => 60,
-        9_950..9_999 => 300,
-        _ => 3_600,
-    };
-    rng.below(bound_s * 1_000_000).cast_signed()
-}
-
-/// One request, up to a second before the newest of its frame.
-fn request(app: &App, newest_us: i64, index: u64, rng: &mut Rng) -> RouterRequest {
-    let service_ms = app.service_ms(rng);
-    let status = match rng.below(1_000) {
-        0..900 => 200,
-        900..940 => 302,
-        940..980 => 404,
-        980..995 => 500,
-        _ => 503,
-    };
-    RouterRequest {
-        time_us: newest_us - rng.below(1_000_000).cast_signed(),
-        process_type: "web".to_owned(),
-        dyno_num: Some(1 + rng.below(8) as u32),
-        frame_index: index as u32,
-        flags: 0,
-        status: Some(status),
-        service_ms: Some(service_ms),
-        connect_ms: Some(rng.below(4) as u32),
-        bytes: Some(rng.below(20_000)),
-        h_code: None,
-    }
 }

@@ -1,9 +1,9 @@
 //! `yahtzee ingress`: receives log drains.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use yahtzee_ingress::{Heartbeats, Ingress, listen, serve};
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::SharedLog;
+use yahtzee_runtime::log::{SharedLog, require_topic};
 
 use crate::config::Config;
 use crate::jobs::plans;
@@ -32,12 +32,7 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
 fn require_topics(global: &GlobalOptions, config: &Config, log: &SharedLog) -> Result<()> {
     let plans = plans(global, config, &[])?;
     for wanted in specs(&plans, &config.layout) {
-        let found = log.describe_topic(&wanted.name)?;
-        let found =
-            found.ok_or_else(|| anyhow!("topic {} is missing; run `yahtzee topics create`", wanted.name))?;
-        if found.partitions != wanted.partitions {
-            return Err(anyhow!("topic {} {}", wanted.name, found.differences(&wanted).swap_remove(0)));
-        }
+        require_topic(&**log, &wanted)?;
     }
     Ok(())
 }

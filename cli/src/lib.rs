@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use error_text::error_text;
 use yahtzee_core::erased::AnyJob;
 pub use yahtzee_jobs::all as stock_jobs;
 
@@ -14,6 +15,7 @@ mod commits;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod error_text;
 mod ingress;
 mod jobs;
 mod new_job;
@@ -100,7 +102,7 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", error_text(&error));
             ExitCode::FAILURE
         }
     }

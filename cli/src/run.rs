@@ -1,6 +1,6 @@
 //! `yahtzee run`: a worker process.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::clock::since_1970;
@@ -36,7 +36,8 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
         Outside { stop: process.stop.clone(), health: process.health.clone(), ..Outside::default() };
     let threads = Worker::start(plans, &log, &settings, &outside);
     process.block_on(process.stop.stopped());
-    threads.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))
+    let stopped = |(job, failure)| Error::new(failure).context(format!("job {job} stopped"));
+    threads.join().map_err(stopped)
 }
 
 /// Settings of a worker, from configuration.

@@ -140,7 +140,7 @@ impl Verification<'_> {
         let position = |committed: Option<_>| {
             let committed: yahtzee_runtime::log::CommittedOffset = committed?;
             let (commit, identity) = Commit::read(committed.offset, &committed.metadata).ok()?;
-            (identity.topic_id == subject.identity.topic_id).then_some(commit.position)
+            (identity.topic_id == subject.identity.topic_id).then_some(commit.position())
         };
         Ok(committed.into_iter().map(position).collect())
     }

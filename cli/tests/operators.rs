@@ -13,7 +13,8 @@ use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_pipeline_proto::raw::{PlatformError, PlatformErrors};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::PlatformError;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord, OffsetCommit};
 use yahtzee_storage::embedded::EmbeddedStore;
@@ -290,8 +291,7 @@ fn write_errors(world: &World) {
         let (process_type, code) = (format!("web{}", number % 5), "H12".to_owned());
         let time_us = timestamp_ms * 1_000;
         let error = PlatformError { time_us, process_type, code, ..PlatformError::default() };
-        let value =
-            PlatformErrors { owner: owner.0.to_vec(), errors: vec![error], ..PlatformErrors::default() };
+        let value = RecordOf { owner: owner.0.to_vec(), measurements: vec![error], ..RecordOf::default() };
         NewRecord {
             topic: Arc::clone(&topic),
             partition: owner.partition(PARTITIONS),
@@ -373,10 +373,10 @@ fn commits_are_shown_as_they_are_stored() {
         let stored = stored.as_ref().unwrap();
         let (commit, identity) = Commit::read(stored.offset, &stored.metadata).unwrap();
         assert_eq!(number(&shown["committed_offset"]), stored.offset.0);
-        assert_eq!(number(&shown["position"]), commit.position.0);
+        assert_eq!(number(&shown["position"]), commit.position().0);
         assert_eq!(number(&shown["log_end"]), bounds.end.0);
-        assert_eq!(number(&shown["position_lag"]), bounds.end.0 - commit.position.0);
-        assert_eq!(number(&shown["replay_lag"]), commit.position.0 - stored.offset.0);
+        assert_eq!(number(&shown["position_lag"]), bounds.end.0 - commit.position().0);
+        assert_eq!(number(&shown["replay_lag"]), commit.position().0 - stored.offset.0);
         assert_eq!(shown["worker"], identity.owner_tag.to_string());
         assert_eq!(shown["flags"], serde_json::json!([]));
         let windows = shown["open_windows"].as_array().unwrap();
@@ -384,7 +384,7 @@ fn commits_are_shown_as_they_are_stored() {
             windows
                 .iter()
                 .map(|open| number(&open["first_offset"]))
-                .eq(commit.open.iter().map(|open| open.1.0))
+                .eq(commit.open().iter().map(|open| open.1.0))
         );
         open += windows.len();
     }

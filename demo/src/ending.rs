@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, bail};
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{FrameOutcome, IngressSnapshot};
 use yahtzee_runtime::log::{Bounds, CommittedOffset, SharedLog};
@@ -39,7 +39,8 @@ pub(crate) fn end(
         Ok(pipeline.worker_stop.is_stopped() || ends.iter().all(has_read))
     })?;
     pipeline.worker_stop.stop();
-    pipeline.worker.join().map_err(|(job, failure)| anyhow!("job {job} stopped: {failure}"))?;
+    let stopped = |(job, failure)| Error::new(failure).context(format!("job {job} stopped"));
+    pipeline.worker.join().map_err(stopped)?;
     process.block_on(pipeline.serving)??;
     let Pipeline { log, store, layout, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
     wait_until("the sinks to store everything", || {

@@ -18,7 +18,6 @@ use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
 
 mod ending;
-mod fleet;
 mod pipeline;
 mod poster;
 mod report;

@@ -22,7 +22,7 @@ use ureq::http::StatusCode;
 
 use yahtzee_runtime::shutdown::StopSignal;
 
-use crate::fleet::{DrainFrame, FrameKind};
+use yahtzee_loadgen::drain::{DrainFrame, FrameKind};
 
 /// Requests per frame.
 const MAX_REQUESTS: u32 = 3;

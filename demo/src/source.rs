@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use yahtzee_core::owner::Owner;
-use yahtzee_ingress::{Counts, LogWriter, Recording, TokenTable, derived_owner, frame_digest};
+use yahtzee_ingress::{BodyCounts, RawTopics, Recording, TokenTable, derived_owner, frame_digest};
 use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
 use crate::DemoOptions;
-use crate::fleet::{Fleet, FleetSettings};
 use crate::pipeline::{Names, Pipeline};
 use crate::poster::{Poster, PosterCounts};
+use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
 /// Connections of the generated drains.
 const CONNECTIONS: usize = 4;
@@ -80,11 +80,11 @@ impl Source {
             }
             Self::Recordings(paths) => {
                 let appender = pipeline.log.appender(APPEND_DEADLINE)?;
-                let writer = LogWriter::new(appender, &pipeline.layout);
+                let topics = RawTopics::new(appender, &pipeline.layout);
                 let recorded = Arc::clone(&recorded);
                 named.spawn(move || {
                     let _done = done;
-                    paths.iter().try_for_each(|path| read(path, &writer, &recorded, &stop_of_thread))?;
+                    paths.iter().try_for_each(|path| read(path, &topics, &recorded, &stop_of_thread))?;
                     Ok(None)
                 })?
             }
@@ -110,7 +110,7 @@ pub(crate) struct Recorded {
     /// Lines that could not be read.
     pub(crate) bad_lines: u64,
     /// What was seen in the others.
-    pub(crate) counts: Counts,
+    pub(crate) counts: BodyCounts,
 }
 
 impl Feeding {
@@ -156,7 +156,7 @@ fn generate(mut fleet: Fleet, poster: Poster, stop: &StopSignal) -> PosterCounts
 
 /// Writes a recording to the raw topics. Its chunks have ids that follow from its name, so that what was written
 /// before a crash is recognised when it is read again.
-fn read(path: &Path, writer: &LogWriter, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Result<()> {
+fn read(path: &Path, topics: &RawTopics, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Result<()> {
     let open = || format!("cannot read --input {}", path.display());
     let mut recording = Recording::new(BufReader::new(File::open(path).with_context(open)?));
     let (owner, name, tokens) = (owner_of(path), name_of(path), TokenTable::default());
@@ -178,7 +178,7 @@ fn read(path: &Path, writer: &LogWriter, recorded: &Mutex<Recorded>, stop: &Stop
             continue;
         }
         let done = done.clone();
-        writer.append(records, move |result| {
+        topics.append(records, move |result| {
             // The receiver lives until all are acknowledged.
             let _ = done.send(result);
         });

@@ -1,4 +1,4 @@
-//! Who may post.
+//! Credentials of senders.
 
 use axum::http::HeaderValue;
 use base64::Engine;
@@ -13,7 +13,7 @@ pub struct Credentials {
 
 /// A sender that may post.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct SenderIdentity {
     /// The user's name of Basic credentials.
     pub user: Option<Vec<u8>>,
 }
@@ -31,9 +31,9 @@ impl Credentials {
 
     /// Checks the `Authorization` header; `None` if its sender may not post.
     #[must_use]
-    pub fn check(&self, header: Option<&HeaderValue>) -> Option<Identity> {
+    pub fn check(&self, header: Option<&HeaderValue>) -> Option<SenderIdentity> {
         let presented = header.and_then(|header| Presented::read(header.as_bytes()));
-        let Some(presented) = presented else { return self.digests.is_empty().then(Identity::default) };
+        let Some(presented) = presented else { return self.digests.is_empty().then(SenderIdentity::default) };
         let digest = presented.scheme.digest(&presented.secret);
         // Every digest is compared in full, so that time tells nothing about any of them.
         let known = self.digests.iter().fold(false, |known, other| known | equal(&digest, other));
@@ -75,10 +75,10 @@ impl Presented {
         }
     }
 
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> SenderIdentity {
         let colon =
             self.secret.iter().position(|&byte| byte == b':').filter(|_| self.scheme == Scheme::Basic);
-        Identity { user: colon.map(|colon| self.secret[..colon].to_vec()) }
+        SenderIdentity { user: colon.map(|colon| self.secret[..colon].to_vec()) }
     }
 }
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use yahtzee_core::owner::Owner;
 use yahtzee_runtime::config::{ConfigError, Environment, Secret, parse_address, platform_variable};
 
-use crate::owner::TokenTable;
 use crate::settings::Settings;
+use crate::token_table::TokenTable;
 
 /// The ingress process.
 #[derive(Clone, Deserialize)]

@@ -1,4 +1,4 @@
-//! One delivery, one production: what is in flight is waited for, what is done is not done again.
+//! A delivery is stored once: further attempts wait for the one in flight, and what is stored is not stored again.
 //!
 //! Time is handed in, so that expiry needs no waiting to be tested.
 
@@ -8,48 +8,60 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::delivery::NotStored;
+/// The name of a delivery, the same for all its attempts: [`crate::packer::frame_digest`].
+pub type DeliveryId = [u8; 16];
 
-/// Names a delivery: [`crate::pack::frame_digest`].
-pub type FrameId = [u8; 16];
+/// The end of a delivery.
+pub type DeliveryOutcome = Result<(), NotStored>;
 
-/// How a delivery ended.
-pub type Outcome = Result<(), NotStored>;
+/// Records did not reach the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("records were not stored: {reason}")]
+pub struct NotStored {
+    /// The reason, for the operator.
+    pub reason: String,
+}
+
+impl NotStored {
+    pub(crate) fn because(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
 
 /// The deliveries of the last minutes. Memory is bounded by number and by age.
 #[derive(Debug)]
 pub struct Dedupe {
     retention: Duration,
     max_entries: usize,
-    entries: Mutex<Entries>,
+    entries: Mutex<DedupeEntries>,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
-    by_id: HashMap<FrameId, Entry>,
+struct DedupeEntries {
+    by_id: HashMap<DeliveryId, DedupeEntry>,
     /// Oldest first. May name entries that are gone or have been replaced.
-    by_age: VecDeque<(Instant, FrameId, u64)>,
+    by_age: VecDeque<(Instant, DeliveryId, u64)>,
     next_serial: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct DedupeEntry {
     serial: u64,
-    state: State,
+    state: DedupeState,
 }
 
 #[derive(Debug)]
-enum State {
-    InFlight(watch::Receiver<Option<Outcome>>),
+enum DedupeState {
+    InFlight(watch::Receiver<Option<DeliveryOutcome>>),
     Done,
 }
 
-/// What a claim of a delivery found.
+/// The state in which a claim found a delivery.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is new: produce it and settle the ticket.
-    New(Ticket),
-    /// It is being produced: wait for its outcome.
+    /// It is new: store it and settle the ticket.
+    New(DeliveryTicket),
+    /// It is being stored: wait for its outcome.
     InFlight(Waiter),
     /// It was stored before.
     Done,
@@ -64,43 +76,51 @@ impl Dedupe {
 
     /// Claims the delivery `id` at time `now`.
     #[must_use]
-    pub fn claim(self: &Arc<Self>, id: FrameId, now: Instant) -> Claim {
+    pub fn claim(self: &Arc<Self>, id: DeliveryId, now: Instant) -> Claim {
         let mut entries = self.lock();
         entries.expire(now, self.retention);
         match entries.by_id.get(&id).map(|entry| &entry.state) {
-            Some(State::Done) => return Claim::Done,
-            Some(State::InFlight(outcome)) => return Claim::InFlight(Waiter { outcome: outcome.clone() }),
+            Some(DedupeState::Done) => return Claim::Done,
+            Some(DedupeState::InFlight(outcome)) => {
+                return Claim::InFlight(Waiter { outcome: outcome.clone() });
+            }
             None => {}
         }
         entries.make_room(self.max_entries);
         let (outcome, waiters) = watch::channel(None);
-        let serial = entries.insert(id, now, State::InFlight(waiters));
-        Claim::New(Ticket { dedupe: Arc::clone(self), id, serial, outcome })
+        let serial = entries.insert(id, now, DedupeState::InFlight(waiters));
+        Claim::New(DeliveryTicket { dedupe: Arc::clone(self), entry: Some((id, serial)), outcome })
     }
 
-    /// How many deliveries are remembered.
+    /// Returns a ticket for a delivery without a name: all its attempts are new.
+    #[must_use]
+    pub fn ticket_without_name(self: &Arc<Self>) -> DeliveryTicket {
+        DeliveryTicket { dedupe: Arc::clone(self), entry: None, outcome: watch::channel(None).0 }
+    }
+
+    /// Returns the number of deliveries that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().by_id.len()
     }
 
-    /// Whether none is remembered.
+    /// Returns whether none is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entries are whole between any two statements, so a panic elsewhere does not spoil them.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+    /// Locks the entries. They are whole between any two statements, so a panic elsewhere does not spoil them.
+    fn lock(&self) -> std::sync::MutexGuard<'_, DedupeEntries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entries {
-    fn insert(&mut self, id: FrameId, now: Instant, state: State) -> u64 {
+impl DedupeEntries {
+    fn insert(&mut self, id: DeliveryId, now: Instant, state: DedupeState) -> u64 {
         let serial = self.next_serial;
         self.next_serial += 1;
-        self.by_id.insert(id, Entry { serial, state });
+        self.by_id.insert(id, DedupeEntry { serial, state });
         self.by_age.push_back((now, id, serial));
         serial
     }
@@ -125,29 +145,37 @@ impl Entries {
         }
     }
 
-    fn remove(&mut self, id: FrameId, serial: u64) {
+    fn remove(&mut self, id: DeliveryId, serial: u64) {
         if self.by_id.get(&id).is_some_and(|entry| entry.serial == serial) {
             self.by_id.remove(&id);
         }
     }
 }
 
-/// The right to produce a delivery. Dropping it unsettled counts as failed.
+/// The right to store a delivery. Dropping it unsettled counts as failed.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct DeliveryTicket {
     dedupe: Arc<Dedupe>,
-    id: FrameId,
-    serial: u64,
-    outcome: watch::Sender<Option<Outcome>>,
+    /// Name and serial number of its entry; `None` for a delivery without a name.
+    entry: Option<(DeliveryId, u64)>,
+    outcome: watch::Sender<Option<DeliveryOutcome>>,
 }
 
-impl Ticket {
-    /// Tells everybody who waits. A stored delivery is remembered, a failed one may be claimed again.
-    pub fn settle(self, outcome: &Outcome) {
-        if outcome.is_ok() {
+impl DeliveryTicket {
+    /// Returns what waits for the outcome.
+    #[must_use]
+    pub fn waiter(&self) -> Waiter {
+        Waiter { outcome: self.outcome.subscribe() }
+    }
+
+    /// Reports the outcome to everybody who waits. A stored delivery is remembered, a failed one may be claimed again.
+    pub fn settle(self, outcome: &DeliveryOutcome) {
+        if outcome.is_ok()
+            && let Some((id, serial)) = self.entry
+        {
             let mut entries = self.dedupe.lock();
-            if let Some(entry) = entries.by_id.get_mut(&self.id).filter(|entry| entry.serial == self.serial) {
-                entry.state = State::Done;
+            if let Some(entry) = entries.by_id.get_mut(&id).filter(|entry| entry.serial == serial) {
+                entry.state = DedupeState::Done;
             }
         }
         // Failed deliveries are removed by `drop`.
@@ -155,29 +183,29 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for DeliveryTicket {
     fn drop(&mut self) {
-        let stored = matches!(&*self.outcome.borrow(), Some(Ok(())));
-        if !stored {
-            self.dedupe.lock().remove(self.id, self.serial);
+        let is_stored = matches!(&*self.outcome.borrow(), Some(Ok(())));
+        if !is_stored && let Some((id, serial)) = self.entry {
+            self.dedupe.lock().remove(id, serial);
         }
     }
 }
 
-/// Waits for the outcome of a delivery that another request produces.
+/// Waits for the outcome of a delivery.
 #[derive(Debug)]
 pub struct Waiter {
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<DeliveryOutcome>>,
 }
 
 impl Waiter {
-    /// The outcome, as soon as it is known.
+    /// Waits until the outcome is known.
     ///
     /// # Errors
     /// If the delivery was not stored, or given up.
-    pub async fn outcome(mut self) -> Outcome {
+    pub async fn outcome(mut self) -> DeliveryOutcome {
         let settled = self.outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        settled.unwrap_or_else(|| Err(NotStored { reason: "the first attempt was given up".to_owned() }))
+        settled.unwrap_or_else(|| Err(NotStored::because("the delivery was given up")))
     }
 }
 
@@ -187,11 +215,11 @@ mod tests {
 
     const RETENTION: Duration = Duration::from_secs(600);
 
-    fn failed() -> Outcome {
+    fn failed() -> DeliveryOutcome {
         Err(NotStored { reason: "broker down".to_owned() })
     }
 
-    fn ticket(claim: Claim) -> Ticket {
+    fn ticket(claim: Claim) -> DeliveryTicket {
         match claim {
             Claim::New(ticket) => ticket,
             other => panic!("{other:?}"),

@@ -1,6 +1,5 @@
 //! One request, from its head to its reply.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,21 +10,20 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
 use yahtzee_core::owner::Owner;
 
-use crate::auth::Identity;
-use crate::body::{BodyError, gunzip, receive};
-use crate::collect::Counts;
-use crate::dedupe::{Claim, Outcome, Ticket};
-use crate::delivery::{NotStored, deliver};
-use crate::drain::DrainPost;
-use crate::language::{LanguagePost, Poster};
-use crate::pack::RawRecord;
-use crate::post::{Contents, Post};
+use crate::auth::SenderIdentity;
+use crate::collector::BodyCounts;
+use crate::dedupe::{Claim, DeliveryOutcome, DeliveryTicket, NotStored, Waiter};
+use crate::drain::DrainRequest;
+use crate::endpoint::{Endpoint, ParsedBody};
+use crate::language::{LanguageRequest, Poster};
+use crate::packer::PackedRecord;
 use crate::reply::Reply;
+use crate::request_body::{BodyError, gunzip, receive};
 use crate::sender::Sender;
 use crate::service::Ingress;
 use crate::stats::FrameOutcome;
 
-/// The service's routes.
+/// Creates the service's routes.
 ///
 /// * `POST /drain`, and `POST /drain/<owner's UUID>` for senders without a drain token;
 /// * `POST /lang/<owner's UUID>/<dyno or process type>`, where the dyno's UUID may follow.
@@ -60,8 +58,9 @@ async fn drain_of_owner(
 }
 
 async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Response<Body> {
-    let open = |headers: &HeaderMap, identity: &Identity| {
-        DrainPost::new(Sender::of(headers, path_owner, identity, &ingress.tokens), headers)
+    let open = |headers: &HeaderMap, identity: &SenderIdentity| {
+        let sender = Sender::of(headers, path_owner, identity, &ingress.tokens);
+        Endpoint::Drain(DrainRequest::new(sender, headers))
     };
     let reply = handle(ingress, open, request).await;
     respond(ingress, reply)
@@ -85,7 +84,8 @@ async fn metrics_of_dyno(
 
 async fn take_metrics(ingress: &Arc<Ingress>, poster: Option<Poster>, request: Request) -> Response<Body> {
     let Some(poster) = poster else { return respond(ingress, Reply::NotFound) };
-    let open = |headers: &HeaderMap, _: &Identity| LanguagePost::new(poster, headers);
+    let open =
+        |headers: &HeaderMap, _: &SenderIdentity| Endpoint::Language(LanguageRequest::new(poster, headers));
     let reply = handle(ingress, open, request).await;
     respond(ingress, reply)
 }
@@ -95,17 +95,18 @@ fn respond(ingress: &Ingress, reply: Reply) -> Response<Body> {
     reply.into_response(ingress.is_closing())
 }
 
-async fn handle<P: Post>(
+async fn handle(
     ingress: &Arc<Ingress>,
-    open: impl FnOnce(&HeaderMap, &Identity) -> P,
+    open: impl FnOnce(&HeaderMap, &SenderIdentity) -> Endpoint,
     request: Request,
 ) -> Reply {
     let (head, body) = request.into_parts();
     let Some(identity) = ingress.credentials.check(head.headers.get(header::AUTHORIZATION)) else {
         return Reply::Unauthorized;
     };
-    let max_bytes = ingress.settings.max_body_bytes.min(P::MAX_BODY_BYTES);
-    let encoding = match check_head(&head.headers, P::CONTENT_TYPES, max_bytes) {
+    let endpoint = open(&head.headers, &identity);
+    let max_bytes = ingress.settings.max_body_bytes.min(endpoint.max_body_bytes());
+    let encoding = match check_head(&head.headers, endpoint.content_types(), max_bytes) {
         Ok(encoding) => encoding,
         Err(reply) => return reply,
     };
@@ -115,23 +116,22 @@ async fn handle<P: Post>(
         Err(BodyError::Incomplete | BodyError::Unreadable) => return Reply::Unavailable,
     };
     let received = Instant::now();
-    let post = open(&head.headers, &identity);
-    if ingress.rate_limit.as_ref().is_some_and(|limit| !limit.admit(post.owner(), body.len(), received)) {
+    if ingress.rate_limit.as_ref().is_some_and(|limit| !limit.admit(endpoint.owner(), body.len(), received)) {
         return Reply::TooManyRequests;
     }
     let reply = match decode(body, encoding, max_bytes) {
-        Ok(body) => store(ingress, &post, &body).await,
+        Ok(body) => store(ingress, &endpoint, &body).await,
         Err(BodyError::TooLarge) => Reply::TooLarge,
         Err(BodyError::Unreadable | BodyError::Incomplete) => {
             ingress.stats.frame(FrameOutcome::Unreadable);
-            P::TAKEN
+            endpoint.accepted()
         }
     };
     ingress.stats.ack(received.elapsed());
     reply
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy)]
 enum Encoding {
     Plain,
@@ -165,76 +165,78 @@ fn decode(body: Bytes, encoding: Encoding, max_bytes: usize) -> Result<Bytes, Bo
 }
 
 /// Stores a body once, however often it is delivered.
-async fn store<P: Post>(ingress: &Arc<Ingress>, post: &P, body: &[u8]) -> Reply {
-    let ticket = match post.frame_id(body).map(|id| ingress.dedupe.claim(id, Instant::now())) {
+async fn store(ingress: &Arc<Ingress>, endpoint: &Endpoint, body: &[u8]) -> Reply {
+    let claim = endpoint.delivery_id(body).map(|id| ingress.dedupe.claim(id, Instant::now()));
+    let ticket = match claim {
         Some(Claim::Done) => {
             ingress.stats.frame(FrameOutcome::Duplicate);
-            return P::TAKEN;
+            return endpoint.accepted();
         }
         Some(Claim::InFlight(first)) => {
             ingress.stats.frame(FrameOutcome::Duplicate);
-            return within_budget::<P>(ingress, first.outcome()).await;
+            return reply_within_budget(ingress, endpoint, first).await;
         }
-        Some(Claim::New(ticket)) => Some(ticket),
-        None => None,
+        Some(Claim::New(ticket)) => ticket,
+        None => ingress.dedupe.ticket_without_name(),
     };
+    let outcome = ticket.waiter();
     ingress.stats.body(body.len());
-    let Contents { records, counts, differs_from_head, if_stored } =
-        post.read(body, &ingress.tokens, ingress.recv_us());
+    let ParsedBody { records, counts, differs_from_head, outcome_if_stored } =
+        endpoint.read(body, &ingress.tokens, ingress.recv_us());
     if differs_from_head {
         ingress.stats.count_mismatch();
     }
-    let production = Production { ingress: Arc::clone(ingress), ticket, counts, if_stored };
-    if records.is_empty() {
-        production.end(&Ok(()));
-        return P::TAKEN;
-    }
-    // A task of its own: the outcome is noted even if this sender has gone or was told to try again.
-    let task = tokio::spawn(production.run(records));
-    let outcome = async { task.await.unwrap_or_else(|error| Err(NotStored { reason: error.to_string() })) };
-    within_budget::<P>(ingress, outcome).await
+    PendingDelivery { ingress: Arc::clone(ingress), ticket, counts, outcome_if_stored }.append(records);
+    reply_within_budget(ingress, endpoint, outcome).await
 }
 
-async fn within_budget<P: Post>(ingress: &Ingress, outcome: impl Future<Output = Outcome>) -> Reply {
-    match tokio::time::timeout(ingress.settings.ack_budget, outcome).await {
-        Ok(Ok(())) => P::TAKEN,
+async fn reply_within_budget(ingress: &Ingress, endpoint: &Endpoint, outcome: Waiter) -> Reply {
+    match tokio::time::timeout(ingress.settings.ack_budget, outcome.outcome()).await {
+        Ok(Ok(())) => endpoint.accepted(),
         Ok(Err(_)) | Err(_) => Reply::Unavailable,
     }
 }
 
-/// The production of one delivery.
-struct Production {
+/// A delivery on its way to the log. It ends when the log has answered, even if its sender has gone or was answered that
+/// it should try again.
+struct PendingDelivery {
     ingress: Arc<Ingress>,
-    ticket: Option<Ticket>,
-    counts: Counts,
-    /// What to count once nothing of it is left to store; `None` for a body without content.
-    if_stored: Option<FrameOutcome>,
+    ticket: DeliveryTicket,
+    counts: BodyCounts,
+    /// See [`ParsedBody::outcome_if_stored`].
+    outcome_if_stored: Option<FrameOutcome>,
 }
 
-impl Production {
-    async fn run(self, records: Vec<RawRecord>) -> Outcome {
-        let outcome = deliver(&self.ingress.queue, records).await;
-        self.end(&outcome);
-        outcome
+impl PendingDelivery {
+    fn append(self, records: Vec<PackedRecord>) {
+        if records.is_empty() {
+            return self.end(&Ok(()));
+        }
+        let Ok(permit) = Arc::clone(&self.ingress.in_flight).try_acquire_owned() else {
+            return self.end(&Err(NotStored::because("too many deliveries wait for the log")));
+        };
+        let topics = Arc::clone(&self.ingress.topics);
+        topics.append(records, move |written| {
+            drop(permit);
+            self.end(&written.map_err(NotStored::because));
+        });
     }
 
     /// Notes the outcome. Lines of what was not stored are not counted: they come again.
-    fn end(self, outcome: &Outcome) {
+    fn end(self, outcome: &DeliveryOutcome) {
         let stats = &self.ingress.stats;
         match outcome {
             Ok(()) => {
-                if let Some(outcome) = self.if_stored {
+                if let Some(outcome) = self.outcome_if_stored {
                     stats.frame(outcome);
                 }
                 stats.lines(&self.counts);
             }
             Err(error) => {
                 stats.frame(FrameOutcome::NotStored);
-                tracing::debug!(target: "yahtzee::ingress", %error, "told the sender to try again");
+                tracing::debug!(target: "yahtzee::ingress", %error, "answered that the sender should try again");
             }
         }
-        if let Some(ticket) = self.ticket {
-            ticket.settle(outcome);
-        }
+        self.ticket.settle(outcome);
     }
 }

@@ -1,7 +1,7 @@
 //! Posts of language runtimes: counters, gauges and distributions of one dyno, about every 20 seconds.
 //!
 //! A client posts JSON ([`body`]) to `/lang/<owner>/<process>`, where the dyno's UUID may follow. `<process>` is the dyno
-//! (`web.1`) or the process type (`web`). Header `Measurements-Time` says when (RFC 3339), `Measurements-Count` how many.
+//! (`web.1`) or the process type (`web`). Header `Measurements-Time` has the time (RFC 3339), `Measurements-Count` the number.
 //!
 //! The reply is that of other log drains but for success, which these clients know as 200. They do not repeat what
 //! gets a 4xx, so content gets none: an unreadable post is counted and taken, and a stale one is stored, for
@@ -13,23 +13,22 @@
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
 use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 
-use crate::collect::Counts;
-use crate::dedupe::FrameId;
+use crate::collector::BodyCounts;
+use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
-use crate::measure::{Measurement, flag, own_time_us};
-use crate::owner::TokenTable;
-use crate::pack::{Packer, Provenance, frame_digest};
-use crate::post::{Contents, Post};
-use crate::reply::Reply;
+use crate::endpoint::ParsedBody;
+use crate::line::values::hyphenated_uuid;
+use crate::line::{CommonFields, DynoRef, ReceiveContext};
+use crate::packer::{BodyOrigin, Packer, frame_digest};
 use crate::stats::FrameOutcome;
-use crate::value::{self, Dyno, hyphenated_uuid};
 
 pub mod body;
 
-use body::Metrics;
+use body::PostedMetrics;
 
 /// Header with the time of a post.
 const TIME: &str = "measurements-time";
@@ -37,7 +36,7 @@ const TIME: &str = "measurements-time";
 /// Header with the number of metrics in a post.
 const COUNT: &str = "measurements-count";
 
-/// Who posts.
+/// The sender of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poster {
     /// The app.
@@ -54,10 +53,7 @@ impl Poster {
     /// Reads the parts of a path. `None` if they name no owner and process, or if `dyno` is not a UUID.
     #[must_use]
     pub fn parse(owner: &str, process: &str, dyno: Option<&str>) -> Option<Self> {
-        let (process_type, dyno_num) = match Dyno::parse(process.as_bytes()) {
-            Some(dyno) => (dyno.process_type, Some(dyno.number)),
-            None => (value::process_type(process.as_bytes())?, None),
-        };
+        let DynoRef { process_type, dyno_num } = DynoRef::parse(process.as_bytes())?;
         let dyno_uuid = match dyno {
             Some(dyno) => Some(hyphenated_uuid(dyno.as_bytes())?),
             None => None,
@@ -65,7 +61,7 @@ impl Poster {
         Some(Self { owner: Owner::parse(owner)?, process_type: process_type.to_owned(), dyno_num, dyno_uuid })
     }
 
-    /// Names one dyno among all; `None` if only its process type is known.
+    /// Returns a name of the one dyno; `None` if only its process type is known.
     fn dyno(&self) -> Option<Vec<u8>> {
         let Self { owner, process_type, dyno_num, dyno_uuid } = self;
         let is_one = dyno_num.is_some() || dyno_uuid.is_some();
@@ -75,79 +71,72 @@ impl Poster {
 
 /// A post.
 #[derive(Clone, Debug)]
-pub(crate) struct LanguagePost {
+pub(crate) struct LanguageRequest {
     poster: Poster,
     time: Option<Vec<u8>>,
     announced_count: Option<u64>,
 }
 
-impl LanguagePost {
+impl LanguageRequest {
     pub(crate) fn new(poster: Poster, headers: &HeaderMap) -> Self {
         let time = headers.get(TIME).map(|time| time.as_bytes().to_vec());
         Self { poster, time, announced_count: announced_count(headers, COUNT) }
     }
 
     fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
-        let own_time_us = self.time.as_ref().and_then(|time| own_time_us(time, recv_us));
+        let context = ReceiveContext { recv_us, frame_index, repaired: false };
+        let own_time_us = self.time.as_ref().and_then(|time| context.own_time_us(time));
+        let CommonFields { time_us, flags, .. } = CommonFields::new(own_time_us, context);
         let Poster { process_type, dyno_num, dyno_uuid, .. } = &self.poster;
         LangMetric {
-            time_us: own_time_us.unwrap_or(recv_us),
+            time_us,
             process_type: process_type.clone(),
             dyno_num: *dyno_num,
             dyno_uuid: dyno_uuid.map(|uuid| uuid.to_vec()).unwrap_or_default(),
             frame_index,
-            flags: flag(own_time_us.is_none(), Flag::TimeReplaced),
+            flags,
             name,
             value: Some(value),
         }
     }
-}
 
-impl Post for LanguagePost {
-    const CONTENT_TYPES: &'static [&'static str] = &["application/json"];
-
-    /// One record holds a whole post and must stay below Kafka's default limit of 1 MB.
-    const MAX_BODY_BYTES: usize = 512 << 10;
-
-    const TAKEN: Reply = Reply::TakenOk;
-
-    fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         self.poster.owner
     }
 
-    fn frame_id(&self, body: &[u8]) -> Option<FrameId> {
+    pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
         let (dyno, time) = (self.poster.dyno()?, self.time.as_ref()?);
         Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
     }
 
-    fn read(&self, body: &[u8], _tokens: &TokenTable, recv_us: i64) -> Contents {
-        let Some(Metrics { accepted, announced, rejected }) = body::read(body) else {
-            let if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
-            return Contents {
+    pub(crate) fn read(&self, body: &[u8], recv_us: i64) -> ParsedBody {
+        let Some(PostedMetrics { accepted, announced, rejected }) = body::read(body) else {
+            let outcome_if_stored = (!body.trim_ascii().is_empty()).then_some(FrameOutcome::Unreadable);
+            return ParsedBody {
                 records: Vec::new(),
-                counts: Counts::default(),
+                counts: BodyCounts::default(),
                 differs_from_head: false,
-                if_stored,
+                outcome_if_stored,
             };
         };
         let source_kind = SourceKind::Language;
-        let frame_id = self.frame_id(body);
-        let mut packer = Packer::new(Provenance { recv_us, frame_id, source_kind, drain: None });
-        let mut counts = Counts::default();
+        let frame_id = self.delivery_id(body);
+        let mut packer = Packer::new(BodyOrigin { recv_us, frame_id, source_kind, drain: None });
+        let mut counts = BodyCounts::default();
         counts.rejected_values = rejected;
         for ((name, value), frame_index) in accepted.into_iter().zip(0..) {
             let metric = self.metric(name, value, frame_index, recv_us);
             counts.time_replaced += u64::from(metric.flags & Flag::TimeReplaced as u32 != 0);
-            let measurement = Measurement::Metric(metric);
+            let measurement = Measurement::from(metric);
             counts.measurement(&measurement);
-            packer.add(self.poster.owner, measurement);
+            packer.add(self.poster.owner, &measurement);
         }
         let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
-        Contents {
+        ParsedBody {
             records: packer.finish(),
             counts,
             differs_from_head,
-            if_stored: Some(FrameOutcome::Stored),
+            outcome_if_stored: Some(FrameOutcome::Stored),
         }
     }
 }
@@ -156,7 +145,7 @@ impl Post for LanguagePost {
 mod tests {
     use axum::http::HeaderValue;
     use prost::Message;
-    use yahtzee_pipeline_proto::raw::LangMetrics;
+    use yahtzee_pipeline_proto::RecordOf;
 
     use super::*;
 
@@ -165,17 +154,17 @@ mod tests {
     const TIME_US: i64 = 1_772_600_767_000_000;
     const BODY: &[u8] = br#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576, "load": 0.5}}"#;
 
-    fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguagePost {
+    fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguageRequest {
         let poster = Poster::parse(OWNER, path.0, path.1).unwrap();
         let headers = time.map(|time| (TIME.parse().unwrap(), HeaderValue::from_str(time).unwrap()));
-        LanguagePost::new(poster, &HeaderMap::from_iter(headers))
+        LanguageRequest::new(poster, &HeaderMap::from_iter(headers))
     }
 
-    fn metrics(post: &LanguagePost) -> Vec<LangMetric> {
-        let records = post.read(BODY, &TokenTable::default(), TIME_US).records;
+    fn metrics(post: &LanguageRequest) -> Vec<LangMetric> {
+        let records = post.read(BODY, TIME_US).records;
         let [record] = &records[..] else { panic!("{records:?}") };
         assert_eq!(record.owner, Owner::parse(OWNER).unwrap());
-        LangMetrics::decode(record.payload.as_slice()).unwrap().metrics
+        RecordOf::decode(record.payload.as_slice()).unwrap().measurements
     }
 
     #[test]
@@ -229,7 +218,7 @@ mod tests {
     #[test]
     fn attempts_are_known_by_dyno_time_and_body() {
         let time = Some("2026-03-04T05:06:07Z");
-        let id = |path, time, body: &[u8]| post(path, time).frame_id(body);
+        let id = |path, time, body: &[u8]| post(path, time).delivery_id(body);
         let first = id(("web.1", None), time, BODY);
         assert!(first.is_some());
         assert_eq!(id(("web.1", None), time, BODY), first);
@@ -244,8 +233,8 @@ mod tests {
     #[test]
     fn counts_differ_from_the_head_only_where_it_says_one() {
         fn check(count: Option<u64>, expected: bool) {
-            let post = LanguagePost { announced_count: count, ..post(("web", None), None) };
-            let contents = post.read(BODY, &TokenTable::default(), TIME_US);
+            let post = LanguageRequest { announced_count: count, ..post(("web", None), None) };
+            let contents = post.read(BODY, TIME_US);
             assert_eq!(contents.differs_from_head, expected, "{count:?}");
         }
         check(None, false);

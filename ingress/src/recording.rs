@@ -9,14 +9,14 @@ use std::ops::Range;
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::raw::SourceKind;
 
-use crate::cli_text;
-use crate::collect::{Collector, Counts};
-use crate::frame::{Frames, MAX_MESSAGE_BYTES};
-use crate::measure::Receipt;
-use crate::owner::TokenTable;
-use crate::pack::{Provenance, RawRecord};
-use crate::syslog::Line;
-use crate::timestamp;
+use crate::collector::{BodyCounts, Collector};
+use crate::line::LogLine;
+use crate::line::ReceiveContext;
+use crate::line::heroku_logs;
+use crate::line::timestamp;
+use crate::octet_counting::{CountedMessages, MAX_MESSAGE_BYTES};
+use crate::packer::{BodyOrigin, PackedRecord};
+use crate::token_table::TokenTable;
 
 /// Most lines of a chunk: about what one drain request carries.
 pub const MAX_CHUNK_LINES: usize = 300;
@@ -28,7 +28,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// full length, its count, and the count behind it that confirms its end.
 const MARGIN_BYTES: usize = MAX_MESSAGE_BYTES + 64;
 
-/// How the lines of a recording are told apart.
+/// The way in which the lines of a recording are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// One or more octet-counted bodies.
@@ -55,13 +55,13 @@ impl<R: BufRead> Recording<R> {
         Self { input, form: None, window: Vec::new(), input_ended: false, latest_us: None, bad_lines: 0 }
     }
 
-    /// Lines so far that were skipped: no readable header, or no time before any line that has one.
+    /// Returns the number of lines skipped so far: no readable header, or no time before any line that has one.
     #[must_use]
     pub fn bad_lines(&self) -> u64 {
         self.bad_lines
     }
 
-    fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
+    fn next_chunk(&mut self) -> io::Result<Option<RecordingChunk>> {
         let form = match self.form {
             Some(form) => form,
             None => {
@@ -98,7 +98,7 @@ impl<R: BufRead> Recording<R> {
     }
 
     /// Keeps the readable lines of `spans` and stamps them; `None` if there are none.
-    fn chunk(&mut self, bytes: Vec<u8>, mut spans: Vec<Range<usize>>) -> Option<Chunk> {
+    fn chunk(&mut self, bytes: Vec<u8>, mut spans: Vec<Range<usize>>) -> Option<RecordingChunk> {
         let found = spans.len();
         let mut latest_us = self.latest_us;
         spans.retain(|span| {
@@ -109,12 +109,12 @@ impl<R: BufRead> Recording<R> {
         self.latest_us = latest_us;
         self.bad_lines += u64::try_from(found - spans.len()).expect("fits");
         let recv_us = latest_us?;
-        (!spans.is_empty()).then_some(Chunk { recv_us, bytes, spans })
+        (!spans.is_empty()).then_some(RecordingChunk { recv_us, bytes, spans })
     }
 }
 
 impl<R: BufRead> Iterator for Recording<R> {
-    type Item = io::Result<Chunk>;
+    type Item = io::Result<RecordingChunk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let chunk = self.next_chunk();
@@ -126,58 +126,63 @@ impl<R: BufRead> Iterator for Recording<R> {
     }
 }
 
-/// At most [`MAX_CHUNK_LINES`] lines that count as received at one time.
+/// Lines that count as received at one time, at most [`MAX_CHUNK_LINES`].
 #[derive(Clone, Debug)]
-pub struct Chunk {
+pub struct RecordingChunk {
     /// The receive stamp, microseconds since 1970: no line of this or an earlier chunk is younger.
     pub recv_us: i64,
     bytes: Vec<u8>,
     spans: Vec<Range<usize>>,
 }
 
-impl Chunk {
-    /// The receive stamp in milliseconds since 1970.
+impl RecordingChunk {
+    /// Returns the receive stamp in milliseconds since 1970.
     #[must_use]
     pub fn recv_ms(&self) -> i64 {
         self.recv_us.div_euclid(1_000)
     }
 
-    /// The lines, all with a readable header.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+    /// Returns the lines, all with a readable header.
+    pub fn lines(&self) -> impl Iterator<Item = LogLine<'_>> {
         self.spans.iter().filter_map(|span| parse_line(&self.bytes[span.clone()]))
     }
 
-    /// The raw records of the chunk, which belong to `owner` unless a line carries a log token, with counts.
+    /// Returns the raw records of the chunk, which belong to `owner` unless a line carries a log token, with counts.
     ///
-    /// `frame_id` names the chunk, so that a repeated reading of the recording is told from the first.
+    /// `frame_id` names the chunk, so that a repeated reading of the recording is recognised.
     #[must_use]
-    pub fn records(&self, owner: Owner, tokens: &TokenTable, frame_id: [u8; 16]) -> (Vec<RawRecord>, Counts) {
+    pub fn records(
+        &self,
+        owner: Owner,
+        tokens: &TokenTable,
+        frame_id: [u8; 16],
+    ) -> (Vec<PackedRecord>, BodyCounts) {
         let recv_us = self.recv_us;
         let provenance =
-            Provenance { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };
+            BodyOrigin { recv_us, frame_id: Some(frame_id), source_kind: SourceKind::Recording, drain: None };
         let mut collector = Collector::new(tokens, owner, provenance);
         for (line, frame_index) in self.lines().zip(0..) {
-            collector.add(Some(&line), Receipt { recv_us, frame_index, repaired: false });
+            collector.add(Some(&line), ReceiveContext { recv_us, frame_index, repaired: false });
         }
         collector.finish()
     }
 }
 
-fn parse_line(text: &[u8]) -> Option<Line<'_>> {
-    Line::parse(text).or_else(|| cli_text::parse(text.trim_ascii_end()))
+fn parse_line(text: &[u8]) -> Option<LogLine<'_>> {
+    LogLine::parse(text).or_else(|| heroku_logs::parse(text.trim_ascii_end()))
 }
 
 fn form_of(start: &[u8]) -> Form {
-    match Frames::new(start, true).next() {
+    match CountedMessages::new(start, true).next() {
         Some(frame) if frame.message.starts_with(b"<") => Form::Counted,
         _ => Form::Lines,
     }
 }
 
-/// Places of the next messages of counted bodies, and how many bytes they take.
+/// Returns the positions of the next messages of counted bodies, and the bytes they take.
 fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let limit = if is_last { window.len() } else { window.len().saturating_sub(MARGIN_BYTES) };
-    let mut frames = Frames::new(window, true);
+    let mut frames = CountedMessages::new(window, true);
     let mut spans = Vec::new();
     let mut consumed = 0;
     while spans.len() < MAX_CHUNK_LINES && consumed < limit {
@@ -189,7 +194,7 @@ fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     (spans, consumed)
 }
 
-/// Places of the next lines, and how many bytes they take. A line longer than the window is taken in pieces.
+/// Returns the positions of the next lines, and the bytes they take. A line longer than the window is taken in pieces.
 fn line_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let mut spans = Vec::new();
     let mut consumed = 0;
@@ -213,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::class::Class;
+    use crate::line::LineClass;
 
     const OWNER: Owner = Owner([7; 16]);
 
@@ -299,7 +304,7 @@ mod tests {
         let input: String = (0..3).map(cli).collect();
         let chunk = Recording::new(input.as_bytes()).next().unwrap().unwrap();
         let (records, counts) = chunk.records(OWNER, &TokenTable::default(), [7; 16]);
-        assert_eq!(counts.lines(Class::Router), 3);
+        assert_eq!(counts.lines(LineClass::Router), 3);
         assert_eq!(counts.time_replaced, 0);
         let stamps: Vec<_> = records.iter().map(|record| (record.owner, record.recv_ms)).collect();
         assert_eq!(stamps, [(OWNER, time_us(2) / 1_000)]);

@@ -11,13 +11,13 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 
-/// What a sender is told.
+/// The answer to a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Stored, or not worth sending again.
-    Taken,
+    Accepted,
     /// The same, for clients that look for a 200.
-    TakenOk,
+    AcceptedOk,
     /// No or wrong credentials.
     Unauthorized,
     /// No such path.
@@ -39,8 +39,8 @@ impl Reply {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Taken => StatusCode::NO_CONTENT,
-            Self::TakenOk => StatusCode::OK,
+            Self::Accepted => StatusCode::NO_CONTENT,
+            Self::AcceptedOk => StatusCode::OK,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -51,7 +51,7 @@ impl Reply {
         }
     }
 
-    /// The response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
+    /// Returns the response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
     #[must_use]
     pub fn into_response(self, close: bool) -> Response<Body> {
         let mut response = Response::new(Body::new(Nothing));

@@ -1,13 +1,13 @@
-//! Who sent a drain request, by its headers, its path and its credentials.
+//! The sender of a drain request, by its headers, its path and its credentials.
 
 use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::raw::SourceKind;
 
-use crate::auth::Identity;
-use crate::owner::{TokenTable, derived_owner};
-use crate::pack::frame_digest;
-use crate::value::token_uuid;
+use crate::auth::SenderIdentity;
+use crate::line::values::token_uuid;
+use crate::packer::frame_digest;
+use crate::token_table::{TokenTable, derived_owner};
 
 /// Header with the token of a Logplex drain.
 const DRAIN_TOKEN: &str = "logplex-drain-token";
@@ -18,7 +18,7 @@ const FRAME_ID: &str = "logplex-frame-id";
 /// Header with the id of a log-shuttle batch, the same for every attempt.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Who sent a request, and what it is called.
+/// The sender of a request, and the name of the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// Owner of all lines without a log token.
@@ -27,23 +27,23 @@ pub struct Sender {
     pub is_known: bool,
     /// Whether wrong octet counts are repaired.
     pub repair: bool,
-    /// Digest of sender and id; `None` if the request has no id, so that its attempts cannot be told apart.
+    /// Digest of sender and id; `None` if the request has no id, so that its attempts look like different requests.
     pub frame_id: Option<[u8; 16]>,
     /// UUID of the drain token.
     pub drain: Option<[u8; 16]>,
-    /// What kind of sender it is.
+    /// The kind of the sender.
     pub source_kind: SourceKind,
 }
 
 impl Sender {
-    /// The sender is named by its drain token; without one by the path, then by the user of the credentials.
+    /// Reads the sender: it is named by its drain token; without one by the path, then by the user of the credentials.
     ///
     /// The owner is that of the name in `tokens`, else that of the path, else derived from the name.
     #[must_use]
     pub fn of(
         headers: &HeaderMap,
         path_owner: Option<Owner>,
-        identity: &Identity,
+        identity: &SenderIdentity,
         tokens: &TokenTable,
     ) -> Self {
         let value = |name| headers.get(name).map(|value| value.as_bytes()).filter(|value| !value.is_empty());
@@ -68,7 +68,7 @@ impl Sender {
     }
 }
 
-fn name_without_token(path_owner: Option<Owner>, identity: &Identity) -> Vec<u8> {
+fn name_without_token(path_owner: Option<Owner>, identity: &SenderIdentity) -> Vec<u8> {
     match (path_owner, &identity.user) {
         (Some(owner), _) => format!("owner.{owner}").into_bytes(),
         (None, Some(user)) => [b"user.", user.as_slice()].concat(),
@@ -89,13 +89,13 @@ mod tests {
         let headers = headers
             .iter()
             .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
-        let identity = Identity { user: user.map(|user| user.as_bytes().to_vec()) };
+        let identity = SenderIdentity { user: user.map(|user| user.as_bytes().to_vec()) };
         let tokens = [("d.known", Owner([1; 16])), ("user.known", Owner([2; 16]))].into_iter().collect();
         Sender::of(&headers.collect(), path_owner, &identity, &tokens)
     }
 
     #[test]
-    fn whose_a_request_is() {
+    fn owners_of_requests() {
         fn check(
             token: &str,
             path_owner: Option<Owner>,

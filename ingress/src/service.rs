@@ -3,39 +3,41 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 
 use crate::auth::Credentials;
 use crate::dedupe::Dedupe;
-use crate::delivery::Delivery;
-use crate::owner::TokenTable;
-use crate::rate::RateLimit;
+use crate::rate_limit::RateLimit;
+use crate::raw_topics::RawTopics;
 use crate::settings::Settings;
 use crate::stats::IngressStats;
+use crate::token_table::TokenTable;
 
-/// Tells the wall clock, in microseconds since 1970.
+/// Returns the time of the wall clock, in microseconds since 1970.
 pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;
 
-/// The HTTP service: what all requests share.
+/// The HTTP service: the state that all requests share.
 pub struct Ingress {
     pub(crate) settings: Settings,
     pub(crate) credentials: Credentials,
     pub(crate) tokens: TokenTable,
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) rate_limit: Option<RateLimit>,
-    pub(crate) queue: mpsc::Sender<Delivery>,
+    pub(crate) topics: Arc<RawTopics>,
+    /// One permit per delivery that may wait for the log.
+    pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) stats: IngressStats,
     clock: ReceiveClock,
     is_closing: AtomicBool,
 }
 
 impl Ingress {
-    /// A service that hands what it receives to `queue`, which should be short: a full one means 503.
+    /// Creates a service that appends what it receives to `topics`.
     #[must_use]
     pub fn new(
         settings: Settings,
         tokens: TokenTable,
-        queue: mpsc::Sender<Delivery>,
+        topics: Arc<RawTopics>,
         clock: WallClock,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -43,7 +45,8 @@ impl Ingress {
             tokens,
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
             rate_limit: settings.owner_bytes_per_second.map(RateLimit::new),
-            queue,
+            topics,
+            in_flight: Arc::new(Semaphore::new(settings.max_deliveries)),
             stats: IngressStats::default(),
             clock: ReceiveClock::new(clock),
             is_closing: AtomicBool::new(false),
@@ -51,23 +54,23 @@ impl Ingress {
         })
     }
 
-    /// What the service has seen so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn stats(&self) -> &IngressStats {
         &self.stats
     }
 
-    /// The receive stamp of now, microseconds since 1970; never less than an earlier one.
+    /// Returns the receive stamp of now, microseconds since 1970; never less than an earlier one.
     pub(crate) fn recv_us(&self) -> i64 {
         self.clock.now_us()
     }
 
-    /// From now on every reply asks its sender to close the connection.
+    /// Begins the shutdown: every further reply asks its sender to close the connection.
     pub fn begin_shutdown(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a shutdown has begun.
+    /// Returns whether a shutdown has begun.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Relaxed)

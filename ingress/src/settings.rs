@@ -6,29 +6,31 @@ use std::time::Duration;
 /// Settings of the HTTP service, with their defaults.
 #[derive(Clone)]
 pub struct Settings {
-    /// Who may post: `user:password` for Basic, any other text for a bearer token. Several are valid at
+    /// Credentials, of which a request must have one: `user:password` for Basic, any other text for a bearer token. Several are valid at
     /// once, so that they can be rotated. None means anybody, which [`Settings::validate`] allows on
     /// loopback only.
     pub credentials: Vec<String>,
     /// Largest body, in bytes, compressed or not.
     pub max_body_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Time in which a body must arrive.
     pub body_timeout: Duration,
-    /// How long the log may take to acknowledge before the sender is told to try again. Logplex itself
-    /// gives up after 5 s.
+    /// Time in which the log must acknowledge; then the answer is to try again. Logplex itself gives up
+    /// after 5 s.
     pub ack_budget: Duration,
-    /// How long a connection may be idle or take to send the head of a request. Logplex closes idle
+    /// Time that a connection may be idle or take to send the head of a request. Logplex closes idle
     /// connections after at most 159 s.
     pub idle_timeout: Duration,
     /// Most open connections; more wait to be accepted.
     pub max_connections: usize,
-    /// How long a delivery is remembered, so that another attempt is not stored again.
+    /// Most deliveries that wait for the log at a time; more are answered with 503.
+    pub max_deliveries: usize,
+    /// Time for which a delivery is remembered, so that another attempt is not stored again.
     pub dedupe_retention: Duration,
     /// Most deliveries that are remembered; each takes about 100 bytes.
     pub dedupe_entries: usize,
     /// Most body bytes per second and owner, with bursts of ten seconds' worth; `None` for no limit.
     pub owner_bytes_per_second: Option<u32>,
-    /// How long open requests may take to end after a shutdown begins.
+    /// Time in which open requests must end after a shutdown begins.
     pub shutdown_budget: Duration,
 }
 
@@ -41,6 +43,7 @@ impl Default for Settings {
             ack_budget: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(165),
             max_connections: 20_000,
+            max_deliveries: 4_096,
             dedupe_retention: Duration::from_secs(600),
             dedupe_entries: 500_000,
             owner_bytes_per_second: None,
@@ -59,7 +62,7 @@ impl std::fmt::Debug for Settings {
 
 /// Settings that must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
+pub enum IngressSettingsError {
     /// Anybody could post.
     #[error(
         "refusing to listen on a non-loopback address without credentials; set ingress.credentials ({0})"
@@ -75,15 +78,15 @@ impl Settings {
     ///
     /// # Errors
     /// If anybody could post from another machine, or a credential is empty (entries count from 1).
-    pub fn validate(&self, address: SocketAddr) -> Result<(), SettingsError> {
+    pub fn validate(&self, address: SocketAddr) -> Result<(), IngressSettingsError> {
         let secret = |credential: &String| {
             credential.split_once(':').map_or(credential.len(), |(_, secret)| secret.len())
         };
         if let Some(empty) = self.credentials.iter().position(|credential| secret(credential) == 0) {
-            return Err(SettingsError::EmptyCredential(empty + 1));
+            return Err(IngressSettingsError::EmptyCredential(empty + 1));
         }
         if self.credentials.is_empty() && !address.ip().is_loopback() {
-            return Err(SettingsError::Open(address));
+            return Err(IngressSettingsError::Open(address));
         }
         Ok(())
     }
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn only_loopback_may_be_open() {
-        fn check(credentials: &[&str], address: &str, expected: Result<(), SettingsError>) {
+        fn check(credentials: &[&str], address: &str, expected: Result<(), IngressSettingsError>) {
             let credentials = credentials.iter().map(|&credential| credential.to_owned()).collect();
             let settings = Settings { credentials, ..Settings::default() };
             assert_eq!(settings.validate(address.parse().unwrap()), expected, "{address}");
@@ -103,10 +106,10 @@ mod tests {
         let (loopback, world) = ("127.0.0.1:80", "0.0.0.0:80");
         check(&[], loopback, Ok(()));
         check(&[], "[::1]:80", Ok(()));
-        check(&[], world, Err(SettingsError::Open(world.parse().unwrap())));
+        check(&[], world, Err(IngressSettingsError::Open(world.parse().unwrap())));
         check(&["user:pass", "token"], world, Ok(()));
-        check(&["user:pass", "user:"], loopback, Err(SettingsError::EmptyCredential(2)));
-        check(&[""], world, Err(SettingsError::EmptyCredential(1)));
+        check(&["user:pass", "user:"], loopback, Err(IngressSettingsError::EmptyCredential(2)));
+        check(&[""], world, Err(IngressSettingsError::EmptyCredential(1)));
     }
 
     #[test]

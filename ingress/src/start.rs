@@ -4,34 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::TopicLayout;
 
-use crate::log_writer::LogWriter;
-use crate::owner::TokenTable;
+use crate::heartbeats::{Heartbeats, write_heartbeats};
+use crate::raw_topics::RawTopics;
 use crate::service::Ingress;
-use crate::settings::{Settings, SettingsError};
-
-/// Deliveries between the HTTP service and the log; a full queue is answered with 503.
-const QUEUE_DELIVERIES: usize = 1_024;
-
-/// Whether every partition gets the present time now and then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heartbeats {
-    /// Windows close where there is no traffic.
-    On,
-    /// For recordings, which keep their own time.
-    Off,
-}
+use crate::settings::{IngressSettingsError, Settings};
+use crate::token_table::TokenTable;
 
 /// Reasons why the drain address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// It must not be used with these settings.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] IngressSettingsError),
     /// The system refuses it.
     #[error("cannot listen on {address}; set `ingress.listen`")]
     Address {
@@ -43,7 +31,7 @@ pub enum ListenError {
 }
 
 impl Ingress {
-    /// Starts a service that writes to the raw topics of `layout`, with a task that runs within the current runtime.
+    /// Starts a service that writes to the raw topics of `layout`. Heartbeats are a task within the current runtime.
     ///
     /// # Errors
     /// If the log cannot be written to.
@@ -54,11 +42,11 @@ impl Ingress {
         tokens: TokenTable,
         heartbeats: Heartbeats,
     ) -> Result<Arc<Self>, LogError> {
-        let appender = log.appender(settings.ack_budget)?;
-        let (queue, deliveries) = mpsc::channel(QUEUE_DELIVERIES);
-        let clock = (heartbeats == Heartbeats::On).then_some(wall_clock_us as fn() -> i64);
-        tokio::spawn(LogWriter::new(appender, layout).run(deliveries, clock));
-        Ok(Self::new(settings, tokens, queue, Box::new(wall_clock_us)))
+        let topics = Arc::new(RawTopics::new(log.appender(settings.ack_budget)?, layout));
+        if heartbeats == Heartbeats::On {
+            tokio::spawn(write_heartbeats(Arc::downgrade(&topics), wall_clock_us));
+        }
+        Ok(Self::new(settings, tokens, topics, Box::new(wall_clock_us)))
     }
 }
 

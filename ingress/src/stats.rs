@@ -1,15 +1,15 @@
-//! What the service has seen, for reports; and the same as metrics.
+//! Counts of the service, for reports and as metrics.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use yahtzee_pipeline_proto::Measurement;
+
+use crate::collector::BodyCounts;
+use crate::line::LineClass;
 use crate::metric_names as names;
 
-use crate::class::Class;
-use crate::collect::Counts;
-use crate::pack::MEASUREMENT_TYPES;
-
-/// What became of a drain request that carried content.
+/// The outcome of a request with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameOutcome {
     /// Everything in it that measures something is in the log.
@@ -26,7 +26,7 @@ impl FrameOutcome {
     /// Every outcome.
     pub const ALL: [Self; 4] = [Self::Stored, Self::Duplicate, Self::Unreadable, Self::NotStored];
 
-    /// Stable name, for metrics.
+    /// Returns the stable name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,28 +40,28 @@ impl FrameOutcome {
 
 /// Sums since the start of the process, all of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct IngressSnapshot {
     frames: [u64; FrameOutcome::ALL.len()],
-    /// Bodies whose number of messages or metrics differs from what their header says.
+    /// Bodies with another number of messages or metrics than their header says.
     pub count_mismatches: u64,
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
-    /// What was seen in the lines of stored and unreadable requests.
-    pub counts: Counts,
+    /// Lines and measurements of stored and unreadable requests.
+    pub counts: BodyCounts,
 }
 
-impl Snapshot {
-    /// Requests with this outcome.
+impl IngressSnapshot {
+    /// Returns the number of requests with this outcome.
     #[must_use]
     pub fn frames(&self, outcome: FrameOutcome) -> u64 {
         self.frames[outcome as usize]
     }
 }
 
-/// Counts what the service sees.
+/// Counts requests, lines and measurements.
 pub struct IngressStats {
-    sums: Mutex<Snapshot>,
-    metrics: Metrics,
+    sums: Mutex<IngressSnapshot>,
+    metrics: IngressMetrics,
 }
 
 impl std::fmt::Debug for IngressStats {
@@ -72,14 +72,14 @@ impl std::fmt::Debug for IngressStats {
 
 impl Default for IngressStats {
     fn default() -> Self {
-        Self { sums: Mutex::default(), metrics: Metrics::new() }
+        Self { sums: Mutex::default(), metrics: IngressMetrics::new() }
     }
 }
 
 impl IngressStats {
-    /// The sums so far.
+    /// Returns the sums so far.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> IngressSnapshot {
         self.with_sums(|sums| sums.clone())
     }
 
@@ -89,8 +89,8 @@ impl IngressStats {
         self.with_sums(|sums| sums.frames[outcome as usize] += 1);
     }
 
-    /// Counts what was seen in the lines of a request.
-    pub(crate) fn lines(&self, counts: &Counts) {
+    /// Counts the lines and measurements of a request.
+    pub(crate) fn lines(&self, counts: &BodyCounts) {
         self.metrics.add(counts);
         self.with_sums(|sums| sums.counts.add(counts));
     }
@@ -118,13 +118,13 @@ impl IngressStats {
         self.metrics.ack_seconds.record(elapsed.as_secs_f64());
     }
 
-    fn with_sums<T>(&self, read_or_add: impl FnOnce(&mut Snapshot) -> T) -> T {
+    fn with_sums<T>(&self, read_or_add: impl FnOnce(&mut IngressSnapshot) -> T) -> T {
         read_or_add(&mut self.sums.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Handles of the metrics, one per label value.
-struct Metrics {
+struct IngressMetrics {
     frames: Vec<metrics::Counter>,
     lines: Vec<metrics::Counter>,
     measurements: Vec<metrics::Counter>,
@@ -139,15 +139,15 @@ struct Metrics {
     ack_seconds: metrics::Histogram,
 }
 
-impl Metrics {
+impl IngressMetrics {
     fn new() -> Self {
         let frame = |outcome: FrameOutcome| names::INGRESS_FRAMES.with(&[outcome.name()]);
-        let line = |class: &Class| names::INGRESS_LINES.with(&[class.name()]);
+        let line = |class: &LineClass| names::INGRESS_LINES.with(&[class.name()]);
         let measurement = |name: &str| names::INGRESS_MEASUREMENTS.with(&[name]);
         Self {
             frames: FrameOutcome::ALL.into_iter().map(frame).collect(),
-            lines: Class::ALL.iter().map(line).collect(),
-            measurements: MEASUREMENT_TYPES.into_iter().map(measurement).collect(),
+            lines: LineClass::ALL.iter().map(line).collect(),
+            measurements: Measurement::TYPES.iter().copied().map(measurement).collect(),
             body_bytes: names::INGRESS_BYTES.with(&[]),
             count_mismatches: names::INGRESS_COUNT_MISMATCHES.with(&[]),
             repaired: names::INGRESS_REPAIRED.with(&[]),
@@ -160,8 +160,8 @@ impl Metrics {
         }
     }
 
-    fn add(&self, counts: &Counts) {
-        for (counter, &class) in self.lines.iter().zip(Class::ALL) {
+    fn add(&self, counts: &BodyCounts) {
+        for (counter, &class) in self.lines.iter().zip(LineClass::ALL) {
             counter.increment(counts.lines(class));
         }
         for (counter, (_, count)) in self.measurements.iter().zip(counts.measurements()) {

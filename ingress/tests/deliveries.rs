@@ -11,17 +11,20 @@ use axum::http::{Request, StatusCode};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
-use yahtzee_ingress::class::Class;
-use yahtzee_ingress::owner::TokenTable;
+use yahtzee_ingress::line::LineClass;
 use yahtzee_ingress::stats::FrameOutcome;
-use yahtzee_ingress::{Delivery, Ingress, NotStored, Settings, http_router};
+use yahtzee_ingress::token_table::TokenTable;
+use yahtzee_ingress::{Ingress, Settings, http_router};
+
+use crate::stub_log::{Delivery, broker_down, stub_log};
+
+mod stub_log;
 
 const RECV_US: i64 = 1_772_600_767_000_000;
 
-/// A service with a queue of one delivery.
-fn service(settings: Settings) -> (Arc<Ingress>, mpsc::Receiver<Delivery>) {
-    let (queue, deliveries) = mpsc::channel(1);
-    (Ingress::new(settings, TokenTable::default(), queue, Box::new(|| RECV_US)), deliveries)
+fn service(settings: Settings) -> (Arc<Ingress>, mpsc::UnboundedReceiver<Delivery>) {
+    let (topics, deliveries) = stub_log();
+    (Ingress::new(settings, TokenTable::default(), topics, Box::new(|| RECV_US)), deliveries)
 }
 
 fn message() -> String {
@@ -57,15 +60,14 @@ async fn duplicates(ingress: &Ingress, count: u64) {
 
 #[tokio::test]
 async fn attempts_in_flight_at_once_get_one_answer_and_are_stored_once() {
-    for (outcome, expected) in [
-        (Ok(()), StatusCode::NO_CONTENT),
-        (Err(NotStored { reason: "broker down".to_owned() }), StatusCode::SERVICE_UNAVAILABLE),
-    ] {
+    for (outcome, expected) in
+        [(Ok(()), StatusCode::NO_CONTENT), (Err(broker_down()), StatusCode::SERVICE_UNAVAILABLE)]
+    {
         let (ingress, mut deliveries) = service(Settings::default());
         let log = async {
             let delivery = deliveries.recv().await.expect("one delivery");
             duplicates(&ingress, 2).await;
-            delivery.reply.send(outcome).expect("somebody waits");
+            delivery.answer(outcome);
         };
         let attempts = [post(&ingress, "F"), post(&ingress, "F"), post(&ingress, "F")];
         let [first, second, third] = attempts;
@@ -82,13 +84,13 @@ async fn a_late_acknowledgement_answers_the_next_attempt() {
     let delivery = deliveries.recv().await.expect("handed over all the same");
     let log = async {
         duplicates(&ingress, 1).await;
-        delivery.reply.send(Ok(())).expect("the service still waits");
+        delivery.answer(Ok(()));
     };
     let (second, ()) = tokio::join!(post(&ingress, "F"), log);
     assert_eq!(second, StatusCode::NO_CONTENT);
     assert_eq!(post(&ingress, "F").await, StatusCode::NO_CONTENT);
     assert!(deliveries.try_recv().is_err(), "produced more than once");
-    assert_eq!(ingress.stats().snapshot().counts.lines(Class::Router), 1);
+    assert_eq!(ingress.stats().snapshot().counts.lines(LineClass::Router), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,24 +99,24 @@ async fn a_sender_that_goes_away_does_not_undo_its_delivery() {
     let attempt = tokio::time::timeout(Duration::from_millis(1), post(&ingress, "F"));
     assert!(attempt.await.is_err());
     let delivery = deliveries.recv().await.expect("handed over before the sender went");
-    delivery.reply.send(Ok(())).expect("the service still waits");
+    delivery.answer(Ok(()));
     assert_eq!(post(&ingress, "F").await, StatusCode::NO_CONTENT);
     assert!(deliveries.try_recv().is_err(), "produced more than once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_means_try_again_and_the_next_attempt_counts() {
-    let (ingress, mut deliveries) = service(Settings::default());
+async fn a_full_log_means_try_again_and_the_next_attempt_counts() {
+    let (ingress, mut deliveries) = service(Settings { max_deliveries: 1, ..Settings::default() });
     assert_eq!(post(&ingress, "A").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(post(&ingress, "B").await, StatusCode::SERVICE_UNAVAILABLE);
-    let held = deliveries.recv().await.expect("the first");
+    deliveries.recv().await.expect("the first").answer(Err(broker_down()));
+    assert!(deliveries.try_recv().is_err(), "the second did not get to the log");
     let log = async {
         let delivery = deliveries.recv().await.expect("the second, at its second attempt");
-        delivery.reply.send(Ok(())).expect("somebody waits");
+        delivery.answer(Ok(()));
     };
     let (second, ()) = tokio::join!(post(&ingress, "B"), log);
     assert_eq!(second, StatusCode::NO_CONTENT);
-    drop(held);
     assert_eq!(ingress.stats().snapshot().frames(FrameOutcome::Stored), 1);
 }
 
@@ -136,7 +138,8 @@ async fn the_path_names_the_owner_of_senders_without_a_token() {
         let log = async {
             let delivery = deliveries.recv().await?;
             let owner = delivery.records[0].owner;
-            delivery.reply.send(Ok(())).ok().map(|()| owner)
+            delivery.answer(Ok(()));
+            Some(owner)
         };
         let attempt = async {
             let status = send(&ingress, request).await;

@@ -8,10 +8,16 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
-use yahtzee_ingress::owner::TokenTable;
 use yahtzee_ingress::stats::FrameOutcome;
-use yahtzee_ingress::{Delivery, Ingress, NotStored, Settings, http_router};
-use yahtzee_pipeline_proto::raw::{LangMetrics, SourceKind};
+use yahtzee_ingress::token_table::TokenTable;
+use yahtzee_ingress::{Ingress, Settings, http_router};
+use yahtzee_pipeline_proto::raw::{LangMetric, SourceKind};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
+use yahtzee_runtime::log::LogError;
+
+use crate::stub_log::{Delivery, broker_down, stub_log};
+
+mod stub_log;
 
 const RECV_US: i64 = 1_772_600_767_000_000;
 const OWNER: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
@@ -20,19 +26,19 @@ const BODY: &str = r#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576}}"#;
 
 struct Service {
     ingress: Arc<Ingress>,
-    deliveries: mpsc::Receiver<Delivery>,
-    stored: Vec<LangMetrics>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    stored: Vec<RecordOf<LangMetric>>,
 }
 
 impl Service {
     fn start(settings: Settings) -> Self {
-        let (queue, deliveries) = mpsc::channel(1);
-        let ingress = Ingress::new(settings, TokenTable::default(), queue, Box::new(|| RECV_US));
+        let (topics, deliveries) = stub_log();
+        let ingress = Ingress::new(settings, TokenTable::default(), topics, Box::new(|| RECV_US));
         Self { ingress, deliveries, stored: Vec::new() }
     }
 
     /// Sends a request to a log that answers `outcome`.
-    async fn send(&mut self, request: Request<Body>, outcome: Result<(), NotStored>) -> StatusCode {
+    async fn send(&mut self, request: Request<Body>, outcome: Result<(), LogError>) -> StatusCode {
         let reply = http_router(Arc::clone(&self.ingress)).oneshot(request);
         tokio::pin!(reply);
         loop {
@@ -40,12 +46,12 @@ impl Service {
                 response = &mut reply => return response.unwrap_or_else(|never| match never {}).status(),
                 Some(delivery) = self.deliveries.recv() => {
                     let messages = delivery.records.iter().map(|record| {
-                        assert_eq!(record.measurement_type, "LANG_METRIC");
+                        assert_eq!(record.measurement_type, LangMetric::TYPE);
                         assert_eq!(Some(record.owner), Owner::parse(OWNER));
-                        LangMetrics::decode(record.payload.as_slice()).expect("its message")
+                        RecordOf::decode(record.payload.as_slice()).expect("its message")
                     });
                     self.stored.extend(messages);
-                    delivery.reply.send(outcome.clone()).expect("somebody waits");
+                    delivery.answer(outcome.clone());
                 }
             }
         }
@@ -73,10 +79,10 @@ async fn a_post_is_stored_whole_and_answered_200() {
     let mut service = Service::start(Settings::default());
     assert_eq!(service.post(&format!("/lang/{OWNER}/web.1/{DYNO}"), BODY).await, StatusCode::OK);
     let [record] = &service.stored[..] else { panic!("{:?}", service.stored) };
-    assert_eq!(record.metrics.len(), 2);
+    assert_eq!(record.measurements.len(), 2);
     assert_eq!(record.frame_id.len(), 16);
     assert_eq!((record.recv_us, record.source_kind), (RECV_US, SourceKind::Language.into()));
-    assert!(record.metrics.iter().all(|metric| metric.time_us == RECV_US - 7_000_000));
+    assert!(record.measurements.iter().all(|metric| metric.time_us == RECV_US - 7_000_000));
     let snapshot = service.ingress.stats().snapshot();
     assert!(snapshot.counts.measurements().any(|counted| counted == ("LANG_METRIC", 2)));
     assert_eq!((snapshot.count_mismatches, snapshot.counts.rejected_values), (0, 0));
@@ -141,8 +147,7 @@ async fn what_the_request_itself_gets_wrong_is_refused() {
 async fn what_the_log_does_not_take_comes_again() {
     let mut service = Service::start(Settings::default());
     let path = format!("/lang/{OWNER}/web.1");
-    let refused = Err(NotStored { reason: "broker down".to_owned() });
-    assert_eq!(service.send(post(&path, BODY), refused).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.send(post(&path, BODY), Err(broker_down())).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(service.post(&path, BODY).await, StatusCode::OK);
     assert_eq!(service.frames(FrameOutcome::Stored), 1);
     assert_eq!(service.frames(FrameOutcome::NotStored), 1);

@@ -1,18 +1,18 @@
-//! What happens to dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
+//! EventCounts of dynos, per app and process type: state changes, exits by status, reports of memory, restarts.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw::{self, DynoEventKind, DynoState};
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::raw::{DynoEventKind, DynoState};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::{figures, policy, wire};
 
-/// Reads `DYNO_EVENT`.
+/// Reads the measurements of [`raw::DynoEvent`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoEvents;
 
 accumulator! {
     /// One process type of one app in one window.
-    pub struct Events {
+    pub struct EventCounts {
         by_kind: Counts,
         by_state_entered: Counts,
         by_exit_status: Counts,
@@ -23,20 +23,20 @@ accumulator! {
 
 impl Job for DynoEvents {
     const NAME: &'static str = "dyno-events";
-    const MEASUREMENT: &'static str = "DYNO_EVENT";
+    const MEASUREMENT: &'static str = raw::DynoEvent::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record<'a> = raw::DynoEvents;
-    type Accumulator = Events;
+    type Record<'a> = RecordOf<raw::DynoEvent>;
+    type Accumulator = EventCounts;
     type Summary = summary::DynoEvents;
 
-    fn fold(&self, record: &raw::DynoEvents, intake: &mut Intake<'_, Events>) {
-        for event in &record.events {
-            intake.add(event.time_us, &[&event.process_type], |events| events.fold(event));
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
+        for event in &record.measurements {
+            intake.add(event.time_us, [&event.process_type], |events| events.fold(event));
         }
     }
 
-    fn summarize(&self, events: &Events) -> summary::DynoEvents {
+    fn summarize(&self, events: &EventCounts) -> summary::DynoEvents {
         summary::DynoEvents {
             provenance: None,
             by_kind: events.by_kind.iter().collect(),
@@ -47,7 +47,7 @@ impl Job for DynoEvents {
         }
     }
 
-    /// Counts by kind (`restarting`), by state entered (`entered_up`) and by exit status (`exit_status_137`); `crashes`
+    /// Returns counts by kind (`restarting`), by state entered (`entered_up`) and by exit status (`exit_status_137`); `crashes`
     /// always.
     fn figures(summary: &summary::DynoEvents) -> Figures {
         let crashes = summary.by_state_entered.get(&(DynoState::Crashed as u32)).copied().unwrap_or(0);
@@ -73,7 +73,7 @@ impl Job for DynoEvents {
     }
 }
 
-impl Events {
+impl EventCounts {
     fn fold(&mut self, event: &raw::DynoEvent) {
         self.by_kind.add(event.kind() as u32, 1);
         if event.to.is_some() {
@@ -87,13 +87,13 @@ impl Events {
     }
 }
 
-/// `restarting`; a kind that this build does not know is `unknown`.
+/// Returns the name of a kind, as in `restarting`; one that this build does not know is `unknown`.
 fn kind_name(kind: u32) -> String {
     let name = DynoEventKind::try_from(kind.cast_signed()).unwrap_or_default().as_str_name();
     name.trim_start_matches("DYNO_EVENT_KIND_").to_ascii_lowercase()
 }
 
-/// `crashed`; a state that this build does not know is `other`.
+/// Returns the name of a state, as in `crashed`; one that this build does not know is `other`.
 fn state_name(state: u32) -> String {
     let name = DynoState::try_from(state.cast_signed()).unwrap_or_default().as_str_name();
     name.trim_start_matches("DYNO_STATE_").to_ascii_lowercase()

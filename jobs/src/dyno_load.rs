@@ -1,12 +1,12 @@
 //! Load averages per app and process type: samples of all its dynos, in thousandths.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{self, Measurements};
 use crate::{figures, wire};
 
-/// Reads `DYNO_LOAD`.
+/// Reads the measurements of [`raw::DynoLoad`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoLoad;
 
@@ -21,20 +21,16 @@ accumulator! {
 
 impl Job for DynoLoad {
     const NAME: &'static str = "dyno-load";
-    const MEASUREMENT: &'static str = "DYNO_LOAD";
+    const MEASUREMENT: &'static str = raw::DynoLoad::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, view::DynoLoad<'a>>;
     type Accumulator = Loads;
     type Summary = summary::DynoLoad;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Loads>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for load in record.iter() {
-            intake.add(load.time_us, &[load.process_type], |loads| {
+            intake.add(load.time_us, [load.process_type], |loads| {
                 wire::record(&mut loads.one_minute, load.load_1m_milli);
                 wire::record(&mut loads.five_minutes, load.load_5m_milli);
                 wire::record(&mut loads.fifteen_minutes, load.load_15m_milli);

@@ -1,12 +1,12 @@
 //! Memory per app and process type: samples of all its dynos, in bytes.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{self, Measurements};
 use crate::{figures, wire};
 
-/// Reads `DYNO_MEMORY`.
+/// Reads the measurements of [`raw::DynoMemory`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynoMemory;
 
@@ -23,20 +23,16 @@ accumulator! {
 
 impl Job for DynoMemory {
     const NAME: &'static str = "dyno-memory";
-    const MEASUREMENT: &'static str = "DYNO_MEMORY";
+    const MEASUREMENT: &'static str = raw::DynoMemory::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, view::DynoMemory<'a>>;
     type Accumulator = Memory;
     type Summary = summary::DynoMemory;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Memory>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         for sample in record.iter() {
-            intake.add(sample.time_us, &[sample.process_type], |memory| {
+            intake.add(sample.time_us, [sample.process_type], |memory| {
                 wire::record(&mut memory.total, sample.total_bytes);
                 wire::record(&mut memory.rss, sample.rss_bytes);
                 wire::record(&mut memory.swap, sample.swap_bytes);

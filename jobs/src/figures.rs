@@ -1,4 +1,4 @@
-//! Summaries as people and machines read them: named figures with units in their names.
+//! Figures of summaries, for people and machines: named numbers with units in their names.
 
 use yahtzee::accumulate::{Accumulator, Distribution};
 pub use yahtzee::job::Figures;
@@ -7,13 +7,13 @@ use yahtzee_pipeline_proto::summary;
 /// Reads the value of a summary record of the job named `job`.
 ///
 /// # Errors
-/// The text of what is wrong: an unknown job, or a value that is not its summary.
+/// If the job is unknown, or the value is not its summary; with a text that says so.
 pub fn read(job: &str, value: &[u8]) -> Result<Figures, String> {
     let known = crate::find(job).ok_or_else(|| format!("there is no job named {job}"))?;
     known.figures(value).map_err(|error| format!("not a summary of job {job}: {error}"))
 }
 
-/// Mean, minimum and maximum under `name_mean`, `name_min` and `name_max`.
+/// Adds mean, minimum and maximum under `name_mean`, `name_min` and `name_max`.
 pub(crate) fn moments(name: &str, moments: Option<&summary::Moments>, figures: &mut Figures) {
     let Some(moments) = moments.filter(|moments| moments.count > 0) else { return };
     figures.insert(format!("{name}_mean"), moments.sum as f64 / moments.count as f64);
@@ -21,14 +21,14 @@ pub(crate) fn moments(name: &str, moments: Option<&summary::Moments>, figures: &
     figures.insert(format!("{name}_max"), moments.max as f64);
 }
 
-/// Mean and maximum of values in thousandths, in whole units, under `name_mean` and `name_max`.
+/// Adds mean and maximum of values in thousandths, in whole units, under `name_mean` and `name_max`.
 pub(crate) fn thousandths(name: &str, moments: Option<&summary::Moments>, figures: &mut Figures) {
     let Some(moments) = moments.filter(|moments| moments.count > 0) else { return };
     figures.insert(format!("{name}_mean"), moments.sum as f64 / moments.count as f64 / 1_000.0);
     figures.insert(format!("{name}_max"), moments.max as f64 / 1_000.0);
 }
 
-/// `last`, `min`, `max`, and `mean` unless the sum is saturated, all divided by `scale`.
+/// Adds `last`, `min`, `max`, and `mean` unless the sum is saturated, all divided by `scale`.
 pub(crate) fn gauge(gauge: Option<&summary::Gauge>, scale: f64, figures: &mut Figures) {
     let Some(gauge) = gauge.filter(|gauge| gauge.count > 0) else { return };
     figures.insert("last".to_owned(), gauge.last as f64 / scale);
@@ -39,12 +39,12 @@ pub(crate) fn gauge(gauge: Option<&summary::Gauge>, scale: f64, figures: &mut Fi
     }
 }
 
-/// The distribution; `None` where there is none that can be read.
+/// Decodes the distribution; `None` if there is none that can be read.
 pub(crate) fn distribution(encoded: Option<&summary::Distribution>) -> Option<Distribution> {
     Distribution::decode(&encoded?.encoded).ok()
 }
 
-/// Median, 95th and 99th percentile under `prefix` and `p50`, `p95`, `p99`.
+/// Adds median, 95th and 99th percentile under `prefix` and `p50`, `p95`, `p99`.
 pub(crate) fn quantiles(prefix: &str, distribution: &Distribution, figures: &mut Figures) {
     for (name, quantile) in ["p50", "p95", "p99"].into_iter().zip(distribution.quantiles(&[0.5, 0.95, 0.99]))
     {

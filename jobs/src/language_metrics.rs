@@ -1,16 +1,15 @@
-//! What language runtimes post, per app, process type, name and kind.
+//! Metrics that language runtimes post, per app, process type, name and kind.
 //!
 //! Counters are summed over all dynos: each post says what was added since the one before. A gauge's figures are those of
 //! the samples of all dynos. Distributions merge.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw::LangMetrics;
 use yahtzee_pipeline_proto::raw::lang_metric::Value;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::{figures, wire};
 
-/// Reads `LANG_METRIC`.
+/// Reads the measurements of [`raw::LangMetric`].
 #[derive(Clone, Copy, Debug)]
 pub struct LanguageMetrics;
 
@@ -27,18 +26,18 @@ accumulator! {
 
 impl Job for LanguageMetrics {
     const NAME: &'static str = "language-metrics";
-    const MEASUREMENT: &'static str = "LANG_METRIC";
+    const MEASUREMENT: &'static str = raw::LangMetric::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type", "name", "kind"];
-    type Record<'a> = LangMetrics;
+    type Record<'a> = RecordOf<raw::LangMetric>;
     type Accumulator = Metric;
     type Summary = summary::LanguageMetric;
 
-    fn fold(&self, record: &LangMetrics, intake: &mut Intake<'_, Metric>) {
-        for metric in &record.metrics {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
+        for metric in &record.measurements {
             let Some(value) = &metric.value else { continue };
             let series = [&*metric.process_type, &*metric.name, kind(value)];
-            intake.add(metric.time_us, &series, |state| state.fold(metric.time_us, value));
+            intake.add(metric.time_us, series, |state| state.fold(metric.time_us, value));
         }
     }
 
@@ -51,7 +50,7 @@ impl Job for LanguageMetrics {
         }
     }
 
-    /// In the poster's units: `total` of a counter; `last`, `min`, `max`, `mean` of a gauge; `samples` and percentiles of a
+    /// Returns, in the poster's units, `total` of a counter; `last`, `min`, `max`, `mean` of a gauge; `samples` and percentiles of a
     /// distribution.
     fn figures(summary: &summary::LanguageMetric) -> Figures {
         let mut figures = Figures::new();

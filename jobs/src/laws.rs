@@ -3,6 +3,7 @@
 use prost::Message;
 use yahtzee::Owner;
 use yahtzee::job::Job;
+use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::{self, lang_metric::Value};
 use yahtzee_testkit::{START_US, check_job};
 
@@ -42,7 +43,7 @@ fn router_latency() -> &'static str {
     };
     let record = |frame_id, number| {
         let requests = (0..5).map(|index| request(number * 5 + index)).collect();
-        raw::RouterRequests { frame_id, requests, ..Default::default() }
+        RecordOf { frame_id, measurements: requests, ..Default::default() }
     };
     checked(crate::router_latency::RouterLatency, &records(record))
 }
@@ -56,7 +57,7 @@ fn dyno_load() -> &'static str {
     };
     let record = |frame_id, number| {
         let loads = vec![load(number), load(number + 1)];
-        raw::DynoLoads { frame_id, loads, ..Default::default() }
+        RecordOf { frame_id, measurements: loads, ..Default::default() }
     };
     checked(crate::dyno_load::DynoLoad, &records(record))
 }
@@ -71,7 +72,7 @@ fn dyno_memory() -> &'static str {
     };
     let record = |frame_id, number| {
         let memories = vec![memory(number)];
-        raw::DynoMemories { frame_id, memories, ..Default::default() }
+        RecordOf { frame_id, measurements: memories, ..Default::default() }
     };
     checked(crate::dyno_memory::DynoMemory, &records(record))
 }
@@ -85,7 +86,7 @@ fn errors() -> &'static str {
     };
     let record = |frame_id, number| {
         let errors = vec![error(number), error(number + 1)];
-        raw::PlatformErrors { frame_id, errors, ..Default::default() }
+        RecordOf { frame_id, measurements: errors, ..Default::default() }
     };
     checked(crate::errors::Errors, &records(record))
 }
@@ -102,7 +103,7 @@ fn dyno_events() -> &'static str {
     };
     let record = |frame_id, number| {
         let events = (0..3).map(|index| event(number * 3 + index)).collect();
-        raw::DynoEvents { frame_id, events, ..Default::default() }
+        RecordOf { frame_id, measurements: events, ..Default::default() }
     };
     checked(crate::dyno_events::DynoEvents, &records(record))
 }
@@ -116,7 +117,7 @@ fn app_events() -> &'static str {
     };
     let record = |frame_id, number| {
         let events = vec![event(number)];
-        raw::AppEvents { frame_id, events, ..Default::default() }
+        RecordOf { frame_id, measurements: events, ..Default::default() }
     };
     checked(crate::app_events::AppEvents, &records(record))
 }
@@ -131,7 +132,7 @@ fn log_loss() -> &'static str {
     };
     let record = |frame_id, number| {
         let losses = vec![loss(number)];
-        raw::LogLosses { frame_id, losses, ..Default::default() }
+        RecordOf { frame_id, measurements: losses, ..Default::default() }
     };
     checked(crate::log_loss::LogLoss, &records(record))
 }
@@ -151,7 +152,7 @@ fn language_metrics() -> &'static str {
     };
     let record = |frame_id, number| {
         let metrics = (0..4).map(|index| metric(number * 4 + index)).collect();
-        raw::LangMetrics { frame_id, metrics, ..Default::default() }
+        RecordOf { frame_id, measurements: metrics, ..Default::default() }
     };
     checked(crate::language_metrics::LanguageMetrics, &records(record))
 }

@@ -17,7 +17,7 @@ pub mod router_latency;
 pub mod view;
 mod wire;
 
-/// Every job, in alphabetical order of their names. A new job is one file and one line here.
+/// Returns every job, in alphabetical order of their names. A new job is one file and one line here.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn AnyJob>> {
     vec![
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Arc<dyn AnyJob>> {
     ]
 }
 
-/// The job of this name.
+/// Returns the job of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<Arc<dyn AnyJob>> {
     all().into_iter().find(|job| job.name() == name)

@@ -2,15 +2,14 @@
 //!
 //! A notice says how many lines were lost up to its own time; ingress adds since when. The raw record keeps it
 //! whole, and the job spreads it: every minute gets the part of the count that is its part of the time, in integers that
-//! add up to the count. Minutes whose part rounds to nothing are named all the same (`notices`).
+//! add up to the count. Minutes with a part that rounds to nothing are named all the same (`notices`).
 //!
 //! With lines received, completeness is `received / (received + lost)`, estimated from below: what was sent
 //! three times and answered too late counts as lost though it arrived. L11 speaks of tail sessions, not of drains, so it
 //! is a series of its own and says nothing about completeness.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf, raw, summary};
 
 use crate::policy;
 
@@ -20,7 +19,7 @@ const MINUTE_US: i64 = 60_000_000;
 /// goes into one measurement, which then counts as late.
 const MINUTES_MAX: i64 = 60;
 
-/// Reads `LOG_LOSS`.
+/// Reads the measurements of [`raw::LogLoss`].
 #[derive(Clone, Copy, Debug)]
 pub struct LogLoss;
 
@@ -34,17 +33,17 @@ accumulator! {
 
 impl Job for LogLoss {
     const NAME: &'static str = "log-loss";
-    const MEASUREMENT: &'static str = "LOG_LOSS";
+    const MEASUREMENT: &'static str = raw::LogLoss::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["code"];
-    type Record<'a> = raw::LogLosses;
+    type Record<'a> = RecordOf<raw::LogLoss>;
     type Accumulator = Losses;
     type Summary = summary::LogLoss;
 
-    fn fold(&self, record: &raw::LogLosses, intake: &mut Intake<'_, Losses>) {
-        for loss in &record.losses {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
+        for loss in &record.measurements {
             for (time_us, lost) in shares(loss) {
-                intake.add(time_us, &[&loss.code], |losses| {
+                intake.add(time_us, [&loss.code], |losses| {
                     losses.lost = losses.lost.saturating_add(lost);
                     losses.notices += 1;
                 });
@@ -65,7 +64,7 @@ impl Job for LogLoss {
     }
 }
 
-/// Event times, one per minute, and the lines lost in each; the oldest first.
+/// Returns event times, one per minute, and the lines lost in each; the oldest first.
 fn shares(loss: &raw::LogLoss) -> impl Iterator<Item = (i64, u64)> {
     let (from_us, to_us, count) = (loss.since_us.min(loss.time_us), loss.time_us, loss.count);
     let lost_by = move |time_us: i64| {

@@ -6,7 +6,7 @@ use yahtzee::window::Policy;
 /// set aside by this number.
 const RARE_SERIES_MAX: usize = 5_000;
 
-/// The policy of jobs whose measurements are rare.
+/// Returns the policy of jobs with rare measurements.
 pub(crate) fn of_rare_measurements() -> Policy {
     Policy { series_max: RARE_SERIES_MAX, ..Policy::default() }
 }

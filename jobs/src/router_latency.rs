@@ -6,14 +6,14 @@
 
 use yahtzee::prelude::*;
 use yahtzee_pipeline_proto::raw::Flag;
-use yahtzee_pipeline_proto::summary;
+use yahtzee_pipeline_proto::{RawMeasurement, raw, summary};
 
 use crate::view::{Measurements, RouterRequest};
 use crate::{figures, wire};
 
 const SWITCHING_PROTOCOLS: u32 = 101;
 
-/// Reads `ROUTER_REQUEST`.
+/// Reads the measurements of [`raw::RouterRequest`].
 #[derive(Clone, Copy, Debug)]
 pub struct RouterLatency;
 
@@ -30,18 +30,14 @@ accumulator! {
 
 impl Job for RouterLatency {
     const NAME: &'static str = "router-latency";
-    const MEASUREMENT: &'static str = "ROUTER_REQUEST";
+    const MEASUREMENT: &'static str = raw::RouterRequest::TYPE;
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
     type Record<'a> = Measurements<'a, RouterRequest<'a>>;
     type Accumulator = Requests;
     type Summary = summary::RouterLatency;
 
-    fn frame_id<'r>(record: &'r Self::Record<'_>, _value: &'r [u8]) -> &'r [u8] {
-        record.frame_id()
-    }
-
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Requests>) {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
         fold(record.iter(), intake);
     }
 
@@ -74,9 +70,12 @@ impl Job for RouterLatency {
 }
 
 /// Folds the requests of one record: [`Job::fold`] for those who have them decoded.
-pub fn fold<'a>(requests: impl Iterator<Item = RouterRequest<'a>>, intake: &mut Intake<'_, Requests>) {
+pub fn fold<'a, J: Job<Accumulator = Requests>>(
+    requests: impl Iterator<Item = RouterRequest<'a>>,
+    intake: &mut Intake<'_, J>,
+) {
     for request in requests.filter(is_request) {
-        intake.add(request.time_us, &[request.process_type], |requests| requests.fold(&request));
+        intake.add(request.time_us, [request.process_type], |requests| requests.fold(&request));
     }
 }
 

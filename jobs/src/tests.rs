@@ -8,10 +8,10 @@ use yahtzee_core::effect::Effect;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_pipeline_proto::{raw, summary};
+use yahtzee_pipeline_proto::{Measurement, RecordOf, raw, summary};
 
 use crate::figures::{self, Figures};
 
@@ -29,8 +29,13 @@ fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figu
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history =
-        History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history = History {
+        partition: Partition(0),
+        start: Start::Beginning,
+        log_start: start,
+        log_end: start,
+        poisoned: &[],
+    };
     let job: Arc<dyn AnyJob> = Arc::new(job);
     let mut core = Arc::clone(&job).open(job.policy(), identity, history).unwrap().core;
     let mut effects: Vec<Effect> = Vec::new();
@@ -83,7 +88,7 @@ fn router_latency_counts_what_the_rules_say() {
         request(None, None, 0),
         request(Some(200), Some(99), raw::Flag::NotARequest as u32),
     ];
-    let record = raw::RouterRequests { requests, ..Default::default() };
+    let record = RecordOf { measurements: requests, ..Default::default() };
     let summaries = summaries(crate::router_latency::RouterLatency, &[record]);
     let [(dimensions, figures)] = &summaries[..] else { panic!("{summaries:?}") };
     assert_eq!(dimensions, &["web"]);
@@ -102,7 +107,8 @@ fn load_and_memory_keep_process_types_apart() {
         ..Default::default()
     };
     let loads = vec![load("web", 2_460), load("worker", 500), load("web", 1_540)];
-    let loads = summaries(crate::dyno_load::DynoLoad, &[raw::DynoLoads { loads, ..Default::default() }]);
+    let loads =
+        summaries(crate::dyno_load::DynoLoad, &[RecordOf { measurements: loads, ..Default::default() }]);
     assert_eq!(loads.len(), 2);
     check(&loads[0].1, &[("load_1m_mean", 2.0), ("load_1m_max", 2.46)]);
     check(&loads[1].1, &[("load_1m_mean", 0.5)]);
@@ -114,7 +120,7 @@ fn load_and_memory_keep_process_types_apart() {
         quota_bytes: Some(512 << 20),
         ..Default::default()
     }];
-    let record = raw::DynoMemories { memories, ..Default::default() };
+    let record = RecordOf { measurements: memories, ..Default::default() };
     let memory = summaries(crate::dyno_memory::DynoMemory, &[record]);
     check(&memory[0].1, &[("total_bytes_max", 536_870_912.0), ("quota_bytes_mean", 536_870_912.0)]);
     assert_eq!(memory[0].1.get("swap_bytes_mean"), None);
@@ -129,7 +135,7 @@ fn errors_are_counted_by_process_type_and_code() {
         ..Default::default()
     };
     let errors = vec![error("web", "H12"), error("worker", "R14"), error("web", "H12")];
-    let record = raw::PlatformErrors { errors, ..Default::default() };
+    let record = RecordOf { measurements: errors, ..Default::default() };
     let summaries = summaries(crate::errors::Errors, &[record]);
     let web = summaries.iter().find(|(dimensions, _)| dimensions == &["web", "H12"]).unwrap();
     check(&web.1, &[("occurrences", 2.0)]);
@@ -168,7 +174,7 @@ fn dyno_events_are_counted_by_kind_state_and_exit_status() {
         report,
     ];
     let summaries =
-        summaries(crate::dyno_events::DynoEvents, &[raw::DynoEvents { events, ..Default::default() }]);
+        summaries(crate::dyno_events::DynoEvents, &[RecordOf { measurements: events, ..Default::default() }]);
     let [(web, of_web), (worker, of_worker)] = &summaries[..] else { panic!("{summaries:?}") };
     assert_eq!((&web[..], &worker[..]), (&["web".to_owned()][..], &["worker".to_owned()][..]));
     check(of_web, &[("exited", 4.0), ("exit_status_137", 2.0), ("exit_status_0", 1.0), ("crashes", 1.0)]);
@@ -190,7 +196,7 @@ fn scaling(second: i64, formation: &[(&str, u32)]) -> raw::AppEvent {
 /// Figures by kind and process type.
 fn app_figures(events: Vec<raw::AppEvent>) -> Vec<(Vec<String>, Figures)> {
     let mut figures =
-        summaries(crate::app_events::AppEvents, &[raw::AppEvents { events, ..Default::default() }]);
+        summaries(crate::app_events::AppEvents, &[RecordOf { measurements: events, ..Default::default() }]);
     figures.sort_by(|left, right| left.0.cmp(&right.0));
     figures
 }
@@ -227,7 +233,7 @@ fn a_loss_is_spread_over_its_minutes() {
         ..Default::default()
     };
     let losses = vec![loss("L10", 120, 10), loss("L10", 0, 1), loss("L13", 0, 5)];
-    let record = raw::LogLosses { losses, ..Default::default() };
+    let record = RecordOf { measurements: losses, ..Default::default() };
     let summaries = summaries(crate::log_loss::LogLoss, &[record]);
     let of_code = |code: &str| {
         let of_code = summaries.iter().filter(|(dimensions, _)| dimensions == &[code]);
@@ -261,7 +267,7 @@ fn language_metrics_of_each_kind() {
         metric(20, "pause", samples(&[20])),
         metric(20, "nothing", None),
     ];
-    let record = raw::LangMetrics { metrics, ..Default::default() };
+    let record = RecordOf { measurements: metrics, ..Default::default() };
     let summaries = summaries(crate::language_metrics::LanguageMetrics, &[record]);
     assert_eq!(summaries.len(), 4, "{summaries:?}");
     let of = |name: &str, kind: &str| {
@@ -280,6 +286,16 @@ fn names_are_unique_and_the_list_is_in_order() {
     let names: Vec<&str> = crate::all().iter().map(|job| job.name()).collect();
     assert!(names.is_sorted_by(|left, right| left < right), "{names:?}");
     assert!(crate::find("router-latency").is_some() && crate::find("nothing").is_none());
+}
+
+/// A type without a job would be stored and never read.
+#[test]
+fn every_measurement_type_has_a_job() {
+    let mut read: Vec<&str> = crate::all().iter().map(|job| job.measurement()).collect();
+    let mut types = Measurement::TYPES.to_vec();
+    read.sort_unstable();
+    types.sort_unstable();
+    assert_eq!(read, types);
 }
 
 /// The core writes provenance by its own definition; outsiders read it by the one in the .proto file.

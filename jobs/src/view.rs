@@ -18,7 +18,7 @@ const MEASUREMENTS_FIELD: u32 = 16;
 pub struct Measurements<'a, M> {
     frame_id: &'a [u8],
     first: Option<M>,
-    /// Behind the first.
+    /// The bytes after the first measurement.
     rest: Reader<'a>,
 }
 
@@ -44,16 +44,14 @@ impl<'a, M: View<'a>> Record<'a> for Measurements<'a, M> {
         }
         Ok(record)
     }
+
+    fn frame_id(&self) -> &[u8] {
+        self.frame_id
+    }
 }
 
 impl<'a, M: View<'a> + Copy> Measurements<'a, M> {
-    /// The drain frame the record came in; empty if the record does not say.
-    #[must_use]
-    pub fn frame_id(&self) -> &'a [u8] {
-        self.frame_id
-    }
-
-    /// The measurements in their order.
+    /// Returns the measurements in their order.
     pub fn iter(&self) -> impl Iterator<Item = M> + use<'a, M> {
         let mut rest = self.rest;
         let next = move || loop {

@@ -1,8 +1,13 @@
 //! Wire truth: the messages of raw topics ([`raw`]) and of summary topics ([`summary`]).
 //!
-//! Generated at build time from `proto/yahtzee/*.proto`; no logic lives here. Field numbers are permanent.
+//! Generated at build time from `proto/yahtzee/*.proto`; no logic lives here. Field numbers are permanent. Which measurement
+//! types there are, and in which topic each lies, is said once: [`Measurement`].
 
-/// Records of the raw topics: one record per (drain frame, owner, measurement type).
+mod measurement;
+
+pub use measurement::{Measurement, RawMeasurement, RecordOf};
+
+/// Records of the raw topics, one per (drain frame, owner, measurement type), and the measurements in them.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/raw.proto")]
 pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/yahtzee.raw.v1.rs"));
@@ -11,11 +16,7 @@ pub mod raw {
 /// Values of the compacted summary topics.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/summary.proto")]
 pub mod summary {
-    include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
-}
+    pub use yahtzee_proto::Provenance;
 
-/// Records of the DLQ and LATE topics.
-#[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/letters.proto")]
-pub mod letters {
-    include!(concat!(env!("OUT_DIR"), "/yahtzee.letters.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
 }

@@ -91,7 +91,8 @@ pub struct ShardMapSection {
 
 fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(de::Error::custom)
+    let day = text.parse().map_err(|error| format!("`from` of [[sink.postgres.map]]: {error}"));
+    day.map(Some).map_err(de::Error::custom)
 }
 
 /// The sink process, checked.

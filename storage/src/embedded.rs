@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_runtime::log::embedded::folder::reason_of;
+use yahtzee_runtime::fjall_folder::reason_of;
 
 use self::folder::{Folder, Refused, View};
 use self::read::Unreadable;

@@ -16,7 +16,6 @@ pub mod job_topics;
 pub mod metric_names;
 pub mod postgres;
 pub mod retention;
-mod scan;
 pub mod store;
 #[cfg(test)]
 mod test_world;

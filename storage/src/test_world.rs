@@ -28,8 +28,8 @@ pub(crate) use self::watched_log::WatchedLog;
 use crate::dead_letter::headers::FailureHeaders;
 use crate::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask, StoredObserver};
 use crate::job_topics::{JobTopics, retry_group, sink_group};
-use crate::scan::{scan, whole};
 use crate::store::SummaryStore;
+use yahtzee_runtime::log::scan::{scan, whole};
 
 pub(crate) const VERSION: &str = "v1";
 

@@ -101,17 +101,17 @@ impl Commits {
         let incarnation = identity.owner_tag.incarnation;
         let history = self.partitions.entry(partition).or_default();
         if let Some(last) = history.commits.last() {
-            self.went_back += u64::from(commit.position < last.position && !history.is_deleted);
+            self.went_back += u64::from(commit.position() < last.position && !history.is_deleted);
             if last.incarnation != incarnation {
                 history.predecessors.insert(last.incarnation);
             }
         }
         history.is_deleted = false;
         self.zombies_visible += u64::from(history.predecessors.contains(&incarnation));
-        history.incomplete.extend(commit.incomplete.windows().map(|window| window.0));
-        history.reaches.extend(commit.incomplete.reach_through().map(|window| window.0));
+        history.incomplete.extend(commit.incomplete().windows().map(|window| window.0));
+        history.reaches.extend(commit.incomplete().reach_through().map(|window| window.0));
         history.reaches.dedup();
-        history.commits.push(Seen { at: Instant::now(), position: commit.position, incarnation });
+        history.commits.push(Seen { at: Instant::now(), position: commit.position(), incarnation });
     }
 }
 
@@ -177,9 +177,13 @@ fn compact_text(bytes: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use yahtzee_core::commit::{Identity, OwnerTag};
-    use yahtzee_core::incomplete::IncompleteWindows;
-    use yahtzee_core::rules::Production;
+    use yahtzee_core::erased::AnyJob as _;
+    use yahtzee_core::partition::{self, Start};
+    use yahtzee_core::window::{Policy, Window};
+    use yahtzee_jobs::errors::Errors;
 
     use super::*;
 
@@ -192,7 +196,12 @@ mod tests {
         let owner_tag = OwnerTag { worker: 0, workers: 1, incarnation };
         let (generation, topic_id, partition_count, window_length_ms) = (1, [0; 16], 8, 1_000);
         let identity = Identity { generation, topic_id, partition_count, window_length_ms, owner_tag };
-        let commit = Commit::at::<Production>(Offset(position), None, Vec::new(), IncompleteWindows::none());
+        let offset = Offset(position);
+        let start = Start::Time { offset, first_window: Window(0) };
+        let (partition, log_start, log_end, poisoned) = (Partition(0), offset, offset, &[][..]);
+        let history = partition::History { partition, start, log_start, log_end, poisoned };
+        let mut opened = Arc::new(Errors).open(Policy::default(), identity, history).unwrap();
+        let commit = opened.core.acknowledged(0).expect("nothing waits for an acknowledgement");
         let metadata = commit.metadata(&identity);
         let length = u16::try_from(metadata.len()).unwrap().to_be_bytes();
         [&[0, 3][..], &position.to_be_bytes(), &[0; 4], &length, metadata.as_bytes(), &[0; 8]].concat()

@@ -6,11 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use yahtzee_loadgen::hostile::{HostileRecord, HostileTraffic, Limits};
 use yahtzee_runtime::log::{Appender, NewRecord, SharedLog};
 
-use crate::policy::{FUTURE, LATENESS, WINDOW_MS};
+use crate::policy::{CLOCK_SKEW_MS, FUTURE, LATENESS, PARTITIONS, WINDOW_MS};
 use crate::raw::Fingerprint;
-use crate::traffic::Traffic;
 
 /// Longer than any broker stays away.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -20,13 +20,21 @@ const WAITING_MAX: u64 = 50_000;
 const LAST_WORD_MS: i64 = (LATENESS + FUTURE + 2) * WINDOW_MS;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const STEP: Duration = Duration::from_millis(5);
+const LIMITS: Limits = Limits {
+    partitions: PARTITIONS,
+    window_ms: WINDOW_MS as u32,
+    lateness_windows: LATENESS as u32,
+    future_windows: FUTURE as u32,
+    clock_skew_ms: CLOCK_SKEW_MS as u32,
+};
 
 /// A generator at work.
 pub(crate) struct Generator {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Traffic>,
+    thread: JoinHandle<HostileTraffic>,
     ledger: Arc<Ledger>,
     appender: Arc<dyn Appender>,
+    topic: Arc<str>,
     clock: Clock,
 }
 
@@ -69,22 +77,33 @@ impl Generator {
     pub(crate) fn start(log: &SharedLog, topic: &str, seed: u64, rate: u32, clock: Clock) -> Result<Self> {
         let appender = log.appender(DEADLINE)?;
         let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Ledger::default()));
-        let traffic = Traffic::new(seed, topic);
+        let topic: Arc<str> = topic.into();
+        let traffic = HostileTraffic::new(seed, LIMITS);
         let thread = std::thread::Builder::new().name("generator".to_owned()).spawn({
             let (stop, ledger, appender) = (Arc::clone(&stop), Arc::clone(&ledger), Arc::clone(&appender));
-            move || generate(traffic, rate, clock, &*appender, &ledger, &stop)
+            let topic = Arc::clone(&topic);
+            move || {
+                generate(
+                    traffic,
+                    rate,
+                    clock,
+                    &Raw { appender: &*appender, topic: &topic, ledger: &ledger },
+                    &stop,
+                )
+            }
         })?;
-        Ok(Self { stop, thread, ledger, appender, clock })
+        Ok(Self { stop, thread, ledger, appender, topic, clock })
     }
 
     /// Stops, writes heartbeats that end every window, waits until the fate of every record is known, and returns
     /// those that were acknowledged.
     pub(crate) fn finish(self) -> Vec<Fingerprint> {
         self.stop.store(true, Ordering::Relaxed);
-        let Self { thread, ledger, appender, clock, .. } = self;
+        let Self { thread, ledger, appender, topic, clock, .. } = self;
+        let raw = Raw { appender: &*appender, topic: &topic, ledger: &ledger };
         let mut traffic = thread.join().expect("the generator does not panic");
         for record in traffic.heartbeats(clock.now_ms() + LAST_WORD_MS) {
-            append(&*appender, &ledger, record);
+            raw.append(record);
         }
         while ledger.waiting() > 0 {
             std::thread::sleep(STEP);
@@ -98,23 +117,22 @@ impl Generator {
 }
 
 fn generate(
-    mut traffic: Traffic,
+    mut traffic: HostileTraffic,
     rate: u32,
     clock: Clock,
-    appender: &dyn Appender,
-    ledger: &Arc<Ledger>,
+    raw: &Raw<'_>,
     stop: &AtomicBool,
-) -> Traffic {
+) -> HostileTraffic {
     // So that every partition has a record, and its worker something to commit.
     for record in traffic.heartbeats(clock.now_ms()) {
-        append(appender, ledger, record);
+        raw.append(record);
     }
     let started = Instant::now();
     let mut sent = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         let due = (started.elapsed().as_secs_f64() * f64::from(rate)) as u64;
-        while sent < due && ledger.waiting() < WAITING_MAX {
-            append(appender, ledger, traffic.next(clock.now_ms()));
+        while sent < due && raw.ledger.waiting() < WAITING_MAX {
+            raw.append(traffic.next(clock.now_ms()));
             sent += 1;
         }
         std::thread::sleep(STEP);
@@ -122,16 +140,30 @@ fn generate(
     traffic
 }
 
-fn append(appender: &dyn Appender, ledger: &Arc<Ledger>, record: NewRecord) {
-    let fingerprint = Fingerprint::of(record.partition, record.timestamp_ms, &record.key, &record.value);
-    ledger.sent.fetch_add(1, Ordering::Release);
-    let ledger = Arc::clone(ledger);
-    let done = move |outcome: Result<(), _>| {
-        match outcome {
-            Ok(()) => ledger.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint),
-            Err(_) => _ = ledger.failed.fetch_add(1, Ordering::Relaxed),
-        }
-        ledger.settled.fetch_add(1, Ordering::Release);
-    };
-    appender.append(&[record], Box::new(done));
+/// The raw topic, and what is known of what was written to it.
+struct Raw<'a> {
+    appender: &'a dyn Appender,
+    topic: &'a Arc<str>,
+    ledger: &'a Arc<Ledger>,
+}
+
+impl Raw<'_> {
+    fn append(&self, record: HostileRecord) {
+        let HostileRecord { partition, timestamp_ms, key, value } = record;
+        let fingerprint = Fingerprint::of(partition, timestamp_ms, &key, &value);
+        self.ledger.sent.fetch_add(1, Ordering::Release);
+        let ledger = Arc::clone(self.ledger);
+        let done = move |outcome: Result<(), _>| {
+            match outcome {
+                Ok(()) => {
+                    ledger.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint);
+                }
+                Err(_) => _ = ledger.failed.fetch_add(1, Ordering::Relaxed),
+            }
+            ledger.settled.fetch_add(1, Ordering::Release);
+        };
+        let topic = Arc::clone(self.topic);
+        let record = NewRecord { topic, partition, timestamp_ms, key, value, headers: Vec::new() };
+        self.appender.append(&[record], Box::new(done));
+    }
 }

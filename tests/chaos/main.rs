@@ -3,7 +3,7 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `traffic`, `generator` | the input: what a seed decides, and how it is written |
+//! | `generator` | the input, which a seed decides (`yahtzee_loadgen::hostile`), at an even pace |
 //! | `oracle` | what must come out, by a fold of its own |
 //! | `watch` | reads a topic along with the run, for `raw`, `summaries`, `commits` and `letters` |
 //! | `workers`, `cluster`, `admin`, `servers`, `proxy` | the processes, the broker, and the wire between them |
@@ -28,14 +28,12 @@ mod raw;
 mod reader;
 mod report;
 mod rig;
-mod rng;
 mod rows;
 mod scenarios;
 mod servers;
 mod stored;
 mod stores;
 mod summaries;
-mod traffic;
 mod watch;
 mod workers;
 

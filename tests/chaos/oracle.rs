@@ -12,7 +12,8 @@ use yahtzee_core::accumulate::{Accumulator, Distribution};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::LogRecord;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_pipeline_proto::raw::{Flag, RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
 use yahtzee_pipeline_proto::summary;
 
 use crate::policy::{FUTURE, GENERATION, LATENESS, PARTITIONS, WINDOW_MS, window_of_ms};
@@ -79,7 +80,7 @@ impl Oracle {
         let open_from = window_of_ms(watermark_ms) - LATENESS;
         fold.frames = fold.frames.split_off(&open_from);
         let owner = Owner::from_bytes(record.key).filter(|owner| owner.partition(PARTITIONS) == partition);
-        let (Some(owner), Ok(message)) = (owner, RouterRequests::decode(record.value)) else {
+        let (Some(owner), Ok(message)) = (owner, RecordOf::<RouterRequest>::decode(record.value)) else {
             counts.poison += 1;
             fold.poison.push(record.offset.0);
             return;
@@ -88,7 +89,7 @@ impl Oracle {
         let frame = (message.frame_id.len() == 16).then(|| (owner, message.frame_id.clone()));
         let mut windows_of_this_record = HashSet::new();
         let mut is_duplicate = false;
-        for request in message.requests.iter().filter(|it| it.flags & Flag::NotARequest as u32 == 0) {
+        for request in message.measurements.iter().filter(|it| it.flags & Flag::NotARequest as u32 == 0) {
             let window = window_of_ms(request.time_us.div_euclid(1_000));
             if window < open_from {
                 counts.late += 1;
@@ -228,7 +229,8 @@ mod tests {
         for (offset, &(timestamp_ms, frame, times_ms)) in (0..).zip(records) {
             let request = |&time_ms: &i64| RouterRequest { time_us: time_ms * 1_000, ..Default::default() };
             let requests = times_ms.iter().map(request).collect();
-            let message = RouterRequests { frame_id: vec![frame; 16], requests, ..Default::default() };
+            let message =
+                RecordOf { frame_id: vec![frame; 16], measurements: requests, ..Default::default() };
             let (key, value) = (&owner.0[..], message.encode_to_vec());
             let record = LogRecord { offset: Offset(offset), timestamp_ms, key, value: &value };
             oracle.fold(owner.partition(PARTITIONS), &record);

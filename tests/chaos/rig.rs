@@ -21,13 +21,13 @@ use crate::postgres::{self, Databases};
 use crate::proxy::{Protocol, Proxy};
 use crate::raw::{Fingerprint, Raw};
 use crate::reader::StoreReader;
-use crate::rng::Rng;
 use crate::scenarios::Scenario;
 use crate::servers::ServerProcess;
 use crate::stores::{Shards, StoreKind, StoreSide, Target, Way};
 use crate::summaries::Summaries;
 use crate::watch::{Seen, Sight, Watch};
 use crate::workers::{Launcher, Process, Worker};
+use yahtzee_loadgen::Rng;
 
 const POLL: Duration = Duration::from_millis(20);
 /// For everything that comes by itself when nothing is wrong.

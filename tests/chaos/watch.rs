@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::log::{Isolation, Item, Reader, SharedLog};
+use yahtzee_runtime::log::{Isolation, Item, LogReader, SharedLog};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -75,7 +75,7 @@ impl<S> Drop for Watch<S> {
     }
 }
 
-fn read<S: Sight>(mut reader: Box<dyn Reader>, seen: &Mutex<Seen<S>>, stop: &AtomicBool) {
+fn read<S: Sight>(mut reader: Box<dyn LogReader>, seen: &Mutex<Seen<S>>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let batch = match reader.poll(POLL) {
             Ok(batch) => batch,

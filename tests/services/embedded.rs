@@ -12,7 +12,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::embedded::{EmbeddedLog, Maintained};
 use yahtzee_runtime::log::{
-    Cleanup, Isolation, Item, Log, LogError, NewRecord, Reader, SharedLog, SlotName, TopicSpec,
+    Cleanup, Isolation, Item, Log, LogError, LogReader, NewRecord, SharedLog, SlotName, TopicSpec,
 };
 
 use crate::conformance::Bench;
@@ -396,7 +396,7 @@ fn create_aging(log: &dyn Log, cleanup: Cleanup, retention_ms: Option<i64>) {
 fn check_kept(log: &dyn Log, expected: &[(u64, &str)], bounds: (u64, u64)) {
     let found = log.bounds("topic", &[Partition(0)]).expect("bounds")[0];
     assert_eq!((found.start.0, found.end.0), bounds);
-    let mut reader: Box<dyn Reader> =
+    let mut reader: Box<dyn LogReader> =
         log.reader("topic", &[(Partition(0), found.start)], Isolation::Committed).expect("reader");
     let reading = read_until(&mut *reader, |reading| reading.has_end(0));
     let text = |seen: &Seen| (seen.offset.0, String::from_utf8(seen.value.clone()).expect("text"));

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
-use yahtzee_pipeline_proto::letters::{DeadLetter, Late};
+use yahtzee_proto::{DeadLetter, Late};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};
 use yahtzee_runtime::topics::TopicLayout;
@@ -32,6 +31,12 @@ struct Number {
     time_ms: i64,
 }
 
+impl RawMessage for Number {
+    fn frame_id(&self) -> &[u8] {
+        &[]
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct Count {
     #[prost(uint64, tag = "16")]
@@ -47,9 +52,9 @@ impl Job for Counting {
     type Accumulator = u64;
     type Summary = Count;
 
-    fn fold(&self, record: &Number, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &Number, intake: &mut Intake<'_, Self>) {
         assert!(record.number != PANIC, "this number was made to panic");
-        intake.add(record.time_ms * 1_000, &[], |sum| *sum += record.number);
+        intake.add(record.time_ms * 1_000, [], |sum| *sum += record.number);
     }
 
     fn summarize(&self, sum: &u64) -> Count {

@@ -5,7 +5,6 @@
 
 mod bans;
 mod code;
-mod commit_offset;
 mod dependencies;
 mod documents;
 mod job_size;
@@ -23,7 +22,6 @@ const RULES: &[(&str, Rule)] = &[
     ("jobs are short", job_size::violations),
     ("files are written the house way", style::violations),
     ("nothing uses what is banned where it is", bans::violations),
-    ("only commit.rs decides an offset", commit_offset::violations),
     ("crates know whom they may know", manifests::violations),
     ("documents are there and have a title", documents::violations),
     ("dependencies are free to use and from crates.io", dependencies::violations),

@@ -11,22 +11,25 @@ enum Knows {
 
 /// Folder of a crate, and the packages of this workspace it may be built from. Tests may know more.
 const KNOWS: &[(&str, Knows)] = &[
-    ("proto", Knows::Only(&[])),
+    ("proto", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
     ("yahtzee-core", Knows::Only(&[])),
+    ("yahtzee-proto", Knows::Only(&[])),
     ("yahtzee", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-sim", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-testkit", Knows::Only(&["yahtzee-core"])),
-    ("yahtzee-runtime", Knows::Only(&["yahtzee-core"])),
+    ("yahtzee-runtime", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
     ("jobs", Knows::Only(&["yahtzee", "yahtzee-pipeline-proto"])),
     ("ingress", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("storage", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-runtime"])),
     ("metrics-api", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto", "yahtzee-storage"])),
+    ("loadgen", Knows::Only(&["yahtzee-core", "yahtzee-pipeline-proto"])),
     (
         "demo",
         Knows::Only(&[
             "yahtzee-core",
             "yahtzee-ingress",
             "yahtzee-jobs",
+            "yahtzee-loadgen",
             "yahtzee-runtime",
             "yahtzee-storage",
         ]),
@@ -51,6 +54,8 @@ const KNOWS: &[(&str, Knows)] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
+    ("yahtzee-proto", &["prost", "prost-build", "protox"]),
+    ("proto", &["prost", "prost-build", "protox", "yahtzee-core", "yahtzee-proto"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
 ];
 

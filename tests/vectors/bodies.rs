@@ -1,8 +1,8 @@
 //! Octet-counted bodies: messages, repair.
 
 use serde_json::Value;
-use yahtzee_ingress::frame::{Frame, Frames};
-use yahtzee_ingress::syslog::Line;
+use yahtzee_ingress::line::LogLine;
+use yahtzee_ingress::octet_counting::{CountedMessage, CountedMessages};
 
 use crate::lines::{self, expected_types, measured_types, same};
 use crate::sample::Sample;
@@ -18,8 +18,8 @@ type Check = Result<(), String>;
 
 pub(crate) fn check(sample: &Sample) -> Check {
     let body = sample.bytes();
-    let mut frames = Frames::new(&body, true);
-    let messages: Vec<Frame<'_>> = frames.by_ref().collect();
+    let mut frames = CountedMessages::new(&body, true);
+    let messages: Vec<CountedMessage<'_>> = frames.by_ref().collect();
     same("bytes read", frames.position(), body.len())?;
     let expected = sample.expect()["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     never_fewer(
@@ -36,7 +36,7 @@ pub(crate) fn check(sample: &Sample) -> Check {
 }
 
 /// A body whose counts hold: nothing is repaired. Of a long body, only the first messages are listed.
-fn check_counted(messages: &[Frame<'_>], skipped_bytes: usize, expected: &[Value]) -> Check {
+fn check_counted(messages: &[CountedMessage<'_>], skipped_bytes: usize, expected: &[Value]) -> Check {
     same("skipped bytes", skipped_bytes, 0)?;
     same("repaired messages", messages.iter().filter(|frame| frame.repaired).count(), 0)?;
     for (frame, expected) in messages.iter().zip(expected) {
@@ -46,7 +46,7 @@ fn check_counted(messages: &[Frame<'_>], skipped_bytes: usize, expected: &[Value
 }
 
 /// A body whose counts do not hold: as much as `expect_repair` says, or more where that is known.
-fn check_repaired(sample: &Sample, messages: &[Frame<'_>], skipped_bytes: usize) -> Check {
+fn check_repaired(sample: &Sample, messages: &[CountedMessage<'_>], skipped_bytes: usize) -> Check {
     let expect = &sample.0["expect_repair"];
     never_fewer(messages, expected_types(&expect["measurements"]))?;
     let number = |key: &str| expect[key].as_u64().and_then(|number| usize::try_from(number).ok());
@@ -68,12 +68,12 @@ fn check_repaired(sample: &Sample, messages: &[Frame<'_>], skipped_bytes: usize)
 }
 
 fn class_name(message: &[u8]) -> &'static str {
-    Line::parse(message).map_or("malformed", |line| lines::read(&line, true).class.name())
+    LogLine::parse(message).map_or("malformed", |line| lines::read(&line, true).class.name())
 }
 
 /// Whether every measurement in `expected` was found, each as often.
-fn never_fewer(messages: &[Frame<'_>], expected: Vec<&'static str>) -> Check {
-    let lines = messages.iter().filter_map(|frame| Line::parse(frame.message));
+fn never_fewer(messages: &[CountedMessage<'_>], expected: Vec<&'static str>) -> Check {
+    let lines = messages.iter().filter_map(|frame| LogLine::parse(frame.message));
     let mut found: Vec<_> = lines.flat_map(|line| measured_types(&lines::read(&line, false))).collect();
     for expected in expected {
         let at = found.iter().position(|found| *found == expected);

@@ -9,13 +9,14 @@ use yahtzee_core::erased::AnyJob;
 use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::job::Figures;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Policy;
-use yahtzee_ingress::collect::{Collector, collect_body};
-use yahtzee_ingress::pack::Provenance;
-use yahtzee_ingress::{RawRecord, TokenTable, timestamp};
+use yahtzee_ingress::collector::{Collector, collect_body};
+use yahtzee_ingress::line::timestamp;
+use yahtzee_ingress::packer::BodyOrigin;
+use yahtzee_ingress::{PackedRecord, TokenTable};
 use yahtzee_pipeline_proto::raw::{DynoEventKind, SourceKind};
 
 use crate::lines::{expected_types, life_cycle, text};
@@ -34,7 +35,7 @@ struct Outcome {
     figures: BTreeMap<(i64, Vec<String>), Figures>,
 }
 
-fn run(job: &str, records: &[RawRecord]) -> Outcome {
+fn run(job: &str, records: &[PackedRecord]) -> Outcome {
     let job = yahtzee_jobs::find(job).expect("a known job");
     let identity = Identity {
         generation: job.generation(),
@@ -44,8 +45,13 @@ fn run(job: &str, records: &[RawRecord]) -> Outcome {
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history =
-        History { partition: Partition(0), committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history = History {
+        partition: Partition(0),
+        start: Start::Beginning,
+        log_start: start,
+        log_end: start,
+        poisoned: &[],
+    };
     let opened =
         Arc::clone(&job).open(job.policy(), identity, history).unwrap_or_else(|error| panic!("{error}"));
     let mut core = opened.core;
@@ -64,7 +70,7 @@ fn run(job: &str, records: &[RawRecord]) -> Outcome {
 
 fn ingest<'a>(
     core: &mut dyn AnyPartition,
-    records: impl Iterator<Item = &'a RawRecord>,
+    records: impl Iterator<Item = &'a PackedRecord>,
 ) -> MeasurementCounts {
     let mut outcomes = MeasurementCounts::default();
     for (record, offset) in records.zip(0..) {
@@ -83,12 +89,12 @@ fn ingest<'a>(
 }
 
 /// The raw records of one body with these messages, received at `recv_us`.
-fn records<'a>(messages: impl Iterator<Item = &'a Sample>, recv_us: i64) -> Vec<RawRecord> {
+fn records<'a>(messages: impl Iterator<Item = &'a Sample>, recv_us: i64) -> Vec<PackedRecord> {
     let counted =
         |sample: &Sample| [format!("{} ", sample.bytes().len()).as_bytes(), &sample.bytes()].concat();
     let body: Vec<u8> = messages.flat_map(counted).collect();
     let provenance =
-        Provenance { recv_us, frame_id: Some([1; 16]), source_kind: SourceKind::Logplex, drain: None };
+        BodyOrigin { recv_us, frame_id: Some([1; 16]), source_kind: SourceKind::Logplex, drain: None };
     let tokens = TokenTable::default();
     let mut collector = Collector::new(&tokens, Owner([7; 16]), provenance);
     collect_body(&mut collector, &body, true, recv_us);

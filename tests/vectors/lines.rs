@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde_json::Value;
-use yahtzee_ingress::measure::{Measurement, Reading, Receipt, measure};
-use yahtzee_ingress::syslog::Line;
-use yahtzee_ingress::{cli_text, timestamp};
+use yahtzee_ingress::line::LogLine;
+use yahtzee_ingress::line::{ParsedLine, ReceiveContext, measure};
+use yahtzee_ingress::line::{heroku_logs, timestamp};
+use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::{
     AppEvent, DynoEvent, DynoEventKind, DynoLoad, DynoMemory, DynoState, Flag, LogLoss, PlatformError,
     RouterRequest,
@@ -39,10 +40,12 @@ pub(crate) fn check(sample: &Sample) -> Check {
             // What `expect` says of these is that they are no drain messages.
             same(
                 "class as a drain message",
-                Line::parse(&input).is_none(),
+                LogLine::parse(&input).is_none(),
                 sample.expect()["class"] == "malformed",
             )?;
-            cli_text::parse(&input).map(|_| ()).ok_or_else(|| "not read as text of `heroku logs`".to_owned())
+            heroku_logs::parse(&input)
+                .map(|_| ())
+                .ok_or_else(|| "not read as text of `heroku logs`".to_owned())
         }
         form => Err(format!("unknown form {form}")),
     }
@@ -50,16 +53,16 @@ pub(crate) fn check(sample: &Sample) -> Check {
 
 /// Compares one message with its expected reading.
 pub(crate) fn check_message(message: &[u8], expect: &Value) -> Check {
-    check_line(Line::parse(message).as_ref(), expect)
+    check_line(LogLine::parse(message).as_ref(), expect)
 }
 
-pub(crate) fn read(line: &Line<'_>, repaired: bool) -> Reading {
-    measure(line, Receipt { recv_us: RECV_US, frame_index: 0, repaired })
+pub(crate) fn read(line: &LogLine<'_>, repaired: bool) -> ParsedLine {
+    measure(line, ReceiveContext { recv_us: RECV_US, frame_index: 0, repaired })
 }
 
-fn payload_line<'a>(sample: &'a Sample, text: &'a [u8]) -> Line<'a> {
+fn payload_line<'a>(sample: &'a Sample, text: &'a [u8]) -> LogLine<'a> {
     let name = |key: &str| sample.0[key].as_str().unwrap_or_default().as_bytes();
-    Line {
+    LogLine {
         priority: None,
         time: b"-",
         hostname: b"host",
@@ -70,7 +73,7 @@ fn payload_line<'a>(sample: &'a Sample, text: &'a [u8]) -> Line<'a> {
     }
 }
 
-fn check_line(line: Option<&Line<'_>>, expect: &Value) -> Check {
+fn check_line(line: Option<&LogLine<'_>>, expect: &Value) -> Check {
     let Some(line) = line else { return same("class", "malformed", text(&expect["class"])) };
     if expect["syslog"].is_object() {
         check_header(line, &expect["syslog"])?;
@@ -97,11 +100,11 @@ pub(crate) fn life_cycle(class: &Value, said: &str) -> Option<DynoEventKind> {
     LIFE_CYCLE.iter().find(is_said).filter(|_| class == "dyno_other").map(|(.., kind)| *kind)
 }
 
-fn said(line: &Line<'_>) -> String {
+fn said(line: &LogLine<'_>) -> String {
     String::from_utf8_lossy(line.text_after_structured_data()).into_owned()
 }
 
-fn check_header(line: &Line<'_>, expect: &Value) -> Check {
+fn check_header(line: &LogLine<'_>, expect: &Value) -> Check {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let message_id = Some(lossy(line.message_id)).filter(|id| id != "-");
     let message = if line.app_name == b"app" { line.text } else { line.text_after_structured_data() };
@@ -116,9 +119,9 @@ fn check_header(line: &Line<'_>, expect: &Value) -> Check {
 }
 
 /// The types of what was measured, in order; requests that are none of their own left out.
-pub(crate) fn measured_types(reading: &Reading) -> Vec<&'static str> {
+pub(crate) fn measured_types(reading: &ParsedLine) -> Vec<&'static str> {
     let counts = |measurement: &&Measurement| match measurement {
-        Measurement::Request(request) => request.flags & Flag::NotARequest as u32 == 0,
+        Measurement::RouterRequest(request) => request.flags & Flag::NotARequest as u32 == 0,
         _ => true,
     };
     reading.measurements.iter().flatten().filter(counts).map(Measurement::measurement_type).collect()
@@ -141,12 +144,12 @@ pub(crate) fn expected_types(expect: &Value) -> Vec<&'static str> {
 
 fn check_figures(measurement: &Measurement, data: &Value) -> Check {
     match measurement {
-        Measurement::Request(request) => check_request(request, data),
-        Measurement::Error(error) => check_error(error, data),
-        Measurement::Load(load) => check_load(load, data),
-        Measurement::Memory(memory) => check_memory(memory, data),
+        Measurement::RouterRequest(request) => check_request(request, data),
+        Measurement::PlatformError(error) => check_error(error, data),
+        Measurement::DynoLoad(load) => check_load(load, data),
+        Measurement::DynoMemory(memory) => check_memory(memory, data),
         Measurement::AppEvent(event) => check_app_event(event, data),
-        Measurement::Loss(loss) => check_loss(loss, data),
+        Measurement::LogLoss(loss) => check_loss(loss, data),
         other => Err(format!("no line gives {other:?}")),
     }
 }
@@ -175,7 +178,7 @@ fn check_error(error: &PlatformError, data: &Value) -> Check {
     same("dyno of the error", dyno.as_deref(), data["dyno"].as_str())
 }
 
-fn check_dyno_event(event: &DynoEvent, line: &Line<'_>, expect: &Value) -> Check {
+fn check_dyno_event(event: &DynoEvent, line: &LogLine<'_>, expect: &Value) -> Check {
     let data = &expect["data"];
     let kind = match text(&expect["class"]) {
         "dyno_state" => Some(DynoEventKind::StateChanged),

@@ -5,6 +5,8 @@ mod jobs;
 mod lines;
 mod requests;
 mod sample;
+#[path = "../../ingress/tests/stub_log/mod.rs"]
+mod stub_log;
 
 use sample::Sample;
 

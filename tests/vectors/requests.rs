@@ -10,11 +10,13 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
-use yahtzee_ingress::owner::TokenTable;
-use yahtzee_ingress::{Delivery, Ingress, RawRecord, Settings, serve};
-use yahtzee_pipeline_proto::raw::{LangMetrics, LogLosses, PlatformErrors, RouterRequests};
+use yahtzee_ingress::token_table::TokenTable;
+use yahtzee_ingress::{Ingress, PackedRecord, Settings, serve};
+use yahtzee_pipeline_proto::raw::{LangMetric, LogLoss, PlatformError, RouterRequest};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 use crate::sample::{self, Sample};
+use crate::stub_log::{Delivery, stub_log};
 
 /// Requests that are redeliveries of those before them: each run goes to one service, in order.
 const SEQUENCES: &[&[&str]] = &[
@@ -57,7 +59,7 @@ pub(crate) fn check_all() {
 }
 
 /// What one service stores of all these requests.
-pub(crate) fn stored<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<RawRecord> {
+pub(crate) fn stored<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<PackedRecord> {
     let mut service = Service::start(settings());
     for sample in samples {
         service.send(sample, acknowledge_all);
@@ -116,7 +118,7 @@ fn check_shutting_down(sample: &Sample) {
     assert_eq!(response.header("connection"), Some("close"));
 }
 
-fn check(sample: &Sample, response: &Response, stored: &[RawRecord]) {
+fn check(sample: &Sample, response: &Response, stored: &[PackedRecord]) {
     let expect = sample.expect();
     assert_eq!(
         Some(u64::from(response.status)),
@@ -143,8 +145,8 @@ struct Service {
     runtime: Runtime,
     address: SocketAddr,
     ingress: Arc<Ingress>,
-    deliveries: mpsc::Receiver<Delivery>,
-    stored: Vec<RawRecord>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    stored: Vec<PackedRecord>,
     shutdown: Option<oneshot::Sender<()>>,
 }
 
@@ -158,9 +160,9 @@ fn acknowledge_all(delivery: Delivery) -> Decision {
 impl Service {
     fn start(settings: Settings) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let (queue, deliveries) = mpsc::channel(16);
+        let (topics, deliveries) = stub_log();
         let clock = Box::new(|| 4_102_444_800_000_000);
-        let ingress = Ingress::new(settings, TokenTable::default(), queue, clock);
+        let ingress = Ingress::new(settings, TokenTable::default(), topics, clock);
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (shutdown, stopped) = oneshot::channel::<()>();
@@ -184,32 +186,29 @@ impl Service {
                 tokio::select! {
                     response = &mut client => return response.expect("the client does not panic"),
                     Some(delivery) = deliveries.recv() => if let Some(delivery) = decide(delivery) {
-                        stored.extend(delivery.records);
-                        delivery.reply.send(Ok(())).expect("the service waits for the outcome");
+                        stored.extend(delivery.records.iter().cloned());
+                        delivery.answer(Ok(()));
                     },
                 }
             }
         })
     }
 
-    fn take_stored(&mut self) -> Vec<RawRecord> {
+    fn take_stored(&mut self) -> Vec<PackedRecord> {
         std::mem::take(&mut self.stored)
     }
 }
 
 /// Places in the body, of the lines or metrics that the record has something of.
-fn places(record: &RawRecord) -> Vec<u32> {
-    macro_rules! places {
-        ($message:ident.$field:ident) => {{
-            let message = $message::decode(record.payload.as_slice()).expect("its message");
-            message.$field.iter().map(|measurement| measurement.frame_index).collect()
-        }};
+fn places(record: &PackedRecord) -> Vec<u32> {
+    fn of<M: RawMeasurement>(record: &PackedRecord) -> Vec<M> {
+        RecordOf::decode(record.payload.as_slice()).expect("its message").measurements
     }
     match record.measurement_type {
-        "ROUTER_REQUEST" => places!(RouterRequests.requests),
-        "ERROR" => places!(PlatformErrors.errors),
-        "LOG_LOSS" => places!(LogLosses.losses),
-        "LANG_METRIC" => places!(LangMetrics.metrics),
+        RouterRequest::TYPE => of::<RouterRequest>(record).iter().map(|each| each.frame_index).collect(),
+        PlatformError::TYPE => of::<PlatformError>(record).iter().map(|each| each.frame_index).collect(),
+        LogLoss::TYPE => of::<LogLoss>(record).iter().map(|each| each.frame_index).collect(),
+        LangMetric::TYPE => of::<LangMetric>(record).iter().map(|each| each.frame_index).collect(),
         other => panic!("unexpected {other}"),
     }
 }

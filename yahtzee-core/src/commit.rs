@@ -52,7 +52,7 @@ impl fmt::Display for OwnerTag {
 /// |-----------------|----------------------------------------------------------------------------------|
 /// | `replay_offset` | `c`: smallest first-accepted offset over all open windows, `h` if none is open   |
 /// | `position`      | `h`: the next offset that had not been read                                      |
-/// | `watermark_ms`       | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
+/// | `watermark_ms`  | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
 /// | `open`          | open windows with their first-accepted offsets: what a gap may have hit          |
 /// | `incomplete`    | windows that have lost input and can still be accepted into                      |
 ///
@@ -62,20 +62,15 @@ impl fmt::Display for OwnerTag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     replay_offset: Offset,
-    /// The next offset that had not been read.
-    pub position: Offset,
-    /// Running maximum of the log timestamps, milliseconds since 1970.
-    pub watermark_ms: Option<i64>,
-    /// Open windows, oldest first, with the offset of the first record accepted into each.
-    pub open: Vec<(Window, Offset)>,
-    /// Windows that have lost input.
-    pub incomplete: IncompleteWindows,
+    position: Offset,
+    watermark_ms: Option<i64>,
+    open: Vec<(Window, Offset)>,
+    incomplete: IncompleteWindows,
 }
 
 impl Commit {
     /// The commit of a partition that has read up to `position` and keeps the windows `open`, oldest first.
-    #[must_use]
-    pub fn at<R: Rules>(
+    pub(crate) fn at<R: Rules>(
         position: Offset,
         watermark_ms: Option<i64>,
         open: Vec<(Window, Offset)>,
@@ -85,13 +80,37 @@ impl Commit {
         Self { replay_offset, position, watermark_ms, open, incomplete }
     }
 
-    /// The offset to be committed: where a restart reads on.
+    /// Returns the offset to be committed: where a restart reads on.
     #[must_use]
     pub fn replay_offset(&self) -> Offset {
         self.replay_offset
     }
 
-    /// The text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].
+    /// Returns the next offset that had not been read.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// Returns the running maximum of the log timestamps, milliseconds since 1970.
+    #[must_use]
+    pub fn watermark_ms(&self) -> Option<i64> {
+        self.watermark_ms
+    }
+
+    /// Returns the open windows, oldest first, with the offset of the first record accepted into each.
+    #[must_use]
+    pub fn open(&self) -> &[(Window, Offset)] {
+        &self.open
+    }
+
+    /// Returns the windows that have lost input.
+    #[must_use]
+    pub fn incomplete(&self) -> &IncompleteWindows {
+        &self.incomplete
+    }
+
+    /// Returns the text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].
     #[must_use]
     pub fn metadata(&self, identity: &Identity) -> String {
         metadata::encode(self, identity)
@@ -100,13 +119,29 @@ impl Commit {
     /// Reads a stored commit back.
     ///
     /// # Errors
-    /// [`Unreadable`] where the text was not written by [`Self::metadata`] for this offset.
+    /// [`Unreadable`] if the text was not written by [`Self::metadata`] for this offset.
     pub fn read(offset: Offset, text: &str) -> Result<(Self, Identity), Unreadable> {
         let (commit, identity) = metadata::decode(text)?;
         if commit.replay_offset != offset {
             return Err(Unreadable::OtherOffset { stored: offset, described: commit.replay_offset });
         }
         Ok((commit, identity))
+    }
+}
+
+/// Mistakes of the simulator.
+#[cfg(feature = "planted-mistakes")]
+impl Commit {
+    /// Returns the same commit with the watermark forgotten.
+    #[must_use]
+    pub fn without_watermark(self) -> Self {
+        Self { watermark_ms: None, ..self }
+    }
+
+    /// Returns the same commit with the incomplete windows forgotten.
+    #[must_use]
+    pub fn without_incomplete(self) -> Self {
+        Self { incomplete: IncompleteWindows::none(), ..self }
     }
 }
 

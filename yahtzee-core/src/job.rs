@@ -1,31 +1,42 @@
 //! What a developer writes: a metric job.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use prost::Message;
 
 use crate::accumulate::Accumulator;
-use crate::intake::Intake;
+use crate::fold::RecordFold;
 use crate::window::Policy;
-use crate::wire::{self, Malformed};
+use crate::wire::Malformed;
 
-/// Number of the field that has the frame id in every raw record of this pipeline.
-const FRAME_ID_FIELD: u32 = 7;
-
-/// What a job reads out of the value of a raw record: any prost message, or a view that borrows from the value
-/// (see [`View`](wire::View)).
+/// What a job reads out of the value of a raw record: a prost message (see [`RawMessage`]), or a view that borrows from
+/// the value (see [`View`](crate::wire::View)).
 pub trait Record<'a>: Sized {
     /// Reads all of the value, or nothing: of a record that is refused no measurement is folded.
     ///
     /// # Errors
-    /// Where the value is not the job's message. The record is then poison.
+    /// If the value is not the job's message. The record is then poison.
     fn read(value: &'a [u8]) -> Result<Self, Malformed>;
+
+    /// Returns the id (16 bytes) of the frame the record came in, by which redelivered frames are recognised. Empty if
+    /// the record has none: it then counts as often as it is delivered.
+    fn frame_id(&self) -> &[u8];
 }
 
-impl<M: Message + Default> Record<'_> for M {
+/// A raw record that prost reads. Every such message is a [`Record`].
+pub trait RawMessage: Message + Default {
+    /// See [`Record::frame_id`].
+    fn frame_id(&self) -> &[u8];
+}
+
+impl<M: RawMessage> Record<'_> for M {
     fn read(value: &[u8]) -> Result<Self, Malformed> {
         Message::decode(value).map_err(|_| Malformed)
+    }
+
+    fn frame_id(&self) -> &[u8] {
+        RawMessage::frame_id(self)
     }
 }
 
@@ -33,7 +44,7 @@ impl<M: Message + Default> Record<'_> for M {
 ///
 /// A job is pure. It gets no clock, no randomness and no I/O, so that reading the same records again rebuilds the
 /// same summaries, byte for byte. Everything around the fold is the framework's.
-pub trait Job: Send + Sync + 'static {
+pub trait Job: Sized + Send + Sync + 'static {
     /// Names the job in configuration, metrics, consumer groups and on the command line. Permanent once released.
     const NAME: &'static str;
 
@@ -49,7 +60,7 @@ pub trait Job: Send + Sync + 'static {
     /// Names of the values that, with the owner, make a series; in the order of [`Intake::add`].
     const DIMENSIONS: &'static [&'static str];
 
-    /// What is in a raw record. Any prost message will do: `type Record<'a> = MyMessage;`.
+    /// What is in a raw record: `type Record<'a> = MyMessage;` for a [`RawMessage`].
     type Record<'a>: Record<'a>;
 
     /// The state of one series in one window.
@@ -58,20 +69,10 @@ pub trait Job: Send + Sync + 'static {
     /// The message that is published. Its fields start at 16; those below are the framework's.
     type Summary: Message + Default;
 
-    /// The drain frame the record came in (16 bytes), by which redelivered frames are recognised; empty for none. `value` is
-    /// the record's encoding.
-    ///
-    /// It is field 7 in every raw record of this pipeline. To be replaced where another schema has it elsewhere, or has
-    /// something else there.
-    #[must_use]
-    fn frame_id<'r>(_record: &'r Self::Record<'_>, value: &'r [u8]) -> &'r [u8] {
-        wire::bytes_field(value, FRAME_ID_FIELD)
-    }
-
     /// Hands every measurement of the record to [`Intake::add`].
     ///
     /// The folded state must not depend on the order of the measurements within a window.
-    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self::Accumulator>);
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>);
 
     /// What is published of a series.
     fn summarize(&self, accumulator: &Self::Accumulator) -> Self::Summary;
@@ -85,6 +86,53 @@ pub trait Job: Send + Sync + 'static {
     /// Which windows are kept and how often summaries go out, where configuration does not say otherwise.
     fn policy(&self) -> Policy {
         Policy::default()
+    }
+}
+
+/// Where a job puts the measurements of one record. Lives for the length of one [`Job::fold`].
+pub struct Intake<'a, J: Job>(pub(crate) RecordFold<'a, J::Accumulator>);
+
+impl<J: Job> Intake<'_, J> {
+    /// Folds one measurement: `time_us` is its event time (microseconds since 1970), `dimensions` its values of
+    /// [`Job::DIMENSIONS`] in their order. `fold` runs only if the measurement is accepted.
+    ///
+    /// A dimension longer than 255 bytes is cut there. Another number of values than the job has dimensions does not
+    /// compile:
+    ///
+    /// ```compile_fail
+    /// # use prost::Message;
+    /// # use yahtzee_core::job::{Intake, Job, RawMessage};
+    /// # #[derive(Clone, PartialEq, Message)] struct Hits { #[prost(sint64, tag = "1")] time_us: i64 }
+    /// # impl RawMessage for Hits { fn frame_id(&self) -> &[u8] { &[] } }
+    /// # #[derive(Clone, PartialEq, Message)] struct Total { #[prost(uint64, tag = "16")] hits: u64 }
+    /// # struct CountHits;
+    /// impl Job for CountHits {
+    ///     const DIMENSIONS: &'static [&'static str] = &["page"];
+    /// #   const NAME: &'static str = "count-hits"; const MEASUREMENT: &'static str = "HIT"; const GENERATION: u32 = 1;
+    /// #   type Record<'a> = Hits; type Accumulator = u64; type Summary = Total;
+    ///     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, Self>) {
+    ///         intake.add(hit.time_us, ["/", "second"], |hits| *hits += 1);
+    ///     }
+    /// #   fn summarize(&self, hits: &u64) -> Total { Total { hits: *hits } }
+    /// }
+    /// # fn main() {
+    /// #     let _fold: fn(&CountHits, &Hits, &mut Intake<'_, CountHits>) = CountHits::fold;
+    /// # }
+    /// ```
+    pub fn add<const N: usize>(
+        &mut self,
+        time_us: i64,
+        dimensions: [&str; N],
+        fold: impl FnOnce(&mut J::Accumulator),
+    ) {
+        const { assert!(N == J::DIMENSIONS.len(), "a measurement has one value per dimension of its job") };
+        self.0.add(time_us, &dimensions, fold);
+    }
+}
+
+impl<J: Job> Debug for Intake<'_, J> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Intake").field(&self.0).finish()
     }
 }
 

@@ -25,7 +25,7 @@ pub mod summary;
 
 pub mod commit;
 pub mod delivery;
-pub mod intake;
+mod fold;
 
 // What a developer writes, what runs it on one partition, and both without their types.
 pub mod job;

@@ -6,9 +6,12 @@ use std::fmt;
 ///
 /// The key of every raw record, and the only part of a summary key that decides a partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Owner(pub [u8; 16]);
+pub struct Owner(pub [u8; Self::BYTES]);
 
 impl Owner {
+    /// Length of an owner in keys.
+    pub const BYTES: usize = 16;
+
     /// Reads 16 bytes, as they stand in a record key. `None` for any other length.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -18,7 +21,7 @@ impl Owner {
     /// Reads the text form `01234567-89ab-cdef-0123-456789abcdef`, hyphens optional, either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 16];
+        let mut bytes = [0; Self::BYTES];
         let mut digits = text.bytes().filter(|&byte| byte != b'-');
         for byte in &mut bytes {
             *byte = hex_value(digits.next()?)? << 4 | hex_value(digits.next()?)?;

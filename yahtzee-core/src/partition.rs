@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, Late};
+use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
-use crate::intake::{Intake, IntakeRules, Reach};
-use crate::job::{Job, Record};
+use crate::job::{Intake, Job, Record};
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
@@ -18,7 +18,7 @@ use crate::window::{Policy, Window};
 mod resume;
 
 use resume::Resume;
-pub use resume::{History, Opened, ResumeError, ResumeKind};
+pub use resume::{History, Opened, ResumeError, ResumeKind, Start};
 
 /// A partition seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +69,7 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     acknowledged: u64,
     /// Value of `emitted` after the last effect that a commit vouches for.
     required: u64,
-    fresh: Vec<Window>,
-    series_key: Vec<u8>,
+    scratch: Scratch,
     rules: PhantomData<R>,
 }
 
@@ -104,8 +103,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             emitted: 0,
             acknowledged: 0,
             required: 0,
-            fresh: Vec::new(),
-            series_key: Vec::new(),
+            scratch: Scratch::default(),
             rules: PhantomData,
         };
         Ok(Opened { core, read_from: resume.read_from, verdict: resume.verdict })
@@ -156,26 +154,15 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         owner: Owner,
         message: &J::Record<'_>,
     ) -> MeasurementCounts {
-        self.fresh.clear();
-        let mut intake = Intake {
-            rules: IntakeRules::of::<R>(),
-            windows: &mut self.windows,
-            incomplete: &self.incomplete,
-            policy: &self.policy,
-            reach: Reach {
-                from: R::open_from(self.watermark_ms, &self.policy),
-                through: R::open_through(record.timestamp_ms, self.watermark_ms, &self.policy),
-            },
-            offset: record.offset,
-            owner,
-            frame: FrameId::from_bytes(J::frame_id(message, record.value)),
-            fresh: &mut self.fresh,
-            series_key: &mut self.series_key,
-            series: None,
-            outcomes: MeasurementCounts::default(),
-        };
+        let (open_from, open_through) = R::accepts(self.watermark_ms, record.timestamp_ms, &self.policy);
+        let Self { policy, incomplete, windows, scratch, .. } = self;
+        let takes_series = R::takes_series;
+        let acceptance = Acceptance { policy, open_from, open_through, incomplete, takes_series };
+        let frame = R::frame_key(owner, FrameId::from_bytes(message.frame_id()));
+        let origin = Origin { offset: record.offset, owner, frame };
+        let mut intake = Intake(RecordFold::new(acceptance, origin, windows, scratch));
         self.job.fold(message, &mut intake);
-        intake.outcomes
+        intake.0.finish()
     }
 
     /// Moves the watermark on, and closes what then lies below the open range.
@@ -197,11 +184,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
 
     fn emit_final(&mut self, closed: &WindowState<J::Accumulator>, out: &mut Vec<Effect>) {
         for series in closed.states.iter() {
-            if series.is_dirty() || R::finalises_unchanged() {
-                out.push(self.summary_of(closed.window, series, true));
-                self.emitted += 1;
-            }
+            out.push(self.summary_of(closed.window, series, true));
         }
+        self.emitted += closed.states.len() as u64;
         self.required = self.emitted;
     }
 
@@ -318,14 +303,13 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         let provenance = Provenance {
             generation: self.identity.generation,
             first_offset: series.first_offset.0,
-            last_offset: R::revision_offset(series.last_offset, self.position).0,
+            last_offset: series.last_offset.0,
             count: series.count,
             is_final,
         };
-        let key = self.windows.key_of(series);
         Effect::Emit(Emit {
-            owner: Owner::from_bytes(&key[..16]).expect("a series starts with its owner"),
-            key: encode_key(key, window, self.policy.length_ms),
+            owner: self.windows.owner_of(series),
+            key: encode_key(self.windows.key_of(series), window, self.policy.length_ms),
             value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
             is_final,
         })

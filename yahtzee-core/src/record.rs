@@ -58,6 +58,23 @@ impl FrameId {
     }
 }
 
+/// What a window remembers a frame by: owner, then frame id. Two owners in one frame are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameKey(pub(crate) [u8; Self::BYTES]);
+
+impl FrameKey {
+    pub(crate) const BYTES: usize = Owner::BYTES + 16;
+
+    /// Returns the key of `frame` for `owner`.
+    #[must_use]
+    pub fn new(owner: Owner, frame: FrameId) -> Self {
+        let mut key = [0; Self::BYTES];
+        key[..Owner::BYTES].copy_from_slice(&owner.0);
+        key[Owner::BYTES..].copy_from_slice(&frame.0);
+        Self(key)
+    }
+}
+
 /// Why a record could not be used at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Poison {

@@ -1,54 +1,75 @@
 //! Every decision that the promises rest on, each in one small function.
 //!
-//! [`Production`] takes them all as they stand here. The simulator runs the same [`crate::partition::PartitionCore`]
-//! with one of them replaced by a plausible mistake, and must notice: that is how we know that each is needed
-//! and that each is tested. The proofs are in `docs/commit-rule.md`.
+//! Free functions are decisions that others ask for too. [`Rules`] has those that the simulator replaces by plausible
+//! mistakes, one at a time, in the very [`crate::partition::PartitionCore`] that ships, and must then notice: that is how we
+//! know that each is needed and that each is tested. [`Production`] takes them all as they are here. The proofs are in
+//! `docs/commit-rule.md`.
 
-use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
-use crate::record::{FrameId, Offset};
+use crate::record::{FrameId, FrameKey, Offset};
 use crate::window::{Policy, Window};
 
-/// The decisions. The default of every function is the right one.
-pub trait Rules: Send + 'static {
+/// Returns the oldest window that is open under a watermark: `minute(M) - L`.
+#[must_use]
+pub fn open_from(watermark_ms: Option<i64>, policy: &Policy) -> Window {
+    let open_from =
+        |watermark_ms| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
+    watermark_ms.map_or(Window(i64::MIN), open_from)
+}
+
+/// Returns the last window that a gap of unknown length may have hit, which the first record after it decides: earlier
+/// records were received no later than a clock difference after this one, and reach no further than `F` ahead.
+#[must_use]
+pub fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
+    let skewed_ms = log_timestamp_ms.saturating_add(i64::from(policy.clock_skew_ms));
+    Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future_windows)
+}
+
+mod sealed {
+    /// Keeps [`super::Rules`] to this crate and the simulator's mistakes.
+    pub trait Sealed {}
+}
+
+/// What a planted mistake implements to be a set of [`Rules`].
+#[cfg(feature = "planted-mistakes")]
+pub use sealed::Sealed as PlantedMistake;
+
+/// The decisions that a partition takes. The default of every function is the right one; nobody but the simulator
+/// implements others.
+#[doc(hidden)]
+pub trait Rules: sealed::Sealed + Send + 'static {
     /// `M(o)`: the running maximum of the log timestamps. Tenant event time never moves it.
     #[must_use]
     fn watermark(before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
         before_ms.map_or(log_timestamp_ms, |before_ms| before_ms.max(log_timestamp_ms))
     }
 
-    /// Oldest window that is open under a watermark: `minute(M) - L`.
+    /// See [`open_from`].
     #[must_use]
     fn open_from(watermark_ms: Option<i64>, policy: &Policy) -> Window {
-        let open_from =
-            |watermark_ms| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
-        watermark_ms.map_or(Window(i64::MIN), open_from)
+        open_from(watermark_ms, policy)
     }
 
-    /// Newest window that a record may reach: `minute(log timestamp) + F`.
+    /// Returns the oldest and the newest window that a record may put measurements into: `minute(M) - L` and
+    /// `minute(log timestamp) + F`.
     ///
-    /// Of the record's own stamp. Judged by the watermark, a replay, whose restored watermark is greater, would accept what
-    /// the first run had rejected.
+    /// The newest one is of the record's own stamp. Judged by the watermark, a replay, which has restored a greater one,
+    /// would accept what the first run had rejected.
     #[must_use]
-    fn open_through(log_timestamp_ms: i64, _watermark_ms: Option<i64>, policy: &Policy) -> Window {
-        Window::of_ms(log_timestamp_ms, policy.length_ms).plus(policy.future_windows)
+    fn accepts(watermark_ms: Option<i64>, log_timestamp_ms: i64, policy: &Policy) -> (Window, Window) {
+        let newest = Window::of_ms(log_timestamp_ms, policy.length_ms).plus(policy.future_windows);
+        (Self::open_from(watermark_ms, policy), newest)
     }
 
-    /// Whether a frame that a window has accepted before is a duplicate there.
+    /// What a window remembers a frame by; `None` for a record that counts as often as it is delivered.
     #[must_use]
-    fn is_duplicate(seen_in_window: bool) -> bool {
-        seen_in_window
+    fn frame_key(owner: Owner, frame: Option<FrameId>) -> Option<FrameKey> {
+        frame.map(|frame| FrameKey::new(owner, frame))
     }
 
-    /// Under what a window remembers a frame. Two owners in one frame are told apart.
-    #[must_use]
-    fn frame_key(owner: Owner, frame: FrameId) -> (Owner, FrameId) {
-        (owner, frame)
-    }
-
-    /// Whether a window in which `series` series are open, `of_owner` of them the record's owner's, takes another
-    /// one. What it does not take is folded into the owner's `other` series. Counts are of this window alone: a cap
-    /// over several windows would make a replay, which has forgotten the older ones, decide otherwise.
+    /// Whether a window in which `series` series are open, `of_owner` of them the record's owner's, takes another one.
+    /// What it does not take is folded into the owner's `other` series. Counts are of this window alone: a cap over several
+    /// windows would make a replay, which has forgotten the older ones, decide otherwise.
     #[must_use]
     fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
         series < policy.series_max && of_owner < policy.series_per_owner_max
@@ -61,30 +82,16 @@ pub trait Rules: Send + 'static {
         open.iter().map(|&(_, first)| first).min().unwrap_or(position)
     }
 
-    /// The watermark to go on with after a restart: without it, late records re-open finished windows.
-    #[must_use]
-    fn restored_watermark(committed_ms: Option<i64>) -> Option<i64> {
-        committed_ms
-    }
-
-    /// The incomplete windows to go on with after a restart.
-    #[must_use]
-    fn restored_incomplete(committed: &IncompleteWindows) -> IncompleteWindows {
-        committed.clone()
-    }
-
     /// Whether a window lost input to a log that now starts at `log_start`, which is at most `h`.
     #[must_use]
     fn has_lost_input(first_offset: Offset, log_start: Offset) -> bool {
         first_offset < log_start
     }
 
-    /// Last window that a gap of unknown length may have hit, told by the first record after it: earlier records
-    /// were received no later than a clock difference after this one, and reach no further than `F` ahead.
+    /// See [`gap_reaches`].
     #[must_use]
     fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
-        let skewed_ms = log_timestamp_ms.saturating_add(i64::from(policy.clock_skew_ms));
-        Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future_windows)
+        gap_reaches(log_timestamp_ms, policy)
     }
 
     /// Whether changes, and not only final summaries, may go out: readers must not see what an earlier incarnation
@@ -106,19 +113,6 @@ pub trait Rules: Send + 'static {
     fn is_done_before(offset: Offset, resumed_position: Offset) -> bool {
         offset < resumed_position
     }
-
-    /// The offset that orders the summaries of a series: that of the last record folded into it, so that equal
-    /// revisions mean equal bytes.
-    #[must_use]
-    fn revision_offset(last_folded: Offset, _position: Offset) -> Offset {
-        last_folded
-    }
-
-    /// Whether a series that has not changed since its last summary still gets a final one.
-    #[must_use]
-    fn finalises_unchanged() -> bool {
-        true
-    }
 }
 
 /// What [`Rules::may_commit`] looks at.
@@ -136,8 +130,10 @@ pub struct CommitGate {
     pub resumed_position: Offset,
 }
 
-/// The rules as they stand.
+/// The rules as they ship.
 #[derive(Clone, Copy, Debug)]
 pub struct Production;
+
+impl sealed::Sealed for Production {}
 
 impl Rules for Production {}

@@ -21,7 +21,7 @@ pub struct Revision {
 
 /// Where a summary comes from: field 1 of every summary message.
 ///
-/// Wire form: `Provenance` in `proto/yahtzee/summary.proto`.
+/// Wire form: `Provenance` in `yahtzee-proto/yahtzee/provenance.proto`.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Provenance {
     /// Version of the fold.
@@ -122,7 +122,6 @@ pub struct SummaryKey {
     pub window_length_ms: u32,
 }
 
-const OWNER_BYTES: usize = 16;
 const WINDOW_BYTES: usize = 8 + 4;
 
 impl SummaryKey {
@@ -142,7 +141,7 @@ impl SummaryKey {
     pub fn decode(key: &[u8]) -> Result<Self, UnreadableSummary> {
         let series_bytes = key.len().checked_sub(WINDOW_BYTES).ok_or(UnreadableSummary::Key)?;
         let (series, window) = key.split_at(series_bytes);
-        let (owner, dimensions) = series.split_at_checked(OWNER_BYTES).ok_or(UnreadableSummary::Key)?;
+        let (owner, dimensions) = series.split_at_checked(Owner::BYTES).ok_or(UnreadableSummary::Key)?;
         let (start, length) = window.split_at(8);
         Ok(Self {
             owner: Owner::from_bytes(owner).ok_or(UnreadableSummary::Key)?,
@@ -271,6 +270,20 @@ mod tests {
         };
         let read = SummaryKey::decode(&key.encode()).unwrap();
         assert_eq!(read.dimensions, ["é".repeat(127)]);
+    }
+
+    proptest! {
+        /// The core declares the message once more, because it knows no other crate; the bytes are the schema's.
+        #[test]
+        fn a_provenance_is_the_published_message(
+            generation: u32, first_offset: u64, last_offset: u64, count: u64, is_final: bool,
+        ) {
+            let ours = Provenance { generation, first_offset, last_offset, count, is_final };
+            let published =
+                yahtzee_proto::Provenance { generation, first_offset, last_offset, count, r#final: is_final };
+            prop_assert_eq!(ours.encode_to_vec(), published.encode_to_vec());
+            prop_assert_eq!(Provenance::decode(&*published.encode_to_vec()), Ok(ours));
+        }
     }
 
     #[test]

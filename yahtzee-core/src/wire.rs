@@ -248,20 +248,5 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The last `bytes` field of this number in a message, empty if there is none: one field of a message that is known to be
-/// well formed.
-#[must_use]
-pub fn bytes_field(message: &[u8], number: u32) -> &[u8] {
-    let (mut reader, mut found) = (Reader::new(message), &[][..]);
-    while let Ok(Some(tag)) = reader.tag() {
-        let is_wanted = tag == Tag(number << 3 | wire_type::BYTES);
-        let passed = if is_wanted { reader.bytes(tag).map(|bytes| found = bytes) } else { reader.skip(tag) };
-        if passed.is_err() {
-            break;
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests;

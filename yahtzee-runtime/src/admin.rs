@@ -26,7 +26,7 @@ pub fn install_metrics(lists: &[&[MetricDefinition]]) -> Result<PrometheusHandle
 }
 
 #[derive(Clone)]
-struct Admin {
+struct AdminState {
     metrics: PrometheusHandle,
     health: Health,
 }
@@ -63,19 +63,19 @@ fn routes(metrics: PrometheusHandle, health: Health) -> Router {
         .route("/metrics", get(render_metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(Admin { metrics, health })
+        .with_state(AdminState { metrics, health })
 }
 
-async fn render_metrics(State(admin): State<Admin>) -> impl IntoResponse {
+async fn render_metrics(State(admin): State<AdminState>) -> impl IntoResponse {
     admin.metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
 }
 
-async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
+async fn healthz(State(admin): State<AdminState>) -> impl IntoResponse {
     (status(admin.health.is_alive()), parts_text(&admin.health))
 }
 
-async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+async fn readyz(State(admin): State<AdminState>) -> impl IntoResponse {
     (status(admin.health.is_ready()), parts_text(&admin.health))
 }
 

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod back_off;
 pub mod clock;
 pub mod config;
+pub mod fjall_folder;
 pub mod health;
 pub mod log;
 pub mod process;

@@ -22,7 +22,7 @@
 use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, require_topic};
 use crate::topics::TopicLayout;
 use crate::worker::{JobFailure, JobPlan};
 
@@ -51,7 +51,7 @@ pub struct Subject {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The log failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Log(#[from] LogError),
     /// The job cannot be run on this topic.
     #[error(transparent)]
@@ -94,13 +94,7 @@ impl Subject {
         token: u32,
     ) -> Result<Self, ReplayError> {
         let wanted = plan.topics(layout).swap_remove(0);
-        let Some(found) = log.describe_topic(&wanted.name)? else {
-            return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
-        };
-        if found.partitions != wanted.partitions {
-            let difference = found.differences(&wanted).swap_remove(0);
-            return Err(JobFailure::Topic { topic: wanted.name, difference }.into());
-        }
+        let found = require_topic(log, &wanted)?;
         let identity = Identity {
             generation,
             topic_id: found.id,

@@ -8,10 +8,10 @@ use tokio::sync::Notify;
 
 /// A request to stop. Cheap to clone; once given it stays.
 #[derive(Clone, Debug, Default)]
-pub struct StopSignal(Arc<Shared>);
+pub struct StopSignal(Arc<StopState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct StopState {
     is_stopped: AtomicBool,
     lock: Mutex<()>,
     threads: Condvar,

@@ -83,16 +83,8 @@ pub struct JobPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum JobFailure {
     /// The log failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Log(#[from] LogError),
-    /// A topic is not as configured.
-    #[error("topic {topic} {difference}")]
-    Topic {
-        /// Name.
-        topic: String,
-        /// What is different.
-        difference: String,
-    },
     /// A partition must not be worked on.
     #[error("partition {partition} of {topic}: {refusal}")]
     Refused {
@@ -144,7 +136,7 @@ impl Failure for JobFailure {
         match self {
             Self::Log(error) => error.is_transient() || matches!(error, LogError::OffsetOutOfRange { .. }),
             Self::Panicked { .. } => true,
-            Self::Topic { .. } | Self::Refused { .. } | Self::TooMuchPoison { .. } => false,
+            Self::Refused { .. } | Self::TooMuchPoison { .. } => false,
             Self::Paused(_) | Self::ThreadPanicked => false,
         }
     }

@@ -98,6 +98,14 @@ impl<'m> Deliveries<'m> {
         self.now += Duration::from_millis(ms);
     }
 
+    /// The processes before a store have to open their sources again; what waits in memory is still there.
+    pub(crate) fn lose_connection(&mut self, store: u64) {
+        let store = store as usize % STORES;
+        let sinks = self.sinks.iter_mut().zip(STORE_OF_SINK).filter(|(_, of_sink)| *of_sink == store);
+        sinks.for_each(|(sink, _)| sink.lose_connection());
+        self.retries[store].lose_connection();
+    }
+
     /// Breaks or repairs a shard.
     pub(crate) fn set_fault(&mut self, store: u64, shard: u64, fault: StoreFault) {
         self.around[store as usize % STORES].faults[shard as usize % SHARDS] = fault;

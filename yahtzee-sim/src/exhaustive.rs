@@ -123,7 +123,7 @@ fn open(committed: Option<&(Offset, String)>, end: usize, mutant: &Mutant) -> (B
     let config = Config { partitions: 1, length_ms: 60_000, ..Config::default() };
     let history = History {
         partition: Partition(0),
-        committed: committed.map(|(offset, text)| (*offset, text.as_str())),
+        start: committed.map(|(offset, text)| (*offset, text.as_str())).into(),
         log_start: Offset(0),
         log_end: Offset(end as u64),
         poisoned: &[],

@@ -113,6 +113,7 @@ struct DeliveryRates {
     refuse: u64,
     retry: u64,
     crash: u64,
+    reopen: u64,
 }
 
 impl DeliveryRates {
@@ -122,7 +123,14 @@ impl DeliveryRates {
             return Self::default();
         }
         let (fault, repair, refuse) = (rng.within(50, 400), rng.within(50, 400), rng.pick(&[0, 100, 250]));
-        Self { fault, repair, refuse, retry: rng.within(100, 700), crash: rng.within(0, 400) }
+        Self {
+            fault,
+            repair,
+            refuse,
+            retry: rng.within(100, 700),
+            crash: rng.within(0, 400),
+            reopen: rng.pick(&[0, 100, 300]),
+        }
     }
 }
 
@@ -410,7 +418,7 @@ impl Generator {
 
     /// What happens to the stores, and the retry processes before them.
     fn stores(&mut self) {
-        let DeliveryRates { fault, repair, refuse, retry, crash } = self.delivery_rates;
+        let DeliveryRates { fault, repair, refuse, retry, crash, reopen } = self.delivery_rates;
         let rng = &mut self.delivery_rng;
         let (store, shard) = (rng.below(STORES as u64), rng.below(SHARDS as u64));
         if rng.chance(fault) {
@@ -422,6 +430,11 @@ impl Generator {
         if rng.chance(refuse) {
             let (is_picky, refuses_appends) = (rng.chance(700), rng.chance(400));
             self.ops.push(Op::Refuse { store, is_picky, refuses_appends });
+        }
+        if rng.chance(reopen) {
+            self.ops.push(Op::Reopen { store });
+            let (records, crashes) = (rng.within(1, 30), rng.chance(500));
+            self.ops.push(Op::Retry { store, records, crashes });
         }
         if rng.chance(retry) {
             let (records, crashes) = (rng.within(1, 30), rng.chance(crash));

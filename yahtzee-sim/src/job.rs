@@ -1,8 +1,7 @@
 //! The job of the simulated world: its summaries say exactly which measurements were folded in.
 
 use prost::Message;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::summary::Provenance;
 
 use crate::rng::mix;
@@ -14,6 +13,12 @@ pub(crate) struct SimRecord {
     pub(crate) frame_id: Vec<u8>,
     #[prost(message, repeated, tag = "16")]
     pub(crate) measurements: Vec<Measurement>,
+}
+
+impl RawMessage for SimRecord {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
 }
 
 /// One measurement. No two frames have one with the same id.
@@ -69,13 +74,12 @@ impl Job for SimJob {
     type Accumulator = u64;
     type Summary = SimSummary;
 
-    fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, Self>) {
         for measurement in &record.measurements {
             let name = dimension_name(measurement.dimension);
             let hash = digest_of(measurement.id, self.version);
-            intake.add(measurement.time_ms.saturating_mul(1_000), &[&name], |sum| {
-                *sum = sum.wrapping_add(hash)
-            });
+            intake
+                .add(measurement.time_ms.saturating_mul(1_000), [&name], |sum| *sum = sum.wrapping_add(hash));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::failure::Property;
 use crate::job::SimJob;
 use crate::shell::{ProductionShell, ShellRules};
 
+mod altered;
 mod core;
 mod delivery;
 mod list;

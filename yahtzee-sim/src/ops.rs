@@ -49,6 +49,8 @@ pub(crate) enum Op {
     Sink { sink: u64, records: u64, is_reversed: bool, crashes: bool },
     /// A retry process takes so many records of each partition of RETRY, and may crash.
     Retry { store: u64, records: u64, crashes: bool },
+    /// The log fails for a moment: the processes before a store open their sources again.
+    Reopen { store: u64 },
     /// A shard of a store breaks, or works again.
     Shard { store: u64, shard: u64, fault: StoreFault },
     /// A store begins or ends to refuse some rows as they are; RETRY and QUARANTINE of its processes to take nothing.
@@ -122,6 +124,7 @@ impl fmt::Display for Op {
             Self::Retry { store, records, crashes } => {
                 write!(f, "retry {store} {records} {}", u8::from(*crashes))
             }
+            Self::Reopen { store } => write!(f, "reopen {store}"),
             Self::Shard { store, shard, fault } => write!(f, "shard {store} {shard} {}", *fault as u8),
             Self::Refuse { store, is_picky, refuses_appends } => {
                 write!(f, "refuse {store} {} {}", u8::from(*is_picky), u8::from(*refuses_appends))
@@ -214,6 +217,7 @@ impl Words<'_> {
                 crashes: self.flag()?,
             },
             "retry" => Op::Retry { store: self.number()?, records: self.number()?, crashes: self.flag()? },
+            "reopen" => Op::Reopen { store: self.number()? },
             "shard" => Op::Shard { store: self.number()?, shard: self.number()?, fault: self.store_fault()? },
             "refuse" => {
                 Op::Refuse { store: self.number()?, is_picky: self.flag()?, refuses_appends: self.flag()? }

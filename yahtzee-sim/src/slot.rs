@@ -241,7 +241,7 @@ impl Slot {
         let first_left = outside.logs[partition as usize].start;
         let history = History {
             partition: Partition(partition),
-            committed: committed.as_ref().map(|(offset, text)| (Offset(*offset), text.as_str())),
+            start: committed.as_ref().map(|(offset, text)| (Offset(*offset), text.as_str())).into(),
             log_start: Offset(log_start),
             log_end: Offset(log_end),
             poisoned: &self.poisoned[place],
@@ -251,7 +251,7 @@ impl Slot {
         let job = Arc::new(SimJob { version: self.holder.version });
         let opened = (outside.mutant.open)(job, outside.config.policy(), identity, history).ok()?;
         let read = committed.as_ref().and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
-        let position = read.map(|(commit, _)| commit.position.0);
+        let position = read.map(|(commit, _)| commit.position().0);
         let start = ReadStart { opened: opened.read_from.0, position, first_left, log_end };
         let incomplete = opened.core.status().incomplete;
         let is_whole = incomplete.is_empty();

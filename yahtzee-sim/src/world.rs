@@ -73,6 +73,7 @@ impl<'m> World<'m> {
                 self.broker.network.clear();
                 let slots = self.processes.values_mut().flat_map(|process| &mut process.slots);
                 slots.for_each(Slot::lose_connection);
+                (0..STORES).for_each(|store| self.deliveries.lose_connection(store as u64));
             }
             Op::Deliver { nth } => self.deliver(nth),
             Op::Start { process, generation, index, count } => self.start(process, generation, index, count),
@@ -104,6 +105,7 @@ impl<'m> World<'m> {
                 let store = (store % STORES as u64) as usize;
                 self.deliveries.retry(store, batch, &self.broker, &mut self.watch.findings);
             }
+            Op::Reopen { store } => self.deliveries.lose_connection(store),
             Op::Shard { store, shard, fault } => self.deliveries.set_fault(store, shard, fault),
             Op::Refuse { store, is_picky, refuses_appends } => {
                 self.deliveries.set_refusals(store, is_picky, refuses_appends);

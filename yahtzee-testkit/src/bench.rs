@@ -23,15 +23,16 @@ pub type Series = (Owner, Vec<String>, i64);
 ///
 /// ```
 /// # use prost::Message;
-/// # use yahtzee_core::{intake::Intake, job::Job, owner::Owner};
+/// # use yahtzee_core::{job::{Intake, Job, RawMessage}, owner::Owner};
 /// # #[derive(Clone, PartialEq, Message)] struct Hits { #[prost(sint64, tag = "1")] time_us: i64 }
+/// # impl RawMessage for Hits { fn frame_id(&self) -> &[u8] { &[] } }
 /// # #[derive(Clone, PartialEq, Message)] struct Total { #[prost(uint64, tag = "16")] hits: u64 }
 /// # struct CountHits;
 /// # impl Job for CountHits {
 /// #     const NAME: &'static str = "count-hits"; const MEASUREMENT: &'static str = "HIT";
 /// #     const GENERATION: u32 = 1; const DIMENSIONS: &'static [&'static str] = &[];
 /// #     type Record<'a> = Hits; type Accumulator = u64; type Summary = Total;
-/// #     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, u64>) { intake.add(hit.time_us, &[], |hits| *hits += 1) }
+/// #     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, Self>) { intake.add(hit.time_us, [], |hits| *hits += 1) }
 /// #     fn summarize(&self, hits: &u64) -> Total { Total { hits: *hits } }
 /// # }
 /// use yahtzee_testkit::{Bench, START_US};

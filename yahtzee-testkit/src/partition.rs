@@ -86,7 +86,7 @@ impl<J: Job> BenchPartition<J> {
         let end = Offset(self.log.len() as u64);
         let history = History {
             partition: self.partition,
-            committed: self.committed.as_ref().map(|(offset, text)| (*offset, text.as_str())),
+            start: self.committed.as_ref().map(|(offset, text)| (*offset, text.as_str())).into(),
             log_start: Offset(0),
             log_end: end,
             poisoned: &[],

@@ -4,8 +4,7 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use yahtzee_core::accumulate::{Accumulator, DecodeError};
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::Owner;
 
 use super::*;
@@ -16,6 +15,12 @@ struct Numbers {
     frame_id: Vec<u8>,
     #[prost(uint64, repeated, tag = "16")]
     numbers: Vec<u64>,
+}
+
+impl RawMessage for Numbers {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -42,10 +47,10 @@ impl<F: Fold> Job for Folding<F> {
     type Accumulator = F::State;
     type Summary = Answer;
 
-    fn fold(&self, record: &Numbers, intake: &mut Intake<'_, F::State>) {
+    fn fold(&self, record: &Numbers, intake: &mut Intake<'_, Self>) {
         for &number in &record.numbers {
             let parity = if number % 2 == 0 { "even" } else { "odd" };
-            intake.add(START_US, &[parity], |state| F::fold(state, number));
+            intake.add(START_US, [parity], |state| F::fold(state, number));
         }
     }
 

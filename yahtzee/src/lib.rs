@@ -1,6 +1,6 @@
-//! What a metric job is written with.
+//! The facade for authors of metric jobs.
 //!
-//! [`prelude`] has what every job names; [`accumulate`], [`intake`], [`job`], [`window`] and [`wire`] have the rest that a job may
+//! [`prelude`] has what every job names; [`accumulate`], [`job`], [`window`] and [`wire`] have the rest that a job may
 //! need. The partition, its commits and its rules are the framework's and are not here. Tests of a job use
 //! `yahtzee-testkit`. How a job is written, step by step: `docs/writing-a-job.md`.
 //!
@@ -15,6 +15,13 @@
 //!     time_us: i64,
 //!     #[prost(string, tag = "2")]
 //!     page: String,
+//! }
+//!
+//! impl RawMessage for Hits {
+//!     /// Hits are not deduplicated.
+//!     fn frame_id(&self) -> &[u8] {
+//!         &[]
+//!     }
 //! }
 //!
 //! #[derive(Clone, PartialEq, Message)]
@@ -35,8 +42,8 @@
 //!     type Accumulator = u64;
 //!     type Summary = PageHits;
 //!
-//!     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, u64>) {
-//!         intake.add(hit.time_us, &[&hit.page], |hits| *hits += 1);
+//!     fn fold(&self, hit: &Hits, intake: &mut Intake<'_, Self>) {
+//!         intake.add(hit.time_us, [&hit.page], |hits| *hits += 1);
 //!     }
 //!
 //!     fn summarize(&self, hits: &u64) -> PageHits {
@@ -47,15 +54,14 @@
 
 pub use prost;
 pub use yahtzee_core::owner::Owner;
-pub use yahtzee_core::{accumulate, accumulator, intake, job, window, wire};
+pub use yahtzee_core::{accumulate, accumulator, job, window, wire};
 
 /// The names that every job needs: `use yahtzee::prelude::*;`.
 pub mod prelude {
     pub use yahtzee_core::accumulate::{Accumulator, Counts, Distribution, Gauge, Moments};
     pub use yahtzee_core::accumulator;
     pub use yahtzee_core::erased::AnyJob;
-    pub use yahtzee_core::intake::Intake;
-    pub use yahtzee_core::job::{Figures, Job, Record, figures_of};
+    pub use yahtzee_core::job::{Figures, Intake, Job, RawMessage, Record, figures_of};
     pub use yahtzee_core::owner::Owner;
     pub use yahtzee_core::window::Policy;
 }

@@ -6,7 +6,7 @@ use yahtzee_core::accumulate::Distribution;
 
 use crate::figures::{Setting, Sheet, Target};
 use crate::samples::Shape;
-use crate::traffic::Rng;
+use yahtzee_loadgen::Rng;
 
 const SEED: u64 = 256;
 /// Sets of samples per shape and size; the worst one is told.
@@ -38,7 +38,7 @@ impl Worst {
 /// Relative errors of all shapes.
 pub(super) fn errors(setting: &Setting) -> Result<Sheet> {
     let mut sheet = Sheet::default();
-    let mut rng = Rng(SEED);
+    let mut rng = Rng::new(SEED);
     let large = [33, 1_000, setting.scale.of(100_000, 2_000)];
     let sets = setting.scale.of(SETS, 2);
     let (mut small_worst, mut peer_worst) = (Worst::default(), Worst::default());

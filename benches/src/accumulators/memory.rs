@@ -9,17 +9,19 @@ use yahtzee_core::commit::{Identity, OwnerTag};
 use yahtzee_core::effect::Effect;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::partition::{History, PartitionCore};
+use yahtzee_core::partition::{History, PartitionCore, Start};
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::{Requests, RouterLatency};
-use yahtzee_pipeline_proto::raw::{RouterRequest, RouterRequests};
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::RouterRequest;
 
 use crate::figures::{Scale, Sheet, Target};
 use crate::measure::resident_bytes;
 use crate::oracle::Totals;
 use crate::samples::lognormal;
-use crate::traffic::Rng;
+use yahtzee_loadgen::Rng;
+use yahtzee_loadgen::zipf::Zipf;
 
 /// Windows that are open at a time in steady traffic.
 const WINDOWS: usize = 5;
@@ -64,28 +66,20 @@ impl Mix {
 struct Traffic {
     mix: Mix,
     owners: Vec<Owner>,
-    /// Sums of the weights 1/rank up to and including each app: Zipf with exponent 1.
-    cumulated: Vec<u64>,
+    zipf: Zipf,
     rng: Rng,
 }
 
 impl Traffic {
     fn new(mix: Mix) -> Self {
-        let mut rng = Rng(SEED);
+        let mut rng = Rng::new(SEED);
         let owners = (0..mix.apps).map(|_| Owner(rng.bytes())).collect();
-        let weights = (1..=mix.apps as u64).map(|rank| (1 << 40) / rank);
-        let cumulated = weights.scan(0, |sum, weight| {
-            *sum += weight;
-            Some(*sum)
-        });
-        Self { mix, owners, cumulated: cumulated.collect(), rng }
+        Self { mix, owners, zipf: Zipf::new(mix.apps), rng }
     }
 
     /// The next measurement: rank of the app, and place of the request among those of the app's class.
     fn draw(&mut self) -> (usize, usize) {
-        let total = self.cumulated[self.mix.apps - 1];
-        let drawn = self.rng.below(total);
-        let rank = self.cumulated.partition_point(|&sum| sum <= drawn);
+        let rank = self.zipf.draw(&mut self.rng);
         let class = usize::from(self.owners[rank].0[0]) % CLASSES;
         (rank, class * SAMPLES + self.rng.below(SAMPLES as u64) as usize)
     }
@@ -93,7 +87,7 @@ impl Traffic {
 
 /// One request of each class and sample, in window 0.
 fn requests() -> Vec<RouterRequest> {
-    let mut rng = Rng(SEED + 1);
+    let mut rng = Rng::new(SEED + 1);
     let request = |index: usize| {
         let class = index / SAMPLES;
         let median_ms = 5.0 * 400_f64.powf(class as f64 / (CLASSES - 1) as f64);
@@ -116,7 +110,7 @@ fn encoded(requests: &[RouterRequest], window: usize) -> Vec<Vec<u8>> {
     let shift_us = window as i64 * WINDOW_MS * 1_000;
     let encode = |request: &RouterRequest| {
         let request = RouterRequest { time_us: request.time_us + shift_us, ..request.clone() };
-        RouterRequests { requests: vec![request], ..RouterRequests::default() }.encode_to_vec()
+        RecordOf { measurements: vec![request], ..RecordOf::default() }.encode_to_vec()
     };
     requests.iter().map(encode).collect()
 }
@@ -157,7 +151,8 @@ fn open(partition: Partition) -> PartitionCore<RouterLatency> {
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history = History { partition, committed: None, log_start: start, log_end: start, poisoned: &[] };
+    let history =
+        History { partition, start: Start::Beginning, log_start: start, log_end: start, poisoned: &[] };
     let opened = PartitionCore::open(Arc::new(RouterLatency), policy, identity, history);
     opened.expect("nothing was ever committed, so nothing is refused").core
 }

@@ -9,7 +9,7 @@ use yahtzee_core::accumulate::{Accumulator, Counts, Distribution, Moments};
 use crate::figures::{Scale, Setting, Sheet};
 use crate::measure::measured;
 use crate::samples::{SERVICE_MAX_MS, Shape};
-use crate::traffic::Rng;
+use yahtzee_loadgen::Rng;
 
 const SEED: u64 = 50;
 
@@ -63,7 +63,7 @@ struct Updates {
 impl Updates {
     /// A hundred per series, in random order.
     fn new(series: usize) -> Self {
-        let mut rng = Rng(SEED);
+        let mut rng = Rng::new(SEED);
         let draw = |_| (rng.below(series as u64) as usize, Shape::Lognormal.draw(&mut rng));
         Self { series, all: (0..series * 100).map(draw).collect() }
     }
@@ -116,7 +116,7 @@ const PAIRS: usize = 64;
 /// Merges of two distributions.
 pub(super) fn merge(setting: &Setting) -> Result<Sheet> {
     let mut sheet = Sheet::default();
-    let mut rng = Rng(SEED + 1);
+    let mut rng = Rng::new(SEED + 1);
     for (name, ours, theirs) in MERGES {
         let (ours, theirs) = (scaled(ours, setting.scale), scaled(theirs, setting.scale));
         let mut draw = |count| Shape::Lognormal.draw_many(count, &mut rng);
@@ -153,7 +153,7 @@ fn scaled(samples: usize, scale: Scale) -> usize {
 pub(super) fn quantiles(setting: &Setting) -> Result<Sheet> {
     const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
     let mut sheet = Sheet::default();
-    let mut rng = Rng(SEED + 2);
+    let mut rng = Rng::new(SEED + 2);
     let repeats = setting.scale.of(1_000, 1);
     for (samples, unit) in [
         (20, "list of 20"),

@@ -12,7 +12,7 @@ use yahtzee_storage::store::Summary;
 
 use crate::figures::Scale;
 use crate::samples::Shape;
-use crate::traffic::Rng;
+use yahtzee_loadgen::Rng;
 
 /// The job that all summaries are of.
 pub(super) const JOB: &str = RouterLatency::NAME;
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 impl Prepared {
     /// Ten minutes of `times` times 10,240 series, minute by minute.
     pub(super) fn new(scale: Scale, times: usize) -> Self {
-        let mut rng = Rng(SEED);
+        let mut rng = Rng::new(SEED);
         let owners: Vec<_> = (0..times * scale.of(10_240, 200)).map(|_| Owner(rng.bytes())).collect();
         let minutes = (0..WINDOWS as i64).flat_map(|minute| owners.iter().map(move |&owner| (minute, owner)));
         Self { rows: minutes.map(|(minute, owner)| Row::drawn(minute, owner, &mut rng)).collect() }

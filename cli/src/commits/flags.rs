@@ -140,9 +140,13 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
-    use yahtzee_core::commit::{Commit, OwnerTag};
-    use yahtzee_core::incomplete::IncompleteWindows;
-    use yahtzee_core::rules::Production;
+    use std::sync::Arc;
+
+    use yahtzee_core::commit::OwnerTag;
+    use yahtzee_core::erased::AnyJob as _;
+    use yahtzee_core::partition::{History, Start};
+    use yahtzee_core::window::{Policy, Window};
+    use yahtzee_jobs::errors::Errors;
     use yahtzee_runtime::log::CommittedOffset;
 
     use super::*;
@@ -155,9 +159,15 @@ mod tests {
         owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
     };
 
+    /// What a partition commits that has read up to `offset`.
     fn committed(offset: u64, identity: &Identity) -> Committed {
-        let commit = Commit::at::<Production>(Offset(offset), Some(0), Vec::new(), IncompleteWindows::none());
-        Committed::read(&CommittedOffset { offset: Offset(offset), metadata: commit.metadata(identity) })
+        let offset = Offset(offset);
+        let start = Start::Time { offset, first_window: Window(0) };
+        let history =
+            History { partition: Partition(0), start, log_start: offset, log_end: offset, poisoned: &[] };
+        let mut opened = Arc::new(Errors).open(Policy::default(), *identity, history).unwrap();
+        let commit = opened.core.acknowledged(0).expect("nothing waits for an acknowledgement");
+        Committed::read(&CommittedOffset { offset, metadata: commit.metadata(identity) })
     }
 
     #[test]

@@ -165,20 +165,20 @@ impl Decoded {
     fn of(told: &Told, log_end: Offset, now_ms: i64) -> Self {
         let Told { commit, identity } = told;
         let text = |window: Window| utc::window_start(window, identity.window_length_ms);
-        let open = commit.open.iter();
+        let open = commit.open().iter();
         Self {
-            position: commit.position.0,
-            watermark: commit.watermark_ms.map(utc::date_and_time),
-            watermark_age_ms: commit.watermark_ms.map(|watermark_ms| now_ms - watermark_ms),
+            position: commit.position().0,
+            watermark: commit.watermark_ms().map(utc::date_and_time),
+            watermark_age_ms: commit.watermark_ms().map(|watermark_ms| now_ms - watermark_ms),
             worker: identity.owner_tag.to_string(),
             generation: identity.generation,
-            position_lag: log_end.0.saturating_sub(commit.position.0),
-            replay_lag: commit.position.0.saturating_sub(commit.replay_offset().0),
+            position_lag: log_end.0.saturating_sub(commit.position().0),
+            replay_lag: commit.position().0.saturating_sub(commit.replay_offset().0),
             open_windows: open
                 .map(|&(window, first)| OpenWindow { window: text(window), first_offset: first.0 })
                 .collect(),
-            incomplete_through: commit.incomplete.reach_through().map(text),
-            incomplete_windows: commit.incomplete.windows().map(text).collect(),
+            incomplete_through: commit.incomplete().reach_through().map(text),
+            incomplete_windows: commit.incomplete().windows().map(text).collect(),
         }
     }
 

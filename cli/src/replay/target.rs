@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use yahtzee_runtime::log::{Log, LogError, TopicSpec};
+use yahtzee_runtime::log::{Log, LogError, TopicSpec, require_topic};
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::JobPlan;
 
@@ -128,10 +128,8 @@ impl Target {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let Some(found) = log.describe_topic(&wanted.name)? else {
-                return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
-            };
-            if found.partitions != wanted.partitions || found.cleanup != wanted.cleanup {
+            let found = require_topic(log, &wanted)?;
+            if found.cleanup != wanted.cleanup {
                 bail!("topic {} {}", wanted.name, found.differences(&wanted).swap_remove(0));
             }
         }

@@ -3,20 +3,18 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_runtime::log::{Isolation, Item, Log};
+use yahtzee_runtime::log::Log;
+use yahtzee_runtime::log::scan::{scan, whole};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::store::Row;
 
 use super::compare::{Comparable, Summaries};
 use super::{is_chosen, is_in_range};
 use crate::replay::Scope;
-
-const POLL: Duration = Duration::from_millis(200);
 
 /// The newest value of every key, and what should not be there.
 #[derive(Debug, Default)]
@@ -56,24 +54,13 @@ pub(super) fn topic_rows(
     comparable: &Comparable,
 ) -> Result<Found> {
     let mut found = Found::default();
-    let bounds = log.bounds(topic, &[partition])?[0];
-    let mut reader = log.reader(topic, &[(partition, bounds.start)], Isolation::Committed)?;
-    let mut is_done = bounds.start == bounds.end;
-    while !is_done {
-        for item in reader.poll(POLL)? {
-            let Item::Record(_, record, _) = item else {
-                // All that is visible was delivered, even where an open transaction holds back the rest.
-                is_done = true;
-                continue;
-            };
-            match SummaryKey::decode(record.key) {
-                Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
-                Ok(_) => {}
-                Err(_) => found.unreadable.push(record.key.to_vec()),
-            }
-            is_done |= record.offset.next() >= bounds.end;
+    scan(log, topic, &whole(log, topic, &[partition])?, |_, record, _| {
+        match SummaryKey::decode(record.key) {
+            Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
+            Ok(_) => {}
+            Err(_) => found.unreadable.push(record.key.to_vec()),
         }
-    }
+    })?;
     Ok(found)
 }
 

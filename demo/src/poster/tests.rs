@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 
 use super::*;
-use crate::fleet::{Fleet, FleetSettings};
+use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
 /// One request as the server saw it; header names in lower case.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Requests that took a second or longer, per app and process type.
 
 use yahtzee::prelude::*;
-use yahtzee_pipeline_proto::raw::RouterRequests;
+use yahtzee_pipeline_proto::raw::RouterRequest;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 /// The message that is published.
 pub mod summary {
@@ -12,25 +13,25 @@ pub mod summary {
 /// From this service time on a request is slow.
 const SLOW_MS: u32 = 1_000;
 
-/// Reads `ROUTER_REQUEST`.
+/// Reads the requests of the router.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowRequests;
 
 impl Job for SlowRequests {
     const NAME: &'static str = "slow-requests";
-    const MEASUREMENT: &'static str = "ROUTER_REQUEST";
+    const MEASUREMENT: &'static str = RouterRequest::TYPE;
     const SUMMARY: &'static str = "SLOW_REQUESTS";
     const GENERATION: u32 = 1;
     const DIMENSIONS: &'static [&'static str] = &["process_type"];
-    type Record<'a> = RouterRequests;
+    type Record<'a> = RecordOf<RouterRequest>;
     /// Service times in milliseconds, and how many of them were slow.
     type Accumulator = (Moments, u64);
     type Summary = summary::SlowRequests;
 
-    fn fold(&self, record: &RouterRequests, intake: &mut Intake<'_, (Moments, u64)>) {
-        for request in &record.requests {
+    fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>) {
+        for request in &record.measurements {
             let Some(service_ms) = request.service_ms else { continue };
-            intake.add(request.time_us, &[&request.process_type], |(service_times_ms, slow)| {
+            intake.add(request.time_us, [&request.process_type], |(service_times_ms, slow)| {
                 service_times_ms.record(service_ms.into());
                 *slow += u64::from(service_ms >= SLOW_MS);
             });
@@ -50,7 +51,6 @@ impl Job for SlowRequests {
 
 #[cfg(test)]
 mod tests {
-    use yahtzee_pipeline_proto::raw::RouterRequest;
     use yahtzee_testkit::{Bench, START_US, check_job};
 
     use super::*;
@@ -58,15 +58,15 @@ mod tests {
     const APP: Owner = Owner([1; 16]);
 
     /// A frame with one request per service time.
-    fn frame(number: u8, service_ms: &[u32]) -> RouterRequests {
+    fn frame(number: u8, service_ms: &[u32]) -> RecordOf<RouterRequest> {
         let request = |&service_ms| RouterRequest {
             time_us: START_US,
             process_type: "web".to_owned(),
             service_ms: Some(service_ms),
             ..RouterRequest::default()
         };
-        let requests = service_ms.iter().map(request).collect();
-        RouterRequests { frame_id: vec![number; 16], requests, ..RouterRequests::default() }
+        let measurements = service_ms.iter().map(request).collect();
+        RecordOf { frame_id: vec![number; 16], measurements, ..RecordOf::default() }
     }
 
     #[test]

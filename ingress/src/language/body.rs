@@ -21,9 +21,9 @@ const MAX_METRICS: usize = 1_000;
 /// Greatest counter or gauge: 2^53, up to which a JSON number is exact in every language.
 const MAX_VALUE: f64 = 9_007_199_254_740_992.0;
 
-/// What a post holds.
+/// The content of a post.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metrics {
+pub struct PostedMetrics {
     /// Names and values: counters, gauges, distributions, each in the order of their names.
     pub accepted: Vec<(String, Value)>,
     /// Names in the post, whatever became of them.
@@ -47,19 +47,19 @@ struct Document<'a> {
 
 /// Reads the body of a post; `None` if it is not of the form above.
 #[must_use]
-pub fn read(body: &[u8]) -> Option<Metrics> {
+pub fn read(body: &[u8]) -> Option<PostedMetrics> {
     // A list would be taken for the fields in their order.
     let object = Some(body).filter(|body| body.trim_ascii_start().starts_with(b"{"))?;
     let Document { counters, gauges, distributions } = serde_json::from_slice(object).ok()?;
-    let mut metrics = Metrics::default();
+    let mut metrics = PostedMetrics::default();
     metrics.add_all(counters, |value, rejected| one(milli(value).map(Value::CounterMilli), rejected));
     metrics.add_all(gauges, |value, rejected| one(milli(value).map(Value::GaugeMilli), rejected));
     metrics.add_all(distributions, samples);
     Some(metrics)
 }
 
-impl Metrics {
-    /// `read` gives the value, and counts what it rejects.
+impl PostedMetrics {
+    /// Accepts the metrics that have a name and a value; `read` returns the value, and counts what it rejects.
     fn add_all(&mut self, unread: Unread<'_>, read: impl Fn(&RawValue, &mut u64) -> Option<Value>) {
         for (name, value) in unread.into_iter().flatten() {
             self.announced += 1;
@@ -72,7 +72,7 @@ impl Metrics {
     }
 }
 
-/// Letters, digits, `.`, `_` and `-`.
+/// Returns whether a name has letters, digits, `.`, `_` and `-` only.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed)
@@ -83,7 +83,7 @@ fn one(value: Option<Value>, rejected: &mut u64) -> Option<Value> {
     value
 }
 
-/// A number from 0 to [`MAX_VALUE`] in thousandths, rounded half up.
+/// Reads a number from 0 to [`MAX_VALUE`] in thousandths, rounded half up.
 fn milli(value: &RawValue) -> Option<u64> {
     let value = number(value).filter(|value| (0.0..=MAX_VALUE).contains(value))?;
     Some((value * 1_000.0).round() as u64)
@@ -99,7 +99,7 @@ fn samples(values: &RawValue, rejected: &mut u64) -> Option<Value> {
     (!accepted.is_empty()).then_some(Value::Distribution(Samples { values: accepted }))
 }
 
-/// A JSON number; one beyond the range of floating point is infinite.
+/// Reads a JSON number; one beyond the range of floating point is infinite.
 fn number(value: &RawValue) -> Option<f64> {
     value.get().parse().ok()
 }

@@ -5,58 +5,44 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use prost::Message;
 use yahtzee_core::job::Record;
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 use super::*;
 
-/// A raw message of the pipeline, as prost decodes it, and the view of its measurements.
-trait Oracle: Message + Default {
-    type View<'a>: View<'a> + From<&'a Self::Measurement> + Copy + PartialEq + Debug;
-    type Measurement: Message + Default + 'static;
-    fn frame_id(&self) -> &[u8];
-    fn measurements(&self) -> &[Self::Measurement];
+/// A measurement, as prost decodes it, and its view.
+trait Oracle: RawMeasurement + 'static {
+    type View<'a>: View<'a> + From<&'a Self> + Copy + PartialEq + Debug;
 }
 
 macro_rules! oracles {
-    ($($raw:ident.$field:ident: $name:ident),+) => { $(
-        impl Oracle for raw::$raw {
+    ($($name:ident),+) => { $(
+        impl Oracle for raw::$name {
             type View<'a> = $name<'a>;
-            type Measurement = raw::$name;
-            fn frame_id(&self) -> &[u8] {
-                &self.frame_id
-            }
-            fn measurements(&self) -> &[raw::$name] {
-                &self.$field
-            }
         }
     )+ };
 }
 
-oracles! {
-    RouterRequests.requests: RouterRequest,
-    DynoLoads.loads: DynoLoad,
-    DynoMemories.memories: DynoMemory,
-    PlatformErrors.errors: PlatformError
-}
+oracles! { RouterRequest, DynoLoad, DynoMemory, PlatformError }
 
 /// Both read the same, or both refuse. Whether they read is told.
 #[track_caller]
 fn check<O: Oracle>(bytes: &[u8]) -> bool {
-    let expected = O::decode(bytes).ok();
+    let expected = RecordOf::<O>::decode(bytes).ok();
     let found = Measurements::<O::View<'_>>::read(bytes).ok();
     assert_eq!(found.is_some(), expected.is_some(), "{bytes:02x?}");
     let (Some(expected), Some(found)) = (expected, found) else { return false };
-    assert_eq!(found.frame_id(), expected.frame_id(), "{bytes:02x?}");
+    assert_eq!(found.frame_id(), expected.frame_id, "{bytes:02x?}");
     let measurements: Vec<O::View<'_>> = found.iter().collect();
-    let expected: Vec<O::View<'_>> = expected.measurements().iter().map(Into::into).collect();
+    let expected: Vec<O::View<'_>> = expected.measurements.iter().map(Into::into).collect();
     assert_eq!(measurements, expected, "{bytes:02x?}");
     true
 }
 
 fn check_all(bytes: &[u8]) {
-    check::<raw::RouterRequests>(bytes);
-    check::<raw::DynoLoads>(bytes);
-    check::<raw::DynoMemories>(bytes);
-    check::<raw::PlatformErrors>(bytes);
+    check::<raw::RouterRequest>(bytes);
+    check::<raw::DynoLoad>(bytes);
+    check::<raw::DynoMemory>(bytes);
+    check::<raw::PlatformError>(bytes);
 }
 
 /// One field: its number, and a value of some wire type. Numbers are those of the raw messages and their neighbours.
@@ -125,15 +111,15 @@ fn router_request() -> impl Strategy<Value = raw::RouterRequest> {
     })
 }
 
-fn router_requests() -> impl Strategy<Value = raw::RouterRequests> {
+fn router_requests() -> impl Strategy<Value = RecordOf<raw::RouterRequest>> {
     let envelope = (some_bytes(), any::<i64>(), some_bytes(), any::<i32>(), some_bytes());
     (envelope, prop::collection::vec(router_request(), 0..5)).prop_map(|(envelope, requests)| {
         let (owner, recv_us, frame_id, source_kind, drain) = envelope;
-        raw::RouterRequests { owner, recv_us, frame_id, source_kind, drain, requests }
+        RecordOf { owner, recv_us, frame_id, source_kind, drain, measurements: requests }
     })
 }
 
-fn dyno_loads() -> impl Strategy<Value = raw::DynoLoads> {
+fn dyno_loads() -> impl Strategy<Value = RecordOf<raw::DynoLoad>> {
     let load = (common(), any::<[Option<u64>; 3]>()).prop_map(|(common, loads)| {
         let (time_us, process_type, dyno_num, dyno_uuid, frame_index, flags) = common;
         let [load_1m_milli, load_5m_milli, load_15m_milli] = loads;
@@ -149,14 +135,14 @@ fn dyno_loads() -> impl Strategy<Value = raw::DynoLoads> {
             load_15m_milli,
         }
     });
-    (some_bytes(), prop::collection::vec(load, 0..4)).prop_map(|(frame_id, loads)| raw::DynoLoads {
+    (some_bytes(), prop::collection::vec(load, 0..4)).prop_map(|(frame_id, loads)| RecordOf {
         frame_id,
-        loads,
+        measurements: loads,
         ..Default::default()
     })
 }
 
-fn dyno_memories() -> impl Strategy<Value = raw::DynoMemories> {
+fn dyno_memories() -> impl Strategy<Value = RecordOf<raw::DynoMemory>> {
     let memory = (common(), any::<[Option<u64>; 7]>()).prop_map(|(common, numbers)| {
         let (time_us, process_type, dyno_num, dyno_uuid, frame_index, flags) = common;
         let [total_bytes, rss_bytes, cache_bytes, swap_bytes, quota_bytes, pgpgin_pages, pgpgout_pages] =
@@ -177,21 +163,21 @@ fn dyno_memories() -> impl Strategy<Value = raw::DynoMemories> {
             pgpgout_pages,
         }
     });
-    (some_bytes(), prop::collection::vec(memory, 0..4)).prop_map(|(frame_id, memories)| raw::DynoMemories {
+    (some_bytes(), prop::collection::vec(memory, 0..4)).prop_map(|(frame_id, memories)| RecordOf {
         frame_id,
-        memories,
+        measurements: memories,
         ..Default::default()
     })
 }
 
-fn platform_errors() -> impl Strategy<Value = raw::PlatformErrors> {
+fn platform_errors() -> impl Strategy<Value = RecordOf<raw::PlatformError>> {
     let error = (common(), text()).prop_map(|(common, code)| {
         let (time_us, process_type, dyno_num, _, frame_index, flags) = common;
         raw::PlatformError { time_us, process_type, dyno_num, frame_index, flags, code }
     });
-    (some_bytes(), prop::collection::vec(error, 0..4)).prop_map(|(frame_id, errors)| raw::PlatformErrors {
+    (some_bytes(), prop::collection::vec(error, 0..4)).prop_map(|(frame_id, errors)| RecordOf {
         frame_id,
-        errors,
+        measurements: errors,
         ..Default::default()
     })
 }
@@ -204,10 +190,10 @@ proptest! {
         memories in dyno_memories(),
         errors in platform_errors(),
     ) {
-        prop_assert!(check::<raw::RouterRequests>(&requests.encode_to_vec()));
-        prop_assert!(check::<raw::DynoLoads>(&loads.encode_to_vec()));
-        prop_assert!(check::<raw::DynoMemories>(&memories.encode_to_vec()));
-        prop_assert!(check::<raw::PlatformErrors>(&errors.encode_to_vec()));
+        prop_assert!(check::<raw::RouterRequest>(&requests.encode_to_vec()));
+        prop_assert!(check::<raw::DynoLoad>(&loads.encode_to_vec()));
+        prop_assert!(check::<raw::DynoMemory>(&memories.encode_to_vec()));
+        prop_assert!(check::<raw::PlatformError>(&errors.encode_to_vec()));
     }
 
     /// Two records in one: the last value of every field but the measurements, which are those of both.
@@ -215,9 +201,9 @@ proptest! {
     fn records_merge(first in router_requests(), second in router_requests(), unknown in some_bytes()) {
         let unknown = [&[0xfa, 0x01][..], &delimited(&unknown)].concat();
         let bytes = [first.encode_to_vec(), unknown, second.encode_to_vec()].concat();
-        prop_assert!(check::<raw::RouterRequests>(&bytes));
+        prop_assert!(check::<raw::RouterRequest>(&bytes));
         let measurements = Measurements::<RouterRequest<'_>>::read(&bytes).unwrap().iter().count();
-        prop_assert_eq!(measurements, first.requests.len() + second.requests.len());
+        prop_assert_eq!(measurements, first.measurements.len() + second.measurements.len());
     }
 
     #[test]
@@ -255,9 +241,9 @@ fn a_record_is_refused_as_a_whole() {
         process_type: process_type.to_owned(),
         ..raw::RouterRequest::default()
     };
-    let record = raw::RouterRequests { requests: vec![request("web"), request("x")], ..Default::default() };
+    let record = RecordOf { measurements: vec![request("web"), request("x")], ..Default::default() };
     let mut bytes = record.encode_to_vec();
-    assert!(check::<raw::RouterRequests>(&bytes));
+    assert!(check::<raw::RouterRequest>(&bytes));
     *bytes.last_mut().unwrap() = 0xff;
-    assert!(!check::<raw::RouterRequests>(&bytes));
+    assert!(!check::<raw::RouterRequest>(&bytes));
 }

@@ -14,8 +14,8 @@ use yahtzee_runtime::log::{Appender, Log, LogError, NewRecord};
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition, Settled};
 use crate::dead_letter::records::{self, split_quarantine_key};
 use crate::job_topics::JobTopics;
-use crate::scan::{scan, whole};
 use crate::store::SummaryStore;
+use yahtzee_runtime::log::scan::{scan, whole};
 
 /// Records that are appended at once.
 const CHUNK: usize = 1_000;

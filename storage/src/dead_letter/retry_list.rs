@@ -12,7 +12,7 @@ use yahtzee_runtime::topics::QUARANTINE_PREFIX;
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
 use crate::dead_letter::records::split_quarantine_key;
 use crate::job_topics::{JobTopics, retry_group};
-use crate::scan::{Stretch, scan, uncommitted};
+use yahtzee_runtime::log::scan::{OffsetRange, scan, uncommitted};
 
 /// Different errors that are counted per shard; the rest counts as none. They may name rows.
 const ERRORS_MAX: usize = 1_000;
@@ -118,7 +118,7 @@ pub fn inspect(log: &dyn Log, place: &RecordPosition) -> Result<Option<Inspected
         return Ok(None);
     }
     let end = Offset(place.offset.0 + 1);
-    let stretch = Stretch { partition: place.partition, from: place.offset, end };
+    let stretch = OffsetRange { partition: place.partition, from: place.offset, end };
     let mut found = None;
     scan(log, &place.topic, &[stretch], |_, record, headers| {
         found = Some(inspected(&place.topic, record, headers));

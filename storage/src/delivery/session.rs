@@ -10,7 +10,7 @@ use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, OffsetCommit, Reader};
+use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, LogReader, OffsetCommit};
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
@@ -54,7 +54,7 @@ enum Ended {
 
 /// A reader of one topic.
 struct TopicReader {
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     /// Index of the stream of its first partition, and its partitions in the order of streams.
     first: usize,
     partitions: Vec<Partition>,

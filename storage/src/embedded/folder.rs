@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use yahtzee_runtime::log::embedded::folder::{clear_unfinished_creation, reason_of};
+use yahtzee_runtime::fjall_folder::{clear_unfinished_creation, reason_of};
 
 use crate::store::Day;
 

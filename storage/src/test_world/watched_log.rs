@@ -7,8 +7,8 @@ use std::time::Duration;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogError, NewRecord, OffsetCommit,
-    Reader, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
+    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader,
+    NewRecord, OffsetCommit, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
 };
 
 use super::Bell;
@@ -66,16 +66,14 @@ impl Life {
     fn spend(&self) -> Result<(), LogError> {
         let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         self.bell.ring();
-        let (what, reason) = ("the log".to_owned(), "dead".to_owned());
-        spent.map(drop).map_err(|_| LogError::Unavailable { what, reason })
+        spent.map(drop).map_err(|_| LogError::unavailable("the log", LogCause::new("dead", "dead")))
     }
 
     fn spend_on_append(&self) -> Result<(), LogError> {
         if let Some(refused) = &mut *self.refused.lock().unwrap() {
             *refused += 1;
             self.bell.ring();
-            let (what, reason) = ("the log".to_owned(), "takes no record".to_owned());
-            return Err(LogError::Unavailable { what, reason });
+            return Err(LogError::unavailable("the log", LogCause::new("refused", "takes no record")));
         }
         self.spend()
     }
@@ -106,7 +104,7 @@ impl Log for WatchedLog {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         self.inner.reader(topic, from, isolation)
     }
 

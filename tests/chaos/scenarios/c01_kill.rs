@@ -15,7 +15,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         }
         let at = rig.rng.below(rig.workers.len() as u64) as usize;
         let place = rig.kill_worker(at)?;
-        let down = rig.rng.time(Duration::ZERO, Duration::from_secs(1));
+        let down = rig.rng.duration(Duration::ZERO, Duration::from_secs(1));
         rig.pause(down)?;
         rig.start_worker(place.index(), place.count())?;
     }

@@ -11,7 +11,7 @@ use crate::rig::Rig;
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     let longest = (rig.options.duration / 4).clamp(Duration::from_secs(3), Duration::from_secs(20));
     while !rig.is_over() {
-        let apart = rig.rng.time(Duration::ZERO, rig.options.interval());
+        let apart = rig.rng.duration(Duration::ZERO, rig.options.interval());
         rig.pause(apart)?;
         let at = rig.rng.below(rig.workers.len() as u64) as usize;
         let mut zombie = rig.take_worker(at);
@@ -20,7 +20,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         rig.zombies += 1;
         rig.start_worker(zombie.place.index(), zombie.place.count())?;
         rig.wait_for_commits()?;
-        let stands_still = rig.rng.time(longest / 4, longest);
+        let stands_still = rig.rng.duration(longest / 4, longest);
         rig.pause(stands_still)?;
         zombie.process.signal(Signal::CONT);
         rig.expect_end(&mut zombie, "after it went on beside its successor")?;

@@ -13,7 +13,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         let mut old = rig.take_worker(0);
         rig.note_loss(&old);
         rig.start_worker(old.place.index(), old.place.count())?;
-        let overlap = rig.rng.time(Duration::ZERO, Duration::from_secs(2));
+        let overlap = rig.rng.duration(Duration::ZERO, Duration::from_secs(2));
         rig.pause(overlap)?;
         old.process.signal(Signal::TERM);
         rig.expect_end(&mut old, "after SIGTERM")?;

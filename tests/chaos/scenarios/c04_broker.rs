@@ -15,7 +15,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
         let interval = rig.options.interval();
         rig.pause(interval)?;
-        let away = rig.rng.time(Duration::from_secs(1), longest);
+        let away = rig.rng.duration(Duration::from_secs(1), longest);
         rig.note_outage();
         if kills {
             rig.kills += 1;

@@ -23,7 +23,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         let places = rig.kill_all_workers()?;
         // Beyond: so long that the windows hit are over when the workers read on.
         let (short, long) = if is_beyond { (8_000, 12_000) } else { (500, 2_000) };
-        let down = rig.rng.time(Duration::from_millis(short), Duration::from_millis(long));
+        let down = rig.rng.duration(Duration::from_millis(short), Duration::from_millis(long));
         rig.pause(down)?;
         rig.fence_all()?;
         forget(rig, is_beyond)?;
@@ -47,13 +47,13 @@ fn forget(rig: &mut Rig, is_beyond: bool) -> Result<()> {
             Commit::read(committed.offset, &committed.metadata).ok().context("a foreign commit")?;
         let end = rig.raw.seen().position(partition);
         let (low, high) =
-            if is_beyond { (commit.position, end) } else { (committed.offset, commit.position) };
+            if is_beyond { (commit.position(), end) } else { (committed.offset, commit.position()) };
         if rig.rng.one_in(3) || low >= high {
             continue;
         }
-        let log_start = Offset(rig.rng.between(low.0 + 1, high.0));
+        let log_start = Offset(rig.rng.from_to(low.0 + 1, high.0));
         deleted.push((partition, log_start));
-        rig.gaps.push(Gap { partition, position: Some(commit.position), log_start });
+        rig.gaps.push(Gap { partition, position: Some(commit.position()), log_start });
     }
     if deleted.is_empty() {
         Ok(())

@@ -18,7 +18,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         for index in 0..count {
             rig.start_worker(index, count)?;
         }
-        let overlap = rig.rng.time(Duration::ZERO, Duration::from_secs(2));
+        let overlap = rig.rng.duration(Duration::ZERO, Duration::from_secs(2));
         rig.pause(overlap)?;
         old.iter().for_each(|worker| worker.process.signal(Signal::TERM));
         for mut worker in old {

@@ -11,9 +11,9 @@ const DELAY_MAX: Duration = Duration::from_millis(300);
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
-        let time = rig.rng.time(rig.options.interval() / 4, rig.options.interval());
+        let time = rig.rng.duration(rig.options.interval() / 4, rig.options.interval());
         let fault = rig.rng.below(3);
-        let delay = rig.rng.time(Duration::ZERO, DELAY_MAX);
+        let delay = rig.rng.duration(Duration::ZERO, DELAY_MAX);
         rig.note_outage();
         let proxy = rig.proxy.as_ref().context("this scenario runs through the proxy")?;
         match fault {

@@ -11,10 +11,10 @@ use crate::rig::Rig;
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     let mut is_locked = true;
     while !rig.is_over() {
-        let time = rig.rng.time(Duration::ZERO, rig.options.interval());
+        let time = rig.rng.duration(Duration::ZERO, rig.options.interval());
         rig.pause(time)?;
         let server = if rig.rng.one_in(2) { FIRST } else { SECOND };
-        let away = rig.rng.time(Duration::ZERO, Duration::from_secs(1));
+        let away = rig.rng.duration(Duration::ZERO, Duration::from_secs(1));
         let shard = rig.any_shard_on(server)?;
         // The locks end with the server.
         let locks = is_locked.then(|| rig.lock_under_batch(&shard)).transpose()?;

@@ -18,7 +18,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         rig.pause(interval)?;
         let shard = rig.any_shard()?;
         for_each_table(&shard, FULL)?;
-        let time = rig.rng.time(interval / 2, interval * 2);
+        let time = rig.rng.duration(interval / 2, interval * 2);
         rig.pause(time)?;
         rig.others_keep_up(|other| other.name != shard.name)?;
         for_each_table(&shard, FREED)?;

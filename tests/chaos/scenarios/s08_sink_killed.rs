@@ -12,7 +12,7 @@ const COMMITS: Duration = Duration::from_millis(800);
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
-        let lives = rig.rng.time(Duration::from_millis(100), Duration::from_secs(3));
+        let lives = rig.rng.duration(Duration::from_millis(100), Duration::from_secs(3));
         rig.pause(lives)?;
         let shard = rig.any_shard()?;
         let locks = rig.rng.one_in(2).then(|| rig.lock_under_batch(&shard)).transpose()?;

@@ -43,7 +43,7 @@ pub(super) fn round(rig: &mut Rig) -> Result<()> {
         }
         rig.kill_retry()?;
         drop(locks);
-        let lives = rig.rng.time(POLL, LIVES_MAX);
+        let lives = rig.rng.duration(POLL, LIVES_MAX);
         rig.pause(lives)?;
     }
     rig.wait_for_retry()

@@ -16,7 +16,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
             0 => rig.kill_sink()?,
             1 => rig.kill_retry()?,
             _ => {
-                let away = rig.rng.time(Duration::ZERO, Duration::from_secs(4));
+                let away = rig.rng.duration(Duration::ZERO, Duration::from_secs(4));
                 rig.server_down(POOLER, |rig| rig.pause(away))?;
             }
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{
-    Cleanup, CommittedOffset, Header, Headers, Isolation, Item, Log, LogError, NewRecord, OffsetCommit,
-    Reader, SlotWriter, TopicSpec,
+    Cleanup, CommittedOffset, Header, Headers, Isolation, Item, Log, LogError, LogReader, NewRecord,
+    OffsetCommit, SlotWriter, TopicSpec,
 };
 
 use super::Bench;
@@ -108,13 +108,13 @@ pub(crate) fn append_values(log: &dyn Log, topic: &str, partition: u32, values: 
 }
 
 /// Opens a reader that sees committed records only, at offset 0 of the partitions.
-pub(crate) fn reader(log: &dyn Log, topic: &str, partitions: &[u32]) -> Box<dyn Reader> {
+pub(crate) fn reader(log: &dyn Log, topic: &str, partitions: &[u32]) -> Box<dyn LogReader> {
     let from: Vec<_> = partitions.iter().map(|&partition| (Partition(partition), Offset(0))).collect();
     log.reader(topic, &from, Isolation::Committed).expect("reader")
 }
 
 /// Polls until `enough` holds of all that was delivered. Errors are collected, but those worth another try.
-pub(crate) fn read_until(reader: &mut dyn Reader, enough: impl Fn(&Reading) -> bool) -> Reading {
+pub(crate) fn read_until(reader: &mut dyn LogReader, enough: impl Fn(&Reading) -> bool) -> Reading {
     let begin = Instant::now();
     let mut reading = Reading::default();
     while !enough(&reading) {

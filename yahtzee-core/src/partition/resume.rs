@@ -16,6 +16,7 @@ use crate::window::Window;
 /// | none               | 0           | 0                               | nothing                                     |
 /// | none               | above 0     | log start                       | what the first record tells                 |
 /// | not ours, or moved | any         | its offset, log start at least  | what the first record tells                 |
+/// | a time             | at most its offset | its offset               | all before the first window                 |
 /// | `(c, h, M)`        | at most `c` | `c`                             | as committed                                |
 /// | `(c, h, M)`        | `c` to `h`  | log start                       | also windows whose first record is gone     |
 /// | `(c, h, M)`        | above `h`   | log start                       | what the first record tells                 |
@@ -23,8 +24,8 @@ use crate::window::Window;
 pub struct History<'a> {
     /// The partition itself.
     pub partition: Partition,
-    /// Committed offset and its metadata, if any was ever committed.
-    pub committed: Option<(Offset, &'a str)>,
+    /// What the partition starts from.
+    pub start: Start<'a>,
     /// First offset that the log still keeps.
     pub log_start: Offset,
     /// End of the log, read *after* every earlier writer was fenced. Until it is reached only final summaries go
@@ -32,6 +33,33 @@ pub struct History<'a> {
     pub log_end: Offset,
     /// Offsets at which the job has panicked.
     pub poisoned: &'a [Offset],
+}
+
+/// What a partition starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Nothing was ever committed: the log's beginning.
+    Beginning,
+    /// The newest commit, as it is stored.
+    Commit {
+        /// The committed offset.
+        offset: Offset,
+        /// The text stored with it: [`Commit::metadata`].
+        metadata: &'a str,
+    },
+    /// An offset from which on records may belong to windows of interest; no earlier one does. For recomputing a range.
+    Time {
+        /// The offset.
+        offset: Offset,
+        /// The first window of interest; all before it are incomplete.
+        first_window: Window,
+    },
+}
+
+impl<'a> From<Option<(Offset, &'a str)>> for Start<'a> {
+    fn from(committed: Option<(Offset, &'a str)>) -> Self {
+        committed.map_or(Self::Beginning, |(offset, metadata)| Self::Commit { offset, metadata })
+    }
 }
 
 /// A partition ready to be read.
@@ -127,17 +155,30 @@ pub(super) struct Resume {
 
 impl Resume {
     pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, ResumeError> {
-        let Some((offset, text)) = history.committed else {
-            let is_whole = history.log_start == Offset(0);
-            return Ok(if is_whole { Self::fresh() } else { Self::after_unknown_gap(history.log_start) });
-        };
-        match Commit::read(offset, text) {
-            Ok((commit, committed)) => {
-                refuse_if_other(&committed, identity)?;
-                Ok(Self::from_commit::<R>(&commit, history.log_start))
-            }
-            Err(newer @ Unreadable::NewerFormat(_)) => Err(ResumeError::Unreadable(newer)),
-            Err(_) => Ok(Self::after_unknown_gap(offset.max(history.log_start))),
+        let log_start = history.log_start;
+        match history.start {
+            Start::Beginning if log_start == Offset(0) => Ok(Self::fresh()),
+            Start::Beginning => Ok(Self::after_unknown_gap(log_start)),
+            Start::Time { offset, .. } if offset < log_start => Ok(Self::after_unknown_gap(log_start)),
+            Start::Time { offset, first_window } => Ok(Self::from_time(offset, first_window)),
+            Start::Commit { offset, metadata } => match Commit::read(offset, metadata) {
+                Ok((commit, committed)) => {
+                    refuse_if_other(&committed, identity)?;
+                    Ok(Self::from_commit::<R>(&commit, log_start))
+                }
+                Err(newer @ Unreadable::NewerFormat(_)) => Err(ResumeError::Unreadable(newer)),
+                Err(_) => Ok(Self::after_unknown_gap(offset.max(log_start))),
+            },
+        }
+    }
+
+    fn from_time(offset: Offset, first_window: Window) -> Self {
+        Self {
+            read_from: offset,
+            position: offset,
+            watermark_ms: None,
+            incomplete: IncompleteWindows::through(first_window.minus(1)),
+            verdict: ResumeKind::Resumed,
         }
     }
 
@@ -162,18 +203,18 @@ impl Resume {
     }
 
     fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
-        let watermark_ms = R::restored_watermark(commit.watermark_ms);
-        if log_start > commit.position {
+        let watermark_ms = commit.watermark_ms();
+        if log_start > commit.position() {
             return Self { watermark_ms, ..Self::after_unknown_gap(log_start) };
         }
-        let lost = commit.open.iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
+        let lost = commit.open().iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
         let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
         let is_whole = lost.is_empty();
         Self {
             read_from: commit.replay_offset().max(log_start),
-            position: commit.position,
+            position: commit.position(),
             watermark_ms,
-            incomplete: R::restored_incomplete(&commit.incomplete).and(lost),
+            incomplete: commit.incomplete().clone().and(lost),
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
         }
     }

@@ -7,6 +7,7 @@ use prost::Message;
 use super::*;
 use crate::assignment::WorkerIndex;
 use crate::commit::OwnerTag;
+use crate::job::RawMessage;
 use crate::summary::SummaryKey;
 
 mod exhaustive;
@@ -42,6 +43,12 @@ pub(super) struct IdSummary {
     ids: u64,
 }
 
+impl RawMessage for IdRecord {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
+}
+
 impl Job for Ids {
     const NAME: &'static str = "ids";
     const MEASUREMENT: &'static str = "IDS";
@@ -51,9 +58,9 @@ impl Job for Ids {
     type Accumulator = u64;
     type Summary = IdSummary;
 
-    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, Self>) {
         for id in &record.ids {
-            intake.add(id.minute * MINUTE_MS * 1_000, &[&id.dimension], |ids| *ids |= 1 << id.id);
+            intake.add(id.minute * MINUTE_MS * 1_000, [&id.dimension], |ids| *ids |= 1 << id.id);
         }
     }
 
@@ -76,7 +83,7 @@ pub(super) fn identity() -> Identity {
 
 fn history(committed: Option<(Offset, &str)>, log_start: u64, log_end: u64) -> History<'_> {
     let (log_start, log_end) = (Offset(log_start), Offset(log_end));
-    History { partition: Partition(0), committed, log_start, log_end, poisoned: &[] }
+    History { partition: Partition(0), start: committed.into(), log_start, log_end, poisoned: &[] }
 }
 
 fn open_fresh() -> PartitionCore<Ids> {
@@ -235,8 +242,8 @@ fn no_commit_before_every_final_summary_is_acknowledged() {
     assert_eq!(core.acknowledged(0), None);
     assert_eq!(core.acknowledged(1), None);
     let commit = core.acknowledged(1).unwrap();
-    assert_eq!((commit.replay_offset(), commit.position), (Offset(1), Offset(2)));
-    assert_eq!(commit.open, [(Window(16), Offset(1))]);
+    assert_eq!((commit.replay_offset(), commit.position()), (Offset(1), Offset(2)));
+    assert_eq!(commit.open(), [(Window(16), Offset(1))]);
 }
 
 #[test]
@@ -411,7 +418,7 @@ fn nothing_is_committed_while_the_extent_of_a_gap_is_unknown() {
     assert_eq!(core.acknowledged(0), None);
     feed(&mut core, 3, 12, b"", &[measurement(12, 1)], &mut Vec::new());
     let commit = core.acknowledged(0).unwrap();
-    assert_eq!(commit.incomplete.reach_through(), Some(Window(14)));
+    assert_eq!(commit.incomplete().reach_through(), Some(Window(14)));
     assert_eq!(core.status().series, 0, "an incomplete window is not folded");
 }
 
@@ -425,9 +432,9 @@ fn a_gap_is_named_by_a_commit_even_if_the_backlog_after_it_is_long() {
     feed(&mut core, 3, 12, b"", &[], &mut Vec::new());
     feed(&mut core, 4, 100, b"", &[], &mut Vec::new());
     let named = core.acknowledged(0).unwrap();
-    assert_eq!(named.incomplete.reach_through(), Some(Window(14)));
+    assert_eq!(named.incomplete().reach_through(), Some(Window(14)));
     let forgotten = core.acknowledged(0).unwrap();
-    assert!(forgotten.incomplete.is_empty(), "{forgotten:?}");
+    assert!(forgotten.incomplete().is_empty(), "{forgotten:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::ops::Add;
 
 use crate::accumulate::Accumulator;
+use crate::record::FrameKey;
 
 use super::windows::{SeriesState, WindowState, Windows};
 
@@ -61,7 +62,7 @@ impl<A: Accumulator> WindowState<A> {
     }
 }
 
-/// Bytes of a standard set of 32-byte keys: a power of two of places, each with a byte of control, 7/8 of them usable.
+/// Bytes of a standard set of frame keys: a power of two of places, each with a byte of control, 7/8 of them usable.
 fn set_bytes(capacity: usize) -> usize {
-    if capacity == 0 { 0 } else { (capacity * 8 / 7).next_power_of_two() * (32 + 1) }
+    if capacity == 0 { 0 } else { (capacity * 8 / 7).next_power_of_two() * (FrameKey::BYTES + 1) }
 }

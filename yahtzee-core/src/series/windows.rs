@@ -15,7 +15,7 @@
 use std::collections::HashSet;
 
 use crate::owner::Owner;
-use crate::record::{FrameId, Offset};
+use crate::record::{FrameKey, Offset};
 use crate::window::Window;
 
 use super::chunks::Chunks;
@@ -34,13 +34,6 @@ pub(crate) struct SeriesState<A> {
     is_dirty: bool,
 }
 
-impl<A> SeriesState<A> {
-    /// Whether it has changed since its last summary.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.is_dirty
-    }
-}
-
 /// One open window of one partition.
 #[derive(Debug)]
 pub(crate) struct WindowState<A> {
@@ -54,8 +47,7 @@ pub(crate) struct WindowState<A> {
     lane: Lane,
 }
 
-/// Owner, then frame id.
-type Frames = HashSet<[u8; 32], KeyedHash>;
+type Frames = HashSet<[u8; FrameKey::BYTES], KeyedHash>;
 
 /// Which cell of a row belongs to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +93,8 @@ impl<A> WindowState<A> {
     }
 
     /// Whether the window has accepted this frame before; remembers it.
-    pub(crate) fn has_seen(&mut self, (owner, frame): (Owner, FrameId)) -> bool {
-        let mut key = [0; 32];
-        key[..16].copy_from_slice(&owner.0);
-        key[16..].copy_from_slice(&frame.0);
-        !self.frames.insert(key)
+    pub(crate) fn has_seen(&mut self, frame: FrameKey) -> bool {
+        !self.frames.insert(frame.0)
     }
 
     /// Folds one measurement of the record at `offset` into the series at `place`.
@@ -162,6 +151,11 @@ impl<A> Windows<A> {
     /// Windows with the offset of the first record accepted into each, oldest first.
     pub(crate) fn first_offsets(&self) -> Vec<(Window, Offset)> {
         self.open.iter().map(|state| (state.window, state.first_offset)).collect()
+    }
+
+    /// The owner of a state's series.
+    pub(crate) fn owner_of(&self, state: &SeriesState<A>) -> Owner {
+        *self.owners.key(self.series.key(state.series).owner)
     }
 
     /// The key of a state's series: owner (16 bytes), then the encoded dimensions.

@@ -11,7 +11,7 @@ use super::environment::{Environment, platform_variable};
 use super::error::ConfigError;
 use crate::log::embedded::EmbeddedLog;
 use crate::log::kafka::KafkaLog;
-use crate::log::kafka::{KafkaSettings, KafkaTimeouts, Tls};
+use crate::log::kafka::{KafkaSettings, KafkaTimeouts, KafkaTls};
 use crate::log::{LogError, SharedLog};
 
 /// By how much a transaction outlives the deadline of the records in it.
@@ -176,7 +176,7 @@ impl KafkaSection {
         }
         let tls = match (self.ca_pem, self.client_cert_pem, self.client_key_pem) {
             (None, None, None) => None,
-            (Some(ca_pem), Some(cert_pem), Some(key_pem)) => Some(Tls { ca_pem, cert_pem, key_pem }),
+            (Some(ca_pem), Some(cert_pem), Some(key_pem)) => Some(KafkaTls { ca_pem, cert_pem, key_pem }),
             _ => {
                 return Err(ConfigError::Contradiction(
                     "an encrypted Kafka needs all of log.kafka.ca_pem, client_cert_pem and client_key_pem"

@@ -4,9 +4,9 @@ use super::page::{Page, PageItems};
 use super::record::Item;
 
 /// Items in offset order per partition. Records borrow from the reader's memory until it is polled again.
-pub struct Batch<'a>(Items<'a>);
+pub struct Batch<'a>(BatchItems<'a>);
 
-enum Items<'a> {
+enum BatchItems<'a> {
     Page(PageItems<'a>),
     Other(Box<dyn Iterator<Item = Item<'a>> + 'a>),
 }
@@ -14,14 +14,14 @@ enum Items<'a> {
 impl<'a> Batch<'a> {
     /// Lends items that lie in the memory of a client library.
     pub fn new(items: impl Iterator<Item = Item<'a>> + 'a) -> Self {
-        Self(Items::Other(Box::new(items)))
+        Self(BatchItems::Other(Box::new(items)))
     }
 }
 
 /// Lends the items of a page.
 impl<'a> From<&'a Page> for Batch<'a> {
     fn from(page: &'a Page) -> Self {
-        Self(Items::Page(page.items()))
+        Self(BatchItems::Page(page.items()))
     }
 }
 
@@ -30,8 +30,8 @@ impl<'a> Iterator for Batch<'a> {
 
     fn next(&mut self) -> Option<Item<'a>> {
         match &mut self.0 {
-            Items::Page(items) => items.next(),
-            Items::Other(items) => items.next(),
+            BatchItems::Page(items) => items.next(),
+            BatchItems::Other(items) => items.next(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The embedded log: one folder, one process, the same promises as a broker.
 //!
-//! For `yahtzee demo` and `yahtzee standalone`, for the tests of job authors, and for a laptop. It is not a broker:
+//! For `yahtzee demo`, for the tests of job authors, and for a laptop. It is not a broker:
 //! the folder belongs to one process, and several machines need [`super::kafka`].
 //!
 //! - Offsets count from 0 per partition and are never given twice; compaction leaves gaps.
@@ -16,7 +16,6 @@
 
 mod append;
 mod commits;
-pub mod folder;
 mod format;
 mod maintenance;
 #[cfg(test)]
@@ -38,31 +37,31 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::append::{EmbeddedAppender, EmbeddedSlotWriter, submit};
-use self::queue::{Answer, LogWrite, Request, RequestQueue};
+use self::queue::{Answer, LogWrite, RequestQueue, WriterRequest};
 use self::reader::EmbeddedReader;
-use self::state::{LogState, Published};
-use self::store::Store;
+use self::state::{LogState, PublishedState};
+use self::store::LogStore;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
-    TopicDescription, TopicSpec,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader, OffsetCommit, SlotName,
+    SlotWriter, TopicDescription, TopicSpec,
 };
 
 /// A log in a folder. Clones share the folder.
 #[derive(Clone)]
 pub struct EmbeddedLog {
-    handle: Arc<Handle>,
+    handle: Arc<EmbeddedHandle>,
 }
 
 /// Keeps the writer thread alive.
-struct Handle {
-    shared: Arc<Shared>,
+struct EmbeddedHandle {
+    shared: Arc<EmbeddedShared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the writer thread and the callers share.
-struct Shared {
-    store: Store,
-    published: Published,
+struct EmbeddedShared {
+    store: LogStore,
+    published: PublishedState,
     queue: RequestQueue,
 }
 
@@ -79,19 +78,19 @@ impl EmbeddedLog {
     /// Opens the folder, or creates it where it does not exist, and recovers what was acknowledged.
     ///
     /// # Errors
-    /// [`LogError::FolderInUse`] where a process, this one included, has it open; [`LogError::Refused`] where it
+    /// [`LogError::FolderInUse`] if a process, this one included, has it open; [`LogError::Refused`] if it
     /// cannot be read, written or understood.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
-        let store = Store::open(folder)?;
-        let published = Published::new(LogState::load(&store)?);
-        let shared = Arc::new(Shared { store, published, queue: RequestQueue::default() });
+        let store = LogStore::open(folder)?;
+        let published = PublishedState::new(LogState::load(&store)?);
+        let shared = Arc::new(EmbeddedShared { store, published, queue: RequestQueue::default() });
         let of_thread = Arc::clone(&shared);
         let writer = thread::Builder::new().name("embedded-log".to_owned());
-        let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| LogError::Refused {
-            what: "starting the writer thread of the embedded log".to_owned(),
-            reason: error.to_string(),
+        let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| {
+            let cause = LogCause::new(format!("io:{:?}", error.kind()), error.to_string());
+            LogError::refused("starting the writer thread of the embedded log", cause.with_source(error))
         })?;
-        Ok(Self { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+        Ok(Self { handle: Arc::new(EmbeddedHandle { shared, writer: Mutex::new(Some(writer)) }) })
     }
 
     /// Applies retention and compaction as of `now_ms` (milliseconds since 1970) until nothing is left to do.
@@ -103,7 +102,7 @@ impl EmbeddedLog {
     pub fn maintain(&self, now_ms: i64) -> Result<Maintained, LogError> {
         let mut maintained = Maintained::default();
         loop {
-            let turned = self.ask(|answer| Request::Maintain { now_ms, answer })?;
+            let turned = self.ask(|answer| WriterRequest::Maintain { now_ms, answer })?;
             maintained.expired += turned.expired;
             maintained.superseded += turned.superseded;
             if !turned.is_unfinished {
@@ -113,7 +112,10 @@ impl EmbeddedLog {
     }
 
     /// Hands a request to the writer thread and waits for its answer.
-    fn ask<T: Send + 'static>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, LogError> {
+    fn ask<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(Answer<T>) -> WriterRequest,
+    ) -> Result<T, LogError> {
         let (answer, answered) = Answer::channel();
         // Without a deadline the queue takes every request, or answers it by dropping it.
         drop(self.handle.shared.queue.push(request(answer), None));
@@ -127,7 +129,7 @@ impl Log for EmbeddedLog {
         topic: &str,
         from: &[(Partition, Offset)],
         _isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(EmbeddedReader::open(Arc::clone(&self.handle), topic, from)?))
     }
 
@@ -137,7 +139,7 @@ impl Log for EmbeddedLog {
 
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
         commits::check_group(&slot.group)?;
-        let epoch = self.ask(|answer| Request::OpenSlot { slot: slot.clone(), answer })?;
+        let epoch = self.ask(|answer| WriterRequest::OpenSlot { slot: slot.clone(), answer })?;
         Ok(Box::new(EmbeddedSlotWriter::new(Arc::clone(&self.handle), slot.clone(), epoch)))
     }
 
@@ -182,7 +184,7 @@ impl Log for EmbeddedLog {
 
     fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
         topics::check(topic)?;
-        self.ask(|answer| Request::CreateTopic { spec: topic.clone(), answer })
+        self.ask(|answer| WriterRequest::CreateTopic { spec: topic.clone(), answer })
     }
 
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
@@ -190,7 +192,7 @@ impl Log for EmbeddedLog {
     }
 }
 
-impl Drop for Handle {
+impl Drop for EmbeddedHandle {
     fn drop(&mut self) {
         self.shared.queue.close();
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,24 +1,35 @@
 //! What can go wrong with a log.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-/// What can go wrong with a log. Each variant's text says what to do next.
+/// What can go wrong with a log. The texts name what was asked for; which command helps is for the program to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// The topic, or a partition of it, does not exist.
-    #[error(
-        "topic {topic} (partition {partition:?}) does not exist; create the topics with `yahtzee topics create`"
-    )]
+    #[error("topic {topic}{} does not exist", in_words(*.partition))]
     NoSuchTopic {
         /// Name.
         topic: String,
-        /// Partition, where one was asked for.
+        /// Partition, if one was asked for.
         partition: Option<Partition>,
     },
     /// A topic of this name exists.
-    #[error("topic {0} exists already; compare it with `yahtzee topics check`")]
+    #[error("topic {0} exists already")]
     TopicExists(String),
+    /// The topic is not as configured.
+    #[error("topic {topic} {difference}")]
+    TopicDiffers {
+        /// Name.
+        topic: String,
+        /// The difference, as a part of a sentence.
+        difference: String,
+    },
     /// The offset to be read is not in the log.
     #[error("offset {offset} of {topic}/{partition} is not in the log any more: input was lost to retention")]
     OffsetOutOfRange {
@@ -38,30 +49,131 @@ pub enum LogError {
     )]
     GroupInUse(String),
     /// The data folder is locked by another process.
-    #[error("data folder {0} is in use by another process; stop it or choose another folder with --data")]
+    #[error("data folder {0} is in use by another process")]
     FolderInUse(String),
     /// No answer from the log: worth another try.
-    #[error("no answer from {what}: {reason}; is the broker running and reachable?")]
+    #[error("no answer from {what}: {cause}")]
     Unavailable {
         /// What was asked, of whom.
         what: String,
         /// Why there is no answer.
-        reason: String,
+        #[source]
+        cause: LogCause,
     },
     /// Not accepted and never will be.
-    #[error("{what} was refused: {reason}")]
+    #[error("{what} was refused: {cause}")]
     Refused {
         /// What was refused.
         what: String,
         /// Why.
-        reason: String,
+        #[source]
+        cause: LogCause,
     },
 }
 
 impl LogError {
-    /// Whether the same call may succeed later.
+    /// Creates an [`LogError::Unavailable`].
+    pub fn unavailable(what: impl Into<String>, cause: LogCause) -> Self {
+        Self::Unavailable { what: what.into(), cause }
+    }
+
+    /// Creates a [`LogError::Refused`].
+    pub fn refused(what: impl Into<String>, cause: LogCause) -> Self {
+        Self::Refused { what: what.into(), cause }
+    }
+
+    /// Returns whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Returns a name of the kind of error that stays the same when texts change.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NoSuchTopic { .. } => "no-such-topic",
+            Self::TopicExists(_) => "topic-exists",
+            Self::TopicDiffers { .. } => "topic-differs",
+            Self::OffsetOutOfRange { .. } => "offset-out-of-range",
+            Self::Fenced(_) => "fenced",
+            Self::GroupInUse(_) => "group-in-use",
+            Self::FolderInUse(_) => "folder-in-use",
+            Self::Unavailable { cause, .. } | Self::Refused { cause, .. } => &cause.code,
+        }
+    }
+}
+
+fn in_words(partition: Option<Partition>) -> String {
+    partition.map(|partition| format!(" (partition {partition})")).unwrap_or_default()
+}
+
+/// Why a log does not answer or accept: a stable code, a text for people, and the error of the library behind it.
+#[derive(Clone, Debug)]
+pub struct LogCause {
+    code: Cow<'static, str>,
+    text: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl LogCause {
+    /// Creates a cause that is known here, under a code such as `queue-full`.
+    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
+        Self { code: code.into(), text: text.into(), source: None }
+    }
+
+    /// Adds the error behind it.
+    #[must_use]
+    pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+}
+
+/// Code and text; errors of libraries cannot be compared.
+impl PartialEq for LogCause {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.code, &self.text) == (&other.code, &other.text)
+    }
+}
+
+impl Eq for LogCause {}
+
+impl fmt::Display for LogCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl Error for LogCause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source: &(dyn Error + 'static) = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_code_and_its_source() {
+        let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let cause = LogCause::new("io:StorageFull", io.to_string()).with_source(io);
+        let error = LogError::refused("writing", cause.clone());
+        assert_eq!((error.code(), error.is_transient()), ("io:StorageFull", false));
+        assert_eq!(error, LogError::refused("writing", LogCause::new("io:StorageFull", cause.to_string())));
+        let chain: Vec<String> =
+            std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string).collect();
+        assert_eq!(chain, [cause.to_string(), "no storage space".to_owned()]);
+    }
+
+    #[test]
+    fn a_missing_partition_is_named_and_a_missing_topic_has_none() {
+        let check = |partition, expected: &str| {
+            let error = LogError::NoSuchTopic { topic: "RAW.v1".to_owned(), partition };
+            assert_eq!(error.to_string(), expected);
+        };
+        check(None, "topic RAW.v1 does not exist");
+        check(Some(Partition(7)), "topic RAW.v1 (partition 7) does not exist");
     }
 }

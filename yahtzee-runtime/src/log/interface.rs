@@ -7,7 +7,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::batch::Batch;
-use super::error::LogError;
+use super::error::{LogCause, LogError};
 use super::record::{Bounds, CommittedOffset, Isolation, NewRecord, OffsetCommit, SlotName};
 use super::topic::{TopicDescription, TopicSpec};
 
@@ -25,7 +25,7 @@ pub trait Log: Send + Sync {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError>;
+    ) -> Result<Box<dyn LogReader>, LogError>;
 
     /// Opens an appender: idempotent, ordered per partition, acknowledged. Safe to share between threads.
     /// A record that is not durable after `deadline` fails with [`LogError::Unavailable`].
@@ -91,7 +91,7 @@ pub trait Log: Send + Sync {
 }
 
 /// Reads the partitions it was opened with. Owned by one thread.
-pub trait Reader: Send {
+pub trait LogReader: Send {
     /// Blocks up to `wait` for records and lends what is there. An empty batch means the time is up.
     ///
     /// # Errors
@@ -126,10 +126,8 @@ pub trait Appender: Send + Sync {
         // The receiver waits below; it is gone only if this thread has panicked.
         self.append(records, Box::new(move |result| drop(sender.send(result))));
         outcome.recv().unwrap_or_else(|_| {
-            Err(LogError::Unavailable {
-                what: "the acknowledgement of an append".to_owned(),
-                reason: "the appender was closed".to_owned(),
-            })
+            let closed = LogCause::new("appender-closed", "the appender was closed");
+            Err(LogError::unavailable("the acknowledgement of an append", closed))
         })
     }
 }

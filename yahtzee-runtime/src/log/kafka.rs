@@ -27,18 +27,18 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use settings::{KafkaSettings, KafkaTimeouts, Tls};
+pub use settings::{KafkaSettings, KafkaTimeouts, KafkaTls};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::appender::KafkaAppender;
-use self::offsets::Groups;
+use self::offsets::ConsumerGroups;
 use self::reader::KafkaReader;
 use self::slot_writer::KafkaSlotWriter;
-use self::topics::Topics;
+use self::topics::KafkaTopics;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, OffsetCommit, Reader, SlotName, SlotWriter,
-    TopicDescription, TopicSpec,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, LogReader, OffsetCommit, SlotName,
+    SlotWriter, TopicDescription, TopicSpec,
 };
 
 /// A Kafka cluster.
@@ -47,8 +47,8 @@ use super::{
 /// their own.
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
-    topics: Topics,
-    groups: Groups,
+    topics: KafkaTopics,
+    groups: ConsumerGroups,
 }
 
 impl KafkaLog {
@@ -60,8 +60,8 @@ impl KafkaLog {
     pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
         settings.check()?;
         let settings = Arc::new(settings);
-        let topics = Topics::connect(Arc::clone(&settings))?;
-        let groups = Groups::new(Arc::clone(&settings));
+        let topics = KafkaTopics::connect(Arc::clone(&settings))?;
+        let groups = ConsumerGroups::new(Arc::clone(&settings));
         Ok(Self { settings, topics, groups })
     }
 }
@@ -72,7 +72,7 @@ impl Log for KafkaLog {
         topic: &str,
         from: &[(Partition, Offset)],
         isolation: Isolation,
-    ) -> Result<Box<dyn Reader>, LogError> {
+    ) -> Result<Box<dyn LogReader>, LogError> {
         let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
         self.topics.require(topic, &partitions)?;
         Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))

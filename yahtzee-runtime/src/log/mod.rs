@@ -9,6 +9,7 @@
 //! | `interface` | the traits: log, reader, appender, slot writer |
 //! | `record`, `header`, `topic` | what is written, committed and created |
 //! | `batch`, `page` | what a poll lends |
+//! | `scan`, `require` | what is often asked of any log: a topic from here to there, a topic that is as configured |
 //! | `error` | what can go wrong |
 //!
 //! All calls block but [`Appender::append`], which async code may call. A reader and a slot writer belong to one
@@ -22,14 +23,17 @@ mod interface;
 pub mod kafka;
 mod page;
 mod record;
+mod require;
+pub mod scan;
 mod topic;
 
 pub use batch::Batch;
-pub use error::LogError;
+pub use error::{LogCause, LogError};
 pub use header::{Header, HeaderSource, Headers};
 pub use interface::{
-    Acknowledged, AppendCallback, Appender, Log, Reader, SharedLog, SlotWriter, Transaction,
+    Acknowledged, AppendCallback, Appender, Log, LogReader, SharedLog, SlotWriter, Transaction,
 };
 pub use page::{Page, PageItems};
 pub use record::{Bounds, CommittedOffset, Isolation, Item, NewRecord, OffsetCommit, SlotName};
+pub use require::require_topic;
 pub use topic::{Cleanup, TopicDescription, TopicSpec};

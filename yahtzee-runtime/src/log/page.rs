@@ -10,11 +10,11 @@ use super::record::Item;
 #[derive(Debug, Default)]
 pub struct Page {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<PageEntry>,
 }
 
 #[derive(Debug)]
-enum Entry {
+enum PageEntry {
     Record {
         partition: Partition,
         offset: Offset,
@@ -44,12 +44,20 @@ impl Page {
         headers.copy_to(&mut self.bytes);
         let end = self.bytes.len();
         let LogRecord { offset, timestamp_ms, .. } = record;
-        self.entries.push(Entry::Record { partition, offset, timestamp_ms, start, key_end, value_end, end });
+        self.entries.push(PageEntry::Record {
+            partition,
+            offset,
+            timestamp_ms,
+            start,
+            key_end,
+            value_end,
+            end,
+        });
     }
 
     /// Notes that everything below `next` of `partition` was delivered.
     pub fn push_end(&mut self, partition: Partition, next: Offset) {
-        self.entries.push(Entry::End(partition, next));
+        self.entries.push(PageEntry::End(partition, next));
     }
 
     /// Number of items.
@@ -83,7 +91,7 @@ impl Page {
 #[derive(Debug)]
 pub struct PageItems<'a> {
     bytes: &'a [u8],
-    entries: std::slice::Iter<'a, Entry>,
+    entries: std::slice::Iter<'a, PageEntry>,
 }
 
 impl<'a> Iterator for PageItems<'a> {
@@ -91,12 +99,12 @@ impl<'a> Iterator for PageItems<'a> {
 
     fn next(&mut self) -> Option<Item<'a>> {
         Some(match *self.entries.next()? {
-            Entry::Record { partition, offset, timestamp_ms, start, key_end, value_end, end } => {
+            PageEntry::Record { partition, offset, timestamp_ms, start, key_end, value_end, end } => {
                 let (key, value) = (&self.bytes[start..key_end], &self.bytes[key_end..value_end]);
                 let headers = Headers::in_arena(&self.bytes[value_end..end]);
                 Item::Record(partition, LogRecord { offset, timestamp_ms, key, value }, headers)
             }
-            Entry::End(partition, next) => Item::End(partition, next),
+            PageEntry::End(partition, next) => Item::End(partition, next),
         })
     }
 }

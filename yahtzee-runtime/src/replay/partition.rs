@@ -5,16 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
-use yahtzee_core::rules::{Production, Rules};
+use yahtzee_core::rules::open_from;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
 
-use crate::log::{CommittedOffset, Isolation, Item, Log, LogError, Reader};
+use crate::log::{CommittedOffset, Isolation, Item, Log, LogCause, LogError, LogReader};
 use crate::worker::JobFailure;
 
 use super::{ReplayError, Span, Subject};
@@ -60,7 +61,7 @@ pub struct PartitionReplay<'a> {
     span: Span,
     owner: Option<Owner>,
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     next: Offset,
     effects: Vec<Effect>,
     /// Effects that were handed out and not acknowledged.
@@ -193,10 +194,9 @@ impl<'a> PartitionReplay<'a> {
             return Ok(());
         }
         let Span { partition, end, .. } = self.span;
-        Err(LogError::Unavailable {
-            what: format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next),
-            reason: format!("nothing came for {PATIENCE:?}"),
-        })
+        let what = format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next);
+        let cause = LogCause::new("no-progress", format!("nothing came for {PATIENCE:?}"));
+        Err(LogError::unavailable(what, cause))
     }
 
     fn begin_again(&mut self) -> Result<(), ReplayError> {
@@ -252,15 +252,14 @@ impl<'a> PartitionReplay<'a> {
     /// window where nothing was read.
     #[must_use]
     pub fn open_from(&self) -> Window {
-        Production::open_from(self.core.status().watermark_ms, &self.subject.plan.policy)
+        open_from(self.core.status().watermark_ms, &self.subject.plan.policy)
     }
 
     /// Ends the replay of the partition.
     #[must_use]
     pub fn finish(mut self) -> Tally {
         let commit = self.core.acknowledged(self.handed_out);
-        let open = commit.map(|commit| commit.open).unwrap_or_default();
-        let open = open.into_iter().map(|(window, _)| window);
+        let open = commit.iter().flat_map(Commit::open).map(|&(window, _)| window);
         self.tally.still_open = open.filter(|&window| self.span.wants(window)).collect();
         self.tally.incomplete_through =
             self.tally.incomplete_through.filter(|&last| last >= self.span.first_window);
@@ -270,7 +269,7 @@ impl<'a> PartitionReplay<'a> {
 
 struct Opened {
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     next: Offset,
 }
 
@@ -284,13 +283,15 @@ fn open(
     let Subject { plan, raw, identity } = subject;
     let partition = span.partition;
     let log_start = log.bounds(raw, &[partition])?[0].start;
-    let origin = span.origin(identity, log_start);
-    let committed = progress.or(origin.as_ref());
+    let start = match progress {
+        Some(CommittedOffset { offset, metadata }) => Start::Commit { offset: *offset, metadata },
+        None => span.origin(log_start),
+    };
     let history = History {
         partition,
-        committed: committed.map(|committed| (committed.offset, committed.metadata.as_str())),
-        // Without a commit the core begins where the log does; here that is the start of the span.
-        log_start: if committed.is_some() { log_start } else { log_start.max(span.start) },
+        start,
+        // From its beginning the core reads where the log starts; here that is the start of the span.
+        log_start: if matches!(start, Start::Beginning) { log_start.max(span.start) } else { log_start },
         log_end: span.end,
         poisoned,
     };

@@ -1,13 +1,11 @@
 //! From a range of offsets or times to what is read of each partition.
 
-use yahtzee_core::commit::{Commit, Identity};
-use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::Start;
 use yahtzee_core::record::Offset;
-use yahtzee_core::rules::Production;
 use yahtzee_core::window::{Policy, Window};
 
-use crate::log::{Bounds, CommittedOffset, Log, LogError};
+use crate::log::{Bounds, Log, LogError};
 
 use super::Subject;
 
@@ -100,7 +98,7 @@ fn first_within(time_ms: i64, length_ms: u32) -> Window {
     Window::of_ms(time_ms.saturating_sub(1), length_ms).plus(1)
 }
 
-/// No record received before this time reaches `first`: so [`yahtzee_core::rules::Rules::gap_reaches`] says of the
+/// No record received before this time reaches `first`: so [`yahtzee_core::rules::gap_reaches`] says of the
 /// millisecond before.
 fn read_from_ms(first: Window, policy: &Policy) -> i64 {
     let reaches_ms = first.minus(policy.future_windows).start_ms(policy.length_ms);
@@ -131,23 +129,24 @@ impl Span {
         self.len() == 0
     }
 
-    /// The commit that says what a time tells of the records before the start: they reach no wanted window.
+    /// What a partition starts from that has no progress yet. If the range begins at a time, no record before the start
+    /// reaches a wanted window.
     ///
-    /// None where the log itself begins there, and what was deleted before may have been received later than that;
-    /// nor where the range begins at an offset. Then the first record tells.
-    pub(super) fn origin(&self, identity: &Identity, log_start: Offset) -> Option<CommittedOffset> {
+    /// That is not known if the log itself begins there, because what was deleted before may have been received later;
+    /// nor if the range begins at an offset. Then the first record decides.
+    pub(super) fn origin(&self, log_start: Offset) -> Start<'static> {
         let is_known = self.start > log_start || log_start == Offset(0);
-        (is_known && self.first_window != FIRST).then(|| {
-            let incomplete = IncompleteWindows::through(self.first_window.minus(1));
-            let commit = Commit::at::<Production>(self.start, None, Vec::new(), incomplete);
-            CommittedOffset { offset: commit.replay_offset(), metadata: commit.metadata(identity) }
-        })
+        if is_known && self.first_window != FIRST {
+            Start::Time { offset: self.start, first_window: self.first_window }
+        } else {
+            Start::Beginning
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use yahtzee_core::rules::Rules;
+    use yahtzee_core::rules::{gap_reaches, open_from};
 
     use super::*;
 
@@ -176,11 +175,11 @@ mod tests {
             };
             let window = Window(1_000);
             let from_ms = read_from_ms(window, &policy);
-            assert!(Production::gap_reaches(from_ms - 1, &policy) < window);
-            assert!(Production::gap_reaches(from_ms, &policy) >= window);
+            assert!(gap_reaches(from_ms - 1, &policy) < window);
+            assert!(gap_reaches(from_ms, &policy) >= window);
             let closed_ms = closed_at_ms(window.plus(1), &policy);
-            assert!(Production::open_from(Some(closed_ms), &policy) > window);
-            assert!(Production::open_from(Some(closed_ms - 1), &policy) <= window);
+            assert!(open_from(Some(closed_ms), &policy) > window);
+            assert!(open_from(Some(closed_ms - 1), &policy) <= window);
         }
     }
 }

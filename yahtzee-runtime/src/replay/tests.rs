@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use prost::Message;
-use yahtzee_core::intake::Intake;
-use yahtzee_core::job::Job;
+use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
@@ -40,6 +39,12 @@ struct Entry {
     panics: bool,
 }
 
+impl RawMessage for Entry {
+    fn frame_id(&self) -> &[u8] {
+        &self.frame_id
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct Total {
     #[prost(uint64, tag = "16")]
@@ -55,10 +60,10 @@ impl Job for Sum {
     type Accumulator = u64;
     type Summary = Total;
 
-    fn fold(&self, entry: &Entry, intake: &mut Intake<'_, u64>) {
+    fn fold(&self, entry: &Entry, intake: &mut Intake<'_, Self>) {
         assert!(!entry.panics, "told to");
         for time_ms in &entry.times_ms {
-            intake.add(time_ms * 1_000, &[], |total| *total += entry.number);
+            intake.add(time_ms * 1_000, [], |total| *total += entry.number);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Records of the DLQ and LATE topics. Wire form: `proto/yahtzee/letters.proto`.
+//! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
 use std::sync::Arc;
 
@@ -11,52 +11,6 @@ use crate::log::NewRecord;
 
 use super::slot::Topics;
 
-#[derive(Clone, PartialEq, Message)]
-struct DeadLetterMessage {
-    #[prost(string, tag = "1")]
-    job: String,
-    #[prost(string, tag = "2")]
-    topic: String,
-    #[prost(uint32, tag = "3")]
-    partition: u32,
-    #[prost(uint64, tag = "4")]
-    offset: u64,
-    #[prost(sint64, tag = "5")]
-    timestamp_ms: i64,
-    #[prost(string, tag = "6")]
-    reason: String,
-    #[prost(bytes = "vec", tag = "7")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "8")]
-    value: Vec<u8>,
-    #[prost(uint64, tag = "9")]
-    value_bytes: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct LateMessage {
-    #[prost(string, tag = "1")]
-    job: String,
-    #[prost(string, tag = "2")]
-    topic: String,
-    #[prost(uint32, tag = "3")]
-    partition: u32,
-    #[prost(uint64, tag = "4")]
-    offset: u64,
-    #[prost(sint64, tag = "5")]
-    timestamp_ms: i64,
-    #[prost(bytes = "vec", tag = "6")]
-    owner: Vec<u8>,
-    #[prost(uint64, tag = "7")]
-    late: u64,
-    #[prost(uint64, tag = "8")]
-    future: u64,
-    #[prost(uint64, tag = "9")]
-    latest_windows: u64,
-    #[prost(bytes = "vec", tag = "10")]
-    value: Vec<u8>,
-}
-
 /// The record of a dead letter.
 pub(super) fn dead_letter(
     letter: DeadLetter,
@@ -65,7 +19,7 @@ pub(super) fn dead_letter(
     now_ms: i64,
 ) -> NewRecord {
     let key = key(topics, partition, letter.offset);
-    let message = DeadLetterMessage {
+    let message = yahtzee_proto::DeadLetter {
         job: topics.job.to_owned(),
         topic: topics.raw.clone(),
         partition: partition.0,
@@ -84,7 +38,7 @@ pub(super) fn dead_letter(
 /// The record of what came too late or too early.
 pub(super) fn late(late: Late, topics: &Topics, partition: Partition, now_ms: i64) -> NewRecord {
     let key = key(topics, partition, late.offset);
-    let message = LateMessage {
+    let message = yahtzee_proto::Late {
         job: topics.job.to_owned(),
         topic: topics.raw.clone(),
         partition: partition.0,
@@ -110,7 +64,6 @@ fn key(topics: &Topics, partition: Partition, offset: Offset) -> Vec<u8> {
 mod tests {
     use yahtzee_core::owner::Owner;
     use yahtzee_core::record::{MeasurementCounts, Poison};
-    use yahtzee_pipeline_proto::letters;
 
     use super::*;
 
@@ -125,7 +78,6 @@ mod tests {
         }
     }
 
-    /// The messages are declared here once more, because the framework does not know this pipeline's schema.
     #[test]
     fn letters_read_the_same_through_the_published_schema() {
         let letter = DeadLetter {
@@ -142,8 +94,8 @@ mod tests {
             ("DLQ.ERROR.v1", Partition(3), 1_000)
         );
         assert_eq!(record.key, b"errors/ERROR.v1/3/7");
-        let published = letters::DeadLetter::decode(&*record.value).unwrap();
-        let expected = letters::DeadLetter {
+        let published = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
+        let expected = yahtzee_proto::DeadLetter {
             job: "errors".to_owned(),
             topic: "ERROR.v1".to_owned(),
             partition: 3,
@@ -166,7 +118,7 @@ mod tests {
             Late { offset: Offset(8), timestamp_ms: 98, owner: Owner([6; 16]), outcomes, value: vec![1] };
         let record = late(rejected, &topics(), Partition(1), 1_000);
         assert_eq!((&*record.topic, record.key.as_slice()), ("LATE.ERROR.v1", &b"errors/ERROR.v1/1/8"[..]));
-        let published = letters::Late::decode(&*record.value).unwrap();
+        let published = yahtzee_proto::Late::decode(&*record.value).unwrap();
         assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));
         assert_eq!((published.owner, published.value), (vec![6; 16], vec![1]));
     }

@@ -12,7 +12,9 @@ use yahtzee_core::record::{Offset, RecordOutcome};
 
 use crate::clock::since_1970;
 use crate::health::Condition;
-use crate::log::{Bounds, CommittedOffset, Isolation, Item, LogError, Reader, SharedLog, SlotName};
+use crate::log::{
+    Bounds, CommittedOffset, Isolation, Item, LogError, LogReader, SharedLog, SlotName, require_topic,
+};
 use crate::topics::group;
 
 use super::brake::PoisonBrake;
@@ -49,7 +51,7 @@ struct Run<'a> {
     started: Instant,
     topics: Topics,
     slots: Vec<Slot>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn LogReader>,
     counting: Counting,
     /// Slot and place in it of every partition; `None` where another worker has it.
     places: Vec<Option<(usize, usize)>>,
@@ -253,7 +255,7 @@ impl Opening<'_> {
     ) -> Result<Part, JobFailure> {
         let history = History {
             partition,
-            committed: committed.map(|committed| (committed.offset, committed.metadata.as_str())),
+            start: committed.map(|committed| (committed.offset, committed.metadata.as_str())).into(),
             log_start: bounds.start,
             log_end: bounds.end,
             poisoned: self.poisoned.get(&partition).map_or(&[], Vec::as_slice),
@@ -301,13 +303,7 @@ fn check_topics(
 ) -> Result<(Topics, Identity), JobFailure> {
     let mut raw_id = None;
     for wanted in plan.topics(&settings.layout) {
-        let Some(found) = log.describe_topic(&wanted.name)? else {
-            return Err(LogError::NoSuchTopic { topic: wanted.name, partition: None }.into());
-        };
-        if found.partitions != wanted.partitions {
-            let difference = found.differences(&wanted).swap_remove(0);
-            return Err(JobFailure::Topic { topic: wanted.name, difference });
-        }
+        let found = require_topic(&**log, &wanted)?;
         raw_id.get_or_insert(found.id);
     }
     let identity = Identity {

@@ -144,13 +144,13 @@ impl Part {
 
     /// Says which windows have lost input, once.
     fn name_incomplete(&self, commit: &Commit) {
-        let before = self.committed.as_ref().map(|before| &before.incomplete);
-        if commit.incomplete.is_empty() || before == Some(&commit.incomplete) {
+        let before = self.committed.as_ref().map(Commit::incomplete);
+        if commit.incomplete().is_empty() || before == Some(commit.incomplete()) {
             return;
         }
         let start_ms = |window: Window| window.start_ms(self.core.identity().window_length_ms);
-        let windows_ms: Vec<i64> = commit.incomplete.windows().map(start_ms).collect();
-        let through_ms = commit.incomplete.reach_through().map(start_ms);
+        let windows_ms: Vec<i64> = commit.incomplete().windows().map(start_ms).collect();
+        let through_ms = commit.incomplete().reach_through().map(start_ms);
         tracing::warn!(
             partition = %self.partition, through_ms, ?windows_ms,
             "these windows have lost input and are not published; `yahtzee commits` names them too"

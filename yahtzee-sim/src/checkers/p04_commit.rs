@@ -54,12 +54,12 @@ fn open_from(commit: &Commit, evidence: &Evidence<'_, '_>) -> i64 {
     let policy = evidence.world.config.policy();
     let minute = |watermark_ms: i64| watermark_ms.div_euclid(i64::from(policy.length_ms));
     commit
-        .watermark_ms
+        .watermark_ms()
         .map_or(i64::MIN, |watermark_ms| minute(watermark_ms) - i64::from(policy.lateness_windows))
 }
 
 fn check_position(stored: &OffsetCommit, commit: &Commit, findings: &mut Findings) {
-    if commit.position.0 < stored.resumed_position {
+    if commit.position().0 < stored.resumed_position {
         findings.fail(Property::Commit, || {
             format!("{stored:?} takes back the position {}", stored.resumed_position)
         });
@@ -76,9 +76,9 @@ fn check_watermark(
     let key = (stored.generation, stored.partition);
     let opened = &evidence.world.watch.opened;
     let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && !it.incomplete.is_empty());
-    let last = commit.position.0.checked_sub(1).and_then(|last| usize::try_from(last).ok());
+    let last = commit.position().0.checked_sub(1).and_then(|last| usize::try_from(last).ok());
     let expected = last.and_then(|last| evidence.truths[&key].watermarks_ms.get(last).copied().flatten());
-    if !has_gap && commit.watermark_ms != expected {
+    if !has_gap && commit.watermark_ms() != expected {
         findings.fail(Property::Commit, || format!("{commit:?}: the watermark is {expected:?}"));
     }
 }
@@ -92,9 +92,9 @@ fn check_replay_offset(
 ) {
     let key = (stored.generation, stored.partition);
     for (&window, &first) in evidence.truths[&key].first_accepted.range(open_from..) {
-        let is_forgotten = first < stored.offset && first < commit.position.0;
+        let is_forgotten = first < stored.offset && first < commit.position().0;
         if is_forgotten
-            && !commit.incomplete.covers(Window(window))
+            && !commit.incomplete().covers(Window(window))
             && !evidence.is_incomplete(key.0, key.1, window)
         {
             findings.fail(Property::Commit, || {
@@ -119,7 +119,7 @@ fn check_finals(
     for (&window, &first) in evidence.truths[&key].first_accepted.range(windows) {
         let is_durable =
             finals.get(&(key.0, key.1, window)).is_none_or(|durable| durable.is_some_and(|it| it <= moment));
-        if first < commit.position.0 && !is_durable && !evidence.is_incomplete(key.0, key.1, window) {
+        if first < commit.position().0 && !is_durable && !evidence.is_incomplete(key.0, key.1, window) {
             findings.fail(Property::Commit, || {
                 format!("I3: window {window} was not final when {commit:?} became durable")
             });

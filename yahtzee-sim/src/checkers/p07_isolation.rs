@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use yahtzee_core::effect::Effect;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::History;
+use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::Offset;
 
 use super::describe;
@@ -65,7 +65,7 @@ fn finals(config: &Config, logs: &[RawLog], mutant: &Mutant) -> BTreeMap<Vec<u8>
     for (partition, log) in (0..).zip(logs) {
         let history = History {
             partition: Partition(partition),
-            committed: None,
+            start: Start::Beginning,
             log_start: Offset(0),
             log_end: Offset(log.end()),
             poisoned: &[],

@@ -141,7 +141,7 @@ fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<std::ops::Range<u64
     let range = opened.map(|it| {
         let committed = it.committed.as_ref();
         let commit = committed.and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
-        commit.map_or(0, |(commit, _)| commit.position.0)..it.log_start
+        commit.map_or(0, |(commit, _)| commit.position().0)..it.log_start
     });
     range.filter(|range| !range.is_empty()).collect()
 }

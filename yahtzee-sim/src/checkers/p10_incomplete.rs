@@ -27,7 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
         let is_lost = match &commit {
             None => opened.log_start > 0,
             Some(Err(_)) => false,
-            Some(Ok(commit)) => opened.log_start > commit.position.0,
+            Some(Ok(commit)) => opened.log_start > commit.position().0,
         };
         if is_lost != (opened.verdict == ResumeKind::Unknown) {
             findings.fail(Property::Incomplete, || format!("{opened:?}"));
@@ -58,21 +58,21 @@ fn check_exact(opened: &Opened, commit: &Commit, evidence: &Evidence<'_, '_>, fi
     let policy = evidence.world.config.policy();
     let minute =
         |watermark_ms: i64| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
-    let open_from = commit.watermark_ms.map_or(Window(i64::MIN), minute);
+    let open_from = commit.watermark_ms().map_or(Window(i64::MIN), minute);
     let first_accepted = &evidence.truths[&(opened.generation, opened.partition)].first_accepted;
     let lost = first_accepted
         .range(open_from.0..)
-        .filter(|&(_, &first)| first < opened.log_start.min(commit.position.0));
-    let is_new = |window: &Window| !commit.incomplete.covers(*window);
+        .filter(|&(_, &first)| first < opened.log_start.min(commit.position().0));
+    let is_new = |window: &Window| !commit.incomplete().covers(*window);
     let lost: BTreeSet<Window> = lost.map(|(&window, _)| Window(window)).filter(is_new).collect();
     let reported: BTreeSet<Window> = opened.incomplete.windows().filter(is_new).collect();
     let keeps = |known: &IncompleteWindows| {
         known.reach_through() == opened.incomplete.reach_through()
             && known.windows().all(|window| opened.incomplete.covers(window))
     };
-    if lost != reported || !keeps(&commit.incomplete) {
+    if lost != reported || !keeps(commit.incomplete()) {
         findings.fail(Property::Incomplete, || {
-            format!("{opened:?} must report {lost:?} and {:?}", commit.incomplete)
+            format!("{opened:?} must report {lost:?} and {:?}", commit.incomplete())
         });
     }
 }

@@ -104,6 +104,11 @@ impl Process {
         !batch.crashes
     }
 
+    /// Its readers are gone.
+    pub(super) fn lose_connection(&mut self) {
+        self.readings.iter_mut().for_each(|reading| reading.epoch = None);
+    }
+
     /// The process is gone; what it has sent to the store arrives all the same.
     pub(super) fn abandon(&mut self, outside: &mut Outside<'_>) {
         for (shard, batch) in self.in_flight.iter_mut().enumerate() {

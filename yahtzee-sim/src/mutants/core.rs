@@ -1,9 +1,8 @@
 //! Mistakes in the core: each type replaces one rule.
 
-use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::record::{FrameId, Offset};
-use yahtzee_core::rules::{CommitGate, Production, Rules};
+use yahtzee_core::record::{FrameId, FrameKey, Offset};
+use yahtzee_core::rules::{CommitGate, PlantedMistake, Production, Rules};
 use yahtzee_core::window::{Policy, Window};
 
 /// Declares a set of rules with one of them replaced.
@@ -12,18 +11,13 @@ macro_rules! mistake {
         #[derive(Debug)]
         pub(super) struct $name;
 
+        impl PlantedMistake for $name {}
+
         impl Rules for $name {
             fn $rule($($argument: $type),*) -> $answer $body
         }
     };
 }
-
-mistake!(
-    WatermarkNotRestored,
-    fn restored_watermark(_committed_ms: Option<i64>) -> Option<i64> {
-        None
-    }
-);
 
 mistake!(
     WatermarkFollowsLastRecord,
@@ -90,29 +84,29 @@ mistake!(
 
 mistake!(
     NoFutureBound,
-    fn open_through(_log_timestamp_ms: i64, _watermark_ms: Option<i64>, _policy: &Policy) -> Window {
-        Window(i64::MAX)
+    fn accepts(watermark_ms: Option<i64>, _log_timestamp_ms: i64, policy: &Policy) -> (Window, Window) {
+        (Production::open_from(watermark_ms, policy), Window(i64::MAX))
     }
 );
 
 mistake!(
     FutureJudgedByWatermark,
-    fn open_through(log_timestamp_ms: i64, watermark_ms: Option<i64>, policy: &Policy) -> Window {
-        Production::open_through(watermark_ms.unwrap_or(log_timestamp_ms), watermark_ms, policy)
+    fn accepts(watermark_ms: Option<i64>, log_timestamp_ms: i64, policy: &Policy) -> (Window, Window) {
+        Production::accepts(watermark_ms, watermark_ms.unwrap_or(log_timestamp_ms), policy)
     }
 );
 
 mistake!(
     DuplicatesCounted,
-    fn is_duplicate(_seen_in_window: bool) -> bool {
-        false
+    fn frame_key(_owner: Owner, _frame: Option<FrameId>) -> Option<FrameKey> {
+        None
     }
 );
 
 mistake!(
     FramesOfAllOwnersAlike,
-    fn frame_key(_owner: Owner, frame: FrameId) -> (Owner, FrameId) {
-        (Owner([0; 16]), frame)
+    fn frame_key(_owner: Owner, frame: Option<FrameId>) -> Option<FrameKey> {
+        Production::frame_key(Owner([0; 16]), frame)
     }
 );
 
@@ -134,13 +128,6 @@ mistake!(
     CapOffByOne,
     fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
         series <= policy.series_max && of_owner < policy.series_per_owner_max
-    }
-);
-
-mistake!(
-    IncompleteForgotten,
-    fn restored_incomplete(_committed: &IncompleteWindows) -> IncompleteWindows {
-        IncompleteWindows::none()
     }
 );
 
@@ -204,19 +191,5 @@ mistake!(
     LetterAtPositionLost,
     fn is_done_before(offset: Offset, resumed_position: Offset) -> bool {
         offset <= resumed_position && resumed_position > Offset(0)
-    }
-);
-
-mistake!(
-    RevisionIsPosition,
-    fn revision_offset(_last_folded: Offset, position: Offset) -> Offset {
-        position
-    }
-);
-
-mistake!(
-    UnchangedNotFinalised,
-    fn finalises_unchanged() -> bool {
-        false
     }
 );

@@ -3,7 +3,7 @@
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::rules::Rules;
 
-use super::{Mutant, PRODUCTION, core, delivery, open, shell};
+use super::{Mutant, Open, PRODUCTION, altered, core, delivery, open, shell};
 use crate::failure::Property;
 use crate::shell::ShellRules;
 
@@ -16,6 +16,16 @@ pub fn mutants() -> Vec<Mutant> {
 
 fn of_core<R: Rules>(name: &'static str, killed_by: Property, seeds: u64, mistake: &'static str) -> Mutant {
     Mutant { name, mistake, killed_by, seeds, open: open::<R>, ..PRODUCTION }
+}
+
+fn around_core(
+    open: Open,
+    name: &'static str,
+    killed_by: Property,
+    seeds: u64,
+    mistake: &'static str,
+) -> Mutant {
+    Mutant { name, mistake, killed_by, seeds, open, ..PRODUCTION }
 }
 
 fn of_shell(
@@ -32,7 +42,7 @@ fn of_shell(
 fn core_mutants() -> Vec<Mutant> {
     use Property::{Chain, Commit, Conservation, Final, Memory, NoDip, Incomplete};
     vec![
-        of_core::<core::WatermarkNotRestored>("watermark-not-restored", Chain, 20, "a restart begins without a watermark, so late records re-open finished windows"),
+        around_core(altered::watermark_not_restored, "watermark-not-restored", Chain, 20, "a restart begins without a watermark, so late records re-open finished windows"),
         of_core::<core::WatermarkFollowsLastRecord>("watermark-follows-last-record", Chain, 20, "the watermark goes back with every record that is stamped earlier"),
         of_core::<core::ReplayFromFirstPlusOne>("replay-from-first-plus-one", Commit, 20, "`c + 1` is committed"),
         of_core::<core::ReplayFromOldestWindow>("replay-from-oldest-window", Commit, 20, "the first offset of the oldest open window is committed"),
@@ -49,7 +59,7 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::NoCap>("no-cap", Memory, 50, "every series is opened"),
         of_core::<core::NoCapPerOwner>("no-cap-per-owner", Property::Isolation, 1_000, "one owner may use up a window's room"),
         of_core::<core::CapOffByOne>("cap-off-by-one", Conservation, 50, "one series more than configured is opened"),
-        of_core::<core::IncompleteForgotten>("incomplete-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
+        around_core(altered::incomplete_forgotten, "incomplete-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
         of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
         of_core::<core::LossOffByOne>("loss-off-by-one", Incomplete, 20, "a window whose first record is the first that is left is called damaged"),
         of_core::<core::GapWithoutSkew>("gap-without-skew", Incomplete, 200, "clocks of ingress are taken to agree"),
@@ -59,8 +69,8 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::BarrierOneEarly>("barrier-one-early", NoDip, 1_000, "changes go out before the last record is read again"),
         of_core::<core::LettersWrittenAgain>("letters-written-again", Conservation, 20, "a replay writes dead letters once more"),
         of_core::<core::LetterAtPositionLost>("letter-at-position-lost", Conservation, 50, "the dead letter at the committed position is taken for written"),
-        of_core::<core::RevisionIsPosition>("revision-is-position", Chain, 20, "the revision is the position at emission, not the last record folded"),
-        of_core::<core::UnchangedNotFinalised>("unchanged-not-finalised", Final, 20, "a series without a change since its last summary gets no final one"),
+        around_core(altered::revision_is_position, "revision-is-position", Chain, 20, "the revision is the position at emission, not the last record folded"),
+        around_core(altered::unchanged_not_finalised, "unchanged-not-finalised", Final, 20, "a series without a change since its last summary gets no final one"),
     ]
 }
 
@@ -120,7 +130,7 @@ fn delivery_mutants() -> Vec<Mutant> {
         of_delivery("delivery-commits-past-held", &delivery::CommitsPastHeld, Stores, 500, "a commit passes records that were left in the log for a wrong configuration"),
         of_delivery("retry-keeps-oldest", &delivery::KeepsOldest, Stores, 500, "of the rows that wait under a key the oldest is kept"),
         of_delivery("retry-superseded-not-settled", &delivery::SupersededNotSettled, Stores, 200, "a row that a newer one has replaced stays open"),
-        of_delivery("retry-earlier-openings-kept", &delivery::EarlierOpeningsKept, Stores, 2_000, "a row of an earlier opening supersedes the one that is read again"),
+        of_delivery("retry-earlier-openings-kept", &delivery::EarlierOpeningsKept, Stores, 1_000, "a row of an earlier opening supersedes the one that is read again"),
         of_delivery("dead-shard-waited-for", &delivery::NeverHandsOver, Stores, 200, "rows of a shard that is down wait in memory, and hold back commits"),
         of_delivery("queue-without-bound", &delivery::QueueWithoutBound, Memory, 200, "whatever is read is queued"),
         of_delivery("held-never-probed", &delivery::HeldNeverProbed, Stores, 200, "nobody tries whether a configuration was repaired"),

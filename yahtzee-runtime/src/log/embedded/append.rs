@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::commits;
 use super::format::record_bytes;
-use super::queue::{Answer, EncodedRecord, LogWrite, Request};
-use super::writer::too_slow;
-use super::{Handle, Shared};
+use super::queue::{Answer, EncodedRecord, LogWrite, WriterRequest};
+use super::{EmbeddedHandle, EmbeddedShared};
 use crate::log::{
-    Acknowledged, AppendCallback, Appender, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter,
-    Transaction, header,
+    Acknowledged, AppendCallback, Appender, LogCause, LogError, NewRecord, OffsetCommit, SlotName,
+    SlotWriter, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -19,7 +18,7 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Appends all records of a call, or none.
 pub(super) struct EmbeddedAppender {
-    pub(super) handle: Arc<Handle>,
+    pub(super) handle: Arc<EmbeddedHandle>,
     pub(super) deadline: Duration,
 }
 
@@ -53,7 +52,7 @@ impl EmbeddedAppender {
 
 /// Writes for one epoch of a slot.
 pub(super) struct EmbeddedSlotWriter {
-    handle: Arc<Handle>,
+    handle: Arc<EmbeddedHandle>,
     slot: SlotName,
     epoch: u64,
     /// Records of the open transaction.
@@ -63,7 +62,7 @@ pub(super) struct EmbeddedSlotWriter {
 }
 
 impl EmbeddedSlotWriter {
-    pub(super) fn new(handle: Arc<Handle>, slot: SlotName, epoch: u64) -> Self {
+    pub(super) fn new(handle: Arc<EmbeddedHandle>, slot: SlotName, epoch: u64) -> Self {
         Self { handle, slot, epoch, open: Vec::new(), failed: None }
     }
 
@@ -111,18 +110,19 @@ impl Transaction for EmbeddedSlotWriter {
 }
 
 /// Hands a write to the writer thread. If too much is waiting already, waits for room until `room_until`.
-pub(super) fn submit(shared: &Shared, write: LogWrite, room_until: Option<Instant>) {
-    if let Err(Request::Write(write)) = shared.queue.push(Request::Write(write), room_until) {
-        write.answer.give(Err(too_slow()));
+pub(super) fn submit(shared: &EmbeddedShared, write: LogWrite, room_until: Option<Instant>) {
+    if let Err(WriterRequest::Write(write)) = shared.queue.push(WriterRequest::Write(write), room_until) {
+        let text = "too much waits to be written: the disk does not keep up";
+        write.answer.give(Err(LogError::unavailable("the embedded log", LogCause::new("queue-full", text))));
     }
 }
 
 /// Finds the partitions and checks what a broker would check.
-fn encode_all(shared: &Shared, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
+fn encode_all(shared: &EmbeddedShared, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
     records.iter().map(|record| encode(shared, record)).collect()
 }
 
-fn encode(shared: &Shared, record: &NewRecord) -> Result<EncodedRecord, LogError> {
+fn encode(shared: &EmbeddedShared, record: &NewRecord) -> Result<EncodedRecord, LogError> {
     let (partition, _) = shared.published.lock().find(&record.topic, record.partition)?;
     let length = record.key.len() + record.value.len() + header::encoded_length(&record.headers);
     let reason = if length > MAX_RECORD_BYTES {
@@ -138,7 +138,8 @@ fn encode(shared: &Shared, record: &NewRecord) -> Result<EncodedRecord, LogError
         let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
         return Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes });
     };
-    Err(LogError::Refused { what: format!("a record for {}/{}", record.topic, record.partition), reason })
+    let what = format!("a record for {}/{}", record.topic, record.partition);
+    Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
 }
 
 #[cfg(test)]
@@ -148,8 +149,8 @@ mod tests {
     use yahtzee_core::owner::Partition;
 
     use super::super::queue::{MAX_WAITING_BYTES, RequestQueue};
-    use super::super::state::{LogState, Published};
-    use super::super::store::Store;
+    use super::super::state::{LogState, PublishedState};
+    use super::super::store::LogStore;
     use super::super::topics;
     use super::*;
     use crate::log::{Cleanup, TopicSpec};
@@ -167,9 +168,10 @@ mod tests {
             cleanup,
             retention_ms: None,
         }));
-        let store = Store::open(folder.path()).unwrap();
-        let shared = Shared { store, published: Published::new(state), queue: RequestQueue::default() };
-        let handle = Arc::new(Handle { shared: Arc::new(shared), writer: Mutex::new(None) });
+        let store = LogStore::open(folder.path()).unwrap();
+        let shared =
+            EmbeddedShared { store, published: PublishedState::new(state), queue: RequestQueue::default() };
+        let handle = Arc::new(EmbeddedHandle { shared: Arc::new(shared), writer: Mutex::new(None) });
         let appender = EmbeddedAppender { handle: Arc::clone(&handle), deadline: Duration::from_secs(3_600) };
 
         let record = NewRecord {

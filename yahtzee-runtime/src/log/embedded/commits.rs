@@ -2,7 +2,7 @@
 
 use super::queue::KeyedCommit;
 use super::state::LogState;
-use crate::log::{LogError, OffsetCommit};
+use crate::log::{LogCause, LogError, OffsetCommit};
 
 /// The broker's default `offset.metadata.max.bytes`.
 const MAX_METADATA_BYTES: usize = 4_096;
@@ -15,10 +15,10 @@ pub(super) fn check_group(group: &str) -> Result<(), LogError> {
     if matches!(group.len(), 1..=MAX_GROUP_BYTES) {
         return Ok(());
     }
-    Err(LogError::Refused {
-        what: format!("a consumer group name of {} bytes", group.len()),
-        reason: format!("a name has 1 to {MAX_GROUP_BYTES} bytes"),
-    })
+    Err(LogError::refused(
+        format!("a consumer group name of {} bytes", group.len()),
+        LogCause::new("invalid-group", format!("a name has 1 to {MAX_GROUP_BYTES} bytes")),
+    ))
 }
 
 /// Finds the partitions, and checks what a broker would check.
@@ -41,5 +41,6 @@ fn encode(state: &LogState, group: &str, commit: &OffsetCommit<'_>) -> Result<Ke
     } else {
         return Ok(KeyedCommit { key: id.commit_key(group), committed: committed.clone() });
     };
-    Err(LogError::Refused { what: format!("the commit of {topic}/{partition} by {group}"), reason })
+    let what = format!("the commit of {topic}/{partition} by {group}");
+    Err(LogError::refused(what, LogCause::new("invalid-commit", reason)))
 }

@@ -13,9 +13,8 @@ use std::collections::HashMap;
 use fjall::OwnedWriteBatch;
 use yahtzee_core::owner::Partition;
 
-use super::folder::reason_of;
 use super::format::{PartitionId, PartitionState, number_of};
-use super::{Shared, times};
+use super::{EmbeddedShared, times};
 use crate::log::{Cleanup, LogError, TopicDescription};
 
 /// Records that one turn looks at: some 10 ms, which an append may have to wait.
@@ -27,7 +26,7 @@ const MAX_COMPACTED_KEY_BYTES: usize = 60_000;
 
 /// What a turn has done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turned {
+pub(super) struct TurnOutcome {
     /// Records deleted by retention.
     pub(super) expired: u64,
     /// Records deleted by compaction.
@@ -37,8 +36,8 @@ pub(super) struct Turned {
 }
 
 /// One turn over all partitions, as of `now_ms`. Durable when it returns. On the writer thread only.
-pub(super) fn turn(shared: &Shared, now_ms: i64) -> Result<Turned, LogError> {
-    let mut turn = Turn { shared, left: TURN_RECORDS, turned: Turned::default() };
+pub(super) fn turn(shared: &EmbeddedShared, now_ms: i64) -> Result<TurnOutcome, LogError> {
+    let mut turn = MaintenanceTurn { shared, left: TURN_RECORDS, turned: TurnOutcome::default() };
     for (topic, description) in (0..).zip(descriptions(shared)) {
         for partition in (0..description.partitions).map(Partition) {
             let id = PartitionId { topic, partition };
@@ -55,18 +54,18 @@ pub(super) fn turn(shared: &Shared, now_ms: i64) -> Result<Turned, LogError> {
 }
 
 /// All topics, in the order of their numbers.
-fn descriptions(shared: &Shared) -> Vec<TopicDescription> {
+fn descriptions(shared: &EmbeddedShared) -> Vec<TopicDescription> {
     shared.published.lock().topics.iter().map(|topic| topic.description.clone()).collect()
 }
 
-struct Turn<'a> {
-    shared: &'a Shared,
+struct MaintenanceTurn<'a> {
+    shared: &'a EmbeddedShared,
     /// Records that may still be looked at.
     left: usize,
-    turned: Turned,
+    turned: TurnOutcome,
 }
 
-impl Turn<'_> {
+impl MaintenanceTurn<'_> {
     /// Deletes from the start what is older than `oldest_ms`.
     fn expire(&mut self, id: PartitionId, oldest_ms: i64) -> Result<(), LogError> {
         let (store, before) = (&self.shared.store, self.shared.published.lock().partition(id));
@@ -129,7 +128,7 @@ impl Turn<'_> {
             return Ok(None);
         }
         let store = &self.shared.store;
-        let offset = store.newest.get(id.keyed(key)).map_err(|error| store.unreadable(&error))?;
+        let offset = store.newest.get(id.keyed(key)).map_err(|error| store.unreadable(error))?;
         Ok(offset.and_then(|offset| number_of(&offset)))
     }
 
@@ -140,11 +139,11 @@ impl Turn<'_> {
         state: PartitionState,
         mut batch: OwnedWriteBatch,
     ) -> Result<(), LogError> {
-        let Shared { store, published, .. } = self.shared;
+        let EmbeddedShared { store, published, .. } = self.shared;
         batch.insert(&store.meta, id.meta_key(), state.to_bytes());
         published.update(|published| {
             *published.partition_mut(id).expect("partitions never disappear") = state;
         });
-        batch.commit().map_err(|error| store.unwritable(&reason_of(&error)))
+        batch.commit().map_err(|error| store.unwritable(error))
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::format::PartitionId;
-use super::maintenance::Turned;
-use crate::log::{CommittedOffset, LogError, SlotName, TopicSpec};
+use super::maintenance::TurnOutcome;
+use crate::log::{CommittedOffset, LogCause, LogError, SlotName, TopicSpec};
 
 /// Records that may wait for the writer; what is beyond it waits or is refused.
 pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -16,7 +16,7 @@ pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
 const TURN_BYTES: usize = 8 << 20;
 
 /// Something to be made durable.
-pub(super) enum Request {
+pub(super) enum WriterRequest {
     /// Records and commits, all or nothing.
     Write(LogWrite),
     /// A new epoch of a slot.
@@ -24,7 +24,7 @@ pub(super) enum Request {
     /// A new topic.
     CreateTopic { spec: TopicSpec, answer: Answer<()> },
     /// One turn of retention and compaction, as of the given time.
-    Maintain { now_ms: i64, answer: Answer<Turned> },
+    Maintain { now_ms: i64, answer: Answer<TurnOutcome> },
 }
 
 /// Records and commits that become durable as one.
@@ -83,15 +83,13 @@ impl<T: Send + 'static> Answer<T> {
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         if let Some(reply) = self.0.take() {
-            reply(Err(LogError::Refused {
-                what: "writing to the log".to_owned(),
-                reason: "its writer thread has ended; restart the process".to_owned(),
-            }));
+            let ended = LogCause::new("writer-ended", "its writer thread has ended; restart the process");
+            reply(Err(LogError::refused("writing to the log", ended)));
         }
     }
 }
 
-impl Request {
+impl WriterRequest {
     fn bytes(&self) -> usize {
         match self {
             Self::Write(write) => write.records.iter().map(|record| record.bytes.len()).sum(),
@@ -103,7 +101,7 @@ impl Request {
 /// What the writer finds.
 pub(super) enum TakenRequests {
     /// At least one request.
-    Requests(Vec<Request>),
+    Requests(Vec<WriterRequest>),
     /// None came in time.
     Nothing,
     /// None is left and none will come.
@@ -120,7 +118,7 @@ pub(super) struct RequestQueue {
 
 #[derive(Default)]
 struct WaitingRequests {
-    requests: VecDeque<Request>,
+    requests: VecDeque<WriterRequest>,
     bytes: usize,
     is_closed: bool,
 }
@@ -128,7 +126,7 @@ struct WaitingRequests {
 impl RequestQueue {
     /// Puts a request behind the others; waits for room until `until`. A request for which there is no room is given
     /// back. In a closed queue it is dropped, and thereby answered.
-    pub(super) fn push(&self, request: Request, until: Option<Instant>) -> Result<(), Request> {
+    pub(super) fn push(&self, request: WriterRequest, until: Option<Instant>) -> Result<(), WriterRequest> {
         let bytes = request.bytes();
         let mut waiting = self.lock();
         while waiting.bytes + bytes > MAX_WAITING_BYTES && !waiting.requests.is_empty() && !waiting.is_closed
@@ -205,12 +203,12 @@ mod tests {
 
     type Answered = Receiver<Result<(), LogError>>;
 
-    fn write(bytes: usize) -> (Request, Answered) {
+    fn write(bytes: usize) -> (WriterRequest, Answered) {
         let (answer, answered) = Answer::channel();
         let partition = PartitionId { topic: 0, partition: Partition(0) };
         let records = vec![EncodedRecord { partition, timestamp_ms: 0, bytes: vec![0; bytes] }];
         let commits = Vec::new();
-        (Request::Write(LogWrite { records, commits, fence: None, expires: None, answer }), answered)
+        (WriterRequest::Write(LogWrite { records, commits, fence: None, expires: None, answer }), answered)
     }
 
     fn is_refused(answered: &Answered) -> bool {

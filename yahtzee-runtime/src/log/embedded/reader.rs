@@ -7,11 +7,11 @@ use fjall::Snapshot;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use super::Handle;
+use super::EmbeddedHandle;
 use super::format::PartitionId;
 use super::state::LogState;
-use super::store::Store;
-use crate::log::{Batch, Bounds, LogError, Page, Reader};
+use super::store::LogStore;
+use crate::log::{Batch, Bounds, LogError, LogReader, Page};
 
 /// What one page holds, but for the one record that may lie across the limit.
 const PAGE_BYTES: usize = 1 << 20;
@@ -19,16 +19,16 @@ const PAGE_RECORDS: usize = 4_096;
 
 /// Reads some partitions of one topic.
 pub(super) struct EmbeddedReader {
-    handle: Arc<Handle>,
+    handle: Arc<EmbeddedHandle>,
     topic: String,
-    cursors: Vec<Cursor>,
+    cursors: Vec<PartitionCursor>,
     /// The cursor that comes first next time, so that none waits behind a busy one.
     first: usize,
     page: Page,
 }
 
 /// Position of the reader in a partition.
-struct Cursor {
+struct PartitionCursor {
     id: PartitionId,
     position: u64,
     /// Whether an end was reported: later ones are, when their records have been read.
@@ -41,14 +41,20 @@ struct Cursor {
 impl EmbeddedReader {
     /// Begins at the given offsets.
     pub(super) fn open(
-        handle: Arc<Handle>,
+        handle: Arc<EmbeddedHandle>,
         topic: &str,
         from: &[(Partition, Offset)],
     ) -> Result<Self, LogError> {
         let state = handle.shared.published.lock();
         let cursor = |&(partition, offset): &(Partition, Offset)| {
             let (id, _) = state.find(topic, partition)?;
-            Ok(Cursor { id, position: offset.0, has_reported_end: false, known_end: None, is_lost: false })
+            Ok(PartitionCursor {
+                id,
+                position: offset.0,
+                has_reported_end: false,
+                known_end: None,
+                is_lost: false,
+            })
         };
         let cursors = from.iter().map(cursor).collect::<Result<_, _>>()?;
         drop(state);
@@ -56,7 +62,7 @@ impl EmbeddedReader {
     }
 
     /// Learns the ends; returns whether any partition has something to report.
-    fn look(cursors: &mut [Cursor], state: &LogState) -> Option<()> {
+    fn look(cursors: &mut [PartitionCursor], state: &LogState) -> Option<()> {
         let mut has_work = false;
         for cursor in cursors {
             let bounds = state.partition(cursor.id).bounds();
@@ -84,7 +90,7 @@ impl EmbeddedReader {
 
     fn fill(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
         let ready = self.cursors.iter().filter(|cursor| cursor.is_ready()).count().max(1);
-        let share = Room { bytes: PAGE_BYTES / ready, records: (PAGE_RECORDS / ready).max(1) };
+        let share = PageRoom { bytes: PAGE_BYTES / ready, records: (PAGE_RECORDS / ready).max(1) };
         let (later, sooner) = self.cursors.split_at_mut(self.first);
         for cursor in sooner.iter_mut().chain(later).filter(|cursor| cursor.is_ready()) {
             cursor.fill(&self.handle.shared.store, snapshot, share, &mut self.page)?;
@@ -94,7 +100,7 @@ impl EmbeddedReader {
     }
 }
 
-impl Reader for EmbeddedReader {
+impl LogReader for EmbeddedReader {
     fn poll(&mut self, wait: Duration) -> Result<Batch<'_>, LogError> {
         self.page.clear();
         let until = Instant::now().checked_add(wait);
@@ -121,12 +127,12 @@ impl Reader for EmbeddedReader {
 
 /// What a cursor may put on the page. At least one record is always put.
 #[derive(Clone, Copy)]
-struct Room {
+struct PageRoom {
     bytes: usize,
     records: usize,
 }
 
-impl Cursor {
+impl PartitionCursor {
     fn is_outside(&self, bounds: Bounds) -> bool {
         !self.is_lost && !(bounds.start.0..=bounds.end.0).contains(&self.position)
     }
@@ -143,9 +149,9 @@ impl Cursor {
     /// Copies records from the position on. The known end is older than the snapshot, so all up to it is there.
     fn fill(
         &mut self,
-        store: &Store,
+        store: &LogStore,
         snapshot: &Snapshot,
-        mut room: Room,
+        mut room: PageRoom,
         page: &mut Page,
     ) -> Result<(), LogError> {
         let end = self.known_end.unwrap_or(self.position);

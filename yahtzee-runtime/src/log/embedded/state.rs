@@ -11,19 +11,19 @@ use fjall::KvPair;
 use yahtzee_core::owner::Partition;
 
 use super::format::{PartitionId, PartitionState, commit_of, slot_of, tag};
-use super::store::Store;
+use super::store::LogStore;
 use super::topics;
 use crate::log::{CommittedOffset, LogError, SlotName, TopicDescription};
 
 /// A topic and the ranges of its partitions.
 #[derive(Debug)]
-pub(super) struct Topic {
+pub(super) struct TopicState {
     pub(super) number: u32,
     pub(super) description: TopicDescription,
     pub(super) partitions: Vec<PartitionState>,
 }
 
-impl Topic {
+impl TopicState {
     /// A topic without records.
     pub(super) fn empty(number: u32, description: TopicDescription) -> Self {
         let partitions = vec![PartitionState::EMPTY; description.partitions as usize];
@@ -35,7 +35,7 @@ impl Topic {
 #[derive(Debug, Default)]
 pub(super) struct LogState {
     /// Indexed by number.
-    pub(super) topics: Vec<Topic>,
+    pub(super) topics: Vec<TopicState>,
     numbers: HashMap<String, u32>,
     /// By the key in `meta`.
     pub(super) commits: HashMap<Vec<u8>, CommittedOffset>,
@@ -45,7 +45,7 @@ pub(super) struct LogState {
 
 impl LogState {
     /// Reads everything but the records.
-    pub(super) fn load(store: &Store) -> Result<Self, LogError> {
+    pub(super) fn load(store: &LogStore) -> Result<Self, LogError> {
         let mut state = Self::default();
         for (_, value) in entries(store, tag::TOPIC)? {
             let topic = topics::from_bytes(&value).ok_or_else(|| store.malformed("a topic"))?;
@@ -74,7 +74,7 @@ impl LogState {
     pub(super) fn add_topic(&mut self, description: TopicDescription) {
         let number = self.next_number();
         self.numbers.insert(description.name.clone(), number);
-        self.topics.push(Topic::empty(number, description));
+        self.topics.push(TopicState::empty(number, description));
     }
 
     /// The number that the next topic gets.
@@ -83,7 +83,7 @@ impl LogState {
     }
 
     /// The topic of this name.
-    pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
+    pub(super) fn topic(&self, name: &str) -> Option<&TopicState> {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])
     }
 
@@ -114,18 +114,18 @@ impl LogState {
 }
 
 /// Everything in `meta` under one tag, in key order.
-fn entries(store: &Store, tag: u8) -> Result<Vec<KvPair>, LogError> {
-    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(&error));
+fn entries(store: &LogStore, tag: u8) -> Result<Vec<KvPair>, LogError> {
+    let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(error));
     store.meta.prefix([tag]).map(read).collect()
 }
 
 /// The state, and who waits for it to change.
-pub(super) struct Published {
+pub(super) struct PublishedState {
     state: Mutex<LogState>,
     changed: Condvar,
 }
 
-impl Published {
+impl PublishedState {
     /// Publishes a first state.
     pub(super) fn new(state: LogState) -> Self {
         Self { state: Mutex::new(state), changed: Condvar::new() }

@@ -12,9 +12,9 @@ use fjall::{
 };
 use yahtzee_core::record::LogRecord;
 
-use super::folder::{clear_unfinished_creation, reason_of};
 use super::format::{PartitionId, number_of, record_of};
-use crate::log::{Headers, LogError};
+use crate::fjall_folder::{clear_unfinished_creation, io_code_of, reason_of};
+use crate::log::{Headers, LogCause, LogError};
 
 /// Blocks kept in memory: enough that readers near the end never touch the disk.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -27,7 +27,7 @@ const OTHER_MEMTABLE_BYTES: u64 = 4 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// The open folder. See [`super::format`] for what is in it.
-pub(super) struct Store {
+pub(super) struct LogStore {
     database: Database,
     pub(super) records: Keyspace,
     pub(super) times: Keyspace,
@@ -36,23 +36,24 @@ pub(super) struct Store {
     folder: String,
 }
 
-impl Store {
+impl LogStore {
     /// Opens the folder and creates what is missing.
     pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
         let name = folder.display().to_string();
-        let refused = |reason| LogError::Refused { what: format!("opening data folder {name}"), reason };
+        let refused =
+            |error: fjall::Error| LogError::refused(format!("opening data folder {name}"), cause_of(error));
         clear_unfinished_creation(folder).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => LogError::FolderInUse(name.clone()),
-            _ => refused(error.to_string()),
+            _ => refused(error.into()),
         })?;
         let builder = Database::builder(folder).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
         let database = builder.open().map_err(|error| match error {
             fjall::Error::Locked => LogError::FolderInUse(name.clone()),
-            error => refused(reason_of(&error)),
+            error => refused(error),
         })?;
         let keyspace = |keyspace: &str, bytes: u64| {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(bytes);
-            database.keyspace(keyspace, options).map_err(|error| refused(reason_of(&error)))
+            database.keyspace(keyspace, options).map_err(refused)
         };
         Ok(Self {
             records: keyspace("records", RECORDS_MEMTABLE_BYTES)?,
@@ -80,46 +81,55 @@ impl Store {
         snapshot: &Snapshot,
         id: PartitionId,
         offsets: Range<u64>,
-    ) -> impl Iterator<Item = Result<Stored, LogError>> {
+    ) -> impl Iterator<Item = Result<StoredRecord, LogError>> {
         let keys = id.numbered(offsets.start)..id.numbered(offsets.end.max(offsets.start));
         snapshot.range(&self.records, keys).map(|guard| {
-            let (key, bytes) = guard.into_inner().map_err(|error| self.unreadable(&error))?;
+            let (key, bytes) = guard.into_inner().map_err(|error| self.unreadable(error))?;
             let offset = number_of(&key).filter(|&offset| record_of(offset, &bytes).is_some());
             let offset = offset.ok_or_else(|| self.malformed("a record"))?;
-            Ok(Stored { offset, bytes })
+            Ok(StoredRecord { offset, bytes })
         })
     }
 
     /// The error of a failed read.
-    pub(super) fn unreadable(&self, error: &fjall::Error) -> LogError {
-        LogError::Unavailable { what: format!("data folder {}", self.folder), reason: reason_of(error) }
+    pub(super) fn unreadable(&self, error: fjall::Error) -> LogError {
+        LogError::unavailable(format!("data folder {}", self.folder), cause_of(error))
     }
 
     /// The error of content that this version does not understand.
     pub(super) fn malformed(&self, what: &str) -> LogError {
         let what = format!("reading {what} in data folder {}", self.folder);
-        LogError::Refused { what, reason: "malformed; restore the folder or choose another".to_owned() }
+        LogError::refused(what, LogCause::new("malformed", "malformed; restore the folder or choose another"))
     }
 
     /// The error of a failed write. What follows it is refused too: after a failed `fsync` nobody can tell which
     /// pages are on disk, and only the recovery of a new opening finds out.
-    pub(super) fn unwritable(&self, reason: &str) -> LogError {
-        LogError::Refused {
-            what: format!("writing to data folder {}", self.folder),
-            reason: format!(
-                "{reason}; free or repair the disk, then restart: until then nothing is accepted"
-            ),
-        }
+    pub(super) fn unwritable(&self, error: fjall::Error) -> LogError {
+        let text = format!(
+            "{}; free or repair the disk, then restart: until then nothing is accepted",
+            reason_of(&error)
+        );
+        let cause = LogCause::new(code_of(&error), text).with_source(error);
+        LogError::refused(format!("writing to data folder {}", self.folder), cause)
     }
 }
 
+fn cause_of(error: fjall::Error) -> LogCause {
+    LogCause::new(code_of(&error), reason_of(&error)).with_source(error)
+}
+
+/// Returns the operating system's code if it gave one.
+fn code_of(error: &fjall::Error) -> String {
+    io_code_of(error).unwrap_or_else(|| "fjall".to_owned())
+}
+
 /// A record in the store's memory.
-pub(super) struct Stored {
+pub(super) struct StoredRecord {
     offset: u64,
     bytes: UserValue,
 }
 
-impl Stored {
+impl StoredRecord {
     /// Bytes of the record as it is stored.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -149,14 +159,14 @@ mod tests {
             for name in leftovers {
                 fs::write(folder.path().join(name), "").unwrap();
             }
-            drop(Store::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
+            drop(LogStore::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
         }
     }
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Store::open(file.path()).map(drop).unwrap_err();
+        let error = LogStore::open(file.path()).map(drop).unwrap_err();
         assert!(matches!(&error, LogError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
     }

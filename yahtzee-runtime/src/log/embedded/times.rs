@@ -9,7 +9,7 @@ use fjall::OwnedWriteBatch;
 use yahtzee_core::record::Offset;
 
 use super::format::{PartitionId, PartitionState, number_of};
-use super::store::Store;
+use super::store::LogStore;
 use crate::log::{Bounds, LogError};
 
 /// Offsets between two entries.
@@ -18,7 +18,7 @@ const STRIDE: u64 = 1_024;
 /// Notes the running maximum where an append has passed a multiple of the stride.
 pub(super) fn note(
     batch: &mut OwnedWriteBatch,
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     before: &PartitionState,
     after: &PartitionState,
@@ -31,12 +31,12 @@ pub(super) fn note(
 /// Removes the entries below the log start.
 pub(super) fn forget(
     batch: &mut OwnedWriteBatch,
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     start: u64,
 ) -> Result<(), LogError> {
     for guard in store.times.prefix(id.prefix()) {
-        let (key, offset) = guard.into_inner().map_err(|error| store.unreadable(&error))?;
+        let (key, offset) = guard.into_inner().map_err(|error| store.unreadable(error))?;
         if number_of(&offset).is_none_or(|offset| offset > start) {
             break;
         }
@@ -47,13 +47,13 @@ pub(super) fn forget(
 
 /// Offset of the first record within `bounds` at `timestamp_ms` or later; the end where there is none.
 pub(super) fn find(
-    store: &Store,
+    store: &LogStore,
     id: PartitionId,
     bounds: Bounds,
     timestamp_ms: i64,
 ) -> Result<Offset, LogError> {
     let below = store.times.range(key(id, i64::MIN)..key(id, timestamp_ms)).next_back();
-    let below = below.map(fjall::Guard::value).transpose().map_err(|error| store.unreadable(&error))?;
+    let below = below.map(fjall::Guard::value).transpose().map_err(|error| store.unreadable(error))?;
     let from = below.and_then(|offset| number_of(&offset)).unwrap_or(0).max(bounds.start.0);
     for stored in store.scan(&store.snapshot(), id, from..bounds.end.0) {
         let stored = stored?;

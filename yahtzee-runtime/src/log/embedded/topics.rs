@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use crate::log::{Cleanup, LogError, TopicDescription, TopicSpec};
+use crate::log::{Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
 
 /// Kafka's limit for the length of a topic name.
 const MAX_NAME_BYTES: usize = 249;
@@ -28,7 +28,7 @@ pub(super) fn check(spec: &TopicSpec) -> Result<(), LogError> {
     } else {
         return Ok(());
     };
-    Err(LogError::Refused { what: format!("creating topic {:?}", spec.name), reason })
+    Err(LogError::refused(format!("creating topic {:?}", spec.name), LogCause::new("invalid-topic", reason)))
 }
 
 /// The description of a topic that is created now, with an id that no other creation gets.

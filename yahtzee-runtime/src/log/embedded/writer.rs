@@ -8,21 +8,20 @@ use std::time::{Duration, Instant};
 
 use fjall::OwnedWriteBatch;
 
-use super::Shared;
-use super::folder::reason_of;
+use super::EmbeddedShared;
 use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
 use super::maintenance;
-use super::queue::{Answer, KeyedCommit, LogWrite, Request, TakenRequests};
+use super::queue::{Answer, KeyedCommit, LogWrite, TakenRequests, WriterRequest};
 use super::times;
 use super::topics;
 use crate::clock::wall_clock_ms;
-use crate::log::{LogError, SlotName, TopicDescription, TopicSpec};
+use crate::log::{LogCause, LogError, SlotName, TopicDescription, TopicSpec};
 
 /// Between two rounds of retention and compaction.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Works until the queue is closed and empty.
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(shared: &EmbeddedShared) {
     // Also when this thread panics: nobody may wait for an answer that never comes.
     let _abandon = AbandonOnDrop(shared);
     let mut writer =
@@ -37,7 +36,7 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-struct AbandonOnDrop<'a>(&'a Shared);
+struct AbandonOnDrop<'a>(&'a EmbeddedShared);
 
 impl Drop for AbandonOnDrop<'_> {
     fn drop(&mut self) {
@@ -46,22 +45,22 @@ impl Drop for AbandonOnDrop<'_> {
 }
 
 struct LogWriterThread<'a> {
-    shared: &'a Shared,
+    shared: &'a EmbeddedShared,
     /// The first failed write: nothing is accepted after it.
     failed: Option<LogError>,
     maintain_at: Instant,
 }
 
 impl LogWriterThread<'_> {
-    fn work(&mut self, requests: Vec<Request>) {
+    fn work(&mut self, requests: Vec<WriterRequest>) {
         let mut turn = WriteTurn::new(self.shared);
         for request in requests {
             match (request, &self.failed) {
                 (request, Some(error)) => refuse(request, error),
-                (Request::Write(write), None) => turn.write(write),
-                (Request::OpenSlot { slot, answer }, None) => turn.open_slot(slot, answer),
-                (Request::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
-                (Request::Maintain { now_ms, answer }, None) => {
+                (WriterRequest::Write(write), None) => turn.write(write),
+                (WriterRequest::OpenSlot { slot, answer }, None) => turn.open_slot(slot, answer),
+                (WriterRequest::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
+                (WriterRequest::Maintain { now_ms, answer }, None) => {
                     self.finish(std::mem::replace(&mut turn, WriteTurn::new(self.shared)));
                     answer.give(self.maintain(now_ms));
                 }
@@ -81,7 +80,7 @@ impl LogWriterThread<'_> {
         self.failed.get_or_insert(error);
     }
 
-    fn maintain(&mut self, now_ms: i64) -> Result<maintenance::Turned, LogError> {
+    fn maintain(&mut self, now_ms: i64) -> Result<maintenance::TurnOutcome, LogError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -100,19 +99,19 @@ impl LogWriterThread<'_> {
     }
 }
 
-fn refuse(request: Request, error: &LogError) {
+fn refuse(request: WriterRequest, error: &LogError) {
     match request {
-        Request::Write(LogWrite { answer, .. }) | Request::CreateTopic { answer, .. } => {
+        WriterRequest::Write(LogWrite { answer, .. }) | WriterRequest::CreateTopic { answer, .. } => {
             answer.give(Err(error.clone()))
         }
-        Request::OpenSlot { answer, .. } => answer.give(Err(error.clone())),
-        Request::Maintain { answer, .. } => answer.give(Err(error.clone())),
+        WriterRequest::OpenSlot { answer, .. } => answer.give(Err(error.clone())),
+        WriterRequest::Maintain { answer, .. } => answer.give(Err(error.clone())),
     }
 }
 
 /// Jobs that share one batch. Each sees what those before it have changed.
 struct WriteTurn<'a> {
-    shared: &'a Shared,
+    shared: &'a EmbeddedShared,
     batch: OwnedWriteBatch,
     partitions: HashMap<PartitionId, PartitionState>,
     commits: Vec<KeyedCommit>,
@@ -122,7 +121,7 @@ struct WriteTurn<'a> {
 }
 
 impl<'a> WriteTurn<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a EmbeddedShared) -> Self {
         Self {
             shared,
             batch: shared.store.batch(),
@@ -199,7 +198,7 @@ impl<'a> WriteTurn<'a> {
             times::note(&mut self.batch, &self.shared.store, id, &before, state);
             self.batch.insert(&self.shared.store.meta, id.meta_key(), state.to_bytes());
         }
-        let result = self.batch.commit().map_err(|error| self.shared.store.unwritable(&reason_of(&error)));
+        let result = self.batch.commit().map_err(|error| self.shared.store.unwritable(error));
         if result.is_ok() {
             self.shared.published.update(|state| {
                 for (id, partition) in self.partitions {
@@ -216,9 +215,7 @@ impl<'a> WriteTurn<'a> {
 }
 
 /// The error of a record that had to wait for too long.
-pub(super) fn too_slow() -> LogError {
-    LogError::Unavailable {
-        what: "the embedded log".to_owned(),
-        reason: "the disk does not keep up, and the record was not written within its deadline".to_owned(),
-    }
+fn too_slow() -> LogError {
+    let text = "the disk does not keep up, and the record was not written within its deadline";
+    LogError::unavailable("the embedded log", LogCause::new("deadline", text))
 }

@@ -17,8 +17,8 @@ use rdkafka::{Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use super::events::{self, Events};
-use super::failure::Failure;
+use super::events::{self, ClientEvents};
+use super::failure::KafkaFailure;
 use super::native;
 use crate::log::{HeaderSource, Headers, Item};
 
@@ -30,7 +30,7 @@ pub(super) struct BatchQueue {
     queue: NonNull<c::rd_kafka_queue_t>,
     messages: Vec<FetchedMessage>,
     /// Last, so that it is destroyed after what [`Drop`] destroys.
-    consumer: BaseConsumer<Events>,
+    consumer: BaseConsumer<ClientEvents>,
 }
 
 // SAFETY: librdkafka's objects may be used from any thread, and these are reached through this value alone.
@@ -42,22 +42,22 @@ unsafe impl Send for BatchQueue {}
 pub(super) struct PartitionFailure {
     pub(super) partition: Partition,
     pub(super) offset: Offset,
-    pub(super) failure: Failure,
+    pub(super) failure: KafkaFailure,
 }
 
 impl BatchQueue {
     /// Begins to fetch `partitions` of `topic` at the given offsets.
     pub(super) fn open(
-        consumer: BaseConsumer<Events>,
+        consumer: BaseConsumer<ClientEvents>,
         topic: &CStr,
         partitions: &[(i32, i64)],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, KafkaFailure> {
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
         let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).ok_or_else(|| Failure::of(Code::CriticalSystemResource))?;
+        let queue = NonNull::new(queue).ok_or_else(|| KafkaFailure::of(Code::CriticalSystemResource))?;
         let opened = Self { queue, messages: Vec::with_capacity(BATCH), consumer };
         let mut assignment = TopicPartitionList::with_capacity(partitions.len());
-        let name = topic.to_str().map_err(|_| Failure::of(Code::InvalidTopic))?;
+        let name = topic.to_str().map_err(|_| KafkaFailure::of(Code::InvalidTopic))?;
         for &(partition, offset) in partitions {
             // Before the assignment, so that nothing ever arrives in the main queue.
             opened.forward(topic, partition)?;
@@ -67,13 +67,13 @@ impl BatchQueue {
         Ok(opened)
     }
 
-    fn forward(&self, topic: &CStr, partition: i32) -> Result<(), Failure> {
+    fn forward(&self, topic: &CStr, partition: i32) -> Result<(), KafkaFailure> {
         // SAFETY: client and name are alive; the handle is destroyed below, the forwarding outlives it.
         let source = unsafe {
             let client = self.consumer.client().native_ptr();
             c::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition)
         };
-        let source = NonNull::new(source).ok_or_else(|| Failure::of(Code::UnknownPartition))?;
+        let source = NonNull::new(source).ok_or_else(|| KafkaFailure::of(Code::UnknownPartition))?;
         // SAFETY: both queues are alive.
         unsafe {
             c::rd_kafka_queue_forward(source.as_ptr(), self.queue.as_ptr());
@@ -83,7 +83,7 @@ impl BatchQueue {
     }
 
     /// The consumer behind the queue.
-    pub(super) fn consumer(&self) -> &BaseConsumer<Events> {
+    pub(super) fn consumer(&self) -> &BaseConsumer<ClientEvents> {
         &self.consumer
     }
 
@@ -114,8 +114,8 @@ impl BatchQueue {
     }
 
     /// Lends the records and ends of the batch.
-    pub(super) fn messages(&self) -> Messages<'_> {
-        Messages { rest: self.messages.iter() }
+    pub(super) fn messages(&self) -> FetchedMessages<'_> {
+        FetchedMessages { rest: self.messages.iter() }
     }
 
     /// The errors in the batch.
@@ -127,7 +127,7 @@ impl BatchQueue {
             (!matches!(code, Code::NoError | Code::PartitionEOF)).then(|| PartitionFailure {
                 partition: partition_of(message),
                 offset: offset_of(message),
-                failure: Failure { code, reason: text_of(message) },
+                failure: KafkaFailure::new(code, text_of(message)),
             })
         })
     }
@@ -150,11 +150,11 @@ impl Drop for BatchQueue {
 
 /// The records and ends of one batch, in offset order per partition. They borrow from the reader, which keeps
 /// the batch until it is polled again.
-pub(super) struct Messages<'a> {
+pub(super) struct FetchedMessages<'a> {
     rest: std::slice::Iter<'a, FetchedMessage>,
 }
 
-impl<'a> Iterator for Messages<'a> {
+impl<'a> Iterator for FetchedMessages<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {

@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_secs(10);
 const SERVED: usize = 8;
 
 /// Passes on what a consumer that is polled nowhere else has to say: log lines and connection errors.
-pub(super) fn serve(consumer: &BaseConsumer<Events>) {
+pub(super) fn serve(consumer: &BaseConsumer<ClientEvents>) {
     // A poll serves one event and does not tell whether there was one. Errors have gone to `Events` by then.
     for _ in 0..SERVED {
         drop(consumer.poll(Duration::ZERO));
@@ -23,16 +23,16 @@ pub(super) fn serve(consumer: &BaseConsumer<Events>) {
 }
 
 /// Receives the events of one client.
-pub(super) struct Events {
+pub(super) struct ClientEvents {
     role: &'static str,
-    limit: Limit,
+    limit: WarningLimit,
     last_error: Mutex<Option<String>>,
 }
 
-impl Events {
+impl ClientEvents {
     /// Of a client whose part is `role`, as log lines name it.
     pub(super) fn of(role: &'static str) -> Self {
-        Self { role, limit: Limit::default(), last_error: Mutex::new(None) }
+        Self { role, limit: WarningLimit::default(), last_error: Mutex::new(None) }
     }
 
     /// The newest error that the client reported by itself about a broker.
@@ -48,7 +48,7 @@ impl Events {
     }
 }
 
-impl ClientContext for Events {
+impl ClientContext for ClientEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             // Configured properties go to every client; librdkafka notes those that its kind ignores.
@@ -75,13 +75,13 @@ impl ClientContext for Events {
     }
 }
 
-impl ConsumerContext for Events {}
+impl ConsumerContext for ClientEvents {}
 
 /// Lets one through per [`QUIET`] and counts the others.
 #[derive(Default)]
-struct Limit(Mutex<(Option<Instant>, u64)>);
+struct WarningLimit(Mutex<(Option<Instant>, u64)>);
 
-impl Limit {
+impl WarningLimit {
     /// How many were held back since the last one, or `None` where this one is.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn one_warning_per_interval_with_the_number_held_back() {
-        let (limit, start) = (Limit::default(), Instant::now());
+        let (limit, start) = (WarningLimit::default(), Instant::now());
         assert_eq!(limit.admit(start), Some(0));
         assert_eq!(limit.admit(start + QUIET / 3), None);
         assert_eq!(limit.admit(start + QUIET / 2), None);

@@ -3,32 +3,42 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use yahtzee_core::owner::Partition;
 
-use crate::log::LogError;
+use crate::log::{LogCause, LogError};
 
 /// An error code of librdkafka or of a broker, and what was said about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct KafkaFailure {
     pub(super) code: Code,
     pub(super) reason: String,
+    source: Option<KafkaError>,
 }
 
-impl Failure {
+impl KafkaFailure {
     /// A failure that is known by its code alone.
     pub(super) fn of(code: Code) -> Self {
-        Self { code, reason: code.to_string() }
+        Self::new(code, code.to_string())
+    }
+
+    /// A failure that librdkafka has explained.
+    pub(super) fn new(code: Code, reason: String) -> Self {
+        Self { code, reason, source: None }
     }
 
     /// In our words; `what` says what was being done, to what.
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
-        let (what, reason) = (what.into(), self.reason);
+        let cause = LogCause::new(format!("kafka:{:?}", self.code), self.reason);
+        let cause = match self.source {
+            Some(source) => cause.with_source(source),
+            None => cause,
+        };
         if is_transient(self.code) {
-            LogError::Unavailable { what, reason }
+            LogError::unavailable(what, cause)
         } else {
-            LogError::Refused { what, reason }
+            LogError::refused(what, cause)
         }
     }
 
-    /// As [`Failure::into_error`], where the code may also say that a topic or partition is missing.
+    /// As [`KafkaFailure::into_error`], where the code may also say that a topic or partition is missing.
     pub(super) fn into_topic_error(self, topic: &str, partition: Option<Partition>) -> LogError {
         if is_missing(self.code) {
             return LogError::NoSuchTopic { topic: topic.to_owned(), partition };
@@ -40,18 +50,23 @@ impl Failure {
     }
 }
 
-impl From<KafkaError> for Failure {
+impl From<KafkaError> for KafkaFailure {
     fn from(error: KafkaError) -> Self {
         match error {
-            // The value may be a secret; the description names the property.
+            // The value may be a secret, so the error is not kept; the description names the property.
             KafkaError::ClientConfig(_, description, property, _) => {
-                Self { code: Code::InvalidArgument, reason: format!("{description} ({property})") }
+                Self::new(Code::InvalidArgument, format!("{description} ({property})"))
             }
-            KafkaError::Transaction(error) => Self { code: error.code(), reason: error.string() },
+            KafkaError::Transaction(error) => Self {
+                code: error.code(),
+                reason: error.string(),
+                source: Some(KafkaError::Transaction(error)),
+            },
             KafkaError::AdminOp(code) => Self::of(code),
             error => Self {
                 code: error.rdkafka_error_code().unwrap_or(Code::InvalidArgument),
                 reason: error.to_string(),
+                source: Some(error),
             },
         }
     }
@@ -108,9 +123,10 @@ mod tests {
     #[test]
     fn what_may_pass_by_itself_is_transient() {
         fn check(code: Code, transient: bool) {
-            let error = Failure::of(code).into_error("the question");
+            let error = KafkaFailure::of(code).into_error("the question");
             assert_eq!(error.is_transient(), transient, "{error}");
             assert!(error.to_string().contains("the question"), "{error}");
+            assert_eq!(error.code(), format!("kafka:{code:?}"));
         }
         check(Code::AllBrokersDown, true);
         check(Code::MessageTimedOut, true);
@@ -122,7 +138,7 @@ mod tests {
     #[test]
     fn a_missing_partition_is_named() {
         let partition = Some(Partition(7));
-        let error = Failure::of(Code::UnknownPartition).into_topic_error("RAW.v1", partition);
+        let error = KafkaFailure::of(Code::UnknownPartition).into_topic_error("RAW.v1", partition);
         assert_eq!(error, LogError::NoSuchTopic { topic: "RAW.v1".to_owned(), partition });
     }
 
@@ -133,7 +149,7 @@ mod tests {
             .create::<rdkafka::consumer::BaseConsumer>()
             .err()
             .expect("no such property");
-        let failure = Failure::from(error);
+        let failure = KafkaFailure::from(error);
         assert!(failure.reason.contains("sasl.password.of.nobody"), "{}", failure.reason);
         assert!(!failure.reason.contains("hunter2"), "{}", failure.reason);
     }

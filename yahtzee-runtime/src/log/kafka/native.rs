@@ -14,7 +14,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use yahtzee_core::owner::Partition;
 
-use super::failure::Failure;
+use super::failure::KafkaFailure;
 
 /// What the cluster's metadata says of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ pub(super) struct CommittedEntry {
 }
 
 /// A librdkafka object of ours.
-struct Owned<T> {
+struct OwnedNative<T> {
     object: NonNull<T>,
     destroy: unsafe extern "C" fn(*mut T),
 }
 
-impl<T> Owned<T> {
+impl<T> OwnedNative<T> {
     /// `None` where `object` is null.
     ///
     /// # Safety
@@ -55,7 +55,7 @@ impl<T> Owned<T> {
     }
 }
 
-impl<T> Drop for Owned<T> {
+impl<T> Drop for OwnedNative<T> {
     fn drop(&mut self) {
         // SAFETY: promised to `new`; `drop` runs once.
         unsafe { (self.destroy)(self.object.as_ptr()) }
@@ -68,7 +68,7 @@ impl<T> Drop for Owned<T> {
 ///
 /// # Errors
 /// Where records are still unanswered after `timeout`.
-pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), Failure> {
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), KafkaFailure> {
     // SAFETY: the client is alive while it is borrowed, and librdkafka's clients may be used from any thread.
     checked(unsafe { c::rd_kafka_flush(producer.native_ptr(), millis(timeout)) })
 }
@@ -105,7 +105,7 @@ pub(super) fn commit<C: ClientContext>(
     consumer: &Client<C>,
     offsets: &TopicPartitionList,
     timeout: Duration,
-) -> Result<(), Failure> {
+) -> Result<(), KafkaFailure> {
     let queue = new_queue(consumer)?;
     // SAFETY: client, list and queue are alive during the call; librdkafka copies the list. Without a callback
     // the answer is an event in our queue, and nothing is called back later.
@@ -122,7 +122,7 @@ pub(super) fn commit<C: ClientContext>(
     // SAFETY: the event is alive; the list belongs to it, and entries are copied out before it goes.
     let refused = unsafe { entries_of(c::rd_kafka_event_topic_partition_list(answer.ptr())) };
     match refused.iter().find(|entry| entry.code != Code::NoError) {
-        Some(entry) => Err(Failure::of(entry.code)),
+        Some(entry) => Err(KafkaFailure::of(entry.code)),
         None => Ok(()),
     }
 }
@@ -141,13 +141,13 @@ pub(super) fn describe_topic<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
-) -> Result<Option<TopicFacts>, Failure> {
+) -> Result<Option<TopicFacts>, KafkaFailure> {
     let name = topic_name(topic)?;
     let mut names = [name.as_ptr()];
     // SAFETY: one valid name; librdkafka copies it.
     let topics = unsafe {
         let topics = c::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-        Owned::new(topics, c::rd_kafka_TopicCollection_destroy)
+        OwnedNative::new(topics, c::rd_kafka_TopicCollection_destroy)
     };
     let topics = topics.ok_or_else(out_of_memory)?;
     let options = describe_options(client, timeout)?;
@@ -163,11 +163,14 @@ pub(super) fn describe_topic<C: ClientContext>(
 fn describe_options<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,
-) -> Result<Owned<c::rd_kafka_AdminOptions_t>, Failure> {
+) -> Result<OwnedNative<c::rd_kafka_AdminOptions_t>, KafkaFailure> {
     let kind = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     // SAFETY: the client is alive; the options are destroyed once.
     let options = unsafe {
-        Owned::new(c::rd_kafka_AdminOptions_new(client.native_ptr(), kind), c::rd_kafka_AdminOptions_destroy)
+        OwnedNative::new(
+            c::rd_kafka_AdminOptions_new(client.native_ptr(), kind),
+            c::rd_kafka_AdminOptions_destroy,
+        )
     };
     let options = options.ok_or_else(out_of_memory)?;
     let mut text: [c_char; 256] = [0; 256];
@@ -185,7 +188,7 @@ fn describe_options<C: ClientContext>(
 
 /// # Safety
 /// `answer` is an event of librdkafka.
-unsafe fn facts_of(answer: &Owned<c::rd_kafka_event_t>) -> Result<Option<TopicFacts>, Failure> {
+unsafe fn facts_of(answer: &OwnedNative<c::rd_kafka_event_t>) -> Result<Option<TopicFacts>, KafkaFailure> {
     // SAFETY: the event is alive. A result of another type is null and has no topics; one name was asked for,
     // so there is at most one description, which belongs to the event.
     unsafe {
@@ -196,7 +199,7 @@ unsafe fn facts_of(answer: &Owned<c::rd_kafka_event_t>) -> Result<Option<TopicFa
             None => std::ptr::null_mut(),
         };
         if topics.is_null() || count == 0 {
-            return Err(Failure::of(Code::BadMessage));
+            return Err(KafkaFailure::of(Code::BadMessage));
         }
         let topic = *topics;
         let error = c::rd_kafka_TopicDescription_error(topic);
@@ -205,7 +208,7 @@ unsafe fn facts_of(answer: &Owned<c::rd_kafka_event_t>) -> Result<Option<TopicFa
             Code::UnknownTopicOrPartition => return Ok(None),
             code => {
                 let reason = CStr::from_ptr(c::rd_kafka_error_string(error)).to_string_lossy().into_owned();
-                return Err(Failure { code, reason });
+                return Err(KafkaFailure::new(code, reason));
             }
         }
         let (mut partition_count, mut replica_count) = (0, 0);
@@ -215,8 +218,8 @@ unsafe fn facts_of(answer: &Owned<c::rd_kafka_event_t>) -> Result<Option<TopicFa
         }
         Ok(Some(TopicFacts {
             id: id_of(c::rd_kafka_TopicDescription_topic_id(topic)),
-            partitions: u32::try_from(partition_count).map_err(|_| Failure::of(Code::BadMessage))?,
-            replication: u32::try_from(replica_count).map_err(|_| Failure::of(Code::BadMessage))?,
+            partitions: u32::try_from(partition_count).map_err(|_| KafkaFailure::of(Code::BadMessage))?,
+            replication: u32::try_from(replica_count).map_err(|_| KafkaFailure::of(Code::BadMessage))?,
         }))
     }
 }
@@ -266,48 +269,49 @@ pub(super) unsafe fn bytes_at<'a>(start: *const u8, length: usize) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(start, length) }
 }
 
-fn new_queue<C: ClientContext>(client: &Client<C>) -> Result<Owned<c::rd_kafka_queue_t>, Failure> {
+fn new_queue<C: ClientContext>(client: &Client<C>) -> Result<OwnedNative<c::rd_kafka_queue_t>, KafkaFailure> {
     // SAFETY: the client is alive; the queue is destroyed once, before the caller lets go of the client.
-    let queue = unsafe { Owned::new(c::rd_kafka_queue_new(client.native_ptr()), c::rd_kafka_queue_destroy) };
+    let queue =
+        unsafe { OwnedNative::new(c::rd_kafka_queue_new(client.native_ptr()), c::rd_kafka_queue_destroy) };
     queue.ok_or_else(out_of_memory)
 }
 
 /// The first event of `queue`, if it carries no error.
 fn wait_for_event(
-    queue: &Owned<c::rd_kafka_queue_t>,
+    queue: &OwnedNative<c::rd_kafka_queue_t>,
     timeout: Duration,
-) -> Result<Owned<c::rd_kafka_event_t>, Failure> {
+) -> Result<OwnedNative<c::rd_kafka_event_t>, KafkaFailure> {
     // SAFETY: the queue is alive; the event is ours to destroy.
     let event = unsafe {
-        Owned::new(c::rd_kafka_queue_poll(queue.ptr(), millis(timeout)), c::rd_kafka_event_destroy)
+        OwnedNative::new(c::rd_kafka_queue_poll(queue.ptr(), millis(timeout)), c::rd_kafka_event_destroy)
     };
-    let event = event.ok_or_else(|| Failure::of(Code::OperationTimedOut))?;
+    let event = event.ok_or_else(|| KafkaFailure::of(Code::OperationTimedOut))?;
     // SAFETY: the event is alive; its text is a C string that lives as long.
     let (code, text) = unsafe {
         (c::rd_kafka_event_error(event.ptr()), CStr::from_ptr(c::rd_kafka_event_error_string(event.ptr())))
     };
     match Code::from(code) {
         Code::NoError => Ok(event),
-        code => Err(Failure { code, reason: text.to_string_lossy().into_owned() }),
+        code => Err(KafkaFailure::new(code, text.to_string_lossy().into_owned())),
     }
 }
 
 /// The error that a code stands for.
-pub(super) fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), Failure> {
+pub(super) fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), KafkaFailure> {
     match Code::from(code) {
         Code::NoError => Ok(()),
-        code => Err(Failure::of(code)),
+        code => Err(KafkaFailure::of(code)),
     }
 }
 
 /// librdkafka returns null only where memory or a name is missing.
-fn out_of_memory() -> Failure {
-    Failure::of(Code::CriticalSystemResource)
+fn out_of_memory() -> KafkaFailure {
+    KafkaFailure::of(Code::CriticalSystemResource)
 }
 
 /// A topic name as librdkafka takes it.
-pub(super) fn topic_name(topic: &str) -> Result<CString, Failure> {
-    CString::new(topic).map_err(|_| Failure::of(Code::InvalidTopic))
+pub(super) fn topic_name(topic: &str) -> Result<CString, KafkaFailure> {
+    CString::new(topic).map_err(|_| KafkaFailure::of(Code::InvalidTopic))
 }
 
 /// For librdkafka's timeouts: rounded up, so that a short wait is none of zero.

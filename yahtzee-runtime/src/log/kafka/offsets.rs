@@ -10,19 +10,19 @@ use rdkafka::{Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use super::events::{self, Events};
-use super::failure::Failure;
+use super::events::{self, ClientEvents};
+use super::failure::KafkaFailure;
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
-use crate::log::{CommittedOffset, LogError, OffsetCommit};
+use crate::log::{CommittedOffset, LogCause, LogError, OffsetCommit};
 
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
-pub(super) struct Groups {
+pub(super) struct ConsumerGroups {
     settings: Arc<KafkaSettings>,
     clients: Mutex<HashMap<String, Arc<GroupClient>>>,
 }
 
-impl Groups {
+impl ConsumerGroups {
     pub(super) fn new(settings: Arc<KafkaSettings>) -> Self {
         Self { settings, clients: Mutex::default() }
     }
@@ -43,14 +43,16 @@ impl Groups {
 pub(super) struct GroupClient {
     settings: Arc<KafkaSettings>,
     group: String,
-    consumer: BaseConsumer<Events>,
+    consumer: BaseConsumer<ClientEvents>,
 }
 
 impl GroupClient {
     fn open(settings: Arc<KafkaSettings>, group: &str) -> Result<Self, LogError> {
-        let consumer =
-            BaseConsumer::from_config_and_context(&settings.group_client(group), Events::of("group"))
-                .map_err(|error| Failure::from(error).into_error(format!("creating a client of {group}")))?;
+        let consumer = BaseConsumer::from_config_and_context(
+            &settings.group_client(group),
+            ClientEvents::of("group"),
+        )
+        .map_err(|error| KafkaFailure::from(error).into_error(format!("creating a client of {group}")))?;
         Ok(Self { settings, group: group.to_owned(), consumer })
     }
 
@@ -86,7 +88,7 @@ impl GroupClient {
         let of_partition = |entry: &&CommittedEntry| u32::try_from(entry.partition) == Ok(partition.0);
         let entry = entries.iter().find(of_partition).expect("the answer is the list that was asked for");
         if entry.code != Code::NoError {
-            return Err(self.error_of(Failure::of(entry.code)));
+            return Err(self.error_of(KafkaFailure::of(entry.code)));
         }
         Ok(u64::try_from(entry.offset).ok().map(|offset| CommittedOffset {
             offset: Offset(offset),
@@ -106,7 +108,7 @@ impl GroupClient {
             .map_err(|failure| self.error_of(failure))
     }
 
-    fn error_of(&self, failure: Failure) -> LogError {
+    fn error_of(&self, failure: KafkaFailure) -> LogError {
         match failure.code {
             Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
                 LogError::GroupInUse(self.group.clone())
@@ -136,9 +138,11 @@ fn add(
     commit: &CommittedOffset,
 ) -> Result<(), LogError> {
     let CommittedOffset { offset, metadata } = commit;
-    let refused = |reason: &str| LogError::Refused {
-        what: format!("commit {offset} of {name}/{partition}"),
-        reason: reason.to_owned(),
+    let refused = |reason: &str| {
+        LogError::refused(
+            format!("commit {offset} of {name}/{partition}"),
+            LogCause::new("invalid-commit", reason),
+        )
     };
     if !metadata.is_ascii() {
         return Err(refused("its metadata is not ASCII"));

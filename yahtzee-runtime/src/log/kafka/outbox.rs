@@ -13,17 +13,17 @@ use rdkafka::message::{DeliveryResult, Header as NativeHeader, Message, OwnedHea
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use yahtzee_core::owner::Partition;
 
-use super::events::Events;
-use super::failure::Failure;
+use super::events::ClientEvents;
+use super::failure::KafkaFailure;
 use super::native;
-use crate::log::{AppendCallback, Header, LogError, NewRecord, header};
+use crate::log::{AppendCallback, Header, LogCause, LogError, NewRecord, header};
 
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
 
 /// A producer and what it still has to answer for.
 pub(super) struct Outbox {
-    producer: ThreadedProducer<Deliveries>,
+    producer: ThreadedProducer<DeliveryReports>,
     prefix: String,
     in_flight: Arc<AtomicUsize>,
 }
@@ -32,18 +32,18 @@ impl Outbox {
     /// Creates the producer and its thread.
     pub(super) fn open(config: &ClientConfig, prefix: &str, role: &'static str) -> Result<Self, LogError> {
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let context = Deliveries {
-            events: Events::of(role),
+        let context = DeliveryReports {
+            events: ClientEvents::of(role),
             prefix: prefix.to_owned(),
             in_flight: Arc::clone(&in_flight),
         };
         let producer = ThreadedProducer::from_config_and_context(config, context)
-            .map_err(|error| Failure::from(error).into_error(format!("creating the {role}")))?;
+            .map_err(|error| KafkaFailure::from(error).into_error(format!("creating the {role}")))?;
         Ok(Self { producer, prefix: prefix.to_owned(), in_flight })
     }
 
     /// The producer, for its transaction calls.
-    pub(super) fn producer(&self) -> &ThreadedProducer<Deliveries> {
+    pub(super) fn producer(&self) -> &ThreadedProducer<DeliveryReports> {
         &self.producer
     }
 
@@ -73,17 +73,20 @@ impl Outbox {
         let room = |waiting: usize| waiting.checked_add(count).filter(|&sum| sum <= MOST_IN_FLIGHT);
         match self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             Ok(_) => Ok(()),
-            Err(waiting) => Err(LogError::Unavailable {
-                what: "the queue of records to be sent".to_owned(),
-                reason: format!("{waiting} records wait for acknowledgement, {count} more do not fit"),
-            }),
+            Err(waiting) => {
+                let text = format!("{waiting} records wait for acknowledgement, {count} more do not fit");
+                Err(LogError::unavailable(
+                    "the queue of records to be sent",
+                    LogCause::new("queue-full", text),
+                ))
+            }
         }
     }
 
     fn enqueue(&self, record: &NewRecord, pending: Arc<PendingAppend>) -> Result<(), LogError> {
-        let failed = |failure: Failure| failure.into_topic_error(&record.topic, Some(record.partition));
-        let partition =
-            i32::try_from(record.partition.0).map_err(|_| failed(Failure::of(Code::UnknownPartition)))?;
+        let failed = |failure: KafkaFailure| failure.into_topic_error(&record.topic, Some(record.partition));
+        let partition = i32::try_from(record.partition.0)
+            .map_err(|_| failed(KafkaFailure::of(Code::UnknownPartition)))?;
         let topic = prefixed(&self.prefix, &record.topic);
         let mut message = BaseRecord::with_opaque_to(&topic, pending)
             .partition(partition)
@@ -97,11 +100,11 @@ impl Outbox {
     }
 
     /// Waits until all was answered for, without lingering.
-    pub(super) fn flush(&self, timeout: Duration) -> Result<(), Failure> {
+    pub(super) fn flush(&self, timeout: Duration) -> Result<(), KafkaFailure> {
         native::flush(self.client(), timeout)
     }
 
-    pub(super) fn client(&self) -> &Client<Deliveries> {
+    pub(super) fn client(&self) -> &Client<DeliveryReports> {
         self.producer.client()
     }
 }
@@ -121,7 +124,7 @@ fn check(records: &[NewRecord]) -> Result<(), LogError> {
         None => Ok(()),
         Some(reason) => {
             let what = format!("a record to {}/{}", record.topic, record.partition);
-            Err(LogError::Refused { what, reason })
+            Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
         }
     })
 }
@@ -164,13 +167,13 @@ impl PendingAppend {
 }
 
 /// Receives the delivery reports of one producer, on its polling thread.
-pub(super) struct Deliveries {
-    events: Events,
+pub(super) struct DeliveryReports {
+    events: ClientEvents,
     prefix: String,
     in_flight: Arc<AtomicUsize>,
 }
 
-impl ClientContext for Deliveries {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.events.log(level, facility, message);
     }
@@ -180,7 +183,7 @@ impl ClientContext for Deliveries {
     }
 }
 
-impl ProducerContext for Deliveries {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = Arc<PendingAppend>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, pending: Arc<PendingAppend>) {
@@ -190,7 +193,7 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 let topic = message.topic().strip_prefix(&self.prefix).unwrap_or_else(|| message.topic());
                 let partition = u32::try_from(message.partition()).ok().map(Partition);
-                pending.fail(Failure::from(error.clone()).into_topic_error(topic, partition));
+                pending.fail(KafkaFailure::from(error.clone()).into_topic_error(topic, partition));
             }
         }
     }

@@ -11,11 +11,11 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::batch::{BatchQueue, PartitionFailure};
-use super::events::Events;
-use super::failure::{self, Failure};
+use super::events::ClientEvents;
+use super::failure::{self, KafkaFailure};
 use super::native;
 use super::settings::KafkaSettings;
-use crate::log::{Batch, Isolation, LogError, Reader};
+use crate::log::{Batch, Isolation, LogError, LogReader};
 
 /// Longest wait of one call; a longer one would overflow librdkafka's milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -39,8 +39,10 @@ impl KafkaReader {
     ) -> Result<Self, LogError> {
         let native_topic = native::topic_name(&settings.prefixed(topic));
         let opened = native_topic.and_then(|native_topic| {
-            let consumer =
-                BaseConsumer::from_config_and_context(&settings.reader(isolation), Events::of("reader"))?;
+            let consumer = BaseConsumer::from_config_and_context(
+                &settings.reader(isolation),
+                ClientEvents::of("reader"),
+            )?;
             let queue = BatchQueue::open(consumer, &native_topic, &native_places(from)?)?;
             Ok((native_topic, queue))
         });
@@ -68,7 +70,7 @@ impl KafkaReader {
     }
 }
 
-impl Reader for KafkaReader {
+impl LogReader for KafkaReader {
     fn poll(&mut self, wait: Duration) -> Result<Batch<'_>, LogError> {
         let deadline = Instant::now() + wait.min(LONGEST_WAIT);
         loop {
@@ -98,11 +100,11 @@ fn is_final(code: Code) -> bool {
 }
 
 /// Partitions and offsets in Kafka's signed numbers.
-fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, Failure> {
+fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, KafkaFailure> {
     from.iter()
         .map(|&(partition, offset)| {
             let place = i32::try_from(partition.0).ok().zip(i64::try_from(offset.0).ok());
-            place.ok_or_else(|| Failure::of(Code::InvalidArgument))
+            place.ok_or_else(|| KafkaFailure::of(Code::InvalidArgument))
         })
         .collect()
 }

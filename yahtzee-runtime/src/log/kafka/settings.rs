@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::log::{Isolation, LogError, SlotName};
+use crate::log::{Isolation, LogCause, LogError, SlotName};
 
 /// Where the cluster is and how to talk to it.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub struct KafkaSettings {
     /// Put before every topic, consumer group and transactional id (Heroku's `KAFKA_PREFIX`); may be empty.
     pub prefix: String,
     /// Certificates; `None` speaks plain text.
-    pub tls: Option<Tls>,
+    pub tls: Option<KafkaTls>,
     /// Further librdkafka properties, such as `ssl.endpoint.identification.algorithm`. Those that carry a
     /// promise of Yahtzee are refused.
     pub extra: BTreeMap<String, String>,
@@ -26,7 +26,7 @@ pub struct KafkaSettings {
 
 /// Certificates of a mutually authenticated connection, in PEM.
 #[derive(Clone)]
-pub struct Tls {
+pub struct KafkaTls {
     /// The authority that signed the brokers' certificates.
     pub ca_pem: String,
     /// This client's certificate.
@@ -94,7 +94,9 @@ impl KafkaSettings {
 
     /// Refuses what cannot work, before any client exists.
     pub(super) fn check(&self) -> Result<(), LogError> {
-        let refused = |what: String, reason: &str| Err(LogError::Refused { what, reason: reason.to_owned() });
+        let refused = |what: String, reason: &str| {
+            Err(LogError::refused(what, LogCause::new("invalid-settings", reason)))
+        };
         if let Some(name) = self.extra.keys().find(|name| DECIDED.contains(&name.as_str())) {
             return refused(
                 format!("Kafka property {name}"),
@@ -248,9 +250,9 @@ impl fmt::Debug for KafkaSettings {
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for KafkaTls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Tls").finish_non_exhaustive()
+        formatter.debug_struct("KafkaTls").finish_non_exhaustive()
     }
 }
 
@@ -308,7 +310,7 @@ mod tests {
         let mut settings = settings();
         let secret = |name: &str| format!("secret {name}");
         settings.tls =
-            Some(Tls { ca_pem: secret("ca"), cert_pem: secret("certificate"), key_pem: secret("key") });
+            Some(KafkaTls { ca_pem: secret("ca"), cert_pem: secret("certificate"), key_pem: secret("key") });
         settings.extra.insert("sasl.password".to_owned(), secret("password"));
         let text = format!("{settings:?}");
         assert!(text.contains("sasl.password") && text.contains("broker:9092"), "{text}");
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn tls_without_the_feature_says_how_to_get_it() {
         let pem = String::new;
-        let tls = Some(Tls { ca_pem: pem(), cert_pem: pem(), key_pem: pem() });
+        let tls = Some(KafkaTls { ca_pem: pem(), cert_pem: pem(), key_pem: pem() });
         let error = KafkaSettings { tls, ..settings() }.check().expect_err("not built in");
         assert!(error.to_string().contains("--features tls"), "{error}");
     }

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer;
 
-use super::failure::{self, Failure};
+use super::failure::{self, KafkaFailure};
 use super::offsets::{GroupClient, offset_list};
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
-use crate::log::{Acknowledged, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction};
+use crate::log::{
+    Acknowledged, LogCause, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction,
+};
 
 /// How often a transaction call is made that librdkafka says may be repeated.
 const ATTEMPTS: usize = 3;
@@ -81,7 +83,7 @@ impl KafkaSlotWriter {
             self.outbox.send(chunk, Box::new(move |result| drop(sender.send(result))));
             // librdkafka looks for timed-out records once per second.
             let flushed = self.outbox.flush(self.settings.timeouts.delivery + Duration::from_secs(1));
-            let unanswered = || flushed.err().unwrap_or_else(|| Failure::of(Code::OperationTimedOut));
+            let unanswered = || flushed.err().unwrap_or_else(|| KafkaFailure::of(Code::OperationTimedOut));
             answer
                 .try_recv()
                 .unwrap_or_else(|_| Err(unanswered().into_error(self.named("sending records"))))?;
@@ -146,15 +148,15 @@ impl KafkaSlotWriter {
         self.failure_error(what, failure)
     }
 
-    fn failure_error(&self, what: &str, failure: Failure) -> LogError {
+    fn failure_error(&self, what: &str, failure: KafkaFailure) -> LogError {
         if failure::is_fenced(failure.code) {
             return LogError::Fenced(self.slot.to_string());
         }
         failure.into_error(self.named(what))
     }
 
-    fn fatal_error(&self) -> Option<Failure> {
-        self.outbox.client().fatal_error().map(|(code, reason)| Failure { code, reason })
+    fn fatal_error(&self) -> Option<KafkaFailure> {
+        self.outbox.client().fatal_error().map(|(code, reason)| KafkaFailure::new(code, reason))
     }
 
     fn named(&self, what: &str) -> String {
@@ -165,11 +167,11 @@ impl KafkaSlotWriter {
 impl SlotWriter for KafkaSlotWriter {
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         if self.failed {
-            return Err(LogError::Refused {
-                what: format!("a write to {}", self.slot),
-                reason: "an earlier write has failed; open the slot again and restart from its commits"
-                    .to_owned(),
-            });
+            let text = "an earlier write has failed; open the slot again and restart from its commits";
+            return Err(LogError::refused(
+                format!("a write to {}", self.slot),
+                LogCause::new("failed-before", text),
+            ));
         }
         self.append_all(records).inspect_err(|_| self.failed = true)?;
         Ok(Acknowledged::new(self))

@@ -16,35 +16,35 @@ use rdkafka::{Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use super::events::{self, Events};
-use super::failure::{self, Failure};
+use super::events::{self, ClientEvents};
+use super::failure::{self, KafkaFailure};
 use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
-use crate::log::{Bounds, Cleanup, LogError, TopicDescription, TopicSpec};
+use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
 
 /// How often a new topic is looked for until brokers know it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Questions about topics, asked by one client that never reads.
-pub(super) struct Topics {
+pub(super) struct KafkaTopics {
     settings: Arc<KafkaSettings>,
-    client: BaseConsumer<Events>,
+    client: BaseConsumer<ClientEvents>,
 }
 
-impl Topics {
+impl KafkaTopics {
     /// Waits for the first answer of a broker.
     pub(super) fn connect(settings: Arc<KafkaSettings>) -> Result<Self, LogError> {
-        let client = BaseConsumer::from_config_and_context(&settings.query_client(), Events::of("query"))
-            .map_err(|error| Failure::from(error).into_error("creating a Kafka client"))?;
+        let client =
+            BaseConsumer::from_config_and_context(&settings.query_client(), ClientEvents::of("query"))
+                .map_err(|error| KafkaFailure::from(error).into_error("creating a Kafka client"))?;
         let topics = Self { settings, client };
         if topics.client.client().fetch_cluster_id(topics.settings.timeouts.connect).is_none() {
             events::serve(&topics.client);
             let last_error = topics.client.client().context().last_error();
-            return Err(LogError::Unavailable {
-                what: format!("the Kafka brokers {}", topics.settings.brokers),
-                reason: last_error
-                    .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect)),
-            });
+            let text = last_error
+                .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect));
+            let what = format!("the Kafka brokers {}", topics.settings.brokers);
+            return Err(LogError::unavailable(what, LogCause::new("kafka:connect", text)));
         }
         Ok(topics)
     }
@@ -70,7 +70,7 @@ impl Topics {
         let (start, end) = self
             .client
             .fetch_watermarks(name, native_partition(partition), self.settings.timeouts.request)
-            .map_err(|error| Failure::from(error).into_topic_error(topic, Some(partition)))?;
+            .map_err(|error| KafkaFailure::from(error).into_topic_error(topic, Some(partition)))?;
         Ok(Bounds { start: offset_of(start), end: offset_of(end) })
     }
 
@@ -83,7 +83,7 @@ impl Topics {
     ) -> Result<Offset, LogError> {
         self.require(topic, &[partition])?;
         let name = self.settings.prefixed(topic);
-        let failed = |failure: Failure| failure.into_topic_error(topic, Some(partition));
+        let failed = |failure: KafkaFailure| failure.into_topic_error(topic, Some(partition));
         let mut times = TopicPartitionList::with_capacity(1);
         // In this question librdkafka takes the time in the offset's place.
         times
@@ -117,22 +117,19 @@ impl Topics {
         Ok(Some(TopicDescription { name, id, partitions, replication, cleanup, retention_ms }))
     }
 
-    fn configuration(&self, topic: &str) -> Result<ConfigResource, Failure> {
+    fn configuration(&self, topic: &str) -> Result<ConfigResource, KafkaFailure> {
         let name = self.settings.prefixed(topic);
         let (admin, options) = self.admin()?;
         let answer = wait_for(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options))?;
-        let resource = answer.into_iter().next().ok_or_else(|| Failure::of(Code::BadMessage))?;
-        resource.map_err(Failure::of)
+        let resource = answer.into_iter().next().ok_or_else(|| KafkaFailure::of(Code::BadMessage))?;
+        resource.map_err(KafkaFailure::of)
     }
 
     /// Creates a topic and waits until brokers answer for it.
     pub(super) fn create(&self, topic: &TopicSpec) -> Result<(), LogError> {
-        let failed = |failure: Failure| failure.into_topic_error(&topic.name, None);
+        let failed = |failure: KafkaFailure| failure.into_topic_error(&topic.name, None);
         let invalid = |reason: &str| {
-            failed(Failure {
-                code: Code::InvalidArgument,
-                reason: format!("{reason} is beyond Kafka's range"),
-            })
+            failed(KafkaFailure::new(Code::InvalidArgument, format!("{reason} is beyond Kafka's range")))
         };
         let partitions = i32::try_from(topic.partitions).map_err(|_| invalid("the number of partitions"))?;
         let replication = i32::try_from(topic.replication).map_err(|_| invalid("the replication"))?;
@@ -144,8 +141,8 @@ impl Topics {
         match answer.into_iter().next() {
             Some(Ok(_)) => self.wait_until_known(topic),
             Some(Err((_, Code::TopicAlreadyExists))) => Err(LogError::TopicExists(topic.name.clone())),
-            Some(Err((_, code))) => Err(failed(Failure::of(code))),
-            None => Err(failed(Failure::of(Code::BadMessage))),
+            Some(Err((_, code))) => Err(failed(KafkaFailure::of(code))),
+            None => Err(failed(KafkaFailure::of(Code::BadMessage))),
         }
     }
 
@@ -154,13 +151,12 @@ impl Topics {
         let deadline = Instant::now() + self.settings.timeouts.request;
         while self.facts(&topic.name)?.is_none_or(|facts| facts.partitions < topic.partitions) {
             if Instant::now() > deadline {
-                return Err(LogError::Unavailable {
-                    what: format!("topic {}", topic.name),
-                    reason: format!(
-                        "created, but not known to brokers after {:?}",
-                        self.settings.timeouts.request
-                    ),
-                });
+                let waited = self.settings.timeouts.request;
+                let text = format!("created, but not known to brokers after {waited:?}");
+                return Err(LogError::unavailable(
+                    format!("topic {}", topic.name),
+                    LogCause::new("kafka:not-known-yet", text),
+                ));
             }
             std::thread::sleep(LOOK_AGAIN);
         }
@@ -175,8 +171,9 @@ impl Topics {
     }
 
     /// A client for one request: nobody would serve the events of a long-lived one.
-    fn admin(&self) -> Result<(AdminClient<Events>, AdminOptions), Failure> {
-        let admin = AdminClient::from_config_and_context(&self.settings.admin_client(), Events::of("admin"))?;
+    fn admin(&self) -> Result<(AdminClient<ClientEvents>, AdminOptions), KafkaFailure> {
+        let admin =
+            AdminClient::from_config_and_context(&self.settings.admin_client(), ClientEvents::of("admin"))?;
         let timeout = Some(self.settings.timeouts.request);
         Ok((admin, AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)))
     }

@@ -1,0 +1,273 @@
+//! Turns the lines of one delivery into raw records, and counts lines and measurements.
+
+use yahtzee_core::owner::Owner;
+use yahtzee_pipeline_proto::Measurement;
+use yahtzee_pipeline_proto::raw::LogLoss;
+
+use crate::line::LineClass;
+use crate::line::LogLine;
+use crate::line::values::token_uuid;
+use crate::line::{ParsedLine, ReceiveContext, measure};
+use crate::octet_counting::CountedMessages;
+use crate::packer::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
+use crate::token_table::{TokenTable, derived_owner};
+
+/// Counts of lines and measurements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BodyCounts {
+    lines: [u64; LineClass::ALL.len()],
+    measurements: [u64; Measurement::TYPES.len()],
+    /// Messages with a border that was found by repair.
+    pub repaired: u64,
+    /// Bytes that belong to no readable message.
+    pub skipped_bytes: u64,
+    /// Platform lines that were cut where their figures are.
+    pub truncated: u64,
+    /// Measurements at their receive time, because the line's own was unreadable or too far ahead.
+    pub time_replaced: u64,
+    /// Deliveries with a token that no table knows.
+    pub unknown_tokens: u64,
+    /// Values of language metrics that are no number in range, or have no usable name.
+    pub rejected_values: u64,
+}
+
+impl BodyCounts {
+    /// Returns the number of lines of this class.
+    #[must_use]
+    pub fn lines(&self, class: LineClass) -> u64 {
+        self.lines[class as usize]
+    }
+
+    /// Returns the number of lines of all classes.
+    #[must_use]
+    pub fn all_lines(&self) -> u64 {
+        self.lines.iter().sum()
+    }
+
+    /// Returns the number of measurements of each type.
+    pub fn measurements(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Measurement::TYPES.iter().copied().zip(self.measurements)
+    }
+
+    /// Adds the counts of other lines.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = self.lines.iter_mut().zip(&other.lines);
+        pairs
+            .chain(self.measurements.iter_mut().zip(&other.measurements))
+            .for_each(|(sum, count)| *sum += count);
+        self.repaired += other.repaired;
+        self.skipped_bytes += other.skipped_bytes;
+        self.truncated += other.truncated;
+        self.time_replaced += other.time_replaced;
+        self.unknown_tokens += other.unknown_tokens;
+        self.rejected_values += other.rejected_values;
+    }
+
+    fn line(&mut self, reading: &ParsedLine) {
+        self.lines[reading.class as usize] += 1;
+        self.truncated += u64::from(reading.truncated);
+    }
+
+    pub(crate) fn measurement(&mut self, measurement: &Measurement) {
+        self.measurements[measurement.index()] += 1;
+    }
+}
+
+/// Collects the lines of one delivery.
+#[derive(Debug)]
+pub struct Collector<'a> {
+    tokens: &'a TokenTable,
+    owner: Owner,
+    packer: Packer,
+    counts: BodyCounts,
+    has_unknown_token: bool,
+    /// Time of the oldest line, microseconds since 1970.
+    oldest_us: Option<i64>,
+    /// Kept until the oldest line is known.
+    losses: Vec<(Owner, LogLoss)>,
+}
+
+impl<'a> Collector<'a> {
+    /// Starts a delivery of `owner`. Lines that carry a log token belong to that token's owner instead.
+    #[must_use]
+    pub fn new(tokens: &'a TokenTable, owner: Owner, origin: BodyOrigin) -> Self {
+        let (packer, counts) = (Packer::new(origin), BodyCounts::default());
+        Self { tokens, owner, packer, counts, has_unknown_token: false, oldest_us: None, losses: Vec::new() }
+    }
+
+    /// Adds one line; `None` is a message without a readable header.
+    pub fn add(&mut self, line: Option<&LogLine<'_>>, receipt: ReceiveContext) {
+        let reading =
+            line.map_or_else(|| ParsedLine::of_class(LineClass::Malformed), |line| measure(line, receipt));
+        self.counts.line(&reading);
+        self.oldest_us = [self.oldest_us, reading.own_time_us].into_iter().flatten().min();
+        for measurement in reading.measurements.into_iter().flatten() {
+            self.counts.measurement(&measurement);
+            self.counts.time_replaced += u64::from(reading.time_replaced);
+            let owner = line.map_or(self.owner, |line| self.owner_of(line));
+            match measurement {
+                Measurement::LogLoss(loss) => self.losses.push((owner, loss)),
+                other => self.packer.add(owner, &other),
+            }
+        }
+    }
+
+    /// Returns the owner of a line: a log token names that of its own line only, never of those that follow.
+    fn owner_of(&mut self, line: &LogLine<'_>) -> Owner {
+        if token_uuid(line.app_name, b"t.").is_none() {
+            return self.owner;
+        }
+        let known = self.tokens.get(line.app_name);
+        self.has_unknown_token |= known.is_none();
+        known.map_or_else(|| derived_owner(line.app_name), |entry| entry.owner)
+    }
+
+    /// Returns the records and the counts.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<PackedRecord>, BodyCounts) {
+        self.counts.unknown_tokens += u64::from(self.has_unknown_token);
+        for (owner, mut loss) in self.losses {
+            // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
+            // notice says: where only the buffer overflowed, it says the time of sending.
+            loss.since_us = self.oldest_us.map_or(loss.since_us, |oldest_us| loss.since_us.min(oldest_us));
+            self.packer.add(owner, &loss.into());
+        }
+        (self.packer.finish(), self.counts)
+    }
+}
+
+/// Reads a whole octet-counted body into `collector`.
+pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, recv_us: i64) {
+    let mut frames = CountedMessages::new(body, repair);
+    let mut next_index = 0;
+    let mut is_first = true;
+    for frame in frames.by_ref() {
+        let line = LogLine::parse(frame.message);
+        let is_prepended = is_first && line.as_ref().is_some_and(announces_overflow);
+        let frame_index = if is_prepended { PREPENDED_INDEX } else { next_index };
+        next_index += u32::from(!is_prepended);
+        is_first = false;
+        collector.counts.repaired += u64::from(frame.repaired);
+        collector.add(line.as_ref(), ReceiveContext { recv_us, frame_index, repaired: frame.repaired });
+    }
+    collector.counts.skipped_bytes += u64::try_from(frames.skipped_bytes()).expect("fits");
+}
+
+/// Returns whether this is the L10 line that Logplex puts in front of a body, written anew for every attempt.
+fn announces_overflow(line: &LogLine<'_>) -> bool {
+    line.proc_id == b"logplex" && line.text_after_structured_data().starts_with(b"Error L10 ")
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use yahtzee_pipeline_proto::raw::{PlatformError, RouterRequest, SourceKind};
+    use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
+
+    use super::*;
+
+    const OWNER: Owner = Owner([7; 16]);
+    const TIME_US: i64 = 1_772_600_767_000_000;
+
+    fn origin() -> BodyOrigin {
+        BodyOrigin { recv_us: TIME_US, frame_id: None, source_kind: SourceKind::Logplex, drain: None }
+    }
+
+    fn message(app_name: &str, proc_id: &str, text: &str) -> String {
+        let message = format!("<1>1 2026-03-04T05:06:07Z host {app_name} {proc_id} - {text}");
+        format!("{} {message}", message.len())
+    }
+
+    fn router(app_name: &str) -> String {
+        message(app_name, "router", "at=info path=\"/\" fwd=x dyno=web.1 status=200")
+    }
+
+    fn read(tokens: &TokenTable, body: &str) -> (Vec<PackedRecord>, BodyCounts) {
+        let mut collector = Collector::new(tokens, OWNER, origin());
+        collect_body(&mut collector, body.as_bytes(), true, TIME_US);
+        collector.finish()
+    }
+
+    fn measurements<M: RawMeasurement>(record: &PackedRecord) -> Vec<M> {
+        assert_eq!(record.measurement_type, M::TYPE);
+        RecordOf::decode(record.payload.as_slice()).unwrap().measurements
+    }
+
+    fn request_indices(record: &PackedRecord) -> Vec<u32> {
+        measurements::<RouterRequest>(record).iter().map(|request| request.frame_index).collect()
+    }
+
+    #[test]
+    fn a_prepended_notice_of_loss_moves_no_index() {
+        fn check(front: &str, expected_requests: &[u32], expected_errors: &[u32]) {
+            let body = format!("{front}{}{}", router("heroku"), router("heroku"));
+            let (records, _) = read(&TokenTable::default(), &body);
+            let of_type = |name| records.iter().find(|record| record.measurement_type == name);
+            assert_eq!(
+                of_type(RouterRequest::TYPE).map(request_indices).unwrap_or_default(),
+                expected_requests,
+                "{front}"
+            );
+            let errors = of_type(PlatformError::TYPE).map(measurements::<PlatformError>);
+            let indices: Vec<_> = errors.unwrap_or_default().iter().map(|error| error.frame_index).collect();
+            assert_eq!(indices, expected_errors, "{front}");
+        }
+        check("", &[0, 1], &[]);
+        check(
+            &message("heroku", "logplex", "Error L10 (output buffer overflow): 3 messages"),
+            &[0, 1],
+            &[PREPENDED_INDEX],
+        );
+        check(&message("heroku", "web.1", "Error R14 (Memory quota exceeded)"), &[1, 2], &[0]);
+        check(&message("app", "web.1", "hello"), &[1, 2], &[]);
+    }
+
+    #[test]
+    fn a_loss_lies_before_the_oldest_line_of_its_body() {
+        fn check(since: &str, oldest: &str, expected_s_before: i64) {
+            let notice = format!("Error L10 (output buffer overflow): 3 messages dropped since {since}.");
+            let line = router("heroku").replace("2026-03-04T05:06:07Z", oldest);
+            let body = format!("{}{line}{}", message("heroku", "logplex", &notice), router("heroku"));
+            let (records, _) = read(&TokenTable::default(), &body);
+            let record = records.iter().find(|record| record.measurement_type == LogLoss::TYPE).unwrap();
+            let losses = measurements::<LogLoss>(record);
+            let [loss] = &losses[..] else { panic!("{losses:?}") };
+            assert_eq!((loss.count, loss.frame_index, loss.time_us), (3, PREPENDED_INDEX, TIME_US));
+            assert_eq!(loss.since_us, TIME_US - expected_s_before * 1_000_000, "{since} {oldest}");
+        }
+        let now = "2026-03-04T05:06:07Z";
+        check(now, now, 0);
+        check(now, "2026-03-04T05:05:07Z", 60);
+        check("2026-03-04T05:05:57Z", now, 10);
+        check("2026-03-04T05:05:57Z", "2026-03-04T05:05:07Z", 60);
+        check("then", "2026-03-04T05:05:07Z", 60);
+        check("2026-03-04T05:05:57Z", "01234567890123456789", 10);
+    }
+
+    #[test]
+    fn a_log_token_names_the_owner_of_its_line_only() {
+        let known = "t.0a1b2c3d-0000-4000-8000-00000000abcd";
+        let unknown = "t.0a1b2c3d-0000-4000-8000-00000000ffff";
+        let tokens: TokenTable = [(known, Owner([9; 16]))].into_iter().collect();
+        let body = [router(known), router(unknown), router("heroku")].concat();
+        let (records, counts) = read(&tokens, &body);
+        let by_owner: Vec<_> = records.iter().map(|record| (record.owner, request_indices(record))).collect();
+        assert!(by_owner.contains(&(Owner([9; 16]), vec![0])));
+        assert!(by_owner.contains(&(derived_owner(unknown.as_bytes()), vec![1])));
+        assert!(by_owner.contains(&(OWNER, vec![2])));
+        assert_eq!(counts.unknown_tokens, 1);
+    }
+
+    #[test]
+    fn what_was_seen_is_counted() {
+        let body = format!("{}{}garbage", router("heroku"), message("app", "web.1", "x\n"));
+        let (_, mut counts) = read(&TokenTable::default(), &format!("{body}{}", message("", "", "")));
+        assert_eq!((counts.lines(LineClass::Router), counts.lines(LineClass::App)), (1, 1));
+        assert_eq!(counts.repaired, 1);
+        assert_eq!(counts.measurements().collect::<Vec<_>>()[0], (RouterRequest::TYPE, 1));
+        let one = counts.clone();
+        counts.add(&one);
+        assert_eq!(counts.all_lines(), 2 * one.all_lines());
+        assert_eq!(counts.repaired, 2);
+    }
+}

@@ -1,0 +1,82 @@
+//! The raw topics of the log, as ingress writes them.
+
+use std::sync::Arc;
+
+use yahtzee_core::owner::Partition;
+use yahtzee_pipeline_proto::Measurement;
+use yahtzee_runtime::log::{Appender, LogError, NewRecord};
+use yahtzee_runtime::topics::TopicLayout;
+
+use crate::packer::PackedRecord;
+
+/// The raw topics, one per measurement type, and the appender that writes to them.
+pub struct RawTopics {
+    appender: Arc<dyn Appender>,
+    /// Names by measurement type.
+    topics: Vec<(&'static str, Arc<str>)>,
+    partitions: u32,
+}
+
+impl RawTopics {
+    /// Creates the topics of `layout`, written by `appender`.
+    #[must_use]
+    pub fn new(appender: Arc<dyn Appender>, layout: &TopicLayout) -> Self {
+        let topic =
+            |&measurement_type: &&'static str| (measurement_type, layout.raw(measurement_type).into());
+        let topics = Measurement::TYPES.iter().map(topic).collect();
+        Self { appender, topics, partitions: layout.partitions }
+    }
+
+    /// Appends the records of one delivery and calls `done` when all are durable, or at the first failure. Never blocks;
+    /// `done` runs on a thread of the log.
+    pub fn append(
+        &self,
+        records: Vec<PackedRecord>,
+        done: impl FnOnce(Result<(), LogError>) + Send + 'static,
+    ) {
+        let records: Vec<NewRecord> = records.into_iter().map(|record| self.new_record(record)).collect();
+        self.appender.append(&records, Box::new(done));
+    }
+
+    /// Appends a heartbeat, stamped `recv_ms` (milliseconds since 1970), to every partition of every topic. A failed one
+    /// is not repeated: the next is on its way.
+    pub(crate) fn append_heartbeats(&self, recv_ms: i64) {
+        let partitions = || (0..self.partitions).map(Partition);
+        let heartbeats = self.topics.iter().flat_map(|(_, topic)| {
+            partitions().map(|partition| NewRecord {
+                topic: Arc::clone(topic),
+                partition,
+                timestamp_ms: recv_ms,
+                key: Vec::new(),
+                value: Vec::new(),
+                headers: Vec::new(),
+            })
+        });
+        let done = Box::new(|written: Result<(), LogError>| {
+            if let Err(error) = written {
+                tracing::debug!(target: "yahtzee::ingress", %error, "heartbeats were not written");
+            }
+        });
+        self.appender.append(&heartbeats.collect::<Vec<_>>(), done);
+    }
+
+    /// Returns the record in the partition that its owner hashes to.
+    fn new_record(&self, record: PackedRecord) -> NewRecord {
+        let topic = self.topics.iter().find(|(name, _)| *name == record.measurement_type);
+        let (_, topic) = topic.expect("every measurement type has a topic");
+        NewRecord {
+            topic: Arc::clone(topic),
+            partition: record.owner.partition(self.partitions),
+            timestamp_ms: record.recv_ms,
+            key: record.owner.0.to_vec(),
+            value: record.payload,
+            headers: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RawTopics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RawTopics").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! A believable fleet of apps and the Logplex drain frames it sends, the same from seed to seed.
+//!
+//! The apps follow from the seed alone. The frames follow from the settings and the start: the fleet reads no
+//! clock, it is told how far to go, and how often it is asked changes nothing. Frame ids depend on the start
+//! too, so that a second run over the same data is not taken for the first one's redelivery.
+
+mod app;
+mod delivery;
+mod dyno;
+mod line;
+mod names;
+mod output_line;
+mod request;
+mod router_line;
+mod traffic;
+
+use crate::rng::Rng;
+use crate::zipf::harmonic;
+pub use app::AppIdentity;
+use app::{App, LINES_PER_REQUEST, Span};
+use delivery::Delivery;
+use traffic::Incidents;
+
+/// Drain processes send what has gathered this often.
+const TICK_US: i64 = 100_000;
+
+/// Log lines of one dyno about its load and memory, per second.
+const SAMPLES_PER_DYNO_S: f64 = 0.1;
+
+/// Of a very small rate at least this share are requests, however many dynos there are.
+const LEAST_REQUEST_SHARE: f64 = 0.2;
+
+/// Streams of randomness below this belong to the fleet, those above to its apps.
+const FIRST_APP_STREAM: u64 = 16;
+const DELIVERY_STREAM: u64 = 0;
+const INCIDENT_STREAM: u64 = 1;
+
+/// Which fleet, and how busy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FleetSettings {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Number of apps; 0 counts as 1.
+    pub apps: u32,
+    /// Mean number of log lines per second over the whole fleet.
+    pub lines_per_second: f64,
+}
+
+impl Default for FleetSettings {
+    fn default() -> Self {
+        Self { seed: 1, apps: 40, lines_per_second: 600.0 }
+    }
+}
+
+/// What a frame is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A first delivery.
+    Fresh,
+    /// A frame that was sent before, under the same frame id.
+    Redelivery,
+    /// A first delivery with a wrong count, a missing end, or garbage.
+    Broken,
+}
+
+/// One request of a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainFrame {
+    /// `d.<uuid>`.
+    pub drain_token: String,
+    /// 32 upper-case hexadecimal digits.
+    pub frame_id: String,
+    /// Messages in the body, a notice of loss in front included.
+    pub message_count: u32,
+    /// `<octets> SP <message>`, repeated.
+    pub body: Vec<u8>,
+    /// What it is to its receiver.
+    pub kind: FrameKind,
+}
+
+/// The fleet at one moment.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    apps: Vec<App>,
+    incidents: Incidents,
+    delivery: Delivery,
+    now_us: i64,
+}
+
+impl Fleet {
+    /// The fleet of `settings` at `start_us`, microseconds since 1970, all its apps up and running.
+    pub fn new(settings: FleetSettings, start_us: i64) -> Self {
+        let FleetSettings { seed, lines_per_second, .. } = settings;
+        let count = settings.apps.max(1);
+        let life_seed = Rng::stream(seed, start_us.cast_unsigned()).bits();
+        let app = |rank| {
+            let stream = FIRST_APP_STREAM + u64::from(rank);
+            App::new(rank, start_us, Rng::stream(seed, stream), Rng::stream(life_seed, stream))
+        };
+        let mut apps: Vec<App> = (0..count).map(app).collect();
+        share_out(lines_per_second, &mut apps);
+        let incidents = Incidents::new(Rng::stream(life_seed, INCIDENT_STREAM), count.into(), start_us);
+        Self {
+            apps,
+            incidents,
+            delivery: Delivery::new(Rng::stream(life_seed, DELIVERY_STREAM)),
+            now_us: start_us,
+        }
+    }
+
+    /// The apps, the busiest first.
+    pub fn apps(&self) -> impl Iterator<Item = &AppIdentity> {
+        self.apps.iter().map(|app| &app.identity)
+    }
+
+    /// All frames that are sent after the last call and up to `now_us`, in the order of sending.
+    ///
+    /// A jump ahead gives all frames in between: who paces by a wall clock that stood still may prefer to
+    /// start anew.
+    pub fn frames_until(&mut self, now_us: i64) -> Vec<DrainFrame> {
+        let mut frames = Vec::new();
+        while self.now_us + TICK_US <= now_us {
+            self.tick(&mut frames);
+        }
+        frames
+    }
+
+    fn tick(&mut self, frames: &mut Vec<DrainFrame>) {
+        let span = Span { start_us: self.now_us, end_us: self.now_us + TICK_US };
+        let in_trouble = self.incidents.app_in_trouble(span.start_us);
+        self.delivery.send_again(span.end_us, frames);
+        for (rank, app) in self.apps.iter_mut().enumerate() {
+            let lines = app.lines(span, in_trouble == Some(rank));
+            if !lines.is_empty() {
+                self.delivery.send(&app.identity.drain_token, lines, span.end_us, frames);
+            }
+        }
+        self.now_us = span.end_us;
+    }
+}
+
+/// Gives each app its rate of requests by Zipf's law: the n-th busiest gets 1/n of what the first gets.
+fn share_out(lines_per_second: f64, apps: &mut [App]) {
+    let dynos: usize = apps.iter().map(App::dyno_count).sum();
+    let samples_per_s = dynos as f64 * SAMPLES_PER_DYNO_S;
+    let lines_per_s = (lines_per_second - samples_per_s).max(lines_per_second * LEAST_REQUEST_SHARE);
+    let harmonic = harmonic(apps.len() as u64);
+    for (app, rank) in apps.iter_mut().zip(1_u32..) {
+        app.set_requests_per_s(lines_per_s / LINES_PER_REQUEST / harmonic / f64::from(rank));
+    }
+}
+
+#[cfg(test)]
+mod tests;

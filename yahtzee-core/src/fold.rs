@@ -1,0 +1,160 @@
+//! How the measurements of one record get into the windows, and what becomes of each.
+
+use crate::incomplete::IncompleteWindows;
+use crate::owner::Owner;
+use crate::record::{FrameKey, MeasurementCounts, Offset};
+use crate::series::{Row, Series, Windows};
+use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
+use crate::window::{Policy, Window};
+
+/// Which measurements of a record are accepted.
+///
+/// | window of the measurement        | outcome     |
+/// |----------------------------------|-------------|
+/// | below `minute(M) - L`            | late        |
+/// | above `minute(log timestamp) + F`| future      |
+/// | may have lost input              | incomplete |
+/// | has accepted the record's frame  | duplicate   |
+/// | has no room for its series       | accepted into the owner's `other` series, or capped |
+/// | any other                        | accepted    |
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acceptance<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) open_from: Window,
+    pub(crate) open_through: Window,
+    pub(crate) incomplete: &'a IncompleteWindows,
+    /// [`crate::rules::Rules::takes_series`]; asked only where a series is opened.
+    pub(crate) takes_series: fn(usize, usize, &Policy) -> bool,
+}
+
+/// The record that the measurements came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) offset: Offset,
+    pub(crate) owner: Owner,
+    pub(crate) frame: Option<FrameKey>,
+}
+
+/// Memory that folding a record needs and the next one uses again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// Windows that accepted this record's frame just now: to these it is no duplicate.
+    newly_seen: Vec<Window>,
+    series_key: Vec<u8>,
+}
+
+/// Folds the measurements of one record.
+#[derive(Debug)]
+pub(crate) struct RecordFold<'a, A> {
+    acceptance: Acceptance<'a>,
+    origin: Origin,
+    windows: &'a mut Windows<A>,
+    scratch: &'a mut Scratch,
+    /// The series whose key is in `scratch`: most records have all their measurements in one.
+    series: Option<Series>,
+    counts: MeasurementCounts,
+}
+
+impl<'a, A: Default> RecordFold<'a, A> {
+    pub(crate) fn new(
+        acceptance: Acceptance<'a>,
+        origin: Origin,
+        windows: &'a mut Windows<A>,
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        scratch.newly_seen.clear();
+        Self { acceptance, origin, windows, scratch, series: None, counts: MeasurementCounts::default() }
+    }
+
+    /// Returns what became of the measurements.
+    pub(crate) fn finish(self) -> MeasurementCounts {
+        self.counts
+    }
+
+    /// Folds one measurement. `fold` runs only if it is accepted.
+    pub(crate) fn add(&mut self, time_us: i64, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
+        let Acceptance { policy, open_from, open_through, incomplete, .. } = self.acceptance;
+        let window = Window::of_us(time_us, policy.length_ms);
+        if window < open_from {
+            self.counts.count_late(open_from.0 - window.0, policy.length_ms);
+        } else if window > open_through {
+            self.counts.future += 1;
+        } else if incomplete.covers(window) {
+            self.counts.incomplete += 1;
+        } else {
+            let at = self.windows.at(window, self.origin.offset);
+            if self.is_duplicate(at, window) {
+                self.counts.duplicate += 1;
+            } else {
+                self.accept(at, dimensions, fold);
+            }
+        }
+    }
+
+    /// Remembers the frame in the window; true if an earlier record had brought it there.
+    ///
+    /// Only copies that reach this point are remembered: a rejected one would not be rebuilt by a replay.
+    fn is_duplicate(&mut self, at: usize, window: Window) -> bool {
+        let Some(frame) = self.origin.frame else { return false };
+        if self.scratch.newly_seen.contains(&window) {
+            return false;
+        }
+        let is_duplicate = self.windows.open[at].has_seen(frame);
+        if !is_duplicate {
+            self.scratch.newly_seen.push(window);
+        }
+        is_duplicate
+    }
+
+    fn accept(&mut self, at: usize, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
+        let series = self.find(dimensions);
+        let place = self.windows.place(at, series).or_else(|| self.open(at, series, dimensions.len()));
+        match place {
+            Some(place) => {
+                self.windows.open[at].fold(place, self.origin.offset, fold);
+                self.counts.accepted += 1;
+            }
+            None => self.counts.capped += 1,
+        }
+    }
+
+    /// Opens the series in the window, or if the caps forbid it finds or opens the owner's `other` series.
+    fn open(&mut self, at: usize, series: Series, dimensions: usize) -> Option<u32> {
+        let Acceptance { policy, takes_series, .. } = self.acceptance;
+        let owner = self.windows.owner_row(series, self.origin.owner);
+        let of_owner = self.windows.series_of(at, owner);
+        let in_window = self.windows.open[at].states.len();
+        if takes_series(in_window, of_owner, policy) {
+            return Some(self.open_named(at, series, owner));
+        }
+        let other = self.name(std::iter::repeat_n(OTHER, dimensions));
+        let has_room = in_window < policy.series_per_window();
+        self.windows.place(at, other).or_else(|| has_room.then(|| self.open_named(at, other, owner)))
+    }
+
+    /// Opens the series whose key is in `scratch`.
+    fn open_named(&mut self, at: usize, mut series: Series, owner: Option<Row>) -> u32 {
+        let owner = owner.unwrap_or_else(|| self.windows.insert_owner(self.origin.owner));
+        let place = self.windows.open(at, &mut series, &self.scratch.series_key, owner, self.origin.offset);
+        self.series = Some(series);
+        place
+    }
+
+    fn find(&mut self, dimensions: &[&str]) -> Series {
+        match self.series {
+            Some(series) if is_encoding_of(&self.scratch.series_key[Owner::BYTES..], dimensions) => series,
+            _ => self.name(dimensions.iter().copied()),
+        }
+    }
+
+    /// Writes the key of a series and finds the series.
+    fn name<'d>(&mut self, dimensions: impl IntoIterator<Item = &'d str>) -> Series {
+        let key = &mut self.scratch.series_key;
+        key.clear();
+        key.extend_from_slice(&self.origin.owner.0);
+        encode_dimensions(dimensions, key);
+        let series = self.windows.find(key);
+        self.series = Some(series);
+        series
+    }
+}

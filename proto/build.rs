@@ -2,10 +2,9 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=yahtzee");
-    println!("cargo:rerun-if-changed=../yahtzee-proto/yahtzee");
     let files = ["yahtzee/raw.proto", "yahtzee/summary.proto"];
-    let descriptors = protox::compile(files, [".", "../yahtzee-proto"])?;
+    let descriptors = protox::compile(files, ["."])?;
     let mut config = prost_build::Config::new();
-    config.btree_map(["."]).extern_path(".yahtzee.v1", "::yahtzee_proto").compile_fds(descriptors)?;
+    config.btree_map(["."]).compile_fds(descriptors)?;
     Ok(())
 }

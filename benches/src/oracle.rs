@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::view::RouterRequest;
 use yahtzee_pipeline_proto::summary::RouterLatency;
@@ -74,7 +75,7 @@ impl Totals {
     /// Where the value is not a summary of router latency.
     pub fn add_summary(&mut self, value: &[u8]) -> Result<(), prost::DecodeError> {
         let summary = RouterLatency::decode(value)?;
-        self.accepted += summary.provenance.map_or(0, |provenance| provenance.count);
+        self.accepted += Provenance::of_value(value).map_or(0, |provenance| provenance.count);
         self.series += 1;
         self.service_ms += summary.service_moments_ms.map_or(0, |moments| moments.sum);
         self.bytes += summary.bytes;

@@ -20,7 +20,7 @@ use yahtzee_runtime::admin::install_metrics;
 use yahtzee_runtime::log::{Isolation, SharedLog};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::{
-    Guarantee, JobPlan, JobProgress, Outside, PoisonLimits, Worker, WorkerSettings,
+    Guarantee, JobPlan, JobProgress, PoisonLimits, ProcessContext, Worker, WorkerSettings,
 };
 
 use crate::case::Run;
@@ -57,15 +57,15 @@ pub(crate) fn drain(site: &LogSite, guarantee: Guarantee, policy: Policy) -> Res
 
 /// Starts the worker, stops it when it has read everything, and waits until it has written everything.
 fn run(plan: JobPlan, log: &SharedLog, settings: &WorkerSettings, records: u64) -> Result<JobProgress> {
-    let outside = Outside::default();
+    let context = ProcessContext::default();
     let name = plan.job.name();
-    let worker = Worker::start(vec![plan], log, settings, &outside);
-    let progress = || outside.progress.jobs().get(name).copied().unwrap_or_default();
+    let worker = Worker::start(vec![plan], log, settings, &context);
+    let progress = || context.progress.jobs().get(name).copied().unwrap_or_default();
     let mut looks = 0;
-    while progress().records < records && looks < LOOKS_MAX && !outside.stop.wait(LOOK) {
+    while progress().records < records && looks < LOOKS_MAX && !context.stop.wait(LOOK) {
         looks += 1;
     }
-    outside.stop.stop();
+    context.stop.stop();
     worker.join().map_err(|(job, failure)| anyhow!("job {job}: {failure}"))?;
     let progress = progress();
     ensure!(progress.records == records, "{} of {records} records were read", progress.records);
@@ -141,6 +141,10 @@ impl AnyJob for OfGeneration {
 
     fn accumulator_bytes(&self) -> u64 {
         RouterLatency.accumulator_bytes()
+    }
+
+    fn reserved_field(&self) -> Option<u32> {
+        RouterLatency.reserved_field()
     }
 
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use error_text::error_text;
 use yahtzee_core::erased::AnyJob;
@@ -81,8 +82,18 @@ enum Command {
 pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     let mut cli = Cli::parse();
     cli.global.jobs = jobs.into();
-    let global = &cli.global;
-    let done = match cli.command {
+    match run_command(&cli.global, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error_text(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command(global: &process::GlobalOptions, command: Command) -> Result<()> {
+    global.jobs.check()?;
+    match command {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::demo(global, &options),
         Command::Topics(command) => topics::topics(global, &command),
@@ -98,12 +109,5 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
         Command::Jobs(options) => jobs::jobs(global, &options),
         Command::NewJob(options) => new_job::new_job(&options),
         Command::Config(command) => config::config(global, &command),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", error_text(&error));
-            ExitCode::FAILURE
-        }
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Figures;
+use yahtzee_core::partition::ResumeError;
 use yahtzee_runtime::config::process_environment;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::LogOutput;
@@ -42,6 +43,12 @@ impl Registry {
     /// Every job, in the order of the list.
     pub(crate) fn all(&self) -> &[Arc<dyn AnyJob>] {
         &self.0
+    }
+
+    /// Refuses a job whose summaries could overwrite their provenance.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refused = self.0.iter().find_map(|job| Some((job.name(), job.reserved_field()?)));
+        refused.map_or(Ok(()), |(name, number)| Err(ResumeError::ReservedField { number }).context(name))
     }
 
     /// The job of this name.

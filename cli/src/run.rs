@@ -5,7 +5,9 @@ use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::clock::since_1970;
 use yahtzee_runtime::config::{LogChoice, process_environment, worker_index_from};
-use yahtzee_runtime::worker::{JobPlan, MemoryBound, Outside, Worker, WorkerSettings, memory_of_machine};
+use yahtzee_runtime::worker::{
+    JobPlan, MemoryBound, ProcessContext, Worker, WorkerSettings, memory_of_machine,
+};
 
 use crate::config::Config;
 use crate::jobs::{plans, too_late};
@@ -32,9 +34,12 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
     check_memory(&config, worker, &plans)?;
     let log = config.log.open()?;
     let settings = settings(&config, worker);
-    let outside =
-        Outside { stop: process.stop.clone(), health: process.health.clone(), ..Outside::default() };
-    let threads = Worker::start(plans, &log, &settings, &outside);
+    let context = ProcessContext {
+        stop: process.stop.clone(),
+        health: process.health.clone(),
+        ..ProcessContext::default()
+    };
+    let threads = Worker::start(plans, &log, &settings, &context);
     process.block_on(process.stop.stopped());
     let stopped = |(job, failure)| Error::new(failure).context(format!("job {job} stopped"));
     threads.join().map_err(stopped)

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message as _;
 use tokio_postgres::{Client, NoTls};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::summary::{Provenance, SummaryKey};
@@ -114,23 +113,17 @@ fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
         };
         let count = u64::from(number) + 1;
         let provenance = Provenance { generation: 1, first_offset: 0, last_offset: 9, count, is_final: true };
-        let value = summary::Errors { provenance: Some(from_core(provenance)), occurrences: count };
         NewRecord {
             topic: "ERROR_SUMMARY.v1".into(),
             partition: Partition(u32::from(number % 4)),
             timestamp_ms: now_ms,
             key: key.encode(),
-            value: value.encode_to_vec(),
+            value: provenance.join(&summary::Errors { occurrences: count }),
             headers: Vec::new(),
         }
     };
     let appender = log.appender(Duration::from_secs(30)).unwrap();
     appender.append_and_wait(&(0..OWNERS).map(record).collect::<Vec<_>>()).unwrap();
-}
-
-fn from_core(provenance: Provenance) -> summary::Provenance {
-    let Provenance { generation, first_offset, last_offset, count, is_final } = provenance;
-    summary::Provenance { generation, first_offset, last_offset, count, r#final: is_final }
 }
 
 #[test]

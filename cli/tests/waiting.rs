@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
@@ -102,11 +102,8 @@ fn key(minute: i64) -> Vec<u8> {
 }
 
 fn value() -> Vec<u8> {
-    use prost::Message;
-    use yahtzee_pipeline_proto::summary;
-    let provenance =
-        summary::Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, r#final: true };
-    summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()
+    let provenance = Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final: true };
+    provenance.join(&yahtzee_pipeline_proto::summary::Errors { occurrences: 3 })
 }
 
 fn trail(shard: &str, error: &str) -> FailureHeaders {

@@ -16,7 +16,7 @@ use yahtzee_runtime::log::{LogError, SharedLog};
 use yahtzee_runtime::process::Process;
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::topics::TopicLayout;
-use yahtzee_runtime::worker::{JobPlan, Outside, Progress, Worker};
+use yahtzee_runtime::worker::{JobPlan, ProcessContext, Progress, Worker};
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask, StoredObserver};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::JobTopics;
@@ -80,10 +80,13 @@ impl Pipeline {
         };
         let shards: Arc<dyn SummaryStore> = Arc::clone(&store) as Arc<dyn SummaryStore>;
         let sink = DeliveryTask::start(plan, &log, &shards, &process.health, &sink_stop)?;
-        let outside =
-            Outside { stop: worker_stop.clone(), health: process.health.clone(), ..Outside::default() };
-        let progress = outside.progress.clone();
-        let worker = Worker::start(plans.clone(), &log, &worker, &outside);
+        let context = ProcessContext {
+            stop: worker_stop.clone(),
+            health: process.health.clone(),
+            ..ProcessContext::default()
+        };
+        let progress = context.progress.clone();
+        let worker = Worker::start(plans.clone(), &log, &worker, &context);
         let listener = process.block_on(listen(&ingress, drain))?;
         let drain_address = listener.local_addr()?;
         let tokens = names.tokens.iter().cloned().collect();

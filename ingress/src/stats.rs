@@ -7,7 +7,7 @@ use yahtzee_pipeline_proto::Measurement;
 
 use crate::collector::BodyCounts;
 use crate::line::LineClass;
-use crate::metric_names as names;
+use crate::metric_names;
 
 /// The outcome of a request with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl IngressStats {
 
     /// Counts a reply with this status.
     pub(crate) fn reply(&self, status: &str) {
-        names::INGRESS_REQUESTS.with(&[status]).increment(1);
+        metric_names::INGRESS_REQUESTS.with(&[status]).increment(1);
     }
 
     /// Observes the time from the end of a body to its reply.
@@ -141,22 +141,22 @@ struct IngressMetrics {
 
 impl IngressMetrics {
     fn new() -> Self {
-        let frame = |outcome: FrameOutcome| names::INGRESS_FRAMES.with(&[outcome.name()]);
-        let line = |class: &LineClass| names::INGRESS_LINES.with(&[class.name()]);
-        let measurement = |name: &str| names::INGRESS_MEASUREMENTS.with(&[name]);
+        let frame = |outcome: FrameOutcome| metric_names::INGRESS_FRAMES.with(&[outcome.name()]);
+        let line = |class: &LineClass| metric_names::INGRESS_LINES.with(&[class.name()]);
+        let measurement = |name: &str| metric_names::INGRESS_MEASUREMENTS.with(&[name]);
         Self {
             frames: FrameOutcome::ALL.into_iter().map(frame).collect(),
             lines: LineClass::ALL.iter().map(line).collect(),
             measurements: Measurement::TYPES.iter().copied().map(measurement).collect(),
-            body_bytes: names::INGRESS_BYTES.with(&[]),
-            count_mismatches: names::INGRESS_COUNT_MISMATCHES.with(&[]),
-            repaired: names::INGRESS_REPAIRED.with(&[]),
-            skipped_bytes: names::INGRESS_SKIPPED_BYTES.with(&[]),
-            truncated: names::INGRESS_TRUNCATED.with(&[]),
-            time_replaced: names::INGRESS_TIME_REPLACED.with(&[]),
-            unknown_tokens: names::INGRESS_UNKNOWN_TOKENS.with(&[]),
-            rejected_values: names::INGRESS_REJECTED_VALUES.with(&[]),
-            ack_seconds: names::INGRESS_ACK_SECONDS.with(&[]),
+            body_bytes: metric_names::INGRESS_BYTES.with(&[]),
+            count_mismatches: metric_names::INGRESS_COUNT_MISMATCHES.with(&[]),
+            repaired: metric_names::INGRESS_REPAIRED.with(&[]),
+            skipped_bytes: metric_names::INGRESS_SKIPPED_BYTES.with(&[]),
+            truncated: metric_names::INGRESS_TRUNCATED.with(&[]),
+            time_replaced: metric_names::INGRESS_TIME_REPLACED.with(&[]),
+            unknown_tokens: metric_names::INGRESS_UNKNOWN_TOKENS.with(&[]),
+            rejected_values: metric_names::INGRESS_REJECTED_VALUES.with(&[]),
+            ack_seconds: metric_names::INGRESS_ACK_SECONDS.with(&[]),
         }
     }
 

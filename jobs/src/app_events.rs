@@ -33,7 +33,7 @@ impl Job for AppEvents {
     }
 
     fn summarize(&self, gauge: &Gauge) -> summary::AppEvents {
-        summary::AppEvents { provenance: None, value: wire::gauge(gauge) }
+        summary::AppEvents { value: wire::gauge(gauge) }
     }
 
     /// Returns `events`, and of the version numbers or the dynos `last`, `min`, `max` and `mean`.

@@ -38,7 +38,6 @@ impl Job for DynoEvents {
 
     fn summarize(&self, events: &EventCounts) -> summary::DynoEvents {
         summary::DynoEvents {
-            provenance: None,
             by_kind: events.by_kind.iter().collect(),
             by_state_entered: events.by_state_entered.iter().collect(),
             by_exit_status: events.by_exit_status.iter().collect(),

@@ -40,7 +40,6 @@ impl Job for DynoLoad {
 
     fn summarize(&self, loads: &Loads) -> summary::DynoLoad {
         summary::DynoLoad {
-            provenance: None,
             load_1m_milli: wire::moments(&loads.one_minute),
             load_5m_milli: wire::moments(&loads.five_minutes),
             load_15m_milli: wire::moments(&loads.fifteen_minutes),

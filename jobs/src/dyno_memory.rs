@@ -44,7 +44,6 @@ impl Job for DynoMemory {
 
     fn summarize(&self, memory: &Memory) -> summary::DynoMemory {
         summary::DynoMemory {
-            provenance: None,
             total_bytes: wire::moments(&memory.total),
             rss_bytes: wire::moments(&memory.rss),
             swap_bytes: wire::moments(&memory.swap),

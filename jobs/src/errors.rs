@@ -25,7 +25,7 @@ impl Job for Errors {
     }
 
     fn summarize(&self, occurrences: &u64) -> summary::Errors {
-        summary::Errors { provenance: None, occurrences: *occurrences }
+        summary::Errors { occurrences: *occurrences }
     }
 
     fn figures(summary: &summary::Errors) -> Figures {

@@ -43,7 +43,6 @@ impl Job for LanguageMetrics {
 
     fn summarize(&self, metric: &Metric) -> summary::LanguageMetric {
         summary::LanguageMetric {
-            provenance: None,
             counter_milli: (metric.counter_posts > 0).then_some(metric.counter_milli),
             gauge_milli: wire::gauge(&metric.gauge_milli),
             distribution: wire::distribution(&metric.distribution),

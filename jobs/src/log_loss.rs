@@ -52,7 +52,7 @@ impl Job for LogLoss {
     }
 
     fn summarize(&self, losses: &Losses) -> summary::LogLoss {
-        summary::LogLoss { provenance: None, lost: losses.lost, notices: losses.notices }
+        summary::LogLoss { lost: losses.lost, notices: losses.notices }
     }
 
     fn figures(summary: &summary::LogLoss) -> Figures {

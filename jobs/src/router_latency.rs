@@ -43,7 +43,6 @@ impl Job for RouterLatency {
 
     fn summarize(&self, requests: &Requests) -> summary::RouterLatency {
         summary::RouterLatency {
-            provenance: None,
             service_ms: wire::distribution(&requests.service_ms),
             service_moments_ms: wire::moments(&requests.service_moments_ms),
             connect_moments_ms: wire::moments(&requests.connect_moments_ms),

@@ -10,8 +10,8 @@ use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
-use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_pipeline_proto::{Measurement, RecordOf, raw, summary};
+use yahtzee_core::summary::SummaryKey;
+use yahtzee_pipeline_proto::{Measurement, RecordOf, raw};
 
 use crate::figures::{self, Figures};
 
@@ -296,16 +296,4 @@ fn every_measurement_type_has_a_job() {
     read.sort_unstable();
     types.sort_unstable();
     assert_eq!(read, types);
-}
-
-/// The core writes provenance by its own definition; outsiders read it by the one in the .proto file.
-#[test]
-fn provenance_reads_the_same_through_the_published_schema() {
-    let core = Provenance { generation: 2, first_offset: 3, last_offset: 1 << 40, count: 5, is_final: true };
-    let published = summary::Provenance::decode(&*core.encode_to_vec()).unwrap();
-    let expected =
-        summary::Provenance { generation: 2, first_offset: 3, last_offset: 1 << 40, count: 5, r#final: true };
-    assert_eq!(published, expected);
-    let body = summary::Errors { provenance: Some(expected), occurrences: 9 }.encode_to_vec();
-    assert_eq!(Provenance::of_value(&body), Ok(core));
 }

@@ -16,7 +16,5 @@ pub mod raw {
 /// Values of the compacted summary topics.
 #[allow(missing_docs, reason = "generated; the documentation is in proto/yahtzee/summary.proto")]
 pub mod summary {
-    pub use yahtzee_proto::Provenance;
-
     include!(concat!(env!("OUT_DIR"), "/yahtzee.summary.v1.rs"));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::metric_names as names;
+use crate::metric_names;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::threads;
@@ -75,7 +75,7 @@ fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &S
 /// The first failure.
 pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Result<(), StoreError> {
     let failed = |task| {
-        let count = names::RETENTION_FAILURES.with(&[store.name(), task]);
+        let count = metric_names::RETENTION_FAILURES.with(&[store.name(), task]);
         move |_: &StoreError| count.increment(1)
     };
     let jobs: Vec<&str> = plan.jobs.iter().map(|job| &**job).collect();
@@ -85,7 +85,7 @@ pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Resu
         None => Ok(Vec::new()),
     };
     let dropped = dropped.map(|days| {
-        names::RETENTION_DAYS_DROPPED.with(&[store.name()]).increment(days.len() as u64);
+        metric_names::RETENTION_DAYS_DROPPED.with(&[store.name()]).increment(days.len() as u64);
         for day in days {
             tracing::info!(store = store.name(), %day, "dropped: older than its retention");
         }

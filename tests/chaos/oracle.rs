@@ -15,6 +15,7 @@ use yahtzee_core::summary::SummaryKey;
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
 use yahtzee_pipeline_proto::summary;
+use yahtzee_proto::{Provenance, SummaryEnvelope};
 
 use crate::policy::{FUTURE, GENERATION, LATENESS, PARTITIONS, WINDOW_MS, window_of_ms};
 
@@ -112,7 +113,7 @@ impl Oracle {
     /// The final summary of every series, as it must stand under its key.
     pub(crate) fn expected(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let series = self.partitions.values().flat_map(|fold| &fold.series);
-        series.map(|(name, series)| (key_of(name), series.final_summary().encode_to_vec())).collect()
+        series.map(|(name, series)| (key_of(name), series.final_summary())).collect()
     }
 
     /// Partition and offset of every record that must have become a dead letter.
@@ -165,22 +166,24 @@ impl PartitionFold {
 }
 
 impl Series {
-    fn final_summary(&self) -> summary::RouterLatency {
-        summary::RouterLatency {
-            provenance: Some(summary::Provenance {
-                generation: GENERATION,
-                first_offset: self.first_offset,
-                last_offset: self.last_offset,
-                count: self.count,
-                r#final: true,
-            }),
+    fn final_summary(&self) -> Vec<u8> {
+        let provenance = Provenance {
+            generation: GENERATION,
+            first_offset: self.first_offset,
+            last_offset: self.last_offset,
+            count: self.count,
+            r#final: true,
+        };
+        let summary = summary::RouterLatency {
             service_ms: distribution(&self.service_ms),
             service_moments_ms: moments(&self.service_ms),
             connect_moments_ms: moments(&self.connect_ms),
             by_status: self.by_status.clone(),
             requests: self.by_status.values().sum(),
             bytes: self.bytes,
-        }
+        };
+        let envelope = SummaryEnvelope { provenance: Some(provenance) };
+        [envelope.encode_to_vec(), summary.encode_to_vec()].concat()
     }
 }
 

@@ -67,7 +67,6 @@ pub(crate) fn percentile(times: &mut [Duration], percent: usize) -> Option<Durat
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
     use yahtzee_core::record::Offset;
     use yahtzee_pipeline_proto::summary;
 
@@ -77,14 +76,8 @@ mod tests {
     fn check(shown: &[(u64, u64, u64, bool)], expected: (u64, u64, u64)) {
         let mut summaries = Summaries::default();
         for (&(first_offset, last_offset, count, is_final), requests) in shown.iter().zip(0..) {
-            let provenance = Some(summary::Provenance {
-                generation: 1,
-                first_offset,
-                last_offset,
-                count,
-                r#final: is_final,
-            });
-            let value = summary::RouterLatency { provenance, requests, ..Default::default() }.encode_to_vec();
+            let provenance = Provenance { generation: 1, first_offset, last_offset, count, is_final };
+            let value = provenance.join(&summary::RouterLatency { requests, ..Default::default() });
             let record = LogRecord { offset: Offset(0), timestamp_ms: 0, key: b"key", value: &value };
             summaries.see(Partition(0), &record);
         }

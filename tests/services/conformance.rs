@@ -51,12 +51,13 @@ macro_rules! each_property {
             }
             reads {
                 reads_from_explicit_offsets,
-                tells_the_end_again_after_each_append,
-                tells_the_end_of_an_empty_partition,
+                reports_the_end_again_after_each_append,
+                reports_the_end_of_an_empty_partition,
                 keeps_partitions_apart,
                 reports_an_offset_out_of_range_and_reads_on_elsewhere,
                 bounds_follow_the_appends,
                 finds_the_first_record_of_a_time,
+                scans_each_record_once_and_ends,
             }
             commits {
                 gives_back_commits_with_their_metadata,
@@ -79,6 +80,7 @@ macro_rules! each_property {
                 describes_what_was_created,
                 creates_a_topic_once,
                 names_what_is_missing,
+                requires_a_topic_with_its_partitions,
             }
         }
     };

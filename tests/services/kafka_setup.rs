@@ -15,7 +15,7 @@ use crate::conformance::support::{append_values, at, committed, create, read_all
 use crate::kafka::{KafkaBench, connect, wait_until};
 
 #[test]
-fn no_broker_is_told_with_its_address() {
+fn a_silent_broker_is_named_with_its_address() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     drop(listener);

@@ -15,7 +15,7 @@ use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Isolation, Item, NewRecord, SharedLog};
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{
-    Guarantee, JobFailure, JobPlan, Outside, PoisonLimits, Worker, WorkerSettings,
+    Guarantee, JobFailure, JobPlan, PoisonLimits, ProcessContext, Worker, WorkerSettings,
 };
 
 /// Counts records; panics on the value `PANIC`.
@@ -103,7 +103,7 @@ impl World {
         appender.append_and_wait(&values.iter().map(record).collect::<Vec<_>>()).unwrap();
     }
 
-    fn start(&self, guarantee: Guarantee, outside: &Outside) -> Worker {
+    fn start(&self, guarantee: Guarantee, context: &ProcessContext) -> Worker {
         let settings = WorkerSettings {
             worker: WorkerIndex::ALONE,
             slots: 1,
@@ -114,21 +114,21 @@ impl World {
             poison: PoisonLimits { run_max: 50, percent_max: 50 },
             pause_max: None,
         };
-        Worker::start(vec![self.plan.clone()], &self.log, &settings, outside)
+        Worker::start(vec![self.plan.clone()], &self.log, &settings, context)
     }
 
     /// Runs a worker until it has read everything, and stops it.
     fn run(&self, guarantee: Guarantee) {
-        let outside = Outside::default();
-        let worker = self.start(guarantee, &outside);
+        let context = ProcessContext::default();
+        let worker = self.start(guarantee, &context);
         let end = self.log.bounds(&self.layout.raw("NUMBER"), &[Partition(0)]).unwrap()[0].end.0;
         let started = Instant::now();
-        while outside.progress.jobs().get("counting").is_none_or(|job| job.positions < end) {
-            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", outside.progress.jobs());
-            assert!(!outside.stop.is_stopped(), "the job stopped");
+        while context.progress.jobs().get("counting").is_none_or(|job| job.positions < end) {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", context.progress.jobs());
+            assert!(!context.stop.is_stopped(), "the job stopped");
             std::thread::yield_now();
         }
-        outside.stop.stop();
+        context.stop.stop();
         worker.join().unwrap();
     }
 
@@ -215,10 +215,10 @@ fn too_much_poison_stops_the_job_before_it_drains_the_topic() {
     world.feed(&[number(0, 1)]);
     world.run(Guarantee::Fenced);
     world.feed(&vec![(0, b"\xff".to_vec()); 1_000]);
-    let outside = Outside::default();
-    let (job, failure) = world.start(Guarantee::Fenced, &outside).join().unwrap_err();
+    let context = ProcessContext::default();
+    let (job, failure) = world.start(Guarantee::Fenced, &context).join().unwrap_err();
     assert_eq!(job, "counting");
     assert!(matches!(failure, JobFailure::TooMuchPoison { offset: Offset(51), .. }), "{failure}");
-    assert!(outside.stop.is_stopped() && !outside.health.is_alive());
+    assert!(context.stop.is_stopped() && !context.health.is_alive());
     assert!(world.values(&world.layout.dead_letters("NUMBER")).len() <= 51);
 }

@@ -1,4 +1,4 @@
-//! The promises, held by a simulated world: fresh seeds, known failures, and every rule replaced by a mistake.
+//! The promises, held by a simulated world: many seeds, known failures, and every rule replaced by a mistake.
 //!
 //! A seed that fails here is shrunk by `cargo xtask simulate --from SEED --seeds 1`, which leaves its operations in
 //! `regressions/`.

@@ -1,12 +1,13 @@
-//! Production, under seeds nobody has seen before.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Production, under many seeds: the same ones in every run, so that an unrelated change never turns red. Fresh ones are
+//! the matter of `cargo xtask simulate`.
 
 use yahtzee_sim::{Campaign, PRODUCTION, Totals, run_twice};
 
 use crate::threads;
 
-const FRESH_SEEDS: u64 = 20_000;
+const SEEDS: u64 = 20_000;
+/// Far from the seeds that kill the mutants.
+const FROM: u64 = 1_000_000;
 
 /// Everything else rests on it: one seed is one run.
 #[test]
@@ -22,11 +23,8 @@ fn a_seed_gives_the_same_run_twice_and_another_seed_another_run() {
 }
 
 #[test]
-fn no_fresh_seed_breaks_a_promise() {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let from = u64::try_from(since_1970.as_micros()).unwrap();
-    println!("seeds from {from}");
-    assert_holds(from, FRESH_SEEDS);
+fn no_seed_breaks_a_promise() {
+    assert_holds(FROM, SEEDS);
 }
 
 /// Runs the seeds and wants crashes and zombies in them, but no broken promise.

@@ -11,7 +11,7 @@ enum Knows {
 
 /// Folder of a crate, and the packages of this workspace it may be built from. Tests may know more.
 const KNOWS: &[(&str, Knows)] = &[
-    ("proto", Knows::Only(&["yahtzee-core", "yahtzee-proto"])),
+    ("proto", Knows::Only(&["yahtzee-core"])),
     ("yahtzee-core", Knows::Only(&[])),
     ("yahtzee-proto", Knows::Only(&[])),
     ("yahtzee", Knows::Only(&["yahtzee-core"])),
@@ -55,7 +55,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
     ("yahtzee-proto", &["prost", "prost-build", "protox"]),
-    ("proto", &["prost", "prost-build", "protox", "yahtzee-core", "yahtzee-proto"]),
+    ("proto", &["prost", "prost-build", "protox", "yahtzee-core"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
 ];
 

@@ -14,6 +14,29 @@ pub enum Effect {
     Late(Late),
 }
 
+/// The kind of topic that an effect is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The summary topic.
+    Summaries,
+    /// The DLQ topic.
+    DeadLetters,
+    /// The LATE topic.
+    Late,
+}
+
+impl Effect {
+    /// Returns the kind of topic that the effect is written to.
+    #[must_use]
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Emit(_) => Destination::Summaries,
+            Self::DeadLetter(_) => Destination::DeadLetters,
+            Self::Late(_) => Destination::Late,
+        }
+    }
+}
+
 /// A summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emit {

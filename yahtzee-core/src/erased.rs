@@ -10,7 +10,7 @@ use crate::job::{Figures, Job};
 use crate::partition::{History, Opened, PartitionCore, ResumeError, Status};
 use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::rules::Rules;
-use crate::summary::UnreadableSummary;
+use crate::summary::{self, UnreadableSummary};
 use crate::window::Policy;
 
 /// A job whose types are not visible: what lists and the shell hold. Every [`Job`] is one.
@@ -29,6 +29,8 @@ pub trait AnyJob: Send + Sync {
     fn policy(&self) -> Policy;
     /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
     fn accumulator_bytes(&self) -> u64;
+    /// [`summary::reserved_field`](crate::summary::reserved_field) of [`Job::Summary`]: a job that has one is refused.
+    fn reserved_field(&self) -> Option<u32>;
     /// [`Job::figures`] of a summary value.
     ///
     /// # Errors
@@ -75,6 +77,10 @@ impl<J: Job> AnyJob for J {
         size_of::<J::Accumulator>() as u64
     }
 
+    fn reserved_field(&self) -> Option<u32> {
+        summary::reserved_field::<J::Summary>()
+    }
+
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
         let summary = J::Summary::decode(value).map_err(|_| UnreadableSummary::Value)?;
         Ok(<J as Job>::figures(&summary))
@@ -102,6 +108,8 @@ pub trait AnyPartition: Send {
     fn flush(&mut self, out: &mut Vec<Effect>);
     /// See [`PartitionCore::next_due`].
     fn next_due(&self) -> u64;
+    /// See [`PartitionCore::begin_write`].
+    fn begin_write(&mut self);
     /// See [`PartitionCore::acknowledged`].
     fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
     /// See [`PartitionCore::status`].
@@ -138,6 +146,10 @@ impl<J: Job, R: Rules> AnyPartition for Erased<J, R> {
 
     fn next_due(&self) -> u64 {
         self.0.next_due()
+    }
+
+    fn begin_write(&mut self) {
+        self.0.begin_write();
     }
 
     fn acknowledged(&mut self, effects: u64) -> Option<Commit> {

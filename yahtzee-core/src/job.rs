@@ -66,7 +66,8 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// The state of one series in one window.
     type Accumulator: Accumulator + Debug;
 
-    /// The message that is published. Its fields start at 16; those below are the framework's.
+    /// The message that is published. Its fields start at 16; those below are the framework's, and a job that declares
+    /// one is refused.
     type Summary: Message + Default;
 
     /// Hands every measurement of the record to [`Intake::add`].

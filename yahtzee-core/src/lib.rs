@@ -33,3 +33,6 @@ pub mod job;
 pub mod partition;
 
 pub mod erased;
+
+// What a worker does with several partitions.
+pub mod slot;

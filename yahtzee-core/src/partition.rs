@@ -12,7 +12,7 @@ use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
 use crate::series::{KeyedHash, SeriesState, StateBytes, WindowState, Windows};
-use crate::summary::{Provenance, SummaryKey, encode_key, encode_value};
+use crate::summary::{Provenance, SummaryKey, encode_key, reserved_field};
 use crate::window::{Policy, Window};
 
 mod resume;
@@ -69,21 +69,38 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     acknowledged: u64,
     /// Value of `emitted` after the last effect that a commit vouches for.
     required: u64,
+    /// The moment of which the write under way allows a commit.
+    written: Option<CommitPoint>,
     scratch: Scratch,
     rules: PhantomData<R>,
+}
+
+/// A moment that a commit can speak of.
+#[derive(Debug)]
+struct CommitPoint {
+    /// Number of emitted effects up to and including the last one that the commit vouches for.
+    required: u64,
+    position: Offset,
+    watermark_ms: Option<i64>,
+    open: Vec<(Window, Offset)>,
+    incomplete: IncompleteWindows,
 }
 
 impl<J: Job, R: Rules> PartitionCore<J, R> {
     /// Opens a partition at what its last commit and the log's range allow: see [`History`].
     ///
     /// # Errors
-    /// [`ResumeError`] where the commit belongs to another topic, partition count, window length or generation.
+    /// [`ResumeError`] if the commit belongs to another topic, partition count, window length or generation, or if the
+    /// job's summaries could overwrite their provenance.
     pub fn open(
         job: Arc<J>,
         policy: Policy,
         identity: Identity,
         history: History<'_>,
     ) -> Result<Opened<Self>, ResumeError> {
+        if let Some(number) = reserved_field::<J::Summary>() {
+            return Err(ResumeError::ReservedField { number });
+        }
         let resume = Resume::from::<R>(&history, &identity)?;
         let windows = Windows::new(KeyedHash::new(identity.topic_id));
         let core = Self {
@@ -103,6 +120,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             emitted: 0,
             acknowledged: 0,
             required: 0,
+            written: None,
             scratch: Scratch::default(),
             rules: PhantomData,
         };
@@ -234,27 +252,45 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         self.windows.open = open;
     }
 
-    /// The first `effects` not yet acknowledged are durable. Answers with the commit that this allows: see
-    /// [`Rules::may_commit`].
+    /// Notes that the effects emitted so far are being written. Their acknowledgement answers with the commit of this
+    /// moment: what is folded meanwhile neither holds it back nor is vouched for by it.
+    pub fn begin_write(&mut self) {
+        self.written = Some(self.commit_point());
+    }
+
+    /// The first `effects` not yet acknowledged are durable. Answers with the commit that this allows, as of
+    /// [`Self::begin_write`] or, without one, as of now: see [`Rules::may_commit`].
     #[must_use = "a commit that is not written is work that a restart repeats"]
     pub fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
         self.acknowledged += effects;
         debug_assert!(self.acknowledged <= self.emitted, "acknowledged more than was emitted");
+        let point = self.written.take().unwrap_or_else(|| self.commit_point());
         let gate = CommitGate {
             acknowledged: self.acknowledged,
-            required: self.required,
-            is_gap_unknown: self.incomplete.is_open_ended(),
-            position: self.position,
+            required: point.required,
+            is_gap_unknown: point.incomplete.is_open_ended(),
+            position: point.position,
             resumed_position: self.resumed_position,
         };
         R::may_commit(&gate).then(|| {
-            // A window that has lost input is named by one commit at least, however fast a backlog passes it. The
-            // shell asks again only after it has made the last commit durable.
-            self.incomplete.forget_before(self.named_before);
-            self.named_before = R::open_from(self.watermark_ms, &self.policy);
-            let open = self.windows.first_offsets();
-            Commit::at::<R>(self.position, self.watermark_ms, open, self.incomplete.clone())
+            self.named_before = R::open_from(point.watermark_ms, &self.policy);
+            Commit::at::<R>(point.position, point.watermark_ms, point.open, point.incomplete)
         })
+    }
+
+    /// What a commit of this moment says and waits for.
+    ///
+    /// A window that has lost input is named by one commit at least, however fast a backlog passes it. The shell
+    /// begins another write only after it has made the last commit durable.
+    fn commit_point(&mut self) -> CommitPoint {
+        self.incomplete.forget_before(self.named_before);
+        CommitPoint {
+            required: self.required,
+            position: self.position,
+            watermark_ms: self.watermark_ms,
+            open: self.windows.first_offsets(),
+            incomplete: self.incomplete.clone(),
+        }
     }
 
     /// Whether the end of the log at the start has been reached.
@@ -310,7 +346,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Effect::Emit(Emit {
             owner: self.windows.owner_of(series),
             key: encode_key(self.windows.key_of(series), window, self.policy.length_ms),
-            value: encode_value(provenance, &self.job.summarize(&series.accumulator)),
+            value: provenance.join(&self.job.summarize(&series.accumulator)),
             is_final,
         })
     }

@@ -5,6 +5,7 @@ use prost::Message;
 use crate::owner::Owner;
 use crate::record::Offset;
 use crate::window::Window;
+use crate::wire::Reader;
 
 /// Order of the summaries under one key. Equal revisions mean equal bytes; the greatest is the truth.
 ///
@@ -69,6 +70,18 @@ impl Provenance {
         Ok((provenance, body))
     }
 
+    /// Returns a summary value as the core publishes it: the provenance, then the job's own message.
+    #[must_use]
+    pub fn join(self, summary: &impl Message) -> Vec<u8> {
+        let envelope = Envelope { provenance: Some(self) };
+        let mut value = Vec::with_capacity(envelope.encoded_len() + summary.encoded_len());
+        envelope.encode(&mut value).expect("a Vec has room for any message");
+        let body = value.len();
+        summary.encode(&mut value).expect("a Vec has room for any message");
+        debug_assert!(is_of_job(&value[body..]), "a job's summary has a field below {JOB_FIELDS_FROM}");
+        value
+    }
+
     /// The place of the summary among those under the same key.
     #[must_use]
     pub fn revision(&self) -> Revision {
@@ -94,13 +107,45 @@ impl Provenance {
     }
 }
 
-/// Encodes a summary value: provenance, then the job's own message.
-pub(crate) fn encode_value(provenance: Provenance, summary: &impl Message) -> Vec<u8> {
-    let envelope = Envelope { provenance: Some(provenance) };
-    let mut value = Vec::with_capacity(envelope.encoded_len() + summary.encoded_len());
-    envelope.encode(&mut value).expect("a Vec has room for any message");
-    summary.encode(&mut value).expect("a Vec has room for any message");
-    value
+/// The first field number of a summary message that is the job's; those below are the framework's.
+pub const JOB_FIELDS_FROM: u32 = 16;
+
+/// Whether all fields of an encoded message are a job's.
+fn is_of_job(message: &[u8]) -> bool {
+    let mut reader = Reader::new(message);
+    while let Ok(Some(tag)) = reader.tag() {
+        if tag.number() < JOB_FIELDS_FROM || reader.skip(tag).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Returns a field number that a summary message must not have: one below [`JOB_FIELDS_FROM`], where it would overwrite
+/// the provenance.
+///
+/// The type is asked, not a value: fields that it does not declare are skipped by its decoder and are not encoded again. A
+/// message that is not prost's own may hide a field from this; that is left to a debug assertion on every summary.
+#[must_use]
+pub fn reserved_field<M: Message + Default>() -> Option<u32> {
+    (1..JOB_FIELDS_FROM).find(|&number| {
+        field_probes(number).iter().any(|probe| {
+            let decoded = M::decode(&**probe);
+            decoded.map_or(true, |message| message.encoded_len() > 0)
+        })
+    })
+}
+
+/// Returns the field `number` in each wire type, with values that are no type's default. What is of variable length reads as text, as a
+/// message, and as a list of numbers.
+fn field_probes(number: u32) -> [Vec<u8>; 4] {
+    let field = |wire_type: u32, value: &[u8]| {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint((number << 3 | wire_type).into(), &mut bytes);
+        bytes.extend_from_slice(value);
+        bytes
+    };
+    [field(0, &[1]), field(1, &[1; 8]), field(2, &[2, 8, 1]), field(5, &[1; 4])]
 }
 
 /// Value of every dimension of the series that takes what the caps leave no room for. No process type and no code
@@ -283,6 +328,9 @@ mod tests {
                 yahtzee_proto::Provenance { generation, first_offset, last_offset, count, r#final: is_final };
             prop_assert_eq!(ours.encode_to_vec(), published.encode_to_vec());
             prop_assert_eq!(Provenance::decode(&*published.encode_to_vec()), Ok(ours));
+            let envelope = yahtzee_proto::SummaryEnvelope { provenance: Some(published) }.encode_to_vec();
+            prop_assert_eq!(Provenance::of_value(&envelope), Ok(ours));
+            prop_assert_eq!(ours.join(&()), envelope);
         }
     }
 
@@ -307,5 +355,60 @@ mod tests {
         check(Provenance { count: 4, ..newer }, false);
         check(Provenance { generation: 2, first_offset: 12, count: 1, ..newer }, true);
         check(Provenance { generation: 0, ..newer }, false);
+    }
+
+    #[test]
+    fn fields_of_the_framework_are_found_whatever_their_type() {
+        macro_rules! check {
+            ($kind:ident = $tag:literal: $type:ty, $expected:expr) => {{
+                #[derive(Clone, PartialEq, Message)]
+                struct Summary {
+                    #[prost($kind, tag = $tag)]
+                    field: $type,
+                }
+                assert_eq!(reserved_field::<Summary>(), $expected, "{} {}", stringify!($kind), $tag);
+            }};
+        }
+        check!(uint64 = "16": u64, None);
+        check!(string = "17": String, None);
+        check!(uint64 = "15": u64, Some(15));
+        check!(sint32 = "2": i32, Some(2));
+        check!(bool = "1": bool, Some(1));
+        check!(double = "3": f64, Some(3));
+        check!(fixed32 = "4": u32, Some(4));
+        check!(string = "5": String, Some(5));
+
+        #[derive(Clone, PartialEq, Message)]
+        struct Forged {
+            #[prost(message, optional, tag = "1")]
+            provenance: Option<Provenance>,
+            #[prost(uint64, tag = "16")]
+            sum: u64,
+        }
+        assert_eq!(reserved_field::<Forged>(), Some(1));
+
+        #[derive(Clone, PartialEq, Message)]
+        struct Several {
+            #[prost(uint64, repeated, tag = "6")]
+            numbers: Vec<u64>,
+            #[prost(btree_map = "string, uint64", tag = "7")]
+            by_name: std::collections::BTreeMap<String, u64>,
+        }
+        assert_eq!(reserved_field::<Several>(), Some(6));
+    }
+
+    #[test]
+    fn a_value_is_taken_apart_as_it_was_put_together() {
+        #[derive(Clone, PartialEq, Message)]
+        struct Sum {
+            #[prost(uint64, tag = "16")]
+            sum: u64,
+        }
+        let provenance =
+            Provenance { generation: 1, first_offset: 3, last_offset: 9, count: 4, is_final: true };
+        for sum in [0, 7] {
+            let value = provenance.join(&Sum { sum });
+            assert_eq!(Provenance::split(&value), Ok((provenance, &*Sum { sum }.encode_to_vec())));
+        }
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// State of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Not yet at work: starting, or catching up.
+    /// Does not work yet: starting, or catching up.
     Starting(String),
-    /// At work.
+    /// Works.
     Ready,
     /// Cannot work now and tries again.
     Troubled(String),
-    /// Has given up; the process should be restarted or its configuration mended.
+    /// Has given up; restart the process or correct its configuration.
     Failed(String),
 }
 
@@ -27,19 +27,19 @@ impl Health {
         parts.insert(part.to_owned(), condition);
     }
 
-    /// All parts with their states, by name.
+    /// Returns all parts with their states, by name.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Condition> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// False once a part has given up.
+    /// Returns false once a part has given up.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.parts().values().any(|condition| matches!(condition, Condition::Failed(_)))
     }
 
-    /// True when there is a part and all are at work.
+    /// Returns true if there is a part and all work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let parts = self.parts();

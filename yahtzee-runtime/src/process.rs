@@ -16,16 +16,16 @@ use crate::telemetry::metric::MetricDefinition;
 /// The platform kills 30 s after SIGTERM; this leaves a margin.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
 
-/// How a process logs, and where it answers questions about itself.
+/// Log output and admin address of a process.
 #[derive(Debug)]
 pub struct ProcessSettings {
     /// Form of log lines.
     pub log_format: LogFormat,
     /// Level or directives of log lines.
     pub log_filter: String,
-    /// Where log lines go.
+    /// Destination of log lines.
     pub log_output: LogOutput,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served; `None` for nowhere.
+    /// Address of `/metrics`, `/healthz` and `/readyz`; `None` for nowhere.
     pub admin: Option<SocketAddr>,
     /// The lists of metrics that are described there.
     pub metrics: &'static [&'static [MetricDefinition]],
@@ -40,7 +40,7 @@ pub enum ProcessError {
     /// The system refuses what every process needs.
     #[error("cannot {what}: {source}")]
     System {
-        /// What was tried.
+        /// The failed operation.
         what: &'static str,
         /// Why it failed.
         source: std::io::Error,
@@ -55,7 +55,7 @@ pub enum ProcessError {
 pub struct Process {
     /// Given on SIGTERM and SIGINT, and by parts that cannot go on.
     pub stop: StopSignal,
-    /// What every part reports about itself.
+    /// States that the parts report.
     pub health: Health,
     /// The admin address as bound, with the port that the system chose for port 0.
     pub admin: Option<SocketAddr>,

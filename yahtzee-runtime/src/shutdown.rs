@@ -1,4 +1,4 @@
-//! Asking a process to stop, from anywhere, seen by threads and by tasks.
+//! The stop signal of a process, given from anywhere and seen by threads and by tasks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -19,7 +19,7 @@ struct StopState {
 }
 
 impl StopSignal {
-    /// A signal that is not given yet.
+    /// Creates a signal that is not given yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -34,13 +34,13 @@ impl StopSignal {
         self.0.tasks.notify_waiters();
     }
 
-    /// Whether the signal was given.
+    /// Returns whether the signal was given.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.0.is_stopped.load(Ordering::Acquire)
     }
 
-    /// Blocks until the signal is given or `time` is over; tells whether it was given.
+    /// Blocks until the signal is given or `time` is over; returns whether it was given.
     pub fn wait(&self, time: Duration) -> bool {
         let guard = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.threads.wait_timeout_while(guard, time, |()| !self.is_stopped());
@@ -64,11 +64,11 @@ impl StopSignal {
 
 /// Gives the signal on SIGTERM and SIGINT, and ends the process if it is still there after `deadline`.
 ///
-/// The platform kills 30 s after SIGTERM; correctness never depends on the graceful way. A second signal changes
+/// The platform kills 30 s after SIGTERM; correctness never depends on a graceful stop. A second signal changes
 /// nothing.
 ///
 /// # Errors
-/// Where the signal handlers cannot be installed.
+/// If the signal handlers cannot be installed.
 pub fn stop_on_signals(stop: &StopSignal, deadline: Duration) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -2,15 +2,15 @@
 
 use crate::log::{Cleanup, TopicSpec};
 
-/// Begins the names of topics of summaries that wait for a store.
+/// Prefix of the topics of summaries that wait for a store.
 pub const RETRY_PREFIX: &str = "RETRY.";
 
-/// Begins the names of topics of summaries that a store never takes.
+/// Prefix of the topics of summaries that a store never takes.
 pub const QUARANTINE_PREFIX: &str = "QUARANTINE.";
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// How topics are laid out: the same for all measurement types.
+/// Names, sizes and retention of topics: the same for all measurement types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicLayout {
     /// Last part of every topic name, as in `v1`.
@@ -23,7 +23,7 @@ pub struct TopicLayout {
     pub raw_retention_ms: Option<i64>,
     /// Retention of summary, RETRY and DLQ topics in milliseconds; `None` keeps for ever.
     pub summary_retention_ms: Option<i64>,
-    /// How long stores keep summaries, in milliseconds; `None` for ever. What waits for a store waits as long: after
+    /// Retention of summaries in stores, in milliseconds; `None` for ever. What waits for a store waits as long: after
     /// that it would be dropped there too.
     pub store_retention_ms: Option<i64>,
 }
@@ -42,45 +42,46 @@ impl Default for TopicLayout {
 }
 
 impl TopicLayout {
-    /// Name of the raw topic, as in `ROUTER_REQUEST.v1`.
+    /// Returns the name of the raw topic, as in `ROUTER_REQUEST.v1`.
     #[must_use]
     pub fn raw(&self, measurement: &str) -> String {
         format!("{measurement}.{}", self.version)
     }
 
-    /// Name of the summary topic of a stem, as in `ROUTER_REQUEST_SUMMARY.v1`.
+    /// Returns the name of the summary topic of a stem, as in `ROUTER_REQUEST_SUMMARY.v1`.
     #[must_use]
     pub fn summary(&self, stem: &str) -> String {
         format!("{stem}_SUMMARY.{}", self.version)
     }
 
-    /// Name of the topic of records that could not be used, as in `DLQ.ROUTER_REQUEST.v1`.
+    /// Returns the name of the topic of records that could not be used, as in `DLQ.ROUTER_REQUEST.v1`.
     #[must_use]
     pub fn dead_letters(&self, measurement: &str) -> String {
         format!("DLQ.{}", self.raw(measurement))
     }
 
-    /// Name of the topic of records outside their windows, as in `LATE.ROUTER_REQUEST.v1`.
+    /// Returns the name of the topic of records outside their windows, as in `LATE.ROUTER_REQUEST.v1`.
     #[must_use]
     pub fn late(&self, measurement: &str) -> String {
         format!("LATE.{}", self.raw(measurement))
     }
 
-    /// Name of the topic of summaries that a store could not take yet, as in `RETRY.ROUTER_REQUEST_SUMMARY.v1`.
+    /// Returns the name of the topic of summaries that a store could not take yet, as in
+    /// `RETRY.ROUTER_REQUEST_SUMMARY.v1`.
     #[must_use]
     pub fn retry(&self, stem: &str) -> String {
         format!("{RETRY_PREFIX}{}", self.summary(stem))
     }
 
-    /// Name of the topic of summaries that a store never takes, as in `QUARANTINE.ROUTER_REQUEST_SUMMARY.v1`. An
-    /// operator settles one with a later record under the same key.
+    /// Returns the name of the topic of summaries that a store never takes, as in
+    /// `QUARANTINE.ROUTER_REQUEST_SUMMARY.v1`. An operator settles one with a later record under the same key.
     #[must_use]
     pub fn quarantine(&self, stem: &str) -> String {
         format!("{QUARANTINE_PREFIX}{}", self.summary(stem))
     }
 
-    /// All topics of a job that reads `measurement` and publishes under the stem `summary`, the raw topic first. The LATE
-    /// topic only where `publishes_late`.
+    /// Returns all topics of a job that reads `measurement` and publishes under the stem `summary`, the raw topic
+    /// first. The LATE topic only if `publishes_late`.
     #[must_use]
     pub fn specs(&self, measurement: &str, summary: &str, publishes_late: bool) -> Vec<TopicSpec> {
         let delete = |name| self.spec(name, Cleanup::Delete, self.raw_retention_ms);
@@ -104,7 +105,7 @@ impl TopicLayout {
     }
 }
 
-/// Consumer group of a job's generation: never shared, never subscribed with.
+/// Returns the consumer group of a job's generation: never shared, never subscribed with.
 #[must_use]
 pub fn group(job: &str, generation: u32, version: &str) -> String {
     format!("yahtzee.{job}.g{generation}.{version}")

@@ -3,19 +3,20 @@
 //! Any failed write ends a thread's run, and the next run starts from the last commit: recovery from a broken
 //! transaction, an unreachable broker and a crash are one and the same path. Old bytes are never sent again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use yahtzee_core::assignment::{WorkerIndex, slots_of};
+use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
+use yahtzee_core::slot::{SlotFailure, SlotMachine, SlotSettings};
 use yahtzee_core::window::Policy;
 
 use crate::back_off::{self, BackOff};
+use crate::clock::MonotonicClock;
 use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
 use crate::shutdown::StopSignal;
@@ -23,24 +24,25 @@ use crate::telemetry::names;
 use crate::threads::{self, Failure};
 use crate::topics::TopicLayout;
 
-mod brake;
-mod counting;
-mod letters;
+mod dead_letters;
+mod late_owners;
 mod memory;
+mod metrics;
+mod open;
+mod poison_limit;
 mod progress;
 mod run;
-mod slot;
-mod worst_owners;
+mod write;
 mod writer;
 
-pub use brake::PoisonLimits;
 pub use memory::{MemoryBound, memory_of_machine};
+pub use poison_limit::PoisonLimits;
 pub use progress::{JobProgress, Progress};
 
 /// What all jobs of a worker share.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// This worker's place.
+    /// Index of this worker and number of workers.
     pub worker: WorkerIndex,
     /// Number of slots the partitions are grouped into; never depends on the number of workers.
     pub slots: u32,
@@ -48,7 +50,7 @@ pub struct WorkerSettings {
     pub layout: TopicLayout,
     /// How summaries and commits are written.
     pub guarantee: Guarantee,
-    /// Differs between two processes with the same index; told in commit metadata.
+    /// Differs between two processes with the same index; part of commit metadata.
     pub incarnation: u32,
     /// How long a summary may take to be acknowledged.
     pub write_deadline: Duration,
@@ -125,19 +127,29 @@ pub enum JobFailure {
         "this process stood still for {0:?}; another worker may have taken over, so it ends without writing"
     )]
     Paused(Duration),
-    /// The job's thread panicked outside of any record.
+    /// The job's thread panicked context of any record.
     #[error("the job's thread has panicked; its message is in the log of the process")]
     ThreadPanicked,
 }
 
 impl Failure for JobFailure {
-    /// Input that fell off the log while it was read is named and incomplete by the next start.
     fn is_transient(&self) -> bool {
+        self.kind().opens_again()
+    }
+}
+
+impl JobFailure {
+    /// Returns what the failure means for the slots of the job.
+    fn kind(&self) -> SlotFailure {
         match self {
-            Self::Log(error) => error.is_transient() || matches!(error, LogError::OffsetOutOfRange { .. }),
-            Self::Panicked { .. } => true,
-            Self::Refused { .. } | Self::TooMuchPoison { .. } => false,
-            Self::Paused(_) | Self::ThreadPanicked => false,
+            Self::Log(LogError::OffsetOutOfRange { .. }) => SlotFailure::InputLost,
+            Self::Log(LogError::Fenced(_)) => SlotFailure::Fenced,
+            Self::Log(error) if error.is_transient() => SlotFailure::Unanswered,
+            Self::Panicked { partition, offset, .. } => {
+                SlotFailure::Panicked { partition: *partition, offset: *offset }
+            }
+            Self::Log(_) | Self::Refused { .. } => SlotFailure::Refused,
+            Self::TooMuchPoison { .. } | Self::Paused(_) | Self::ThreadPanicked => SlotFailure::Refused,
         }
     }
 }
@@ -151,21 +163,26 @@ pub struct Worker {
 impl Worker {
     /// Starts one thread per job. A job without a slot here starts none and says so.
     #[must_use]
-    pub fn start(plans: Vec<JobPlan>, log: &SharedLog, settings: &WorkerSettings, outside: &Outside) -> Self {
+    pub fn start(
+        plans: Vec<JobPlan>,
+        log: &SharedLog,
+        settings: &WorkerSettings,
+        context: &ProcessContext,
+    ) -> Self {
         if slots_of(settings.worker, settings.slots).next().is_none() {
             tracing::warn!(
                 worker = %settings.worker, slots = settings.slots,
                 "more workers than slots: this worker has no partition and stays idle"
             );
-            plans.iter().for_each(|plan| outside.health.set(plan.job.name(), Condition::Ready));
+            plans.iter().for_each(|plan| context.health.set(plan.job.name(), Condition::Ready));
             return Self { threads: Vec::new() };
         }
         let start = |plan: JobPlan| {
             let name = plan.job.name();
-            let (log, settings, outside) = (Arc::clone(log), settings.clone(), outside.clone());
-            let (health, stop) = (outside.health.clone(), outside.stop.clone());
+            let (log, settings, context) = (Arc::clone(log), settings.clone(), context.clone());
+            let (health, stop) = (context.health.clone(), context.stop.clone());
             let thread =
-                threads::spawn(name, &health, &stop, move || supervise(&plan, &log, &settings, &outside));
+                threads::spawn(name, &health, &stop, move || supervise(&plan, &log, &settings, &context));
             (name, thread)
         };
         Self { threads: plans.into_iter().map(start).collect() }
@@ -187,15 +204,17 @@ impl Worker {
     }
 }
 
-/// What a thread tells and hears of the rest of the process.
+/// Handles that a job's thread shares with the rest of the process.
 #[derive(Clone, Debug, Default)]
-pub struct Outside {
+pub struct ProcessContext {
     /// Given when the process ends; a job that fails for good gives it too.
     pub stop: StopSignal,
     /// Where the job reports its state.
     pub health: Health,
     /// Where the job reports its figures.
     pub progress: Progress,
+    /// The time that intervals and pauses are measured by.
+    pub clock: MonotonicClock,
 }
 
 /// First and greatest wait before a job starts again.
@@ -206,33 +225,52 @@ fn supervise(
     plan: &JobPlan,
     log: &SharedLog,
     settings: &WorkerSettings,
-    outside: &Outside,
+    context: &ProcessContext,
 ) -> Result<(), JobFailure> {
     let name = plan.job.name();
     let back_off = BackOff::new(BACK_OFF.0, BACK_OFF.1, back_off::seed());
-    let mut poisoned = Poisoned::new();
-    threads::supervise(name, &outside.health, &outside.stop, back_off, |back_off| {
-        outside.health.set(name, Condition::Starting("opening its slots".to_owned()));
-        let committed_before = outside.progress.commits(name);
-        let ended = run::run(plan, log, settings, outside, &poisoned);
-        if outside.progress.commits(name) > committed_before {
+    let mut slots = job_slots(plan, settings);
+    threads::supervise(name, &context.health, &context.stop, back_off, |back_off| {
+        context.health.set(name, Condition::Starting("opening its slots".to_owned()));
+        let committed_before = context.progress.commits(name);
+        let ended = run::run(plan, log, settings, context, &mut slots);
+        if context.progress.commits(name) > committed_before {
             back_off.reset();
         }
-        if let Err(failure) = &ended
-            && failure.is_transient()
-        {
-            names::JOB_RESTARTS.with(&[name]).increment(1);
-        }
-        if let Err(JobFailure::Panicked { partition, offset, .. }) = ended {
-            poisoned.entry(partition).or_default().push(offset);
+        if let Err(failure) = &ended {
+            slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
+            if failure.is_transient() {
+                names::JOB_RESTARTS.with(&[name]).increment(1);
+            }
         }
         ended
     })
     .map(|_| ())
 }
 
-/// Offsets at which the job has panicked, by partition. After a restart of the process it panics there once more.
-type Poisoned = BTreeMap<Partition, Vec<Offset>>;
+/// Effects of a slot that may wait in memory before they are written without waiting for a tick.
+const BACKLOG_MAX: usize = 10_000;
+
+/// A slot of a job on this worker. It outlives failures, so that a record is not tried a third time after the job has
+/// panicked on it.
+struct JobSlot {
+    slot: u32,
+    machine: SlotMachine,
+}
+
+fn job_slots(plan: &JobPlan, settings: &WorkerSettings) -> Vec<JobSlot> {
+    let slot = |slot| {
+        let partitions = partitions_of(slot, settings.slots, settings.layout.partitions).collect();
+        let machine = SlotMachine::new(SlotSettings {
+            partitions,
+            policy: plan.policy,
+            backlog_max: BACKLOG_MAX,
+            write_max: usize::MAX,
+        });
+        JobSlot { slot, machine }
+    };
+    slots_of(settings.worker, settings.slots).map(slot).collect()
+}
 
 impl JobPlan {
     /// The topics of the job, as configured, the raw topic first.
@@ -241,3 +279,6 @@ impl JobPlan {
         layout.specs(self.job.measurement(), self.job.summary(), self.policy.publishes_late)
     }
 }
+
+#[cfg(test)]
+mod tests;

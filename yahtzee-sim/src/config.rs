@@ -4,7 +4,7 @@ use std::fmt;
 
 use yahtzee_core::window::Policy;
 
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 
 /// More effects than ever wait: with this, a write takes all.
 pub(crate) const WHOLE_WRITE: u64 = 10_000;
@@ -89,6 +89,8 @@ config! {
     owners,
     /// Worker processes at the start and at the end.
     workers,
+    /// 1 if a slot goes on reading while a write waits for its answer.
+    folds_beside_writes,
 }
 
 impl Config {
@@ -119,6 +121,8 @@ impl Config {
             checks_twice: u64::from(rng.chance(200)),
             owners: rng.within(1, 6),
             workers: rng.within(1, 3),
+            // Of the state alone, without a draw: seeds from before mean the same.
+            folds_beside_writes: mix(rng.clone().word()) % 2,
         }
     }
 

@@ -116,7 +116,7 @@ fn truth(log: &[usize]) -> Topic {
 fn value(offset: usize, minute: usize) -> Vec<u8> {
     let time_ms = minute as i64 * LENGTH_MS;
     let measurements = vec![Measurement { time_ms, dimension: 0, id: offset as u64 }];
-    SimRecord { frame_id: Vec::new(), measurements }.encode_to_vec()
+    SimRecord { measurements, ..SimRecord::default() }.encode_to_vec()
 }
 
 fn open(committed: Option<&(Offset, String)>, end: usize, mutant: &Mutant) -> (Box<dyn AnyPartition>, usize) {

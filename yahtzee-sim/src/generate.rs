@@ -13,6 +13,8 @@ const PROCESSES_MAX: usize = 6;
 const CALM_ROUNDS: u64 = 6;
 /// Rounds of the night after it.
 const NIGHT_ROUNDS: u64 = 10;
+/// Steps from the fence of a slot to its first record.
+const OPENING_STEPS: u64 = 4;
 /// Ten years.
 const WILD_MS: u64 = 10 * 365 * 24 * 3_600_000;
 
@@ -357,6 +359,9 @@ impl Generator {
     /// A process that is replaced goes on at full speed while its successor, the last to be started, opens.
     fn hand_over(&mut self, old: u64) {
         let new = self.next_process - 1;
+        if self.rng.chance(150) {
+            self.publish_between_steps(old, new);
+        }
         for _ in 0..self.rng.below(16) {
             match self.rng.below(4) {
                 0 => self.frame(),
@@ -367,6 +372,21 @@ impl Generator {
                     let ms = self.rng.within(1, self.config.flush_ms);
                     self.ops.push(Op::Advance { ms });
                 }
+            }
+        }
+    }
+
+    /// The predecessor reads and publishes between any two steps of its successor's opening and first writes.
+    fn publish_between_steps(&mut self, old: u64, new: u64) {
+        let (slot, ms) = (self.rng.below(self.config.slots), self.config.flush_ms);
+        for step in 0..4 * OPENING_STEPS {
+            self.ops.push(Op::Step { process: new, slot, records: 1, fault: Fault::None });
+            if step < OPENING_STEPS {
+                self.frame();
+            }
+            self.ops.push(Op::Advance { ms });
+            if step < OPENING_STEPS {
+                self.ops.push(Op::Turn { process: old });
             }
         }
     }

@@ -84,7 +84,7 @@ impl Ingress {
         frame.deliveries += 1;
         let hashed_to = self.rules.partitions_hashed_to(self.config.partition_count(), number);
         for (&of_owner, measurements) in &frame.parts {
-            let mut record = SimRecord { frame_id: self.rules.frame_id(delivery), measurements: Vec::new() };
+            let mut record = SimRecord { frame_id: self.rules.frame_id(delivery), ..SimRecord::default() };
             if self.silenced != Some(of_owner) {
                 record.measurements.clone_from(measurements);
             }
@@ -95,7 +95,6 @@ impl Ingress {
                 timestamp_ms: self.rules.stamp_ms(received_ms, event_ms),
                 key: owner.0.to_vec(),
                 value: record.encode_to_vec(),
-                panics: false,
                 is_honest: true,
                 appended_at_ms: now_ms,
             });
@@ -105,14 +104,8 @@ impl Ingress {
     fn heartbeat(&mut self, partition: usize, logs: &mut [RawLog], now_ms: i64) {
         let timestamp_ms = self.received_ms(0, now_ms);
         let key = self.heartbeat_owners[partition].0.to_vec();
-        let record = RawRecord {
-            timestamp_ms,
-            key,
-            value: Vec::new(),
-            panics: false,
-            is_honest: true,
-            appended_at_ms: now_ms,
-        };
+        let record =
+            RawRecord { timestamp_ms, key, value: Vec::new(), is_honest: true, appended_at_ms: now_ms };
         logs[partition].append(record);
     }
 
@@ -125,7 +118,6 @@ impl Ingress {
             timestamp_ms,
             key: own.0.to_vec(),
             value: Vec::new(),
-            panics: false,
             is_honest: false,
             appended_at_ms: now_ms,
         };
@@ -134,7 +126,9 @@ impl Ingress {
             Poison::Timestamp => record.timestamp_ms = -1,
             Poison::Value => record.value = vec![0xff; 3],
             Poison::Partition => record.key = foreign.0.to_vec(),
-            Poison::Panic => record.panics = true,
+            Poison::Panic => {
+                record.value = SimRecord { panics: true, ..SimRecord::default() }.encode_to_vec()
+            }
         }
         logs[partition].append(record);
     }

@@ -13,6 +13,9 @@ pub(crate) struct SimRecord {
     pub(crate) frame_id: Vec<u8>,
     #[prost(message, repeated, tag = "16")]
     pub(crate) measurements: Vec<Measurement>,
+    /// The job panics on it, every time.
+    #[prost(bool, tag = "17")]
+    pub(crate) panics: bool,
 }
 
 impl RawMessage for SimRecord {
@@ -75,6 +78,10 @@ impl Job for SimJob {
     type Summary = SimSummary;
 
     fn fold(&self, record: &SimRecord, intake: &mut Intake<'_, Self>) {
+        if record.panics {
+            // A panic without the message that `panic!` would print for each.
+            std::panic::resume_unwind(Box::new("planted"));
+        }
         for measurement in &record.measurements {
             let name = dimension_name(measurement.dimension);
             let hash = digest_of(measurement.id, self.version);

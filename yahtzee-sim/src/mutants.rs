@@ -8,6 +8,7 @@ use yahtzee_core::delivery::rules::{DeliveryRules, ProductionDelivery};
 use yahtzee_core::erased::{AnyPartition, erase};
 use yahtzee_core::partition::{History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
+use yahtzee_core::slot::rules::{SlotProduction, SlotRules};
 use yahtzee_core::window::Policy;
 
 use crate::failure::Property;
@@ -19,6 +20,7 @@ mod core;
 mod delivery;
 mod list;
 mod shell;
+mod slot;
 
 pub use list::mutants;
 
@@ -38,6 +40,7 @@ pub struct Mutant {
     /// Seeds within which that must happen.
     pub seeds: u64,
     pub(crate) open: Open,
+    pub(crate) slot: &'static dyn SlotRules,
     pub(crate) shell: &'static dyn ShellRules,
     pub(crate) delivery: &'static dyn DeliveryRules,
 }
@@ -49,6 +52,7 @@ pub const PRODUCTION: Mutant = Mutant {
     killed_by: Property::Final,
     seeds: 0,
     open: open::<Production>,
+    slot: &SlotProduction,
     shell: &ProductionShell,
     delivery: &ProductionDelivery,
 };

@@ -121,7 +121,7 @@ fn readable(record: &RawRecord, partition: u32, partitions: u32) -> Result<(Owne
         Err(Poison::Timestamp)
     } else if owner.partition(partitions) != Partition(partition) {
         Err(Poison::Partition)
-    } else if record.panics {
+    } else if message.panics {
         Err(Poison::Panic)
     } else {
         Ok((owner, message))

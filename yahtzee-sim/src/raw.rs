@@ -18,8 +18,6 @@ pub(crate) struct RawRecord {
     pub(crate) timestamp_ms: i64,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
-    /// The job panics on it, every time.
-    pub(crate) panics: bool,
     /// Made by ingress of what a tenant sent: there is no reason not to fold it.
     pub(crate) is_honest: bool,
     /// Simulated time at which it became readable.

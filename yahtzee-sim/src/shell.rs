@@ -1,14 +1,11 @@
-//! The decisions of everything around the core: ingress, the worker's shell, and the sinks.
+//! What everything around the shipped machines does: ingress, the log's client, and the sinks.
 //!
 //! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
-//! replaces one of them.
+//! replaces one of them. What a slot decides itself is in [`yahtzee_core::slot::rules`].
 
 use yahtzee_core::summary::Provenance;
 
 use crate::raw::RawLog;
-
-/// As in the runtime.
-const RENEWAL_MS: u64 = 10 * 60 * 1_000;
 
 /// The decisions. The default of every function is the right one.
 pub(crate) trait ShellRules: Sync {
@@ -32,25 +29,19 @@ pub(crate) trait ShellRules: Sync {
         version
     }
 
-    /// In which order a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
-    /// last: what a predecessor emitted lies before them.
-    fn opening(&self) -> [Opening; 3] {
-        [Opening::Fence, Opening::Commits, Opening::Bounds]
-    }
-
     /// What distinguishes the transactional ids of two processes that hold the same slot: nothing, so that the
     /// later one fences the earlier.
     fn transactional_suffix(&self, _process: u64) -> u64 {
         0
     }
 
-    /// The end up to which the core catches up: the high watermark. Records behind an open foreign transaction are
+    /// The end that the log names: the high watermark. Records behind an open foreign transaction are
     /// read, and predecessors have published them.
     fn log_end(&self, log: &RawLog) -> u64 {
         log.end()
     }
 
-    /// The log start that the core is told.
+    /// The start that the log names.
     fn log_start(&self, log: &RawLog) -> u64 {
         log.start
     }
@@ -71,11 +62,6 @@ pub(crate) trait ShellRules: Sync {
         place
     }
 
-    /// Time between two flushes.
-    fn flush_interval_ms(&self, configured_ms: u64) -> u64 {
-        configured_ms
-    }
-
     /// Whether a dead letter is written.
     fn writes_dead_letters(&self) -> bool {
         true
@@ -86,19 +72,9 @@ pub(crate) trait ShellRules: Sync {
         true
     }
 
-    /// Whether offsets are committed before the effects that they vouch for are written.
-    fn commits_before_writing(&self) -> bool {
-        false
-    }
-
     /// Whether a fenced slot's offsets go into the transaction of its effects.
     fn commits_in_transaction(&self) -> bool {
         true
-    }
-
-    /// After which time an unchanged commit is written again: brokers forget offsets that nobody renews.
-    fn renewal_ms(&self) -> u64 {
-        RENEWAL_MS
     }
 
     /// The text stored with an offset.
@@ -108,11 +84,6 @@ pub(crate) trait ShellRules: Sync {
 
     /// Whether a failed write is taken for a success.
     fn ignores_failed_writes(&self) -> bool {
-        false
-    }
-
-    /// Whether a slot goes on with the core that it had when a write failed, instead of opening it again.
-    fn keeps_core_after_failure(&self) -> bool {
         false
     }
 
@@ -146,17 +117,6 @@ pub(crate) struct Delivery {
     pub(crate) node: u64,
     /// From 0.
     pub(crate) nth: u64,
-}
-
-/// A step of opening a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
-    /// Init transactions.
-    Fence,
-    /// Read committed offsets.
-    Commits,
-    /// Read where the logs start and end.
-    Bounds,
 }
 
 /// What is known when reading starts.

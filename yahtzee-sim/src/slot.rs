@@ -1,29 +1,30 @@
-//! One slot in the hands of one process: what the runtime's worker does with it, one effect at a time, so that
-//! anything can happen between any two.
+//! One slot in the hands of one process: the [`SlotMachine`] that the worker of the runtime drives too, driven here one
+//! step at a time against a log, a broker and a clock in which anything can happen between any two.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{Commit, Identity, OwnerTag};
-use yahtzee_core::effect::Effect;
-use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::History;
 use yahtzee_core::record::{Offset, RecordOutcome};
-use yahtzee_core::window::Policy;
+use yahtzee_core::slot::{
+    Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotMachine, SlotRequest,
+    SlotSettings,
+};
 
-use crate::broker::{Broker, OutRecord, ProducerId};
+use crate::broker::{Answer, Broker, OffsetCommit};
 use crate::config::Config;
 use crate::job::SimJob;
 use crate::mutants::Mutant;
 use crate::ops::Fault;
 use crate::raw::{RawEntry, RawLog};
-use crate::shell::{Opening, ReadStart};
+use crate::shell::ReadStart;
 use crate::watch::{Opened, Watch};
 
-mod write;
+mod client;
 
-use write::Write;
+use client::Client;
 
 /// Everything a slot can reach.
 pub(crate) struct Outside<'a> {
@@ -45,314 +46,291 @@ pub(crate) struct Holder {
     pub(crate) started_ms: i64,
 }
 
-/// One partition of an open slot.
-struct Part {
-    partition: u32,
-    core: Box<dyn AnyPartition>,
-    effects: Vec<Effect>,
+/// The reader of one assigned partition, and what is observed of it.
+struct PartitionReader {
     /// Next offset to be read.
     next: u64,
     /// End of the log at which it was last found to be read.
     end_seen: Option<u64>,
-    /// The newest acknowledged commit, and when it was.
-    committed: Option<Commit>,
-    committed_at_ms: u64,
     resumed_position: u64,
     /// Nothing was lost before this incarnation started.
     is_whole: bool,
-    /// Place among the incarnations that are watched, until the first record has settled the incomplete.
+    /// Index among the incarnations that are watched, until the first record has settled the incomplete.
     unsettled: Option<usize>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Steps of opening that are done.
-    Opening(usize),
-    Running,
-    Writing(Write),
-    Gone,
-}
-
-/// What opening has found out so far, per place.
-#[derive(Debug, Default)]
-struct Found {
-    committed: Vec<Option<(u64, String)>>,
-    bounds: Vec<(u64, u64)>,
 }
 
 /// See the module.
 pub(crate) struct Slot {
     holder: Holder,
     slot: u32,
-    partitions: Vec<u32>,
-    parts: Vec<Part>,
-    phase: Phase,
-    found: Found,
-    fence: Option<(ProducerId, u32)>,
-    /// Bytes of failed writes that a mistaken shell will send again.
-    leftover: Vec<OutRecord>,
-    /// Offsets at which the job has panicked in this process, per place.
-    poisoned: Vec<Vec<Offset>>,
-    next_write_ms: u64,
-    /// Whether the last write has left effects behind.
-    has_rest: bool,
+    machine: SlotMachine,
+    client: Client,
+    readers: Vec<PartitionReader>,
     turn: usize,
 }
 
 impl Slot {
-    pub(crate) fn new(slot: u32, holder: Holder, config: &Config) -> Self {
+    pub(crate) fn new(slot: u32, holder: Holder, config: &Config, mutant: &Mutant) -> Self {
         let partitions = partitions_of(slot, config.slot_count(), config.partition_count());
-        let partitions: Vec<u32> = partitions.map(|partition| partition.0).collect();
-        Self {
+        let size = |number: u64| usize::try_from(number).expect("drawn far below 2^32");
+        let settings = SlotSettings {
+            partitions: partitions.collect(),
+            policy: config.policy(),
+            backlog_max: size(config.backlog_max),
+            write_max: size(config.write_max),
+        };
+        let mut new = Self {
             holder,
             slot,
-            poisoned: vec![Vec::new(); partitions.len()],
-            partitions,
-            parts: Vec::new(),
-            phase: Phase::Opening(0),
-            found: Found::default(),
-            fence: None,
-            leftover: Vec::new(),
-            next_write_ms: 0,
-            has_rest: false,
+            machine: SlotMachine::with_rules(settings, mutant.slot),
+            client: Client::new(holder.version),
+            readers: Vec::new(),
             turn: 0,
-        }
+        };
+        new.open(config, mutant);
+        new
     }
 
     /// Takes the next step, with up to `records` records.
     pub(crate) fn step(&mut self, records: usize, fault: Fault, outside: &mut Outside<'_>) {
-        match std::mem::replace(&mut self.phase, Phase::Gone) {
-            Phase::Opening(done) => self.open(done, fault, outside),
-            Phase::Running => self.run(records, outside),
-            Phase::Writing(write) => self.write(write, records, fault, outside),
-            Phase::Gone => {}
+        let reads = self.client.is_idle() || outside.config.folds_beside_writes == 1;
+        if self.machine.is_assigned()
+            && reads
+            && let Err(failure) = self.read(records, outside)
+        {
+            self.fail(failure, outside);
+        } else if self.client.is_idle() {
+            self.ask(fault, outside);
+        } else {
+            self.proceed(records, fault, outside);
         }
     }
 
     /// Whether there is nothing to do until time passes or something is appended.
     pub(crate) fn is_idle(&self, outside: &Outside<'_>) -> bool {
-        let has_read_all = |part: &Part| part.end_seen == Some(outside.logs[part.partition as usize].end());
-        match self.phase {
-            Phase::Gone => true,
-            Phase::Running => {
-                self.parts.iter().all(has_read_all)
-                    && self.now_ms(outside) < self.next_write_ms
-                    && !self.has_to_write(outside)
-            }
-            Phase::Opening(_) | Phase::Writing(_) => false,
-        }
-    }
-
-    /// Loses what is in memory and starts from the last commit.
-    pub(crate) fn reopen(&mut self) {
-        self.parts.clear();
-        self.has_rest = false;
-        self.phase = Phase::Opening(0);
-    }
-
-    /// The process gives the slot up.
-    fn end(&mut self) {
-        self.parts.clear();
-        self.phase = Phase::Gone;
+        let has_read_all = |(reader, partition): (&PartitionReader, &Partition)| {
+            reader.end_seen == Some(outside.logs[partition.0 as usize].end())
+        };
+        self.machine.is_closed()
+            || self.machine.is_assigned()
+                && self.client.is_idle()
+                && self.readers.iter().zip(self.machine.partitions()).all(has_read_all)
+                && self.now_ms(outside) < self.machine.next_due()
     }
 
     /// A write under way fails.
-    pub(crate) fn lose_connection(&mut self) {
-        if matches!(self.phase, Phase::Writing(_)) {
-            self.reopen();
+    pub(crate) fn lose_connection(&mut self, outside: &mut Outside<'_>) {
+        if !self.client.is_idle() {
+            self.fail(SlotFailure::Unanswered, outside);
         }
     }
 
     /// Writes what has changed, whether due or not.
-    pub(crate) fn drain(&mut self, outside: &Outside<'_>) {
-        if matches!(self.phase, Phase::Running) {
-            self.parts.iter_mut().for_each(|part| part.core.flush(&mut part.effects));
-            self.begin_write(outside);
+    pub(crate) fn drain(&mut self, outside: &mut Outside<'_>) {
+        if self.machine.is_assigned() {
+            self.machine.flush();
+            if self.client.is_idle() {
+                self.ask(Fault::None, outside);
+            }
         }
     }
 
     /// Partitions that are read to the end the core was told of.
     pub(crate) fn caught_up(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
-        self.parts.iter().map(|part| (part.partition, part.core.status().is_caught_up))
+        let assigned = self.machine.assigned().iter();
+        assigned.map(|assigned| (assigned.partition().0, assigned.status().is_caught_up))
     }
 
     fn now_ms(&self, outside: &Outside<'_>) -> u64 {
         u64::try_from(outside.broker.now_ms - self.holder.started_ms).unwrap_or(0)
     }
 
-    /// Whether too much waits, or what the last write has left.
-    fn has_to_write(&self, outside: &Outside<'_>) -> bool {
-        let backlog: u64 = self.parts.iter().map(|part| part.effects.len() as u64).sum();
-        backlog >= if self.has_rest { 1 } else { outside.config.backlog_max }
+    fn open(&mut self, config: &Config, mutant: &Mutant) {
+        let generation = mutant.shell.generation(self.holder.version);
+        let identity = identity_of(config, generation, &self.holder);
+        let job = Arc::new(SimJob { version: self.holder.version });
+        let (policy, open) = (config.policy(), mutant.open);
+        self.machine.open(Box::new(move |history| open(Arc::clone(&job), policy, identity, history)));
     }
 
-    fn open(&mut self, done: usize, fault: Fault, outside: &mut Outside<'_>) {
-        self.phase = Phase::Opening(done);
-        if fault != Fault::None {
+    /// What the shell does after every failure: what is in memory is lost, and the slot opens again where that can
+    /// help, or where a platform starts the process again.
+    fn fail(&mut self, failure: SlotFailure, outside: &Outside<'_>) {
+        self.machine.failed(failure);
+        self.client.abandon();
+        if !self.machine.is_closed() {
             return;
         }
-        let Some(step) = outside.mutant.shell.opening().get(done).copied() else {
-            self.open_parts(outside);
-            return;
-        };
-        match step {
-            Opening::Fence => {
+        self.readers.clear();
+        let is_restarted = failure == SlotFailure::Fenced && outside.config.reopens_when_fenced == 1;
+        if failure.opens_again() || is_restarted {
+            self.open(outside.config, outside.mutant);
+        }
+    }
+
+    /// Does what the machine asks for, or begins to.
+    fn ask(&mut self, fault: Fault, outside: &mut Outside<'_>) {
+        let Some(request) = self.machine.poll(self.now_ms(outside)) else { return };
+        let shell = outside.mutant.shell;
+        let answer = match request {
+            SlotRequest::Append(effects) => return self.client.append(effects, shell),
+            SlotRequest::Commit(commits) => return self.start_commit(commits, outside),
+            SlotRequest::Assign(assignments) => return self.assign(assignments, outside),
+            SlotRequest::Fence | SlotRequest::ReadCommits | SlotRequest::ReadBounds
+                if fault != Fault::None =>
+            {
+                return self.fail(SlotFailure::Unanswered, outside);
+            }
+            SlotRequest::Fence => {
                 outside.watch.latest.insert((self.holder.version, self.slot), self.holder.process);
                 if outside.config.is_fenced == 1 {
-                    let suffix = outside.mutant.shell.transactional_suffix(self.holder.process);
-                    let id = (self.holder.version, self.slot, suffix);
-                    self.fence = Some((id, outside.broker.init(id)));
+                    let suffix = shell.transactional_suffix(self.holder.process);
+                    self.client.init((self.holder.version, self.slot, suffix), outside.broker);
                 }
+                SlotAnswer::Fenced
             }
-            Opening::Commits => {
-                let committed = |&partition: &u32| {
-                    let commit = outside.broker.committed(self.holder.version, partition)?;
-                    Some((commit.offset, commit.metadata.clone()))
+            SlotRequest::ReadCommits => {
+                let committed = |&partition: &Partition| {
+                    let commit = outside.broker.committed(self.holder.version, partition.0)?;
+                    Some(CommittedOffset { offset: Offset(commit.offset), metadata: commit.metadata.clone() })
                 };
-                self.found.committed = self.partitions.iter().map(committed).collect();
+                SlotAnswer::Commits(self.machine.partitions().iter().map(committed).collect())
             }
-            Opening::Bounds => {
-                let logs = self.partitions.iter().map(|&partition| &outside.logs[partition as usize]);
-                let shell = outside.mutant.shell;
-                self.found.bounds = logs.map(|log| (shell.log_start(log), shell.log_end(log))).collect();
+            SlotRequest::ReadBounds => {
+                let bounds = |&partition: &Partition| {
+                    let log = &outside.logs[partition.0 as usize];
+                    Bounds { start: Offset(shell.log_start(log)), end: Offset(shell.log_end(log)) }
+                };
+                SlotAnswer::Bounds(self.machine.partitions().iter().map(bounds).collect())
             }
-        }
-        self.phase = Phase::Opening(done + 1);
-    }
-
-    fn open_parts(&mut self, outside: &mut Outside<'_>) {
-        for place in 0..self.partitions.len() {
-            match self.open_part(place, outside) {
-                Some(part) => self.parts.push(part),
-                None => {
-                    outside.watch.refusals += 1;
-                    self.end();
-                    return;
-                }
-            }
-        }
-        self.phase = Phase::Running;
-    }
-
-    fn open_part(&self, place: usize, outside: &mut Outside<'_>) -> Option<Part> {
-        let partition = self.partitions[place];
-        let committed = self.found.committed[place].clone();
-        let (log_start, log_end) = self.found.bounds[place];
-        let first_left = outside.logs[partition as usize].start;
-        let history = History {
-            partition: Partition(partition),
-            start: committed.as_ref().map(|(offset, text)| (Offset(*offset), text.as_str())).into(),
-            log_start: Offset(log_start),
-            log_end: Offset(log_end),
-            poisoned: &self.poisoned[place],
         };
-        let generation = outside.mutant.shell.generation(self.holder.version);
-        let identity = identity_of(outside.config, generation, &self.holder);
-        let job = Arc::new(SimJob { version: self.holder.version });
-        let opened = (outside.mutant.open)(job, outside.config.policy(), identity, history).ok()?;
-        let read = committed.as_ref().and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
-        let position = read.map(|(commit, _)| commit.position().0);
-        let start = ReadStart { opened: opened.read_from.0, position, first_left, log_end };
-        let incomplete = opened.core.status().incomplete;
-        let is_whole = incomplete.is_empty();
-        let settled = (!incomplete.is_open_ended()).then(|| incomplete.clone());
-        let unsettled = settled.is_none().then_some(outside.watch.opened.len());
-        outside.watch.opened.push(Opened {
-            generation: self.holder.version,
-            partition,
-            committed,
-            log_start,
-            verdict: opened.verdict,
-            incomplete,
-            first_record: None,
-            settled,
-        });
-        Some(Part {
-            partition,
-            core: opened.core,
-            effects: Vec::new(),
-            next: outside.mutant.shell.reads_from(&start),
-            end_seen: None,
-            committed: None,
-            committed_at_ms: self.now_ms(outside),
-            resumed_position: position.unwrap_or(0),
-            is_whole,
-            unsettled,
-        })
+        if self.machine.answer(answer, self.now_ms(outside)).is_err() {
+            outside.watch.refusals += 1;
+        }
     }
 
-    fn run(&mut self, records: usize, outside: &mut Outside<'_>) {
+    fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &Outside<'_>) {
+        let resumed_position = |partition: Partition| {
+            let index = self.machine.partitions().iter().position(|&of_slot| of_slot == partition);
+            index.map_or(0, |index| self.readers[index].resumed_position)
+        };
+        let stored = commits.into_iter().map(|commit| OffsetCommit {
+            generation: self.holder.version,
+            partition: commit.partition.0,
+            offset: commit.offset.offset.0,
+            metadata: outside.mutant.shell.metadata(commit.offset.metadata),
+            resumed_position: resumed_position(commit.partition),
+        });
+        self.client.commit(stored.collect(), outside.mutant.shell);
+    }
+
+    /// Sends the next request of a write under way. Answers that are complete lead on to the next one.
+    fn proceed(&mut self, records: usize, fault: Fault, outside: &mut Outside<'_>) {
+        while !self.client.is_idle() {
+            if let Some(answer) = self.client.send_next(records, fault, outside) {
+                match answer {
+                    Answer::Done => {}
+                    Answer::Failed => self.fail(SlotFailure::Unanswered, outside),
+                    Answer::Fenced => self.fail(SlotFailure::Fenced, outside),
+                }
+                return;
+            }
+            let answer = self.client.finish();
+            let answered = self.machine.answer(answer, self.now_ms(outside));
+            answered.expect("only an opening is refused");
+            if self.machine.is_writing() {
+                self.ask(fault, outside);
+            }
+        }
+    }
+
+    /// Starts to read.
+    fn assign(&mut self, assignments: Vec<Assignment>, outside: &mut Outside<'_>) {
+        for (assignment, assigned) in assignments.into_iter().zip(self.machine.assigned()) {
+            let Assignment { partition, read_from, verdict, committed, bounds } = assignment;
+            let read = committed.as_ref().and_then(|it| Commit::read(it.offset, &it.metadata).ok());
+            let position = read.map(|(commit, _)| commit.position().0);
+            let start = ReadStart {
+                opened: read_from.0,
+                position,
+                first_left: outside.logs[partition.0 as usize].start,
+                log_end: bounds.end.0,
+            };
+            let incomplete = assigned.status().incomplete;
+            let is_whole = incomplete.is_empty();
+            let settled = (!incomplete.is_open_ended()).then(|| incomplete.clone());
+            let unsettled = settled.is_none().then_some(outside.watch.opened.len());
+            outside.watch.opened.push(Opened {
+                generation: self.holder.version,
+                partition: partition.0,
+                committed: committed.map(|committed| (committed.offset.0, committed.metadata)),
+                log_start: bounds.start.0,
+                verdict,
+                incomplete,
+                first_record: None,
+                settled,
+            });
+            self.readers.push(PartitionReader {
+                next: outside.mutant.shell.reads_from(&start),
+                end_seen: None,
+                resumed_position: position.unwrap_or(0),
+                is_whole,
+                unsettled,
+            });
+        }
+    }
+
+    /// Reads a batch of one partition.
+    fn read(&mut self, records: usize, outside: &mut Outside<'_>) -> Result<(), SlotFailure> {
         if outside.watch.latest.get(&(self.holder.version, self.slot)) != Some(&self.holder.process) {
             outside.watch.zombies += 1;
         }
         self.turn += 1;
-        let place = self.turn % self.parts.len();
-        if !self.read(place, records, outside) {
-            self.reopen();
-            return;
-        }
-        let now_ms = self.now_ms(outside);
-        let is_due = now_ms >= self.next_write_ms;
-        if is_due {
-            let interval_ms = outside.mutant.shell.flush_interval_ms(outside.config.flush_ms);
-            let policy = Policy { flush_interval_ms: interval_ms, ..Policy::default() };
-            self.next_write_ms = policy.next_flush_ms(now_ms);
-            self.parts.iter_mut().for_each(|part| part.core.tick(now_ms, &mut part.effects));
-        }
-        self.phase = Phase::Running;
-        if is_due || self.has_to_write(outside) {
-            self.begin_write(outside);
-        }
-    }
-
-    /// Reads a batch of one partition; false where the run ends: the log has lost the offset, or the job panics.
-    fn read(&mut self, place: usize, records: usize, outside: &mut Outside<'_>) -> bool {
-        let partition = self.parts[place].partition;
-        let log = &outside.logs[partition as usize];
-        if self.parts[place].next < log.start {
-            return false;
+        let index = self.turn % self.readers.len();
+        let partition = self.machine.partitions()[index];
+        let log = &outside.logs[partition.0 as usize];
+        if self.readers[index].next < log.start {
+            return Err(SlotFailure::InputLost);
         }
         let mut left = records;
-        while left > 0 && self.parts[place].next < log.end() {
-            let offset = self.parts[place].next;
-            self.parts[place].next += 1;
+        while left > 0 && self.readers[index].next < log.end() {
+            let offset = self.readers[index].next;
+            self.readers[index].next += 1;
             let RawEntry::Record(record) = &log.entries[offset as usize] else { continue };
-            if record.panics && !self.poisoned[place].contains(&Offset(offset)) {
-                self.poisoned[place].push(Offset(offset));
-                return false;
-            }
             left -= 1;
-            let part = &mut self.parts[outside.mutant.shell.core_of(place)];
-            let fate = part.core.ingest(record.lend(offset), &mut part.effects);
-            self.observe(place, offset, fate, record.timestamp_ms >= 0, outside.watch);
+            let (core, machine) = (outside.mutant.shell.core_of(index), &mut self.machine);
+            let folded = catch_unwind(AssertUnwindSafe(|| machine.ingest(core, record.lend(offset))));
+            let outcome = folded.map_err(|_| SlotFailure::Panicked { partition, offset: Offset(offset) })?;
+            self.observe(index, offset, outcome, record.timestamp_ms >= 0, outside.watch);
         }
-        let part = &mut self.parts[place];
-        if part.next == log.end() {
-            part.end_seen = Some(part.next);
+        let reader = &mut self.readers[index];
+        if reader.next == log.end() {
+            reader.end_seen = Some(reader.next);
             if outside.mutant.shell.tells_end() {
-                part.core.reached(Offset(part.next));
+                self.machine.reached(index, Offset(reader.next));
             }
         }
-        outside.watch.series_peak = outside.watch.series_peak.max(part.core.status().series as u64);
-        true
+        let series = self.machine.assigned()[index].status().series as u64;
+        outside.watch.series_peak = outside.watch.series_peak.max(series);
+        Ok(())
     }
 
     fn observe(
         &mut self,
-        place: usize,
+        index: usize,
         offset: u64,
-        fate: RecordOutcome,
+        outcome: RecordOutcome,
         is_stamped: bool,
         watch: &mut Watch,
     ) {
         watch.records += 1;
-        let part = &mut self.parts[place];
-        if is_stamped && let Some(index) = part.unsettled.take() {
-            watch.opened[index].first_record = Some(offset);
-            watch.opened[index].settled = Some(part.core.status().incomplete);
+        let (reader, assigned) = (&mut self.readers[index], &self.machine.assigned()[index]);
+        if is_stamped && let Some(opened) = reader.unsettled.take() {
+            watch.opened[opened].first_record = Some(offset);
+            watch.opened[opened].settled = Some(assigned.status().incomplete);
         }
-        if part.is_whole && offset >= part.resumed_position {
-            watch.fate(self.holder.version, part.partition, offset, fate);
+        if reader.is_whole && offset >= reader.resumed_position {
+            watch.fate(self.holder.version, assigned.partition().0, offset, outcome);
         }
     }
 }

@@ -71,8 +71,11 @@ impl<'m> World<'m> {
             Op::Foreign { is_there } => self.broker.has_foreign_subscriber = is_there,
             Op::Restart => {
                 self.broker.network.clear();
-                let slots = self.processes.values_mut().flat_map(|process| &mut process.slots);
-                slots.for_each(Slot::lose_connection);
+                for process in self.processes() {
+                    self.with_slots(process, |slots, outside| {
+                        slots.iter_mut().for_each(|slot| slot.lose_connection(outside));
+                    });
+                }
                 (0..STORES).for_each(|store| self.deliveries.lose_connection(store as u64));
             }
             Op::Deliver { nth } => self.deliver(nth),
@@ -143,7 +146,7 @@ impl<'m> World<'m> {
         let version = small(generation);
         let holder = Holder { process, version, index, count, started_ms: self.now_ms };
         let slots = slots_of(worker, self.config.slot_count());
-        let slots = slots.map(|slot| Slot::new(slot, holder, &self.config)).collect();
+        let slots = slots.map(|slot| Slot::new(slot, holder, &self.config, self.mutant)).collect();
         self.processes.insert(process, Process { slots });
         if !self.versions.contains(&version) {
             self.versions.push(version);

@@ -7,6 +7,7 @@ use prost::Message;
 use yahtzee_core::accumulate::Accumulator;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::{JOB_FIELDS_FROM, reserved_field};
 
 use crate::Bench;
 use crate::crash::{Step, crash_everywhere_shared};
@@ -20,12 +21,19 @@ const DAMAGED_BYTES: usize = 200;
 /// - *merge*: accumulators of two halves, merged, give the summary of the whole;
 /// - *round trip*: an accumulator that is encoded and decoded gives the same summary;
 /// - *replay*: a crash at any write leaves the same bytes;
-/// - *poison*: damaged records are refused or folded, never a panic.
+/// - *poison*: damaged records are refused or folded, never a panic;
+/// - *fields*: the summary message has no field below 16, with which the job could forge its own revision.
 ///
 /// # Panics
 /// Where a law is broken; the text names it and the series.
 pub fn check_job<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) {
     assert!(!records.is_empty(), "{}: there is nothing to check without a record", J::NAME);
+    let reserved = reserved_field::<J::Summary>();
+    assert!(
+        reserved.is_none(),
+        "{}: a summary's fields start at {JOB_FIELDS_FROM}, found {reserved:?}",
+        J::NAME
+    );
     let job = Arc::new(job);
     check_order(&job, records);
     check_merge(&job, records);

@@ -6,6 +6,7 @@ use prost::Message;
 use yahtzee_core::accumulate::{Accumulator, DecodeError};
 use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::Provenance;
 
 use super::*;
 
@@ -165,6 +166,39 @@ fn an_accumulator_that_does_not_round_trip_is_caught() {
 #[should_panic(expected = "never seen in tests")]
 fn a_job_that_panics_on_damaged_input_is_caught() {
     check::<Fragile>();
+}
+
+/// A summary that could say itself from which record it comes.
+#[derive(Clone, PartialEq, Message)]
+struct Forged {
+    #[prost(message, optional, tag = "1")]
+    provenance: Option<Provenance>,
+}
+
+struct Forger;
+
+impl Job for Forger {
+    const NAME: &'static str = "forger";
+    const MEASUREMENT: &'static str = "NUMBERS";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record<'a> = Numbers;
+    type Accumulator = u64;
+    type Summary = Forged;
+
+    fn fold(&self, _record: &Numbers, intake: &mut Intake<'_, Self>) {
+        intake.add(START_US, [], |sum| *sum += 1);
+    }
+
+    fn summarize(&self, _sum: &u64) -> Forged {
+        Forged { provenance: None }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a summary's fields start at 16, found Some(1)")]
+fn a_job_that_could_forge_its_revision_is_caught() {
+    check_job(Forger, &[(APP, numbers(&[1]))]);
 }
 
 fn sum() -> Folding<Sum> {

@@ -84,7 +84,6 @@ impl Row {
         let mut encoded = Vec::new();
         distribution.encode(&mut encoded);
         let message = summary::RouterLatency {
-            provenance: None,
             service_ms: Some(summary::Distribution { encoded }),
             service_moments_ms: Some(moments(&service)),
             connect_moments_ms: Some(moments(&connect)),
@@ -105,15 +104,7 @@ impl Row {
     fn entry(&self, last_offset: u64) -> Entry {
         let count = self.requests + last_offset;
         let provenance = Provenance { generation: 1, first_offset: 0, last_offset, count, is_final: false };
-        let envelope = summary::Provenance {
-            generation: provenance.generation,
-            first_offset: provenance.first_offset,
-            last_offset,
-            count,
-            r#final: provenance.is_final,
-        };
-        let envelope = summary::RouterLatency { provenance: Some(envelope), ..Default::default() };
-        let value = [envelope.encode_to_vec(), self.body.clone()].concat();
+        let value = [provenance.join(&()), self.body.clone()].concat();
         Entry { key: self.parts.encode(), value, parts: self.parts.clone(), provenance }
     }
 }

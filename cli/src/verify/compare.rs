@@ -119,15 +119,13 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
     use yahtzee_pipeline_proto::summary;
 
     use super::*;
 
     fn value(generation: u32, last_offset: u64, is_final: bool, occurrences: u64) -> Vec<u8> {
-        let provenance =
-            summary::Provenance { generation, first_offset: 0, last_offset, count: 1, r#final: is_final };
-        summary::Errors { provenance: Some(provenance), occurrences }.encode_to_vec()
+        let provenance = Provenance { generation, first_offset: 0, last_offset, count: 1, is_final };
+        provenance.join(&summary::Errors { occurrences })
     }
 
     #[test]

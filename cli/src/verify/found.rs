@@ -103,9 +103,8 @@ mod tests {
     use super::*;
 
     fn value(last_offset: u64, is_final: bool) -> Vec<u8> {
-        let provenance =
-            summary::Provenance { generation: 1, first_offset: 0, last_offset, count: 1, r#final: is_final };
-        summary::Errors { provenance: Some(provenance), occurrences: last_offset }.encode_to_vec()
+        let provenance = Provenance { generation: 1, first_offset: 0, last_offset, count: 1, is_final };
+        provenance.join(&summary::Errors { occurrences: last_offset })
     }
 
     proptest! {
@@ -126,7 +125,7 @@ mod tests {
         let mut found = Found::default();
         found.offer(b"key", &value(1, true));
         let mut other = value(1, true);
-        other.extend(summary::Errors { provenance: None, occurrences: 77 }.encode_to_vec());
+        other.extend(summary::Errors { occurrences: 77 }.encode_to_vec());
         found.offer(b"key", &other);
         found.offer(b"key", b"\xff");
         assert_eq!((found.ambiguous, found.unreadable), (vec![b"key".to_vec()], vec![b"key".to_vec()]));

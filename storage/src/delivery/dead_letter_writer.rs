@@ -25,9 +25,9 @@ pub(super) struct DeadLetterWriter {
 }
 
 /// Records that may wait for their acknowledgement, and their bytes: beyond them the task waits for the log, on which
-/// everything depends.
+/// everything depends. Well below what an appender of any log takes before it refuses.
 const RECORDS_MAX: usize = 16 * 1_024;
-const BYTES_MAX: usize = 32 << 20;
+const BYTES_MAX: usize = 16 << 20;
 /// How soon a stop is seen while waiting.
 const GLANCE: Duration = Duration::from_millis(50);
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metric_names as names;
+use crate::metric_names;
 use yahtzee_core::delivery::ShardMode;
 
 use super::DeliveryRole;
@@ -49,12 +49,16 @@ pub(super) struct Endings {
 impl Endings {
     pub(super) fn new(role: DeliveryRole, store: &str) -> Self {
         let counter = |(of_sink, of_retry): (Option<&str>, Option<&str>)| match role {
-            DeliveryRole::Sink { .. } => of_sink.map(|name| names::SINK_SUMMARIES.with(&[store, name])),
-            DeliveryRole::Retry { .. } => of_retry.map(|name| names::RETRY_SUMMARIES.with(&[store, name])),
+            DeliveryRole::Sink { .. } => {
+                of_sink.map(|name| metric_names::SINK_SUMMARIES.with(&[store, name]))
+            }
+            DeliveryRole::Retry { .. } => {
+                of_retry.map(|name| metric_names::RETRY_SUMMARIES.with(&[store, name]))
+            }
         };
         Self {
             counters: NAMES.map(|names| counter(names).unwrap_or_else(metrics::Counter::noop)),
-            chain_violations: names::SINK_CHAIN_VIOLATIONS.with(&[store]),
+            chain_violations: metric_names::SINK_CHAIN_VIOLATIONS.with(&[store]),
         }
     }
 
@@ -96,12 +100,12 @@ impl ShardMetrics {
         let labels = &[store, shard];
         match role {
             DeliveryRole::Sink { .. } => Self::OfSink {
-                queued: names::SINK_QUEUED.with(labels),
-                mode: names::SINK_SHARD_MODE.with(labels),
-                write_seconds: names::SINK_WRITE_SECONDS.with(labels),
-                write_rows: names::SINK_WRITE_ROWS.with(labels),
+                queued: metric_names::SINK_QUEUED.with(labels),
+                mode: metric_names::SINK_SHARD_MODE.with(labels),
+                write_seconds: metric_names::SINK_WRITE_SECONDS.with(labels),
+                write_rows: metric_names::SINK_WRITE_ROWS.with(labels),
             },
-            DeliveryRole::Retry { .. } => Self::OfRetry { writes: names::RETRY_WRITES.with(labels) },
+            DeliveryRole::Retry { .. } => Self::OfRetry { writes: metric_names::RETRY_WRITES.with(labels) },
         }
     }
 
@@ -132,17 +136,17 @@ pub(super) enum SourceMetrics {
 impl SourceMetrics {
     pub(super) fn of_sink(topic: &str) -> Self {
         Self::OfSink {
-            lag: names::SINK_LAG.with(&[topic]),
-            span: names::SINK_UNSETTLED_SPAN.with(&[topic]),
-            open_records: names::SINK_UNSETTLED.with(&[topic]),
+            lag: metric_names::SINK_LAG.with(&[topic]),
+            span: metric_names::SINK_UNSETTLED_SPAN.with(&[topic]),
+            open_records: metric_names::SINK_UNSETTLED.with(&[topic]),
         }
     }
 
     pub(super) fn of_retry(store: &str, shards: &str) -> Self {
         let labels = &[store, shards];
         Self::OfRetry {
-            waiting: names::RETRY_WAITING.with(labels),
-            oldest_age_s: names::RETRY_OLDEST_AGE_SECONDS.with(labels),
+            waiting: metric_names::RETRY_WAITING.with(labels),
+            oldest_age_s: metric_names::RETRY_OLDEST_AGE_SECONDS.with(labels),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metric_names as names;
+use crate::metric_names;
 use yahtzee_core::delivery::{Offer, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
@@ -374,7 +374,7 @@ impl Shared {
             // Summaries that retention has deleted from a summary topic are superseded or expired: reading on at the
             // start loses nothing. What it deletes from RETRY is missing in the store until somebody replays it.
             if self.is_retry() && lost > 0 {
-                names::RETRY_LOST.with(&[self.store.name()]).increment(lost);
+                metric_names::RETRY_LOST.with(&[self.store.name()]).increment(lost);
                 tracing::error!(topic, %partition, lost, "retention has deleted summaries that were not stored yet: \
                     replay them with `yahtzee replay`, or read the summary topic again");
             }

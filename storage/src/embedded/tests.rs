@@ -1,6 +1,6 @@
 //! What only this store has: the folder. Everything else is in the suite of all stores, `tests/services/stores/`.
 
-use prost::Message;
+use yahtzee_core::summary::Provenance;
 use yahtzee_pipeline_proto::summary;
 
 use super::*;
@@ -14,9 +14,8 @@ fn key(day: Day) -> Vec<u8> {
 }
 
 fn value() -> Vec<u8> {
-    let provenance =
-        summary::Provenance { generation: 1, first_offset: 0, last_offset: 9, count: 3, r#final: true };
-    summary::Errors { provenance: Some(provenance), occurrences: 3 }.encode_to_vec()
+    let provenance = Provenance { generation: 1, first_offset: 0, last_offset: 9, count: 3, is_final: true };
+    provenance.join(&summary::Errors { occurrences: 3 })
 }
 
 fn write(store: &EmbeddedStore, days: &[Day]) -> Vec<Outcome> {

@@ -1,11 +1,14 @@
 //! Reading: explicit offsets, ends, ranges and times.
 
 use yahtzee_core::owner::Partition;
-use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Isolation, LogError, NewRecord};
+use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_runtime::log::scan::{OffsetRange, scan, uncommitted, whole};
+use yahtzee_runtime::log::{Headers, Isolation, LogError, NewRecord, SlotName};
 
 use super::Bench;
-use super::support::{NOON_MS, append, append_values, create, read_all, read_until, reader, record};
+use super::support::{
+    NOON_MS, append, append_values, at, commit, create, read_all, read_until, reader, record,
+};
 
 /// A reader begins at the offset it was given, that record included.
 pub(crate) fn reads_from_explicit_offsets(bench: &dyn Bench) {
@@ -20,8 +23,8 @@ pub(crate) fn reads_from_explicit_offsets(bench: &dyn Bench) {
     assert_eq!((reading.values(0), reading.values(1)), (vec!["b".into(), "c".into()], vec!["y".into()]));
 }
 
-/// The end is told after the last record, and again after more were appended and read.
-pub(crate) fn tells_the_end_again_after_each_append(bench: &dyn Bench) {
+/// The end is reported after the last record, and again after more were appended and read.
+pub(crate) fn reports_the_end_again_after_each_append(bench: &dyn Bench) {
     let (log, topic) = (bench.log(), create(bench, "ends", 1));
     let mut reader = reader(&*log, &topic, &[0]);
     for round in ["first", "second", "third"] {
@@ -40,7 +43,7 @@ pub(crate) fn tells_the_end_again_after_each_append(bench: &dyn Bench) {
 }
 
 /// A partition without records has an end too, at its first offset.
-pub(crate) fn tells_the_end_of_an_empty_partition(bench: &dyn Bench) {
+pub(crate) fn reports_the_end_of_an_empty_partition(bench: &dyn Bench) {
     let (log, topic) = (bench.log(), create(bench, "empty", 1));
     let reading = read_all(&*log, &topic, &[0]);
     assert_eq!(
@@ -102,4 +105,35 @@ pub(crate) fn finds_the_first_record_of_a_time(bench: &dyn Bench) {
         let model = stamps.iter().position(|&stamp| stamp >= after).unwrap_or(stamps.len());
         check(after, model);
     }
+}
+
+/// A scan delivers what is committed of its ranges, and ends even while a transaction is open.
+pub(crate) fn scans_each_record_once_and_ends(bench: &dyn Bench) {
+    let (log, topic, group) = (bench.log(), create(bench, "scan", 3), bench.group("scan"));
+    append_values(&*log, &topic, 0, &["a", "b", "c"]);
+    append_values(&*log, &topic, 1, &["x"]);
+    commit(&*log, &group, &topic, &[(0, &at(2, ""))]).expect("commit");
+    let mut writer = log.slot_writer(&SlotName { group: group.clone(), slot: 0 }).expect("slot writer");
+    let open = writer.append(&[record(&topic, 1, "key", "open")]).expect("append");
+
+    let partitions = [Partition(0), Partition(1), Partition(2)];
+    let values = |ranges: &[OffsetRange]| {
+        let mut values = Vec::new();
+        let each = |partition: Partition, record: LogRecord<'_>, _: Headers<'_>| {
+            values.push((partition.0, String::from_utf8_lossy(record.value).into_owned()));
+        };
+        scan(&*log, &topic, ranges, each).expect("scan");
+        values.sort();
+        values
+    };
+    let check = |ranges: &[OffsetRange], expected: &[(u32, &str)]| {
+        let expected: Vec<_> =
+            expected.iter().map(|&(partition, value)| (partition, value.to_owned())).collect();
+        assert_eq!(values(ranges), expected, "{ranges:?}");
+    };
+    check(&whole(&*log, &topic, &partitions).expect("bounds"), &[(0, "a"), (0, "b"), (0, "c"), (1, "x")]);
+    check(&uncommitted(&*log, &group, &topic, &partitions).expect("bounds"), &[(0, "c"), (1, "x")]);
+    check(&[OffsetRange { partition: Partition(0), from: Offset(1), end: Offset(2) }], &[(0, "b")]);
+    check(&[], &[]);
+    drop(open);
 }

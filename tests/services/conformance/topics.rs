@@ -2,7 +2,7 @@
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Cleanup, Isolation, LogError, TopicSpec};
+use yahtzee_runtime::log::{Cleanup, Isolation, LogError, TopicSpec, require_topic};
 
 use super::Bench;
 use super::support::{append, create, record, spec};
@@ -57,4 +57,16 @@ pub(crate) fn names_what_is_missing(bench: &dyn Bench) {
     };
     check(&missing, 0);
     check(&topic, 1);
+}
+
+/// A topic that is there is described; one that is missing or has another number of partitions is refused.
+pub(crate) fn requires_a_topic_with_its_partitions(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "required", 2));
+    let found = require_topic(&*log, &spec(&topic, 2)).expect("as created");
+    assert_eq!((&found.name, found.partitions), (&topic, 2));
+    let difference = require_topic(&*log, &spec(&topic, 3)).expect_err("another number").to_string();
+    assert!(difference.contains(&topic) && difference.contains("2 partitions"), "{difference}");
+    let missing = bench.topic("missing");
+    let error = require_topic(&*log, &spec(&missing, 2)).expect_err("nobody created it");
+    assert_eq!(error, LogError::NoSuchTopic { topic: missing, partition: None });
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::environment::named;
-use prost::Message;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use yahtzee_core::owner::Owner;
@@ -168,14 +167,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(parts: SummaryKey, provenance: Provenance) -> Self {
-        let wire = summary::Provenance {
-            generation: provenance.generation,
-            first_offset: provenance.first_offset,
-            last_offset: provenance.last_offset,
-            count: provenance.count,
-            r#final: provenance.is_final,
-        };
-        let value = summary::Errors { provenance: Some(wire), occurrences: provenance.count }.encode_to_vec();
+        let value = provenance.join(&summary::Errors { occurrences: provenance.count });
         Self { key: parts.encode(), value, parts, provenance }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use prost::Message;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_pipeline_proto::summary;
@@ -49,9 +48,7 @@ impl Entry {
 
 /// A summary value of this provenance; equal ones have equal bytes.
 pub(crate) fn value(provenance: Provenance) -> Vec<u8> {
-    let Provenance { generation, first_offset, last_offset, count, is_final } = provenance;
-    let on_wire = summary::Provenance { generation, first_offset, last_offset, count, r#final: is_final };
-    summary::Errors { provenance: Some(on_wire), occurrences: count }.encode_to_vec()
+    provenance.join(&summary::Errors { occurrences: provenance.count })
 }
 
 /// Provenance of the `step`th summary of a series that nothing has gone wrong with.

@@ -7,6 +7,7 @@ use crate::incomplete::IncompleteWindows;
 use crate::owner::Partition;
 use crate::record::Offset;
 use crate::rules::Rules;
+use crate::summary::JOB_FIELDS_FROM;
 use crate::window::Window;
 
 /// What is known of a partition before its first record is read.
@@ -114,6 +115,11 @@ pub enum ResumeError {
         /// Now.
         current: u32,
     },
+    /// The job's summary message has a field of the framework: see [`reserved_field`](crate::summary::reserved_field).
+    ReservedField {
+        /// Its number.
+        number: u32,
+    },
 }
 
 impl fmt::Display for ResumeError {
@@ -138,6 +144,11 @@ impl fmt::Display for ResumeError {
                 formatter,
                 "the last commit was made by generation {committed} of the job, this is generation {current}; \
                  every generation needs a consumer group of its own"
+            ),
+            Self::ReservedField { number } => write!(
+                formatter,
+                "the job's summary message has field {number}, and fields below {JOB_FIELDS_FROM} are the framework's: \
+                 give the job's fields numbers from {JOB_FIELDS_FROM} on"
             ),
         }
     }

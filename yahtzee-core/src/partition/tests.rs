@@ -232,6 +232,39 @@ fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
 }
 
 #[test]
+fn a_job_that_could_forge_its_revision_is_not_opened() {
+    /// [`Ids`] with a summary that has the framework's field.
+    #[derive(Debug)]
+    struct Forger;
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Forged {
+        #[prost(message, optional, tag = "1")]
+        provenance: Option<Provenance>,
+    }
+
+    impl Job for Forger {
+        const NAME: &'static str = "forger";
+        const MEASUREMENT: &'static str = "IDS";
+        const GENERATION: u32 = 1;
+        const DIMENSIONS: &'static [&'static str] = &["dimension"];
+        type Record<'a> = IdRecord;
+        type Accumulator = u64;
+        type Summary = Forged;
+
+        fn fold(&self, _record: &IdRecord, _intake: &mut Intake<'_, Self>) {}
+
+        fn summarize(&self, _ids: &u64) -> Forged {
+            Forged { provenance: None }
+        }
+    }
+
+    let opened =
+        PartitionCore::<Forger>::open(Arc::new(Forger), Policy::default(), identity(), history(None, 0, 0));
+    assert_eq!(opened.map(|_| ()), Err(ResumeError::ReservedField { number: 1 }));
+}
+
+#[test]
 fn no_commit_before_every_final_summary_is_acknowledged() {
     let mut core = open_fresh();
     let mut out = Vec::new();
@@ -298,6 +331,8 @@ fn poison_moves_the_position_and_becomes_a_dead_letter_that_a_commit_waits_for()
         assert!(core.acknowledged(1).is_some());
     }
     check(1, 0, b"short", &[7; 10_000], Poison::Key);
+    // No heartbeat: that has no value either.
+    check(1, 0, b"", b"\xff", Poison::Key);
     check(1, -1, &OWNER.0, b"", Poison::Timestamp);
     check(1, 0, &OWNER.0, b"\xff\xff", Poison::Value);
     check(1, 0, &OWNER.0, b"", Poison::Panic);

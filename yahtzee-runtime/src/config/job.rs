@@ -23,7 +23,7 @@ pub struct JobSection {
     pub series_max: Option<usize>,
     /// Series of one owner in one window at most (1,000); further ones go to `(other)`.
     pub series_per_owner_max: Option<usize>,
-    /// Whether what comes outside its windows is written to the LATE topic (no).
+    /// True writes what comes outside its windows to the LATE topic (false).
     pub publish_late: Option<bool>,
 }
 

@@ -14,7 +14,7 @@ use crate::log::kafka::KafkaLog;
 use crate::log::kafka::{KafkaSettings, KafkaTimeouts, KafkaTls};
 use crate::log::{LogError, SharedLog};
 
-/// By how much a transaction outlives the deadline of the records in it.
+/// Time by which a transaction outlives the deadline of the records in it.
 const TRANSACTION_MARGIN: Duration = Duration::from_secs(5);
 
 /// Which log. Exactly one of `embedded` and `kafka` is used.

@@ -92,7 +92,8 @@ impl WorkerSection {
     }
 }
 
-/// Returns the worker's index and count: from `argument` (`3/8`), else from the platform: `DYNO=worker.4` or a StatefulSet's
+/// Returns the worker's index and count: from `argument` (`3/8`), else from the platform: `DYNO=worker.4` or a
+/// StatefulSet's
 /// `HOSTNAME=worker-3`, each with `YAHTZEE_WORKERS=8`. Without any of
 /// them the worker is alone.
 ///

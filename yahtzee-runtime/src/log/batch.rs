@@ -1,4 +1,4 @@
-//! What one poll lends.
+//! The items that one poll lends.
 
 use super::page::{Page, PageItems};
 use super::record::Item;

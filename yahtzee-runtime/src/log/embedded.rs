@@ -1,6 +1,6 @@
 //! The embedded log: one folder, one process, the same promises as a broker.
 //!
-//! For `yahtzee demo`, for the tests of job authors, and for a laptop. It is not a broker:
+//! It serves `yahtzee demo`, the tests of job authors, and a laptop. It is not a broker:
 //! the folder belongs to one process, and several machines need [`super::kafka`].
 //!
 //! - Offsets count from 0 per partition and are never given twice; compaction leaves gaps.
@@ -58,14 +58,14 @@ struct EmbeddedHandle {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the writer thread and the callers share.
+/// State that the writer thread and the callers share.
 struct EmbeddedShared {
     store: LogStore,
     published: PublishedState,
     queue: RequestQueue,
 }
 
-/// What one call of [`EmbeddedLog::maintain`] has deleted.
+/// Numbers of records that one call of [`EmbeddedLog::maintain`] has deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
     /// Records older than their topic's retention.
@@ -75,7 +75,7 @@ pub struct Maintained {
 }
 
 impl EmbeddedLog {
-    /// Opens the folder, or creates it where it does not exist, and recovers what was acknowledged.
+    /// Opens the folder, or creates it if it does not exist, and recovers what was acknowledged.
     ///
     /// # Errors
     /// [`LogError::FolderInUse`] if a process, this one included, has it open; [`LogError::Refused`] if it
@@ -98,7 +98,7 @@ impl EmbeddedLog {
     /// The log does this by itself every 30 s by the wall clock; a call is for tests and for tools.
     ///
     /// # Errors
-    /// Where the folder cannot be read or written.
+    /// If the folder cannot be read or written.
     pub fn maintain(&self, now_ms: i64) -> Result<Maintained, LogError> {
         let mut maintained = Maintained::default();
         loop {
@@ -111,7 +111,7 @@ impl EmbeddedLog {
         }
     }
 
-    /// Hands a request to the writer thread and waits for its answer.
+    /// Hands a request to the writer thread and blocks until it is answered.
     fn ask<T: Send + 'static>(
         &self,
         request: impl FnOnce(Answer<T>) -> WriterRequest,

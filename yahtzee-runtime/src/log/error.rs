@@ -1,4 +1,4 @@
-//! What can go wrong with a log.
+//! Errors of a log.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-/// What can go wrong with a log. The texts name what was asked for; which command helps is for the program to say.
+/// An error of a log. The texts name what was asked for; which command helps is for the program to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// The topic, or a partition of it, does not exist.
@@ -54,7 +54,7 @@ pub enum LogError {
     /// No answer from the log: worth another try.
     #[error("no answer from {what}: {cause}")]
     Unavailable {
-        /// What was asked, of whom.
+        /// The request and its addressee.
         what: String,
         /// Why there is no answer.
         #[source]
@@ -63,7 +63,7 @@ pub enum LogError {
     /// Not accepted and never will be.
     #[error("{what} was refused: {cause}")]
     Refused {
-        /// What was refused.
+        /// The refused object.
         what: String,
         /// Why.
         #[source]

@@ -42,8 +42,8 @@ impl<'a> Headers<'a> {
         self.iter().filter(|&(of, _)| of == name).last().map(|(_, value)| value)
     }
 
-    /// Returns names and values in the order they were appended. Kafka's null value is an empty one here; a header whose
-    /// name is not UTF-8, against Kafka's protocol, is left out.
+    /// Returns names and values in the order they were appended. Kafka's null value is an empty one here; a header
+    /// with a name that is not UTF-8, against Kafka's protocol, is left out.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let (mut rest, mut index) = (self.0, 0);
         let next = move || match &mut rest {
@@ -88,25 +88,25 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// Why no log takes a record with these headers; `None` where nothing is wrong with them.
+/// Returns why no log takes a record with these headers; `None` if nothing is wrong with them.
 pub(super) fn flaw(headers: &[Header]) -> Option<String> {
     let flawed = headers.iter().find(|header| header.name.contains('\0'))?;
     Some(format!("its header name {:?} has a NUL, where Kafka's client ends a name; rename it", flawed.name))
 }
 
-/// Bytes that [`encoded`] gives.
+/// Returns the number of bytes that [`encoded`] returns.
 pub(super) fn encoded_length(headers: &[Header]) -> usize {
     headers.iter().map(|header| LENGTHS_BYTES + header.name.len() + header.value.len()).sum()
 }
 
-/// The headers as in an arena.
+/// Returns the headers as in an arena.
 pub(super) fn encoded(headers: &[Header]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded_length(headers));
     headers.iter().for_each(|header| put(&mut bytes, &header.name, &header.value));
     bytes
 }
 
-/// Whether nothing is cut off or left over.
+/// Returns whether nothing is cut off or left over.
 pub(super) fn is_whole(mut bytes: &[u8]) -> bool {
     while take(&mut bytes).is_some() {}
     bytes.is_empty()

@@ -117,7 +117,7 @@ pub trait Appender: Send + Sync {
     /// Appends the records and blocks until all are durable.
     ///
     /// # Errors
-    /// The first failure.
+    /// If a record is refused or not durable in time: the first failure.
     fn append_and_wait(&self, records: &[NewRecord]) -> Result<(), LogError> {
         if records.is_empty() {
             return Ok(());

@@ -5,12 +5,12 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `settings` | what is configured, and the librdkafka properties that follow from it |
+//! | `settings` | settings, and the librdkafka properties that follow from them |
 //! | `reader`, `batch` | reading in batches that borrow librdkafka's memory |
 //! | `outbox`, `appender`, `slot_writer` | producing with acknowledgement, plain and fenced |
-//! | `offsets`, `topics` | what is asked of the cluster and answered at once |
+//! | `offsets`, `topics` | requests that the cluster answers at once |
 //! | `native` | the calls that the `rdkafka` crate does not wrap |
-//! | `events`, `failure` | librdkafka's messages and error codes in our words |
+//! | `events`, `failure` | librdkafka's events and error codes as log lines and errors of the seam |
 
 mod appender;
 mod batch;
@@ -55,8 +55,8 @@ impl KafkaLog {
     /// Checks the settings and waits until a broker has answered.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] where none answers within [`KafkaTimeouts::connect`], [`LogError::Refused`]
-    /// where librdkafka or this build cannot do what the settings ask for.
+    /// [`LogError::Unavailable`] if none answers within [`KafkaTimeouts::connect`], [`LogError::Refused`]
+    /// if librdkafka or this build cannot do what the settings ask for.
     pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
         settings.check()?;
         let settings = Arc::new(settings);

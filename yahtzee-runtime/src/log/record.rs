@@ -1,10 +1,11 @@
-//! What is written to a log, read from it and committed.
+//! Records, items, offsets and commits.
 
 use std::fmt;
 use std::sync::Arc;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
+pub use yahtzee_core::slot::{Bounds, CommittedOffset};
 
 use super::header::{Header, Headers};
 
@@ -40,26 +41,8 @@ pub enum Item<'a> {
 pub enum Isolation {
     /// All records.
     Uncommitted,
-    /// Only records whose transaction was committed, or that were written outside one.
+    /// Only records of committed transactions, and those written outside one.
     Committed,
-}
-
-/// The readable range of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// First offset still kept.
-    pub start: Offset,
-    /// Offset of the next record to be appended.
-    pub end: Offset,
-}
-
-/// A committed offset and what was stored with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommittedOffset {
-    /// Where to read on.
-    pub offset: Offset,
-    /// ASCII, below 4,096 bytes (the broker's `offset.metadata.max.bytes`).
-    pub metadata: String,
 }
 
 /// An offset to be committed for one partition of a topic.

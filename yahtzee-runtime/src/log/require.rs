@@ -1,4 +1,4 @@
-//! What a topic must be before anything is written to it or read from it.
+//! Check of a topic before anything is written to it or read from it.
 
 use super::error::LogError;
 use super::interface::Log;

@@ -1,6 +1,6 @@
-//! Topics: what is asked for and what is there.
+//! Topics, as wanted and as they are.
 
-/// What happens to old records of a topic.
+/// Cleanup of old records of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
     /// Records older than the retention are deleted.
@@ -18,9 +18,9 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// Copies of each partition (1 on one broker, 3 in production). The embedded log keeps one.
     pub replication: u32,
-    /// What happens to old records.
+    /// Cleanup of old records.
     pub cleanup: Cleanup,
-    /// How long records are kept, in milliseconds by their timestamp; `None` keeps them for ever.
+    /// Retention in milliseconds by the timestamps of records; `None` keeps them for ever.
     pub retention_ms: Option<i64>,
 }
 
@@ -35,14 +35,14 @@ pub struct TopicDescription {
     pub partitions: u32,
     /// Copies of each partition.
     pub replication: u32,
-    /// What happens to old records.
+    /// Cleanup of old records.
     pub cleanup: Cleanup,
     /// Retention in milliseconds; `None` keeps for ever.
     pub retention_ms: Option<i64>,
 }
 
 impl TopicDescription {
-    /// What differs from `wanted`, each as a sentence part; empty where the topic serves.
+    /// Returns the differences from `wanted`, each as a part of a sentence; empty if the topic serves.
     #[must_use]
     pub fn differences(&self, wanted: &TopicSpec) -> Vec<String> {
         let mut found = Vec::new();

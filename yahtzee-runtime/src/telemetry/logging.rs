@@ -19,7 +19,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where log lines go.
+/// Destination of log lines.
 #[derive(Debug)]
 pub enum LogOutput {
     /// Standard error.
@@ -31,7 +31,7 @@ pub enum LogOutput {
 /// Starts logging. `filter` is a level or a list of directives such as `info,yahtzee_runtime=debug`.
 ///
 /// # Errors
-/// The text of what is wrong with `filter`, or that logging was set up before.
+/// If `filter` cannot be read, or logging was set up before; the text says which.
 pub fn start_logging(format: LogFormat, filter: &str, output: LogOutput) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("log filter `{filter}` is not readable: {error}; try `info`"))?;

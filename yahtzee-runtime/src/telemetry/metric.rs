@@ -1,4 +1,4 @@
-//! What a metric is, and how a crate declares its list of them.
+//! The kinds of metrics, and the macro with which a crate declares its list of them.
 //!
 //! The macros of the `metrics` crate are banned elsewhere: a metric that is in no list cannot be written.
 #![allow(clippy::disallowed_macros, reason = "this is the place that the ban points to")]

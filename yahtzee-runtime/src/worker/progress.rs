@@ -24,7 +24,7 @@ pub struct JobProgress {
     pub position_lag: u64,
     /// Raw records between committed offset and position, over all partitions.
     pub replay_lag: u64,
-    /// Milliseconds since the commit of the partition that waits longest last said all there was to say.
+    /// Age of the stalest partition's last commit that covered everything read, in milliseconds.
     pub commit_age_ms: u64,
     /// Whether every partition has reached the end that it saw at its start.
     pub is_caught_up: bool,

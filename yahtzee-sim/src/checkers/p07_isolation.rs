@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use yahtzee_core::effect::Effect;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, Start};
@@ -14,7 +15,7 @@ use super::describe;
 use crate::config::Config;
 use crate::failure::{Findings, Property};
 use crate::ingress::Ingress;
-use crate::job::SimJob;
+use crate::job::{SimJob, SimRecord};
 use crate::mutants::Mutant;
 use crate::ops::Op;
 use crate::raw::{RawEntry, RawLog, owner};
@@ -58,17 +59,25 @@ fn logs(config: &Config, ops: &[Op], mutant: &Mutant, silenced: Option<u64>) -> 
     logs
 }
 
+/// Offsets of the records that the job panics on.
+fn panicking(log: &RawLog) -> Vec<Offset> {
+    let panics = |entry: &RawEntry| matches!(entry, RawEntry::Record(record) if SimRecord::decode(&*record.value).is_ok_and(|it| it.panics));
+    let offsets = (0..).zip(&log.entries).filter(|(_, entry)| panics(entry));
+    offsets.map(|(offset, _)| Offset(offset)).collect()
+}
+
 /// Final summaries of one undisturbed pass over every partition.
 fn finals(config: &Config, logs: &[RawLog], mutant: &Mutant) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut finals = BTreeMap::new();
     let mut effects = Vec::new();
     for (partition, log) in (0..).zip(logs) {
+        let poisoned = panicking(log);
         let history = History {
             partition: Partition(partition),
             start: Start::Beginning,
             log_start: Offset(0),
             log_end: Offset(log.end()),
-            poisoned: &[],
+            poisoned: &poisoned,
         };
         let job = std::sync::Arc::new(SimJob { version: 1 });
         let identity = crate::slot::identity_of(config, 1, &crate::slot::Holder::default());

@@ -120,6 +120,10 @@ impl AnyPartition for RevisionIsPosition {
         self.0.next_due()
     }
 
+    fn begin_write(&mut self) {
+        self.0.begin_write();
+    }
+
     fn acknowledged(&mut self, effects: u64) -> Option<Commit> {
         self.0.acknowledged(effects)
     }
@@ -184,6 +188,10 @@ impl AnyPartition for UnchangedNotFinalised {
 
     fn next_due(&self) -> u64 {
         self.core.next_due()
+    }
+
+    fn begin_write(&mut self) {
+        self.core.begin_write();
     }
 
     fn acknowledged(&mut self, effects: u64) -> Option<Commit> {

@@ -2,16 +2,17 @@
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::rules::Rules;
+use yahtzee_core::slot::rules::SlotRules;
 
-use super::{Mutant, Open, PRODUCTION, altered, core, delivery, open, shell};
+use super::{Mutant, Open, PRODUCTION, altered, core, delivery, open, shell, slot};
 use crate::failure::Property;
 use crate::shell::ShellRules;
 
-/// All mutants: first those of the core, in the order of its rules, then those of the shell, then those of
-/// the delivery of summaries.
+/// All mutants: first those of the core and of the slot machine, in the order of their rules, then those of what
+/// surrounds them, and those of the delivery of summaries.
 #[must_use]
 pub fn mutants() -> Vec<Mutant> {
-    [core_mutants(), shell_mutants(), delivery_mutants()].concat()
+    [core_mutants(), slot_mutants(), shell_mutants(), delivery_mutants()].concat()
 }
 
 fn of_core<R: Rules>(name: &'static str, killed_by: Property, seeds: u64, mistake: &'static str) -> Mutant {
@@ -36,6 +37,16 @@ fn of_shell(
     mistake: &'static str,
 ) -> Mutant {
     Mutant { name, mistake, killed_by, seeds, shell, ..PRODUCTION }
+}
+
+fn of_slot(
+    name: &'static str,
+    slot: &'static dyn SlotRules,
+    killed_by: Property,
+    seeds: u64,
+    mistake: &'static str,
+) -> Mutant {
+    Mutant { name, mistake, killed_by, seeds, slot, ..PRODUCTION }
 }
 
 #[rustfmt::skip]
@@ -75,16 +86,28 @@ fn core_mutants() -> Vec<Mutant> {
 }
 
 #[rustfmt::skip]
+fn slot_mutants() -> Vec<Mutant> {
+    use Property::{Commit, Conservation, Freshness, Incomplete, NoDip};
+    vec![
+        of_slot("commits-read-before-fence", &slot::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
+        of_slot("ends-read-before-fence", &slot::EndsReadBeforeFence, NoDip, 10_000, "a predecessor publishes beyond the end that was read"),
+        of_slot("barrier-at-log-start", &slot::BarrierAtLogStart, NoDip, 50, "a slot catches up to the start of the log, which it has always passed"),
+        of_slot("flush-too-seldom", &slot::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
+        of_slot("commits-before-writing", &slot::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
+        of_slot("commits-not-renewed", &slot::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
+        of_slot("core-kept-after-failure", &slot::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
+    ]
+}
+
+#[rustfmt::skip]
 fn shell_mutants() -> Vec<Mutant> {
-    use Property::{Chain, Commit, Conservation, Final, Freshness, Liveness, NoDip, Incomplete, Stores};
+    use Property::{Chain, Commit, Conservation, Final, Liveness, NoDip, Incomplete, Stores};
     vec![
         of_shell("frame-id-per-delivery", &shell::FrameIdPerDelivery, Conservation, 20, "ingress gives every delivery of a frame an id of its own"),
         of_shell("frame-id-per-node", &shell::FrameIdPerNode, Conservation, 20, "a frame has another id on every ingress node"),
         of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the watermark"),
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
-        of_shell("commits-read-before-fence", &shell::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
-        of_shell("ends-read-before-fence", &shell::EndsReadBeforeFence, NoDip, 10_000, "a predecessor publishes beyond the end that was read"),
         of_shell("no-fence", &shell::NoFence, NoDip, 100, "every process has a transactional id of its own"),
         of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, NoDip, 500, "catching up ends at the last stable offset"),
         of_shell("reset-to-earliest", &shell::ResetToEarliest, Chain, 100, "where the log has lost the offset, reading goes on at its start as if nothing were missing"),
@@ -93,15 +116,11 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read"),
         of_shell("end-not-told", &shell::EndNotTold, Liveness, 50, "a control record at the end keeps the partition catching up"),
         of_shell("one-state-per-slot", &shell::OneStatePerSlot, Conservation, 20, "the partitions of a slot share a state"),
-        of_shell("flush-too-seldom", &shell::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
         of_shell("dead-letters-dropped", &shell::DeadLettersDropped, Conservation, 20, "dead letters are not written"),
         of_shell("late-dropped", &shell::LateDropped, Conservation, 20, "late records are not written although asked for"),
-        of_shell("commits-before-writing", &shell::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
         of_shell("offsets-outside-transaction", &shell::OffsetsOutsideTransaction, Commit, 20, "plain commits beside the transaction of the summaries"),
         of_shell("metadata-not-stored", &shell::MetadataNotStored, Incomplete, 20, "only the offset is committed"),
-        of_shell("commits-not-renewed", &shell::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
         of_shell("failed-writes-ignored", &shell::FailedWritesIgnored, Commit, 100, "a failed write is taken for a success"),
-        of_shell("core-kept-after-failure", &shell::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
         of_shell("old-bytes-resent", &shell::OldBytesResent, NoDip, 500, "the bytes of a failed write are sent again after a restart"),
         of_shell("store-keeps-last", &shell::StoreKeepsLast, Stores, 20, "a store takes whatever comes last"),
         of_shell("store-keeps-first", &shell::StoreKeepsFirst, Final, 20, "a store keeps what it has"),

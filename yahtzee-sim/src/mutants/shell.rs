@@ -1,9 +1,9 @@
-//! Mistakes around the core: each type replaces one rule of the shell.
+//! Mistakes around the shipped machines: each type replaces one rule of what surrounds them.
 
 use yahtzee_core::summary::Provenance;
 
 use crate::raw::RawLog;
-use crate::shell::{Delivery, Opening, ProductionShell, ReadStart, ShellRules};
+use crate::shell::{Delivery, ProductionShell, ReadStart, ShellRules};
 
 /// Declares a shell with one rule replaced.
 macro_rules! mistake {
@@ -49,20 +49,6 @@ mistake!(
     GenerationNotRaised,
     fn generation(_version: u32) -> u32 {
         1
-    }
-);
-
-mistake!(
-    CommitsReadBeforeFence,
-    fn opening() -> [Opening; 3] {
-        [Opening::Commits, Opening::Fence, Opening::Bounds]
-    }
-);
-
-mistake!(
-    EndsReadBeforeFence,
-    fn opening() -> [Opening; 3] {
-        [Opening::Bounds, Opening::Fence, Opening::Commits]
     }
 );
 
@@ -130,13 +116,6 @@ mistake!(
 );
 
 mistake!(
-    FlushTooSeldom,
-    fn flush_interval_ms(configured_ms: u64) -> u64 {
-        8 * configured_ms
-    }
-);
-
-mistake!(
     DeadLettersDropped,
     fn writes_dead_letters() -> bool {
         false
@@ -147,13 +126,6 @@ mistake!(
     LateDropped,
     fn writes_late() -> bool {
         false
-    }
-);
-
-mistake!(
-    CommitsBeforeWriting,
-    fn commits_before_writing() -> bool {
-        true
     }
 );
 
@@ -172,22 +144,8 @@ mistake!(
 );
 
 mistake!(
-    CommitsNotRenewed,
-    fn renewal_ms() -> u64 {
-        u64::MAX / 2
-    }
-);
-
-mistake!(
     FailedWritesIgnored,
     fn ignores_failed_writes() -> bool {
-        true
-    }
-);
-
-mistake!(
-    CoreKeptAfterFailure,
-    fn keeps_core_after_failure() -> bool {
         true
     }
 );

@@ -29,7 +29,7 @@ impl Appender for EmbeddedAppender {
         self.submit(records, Answer::new(done), Some(Instant::now()));
     }
 
-    /// As [`Appender::append`], but waits for room in the queue until the deadline.
+    /// Waits for room in the queue until the deadline, unlike [`Appender::append`].
     fn append_and_wait(&self, records: &[NewRecord]) -> Result<(), LogError> {
         let (answer, answered) = Answer::channel();
         self.submit(records, answer, Instant::now().checked_add(self.deadline));
@@ -57,7 +57,7 @@ pub(super) struct EmbeddedSlotWriter {
     epoch: u64,
     /// Records of the open transaction.
     open: Vec<EncodedRecord>,
-    /// What ended this writer.
+    /// The error that ended this writer.
     failed: Option<LogError>,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn submit(shared: &EmbeddedShared, write: LogWrite, room_until: Optio
     }
 }
 
-/// Finds the partitions and checks what a broker would check.
+/// Encodes records after the checks that a broker would make.
 fn encode_all(shared: &EmbeddedShared, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
     records.iter().map(|record| encode(shared, record)).collect()
 }

@@ -1,4 +1,4 @@
-//! What may be committed, and under which name.
+//! Checks of commits and group names, as a broker makes them.
 
 use super::queue::KeyedCommit;
 use super::state::LogState;
@@ -21,7 +21,7 @@ pub(super) fn check_group(group: &str) -> Result<(), LogError> {
     ))
 }
 
-/// Finds the partitions, and checks what a broker would check.
+/// Keys commits after the checks that a broker would make.
 pub(super) fn encode_all(
     state: &LogState,
     group: &str,

@@ -1,4 +1,4 @@
-//! What lies in the store: keys and values, all integers big endian so that keys sort by number.
+//! Keys and values of the store; all integers are big endian so that keys sort by number.
 //!
 //! | keyspace  | key                                         | value                                         |
 //! |-----------|---------------------------------------------|-----------------------------------------------|
@@ -33,7 +33,7 @@ pub(super) struct PartitionId {
 }
 
 impl PartitionId {
-    /// The first 8 bytes of all keys of this partition.
+    /// Returns the first 8 bytes of all keys of this partition.
     pub(super) fn prefix(self) -> [u8; 8] {
         let mut key = [0; 8];
         key[..4].copy_from_slice(&self.topic.to_be_bytes());
@@ -41,7 +41,7 @@ impl PartitionId {
         key
     }
 
-    /// Key in `records` (an offset) or `times` (a timestamp).
+    /// Returns the key in `records` (an offset) or `times` (a timestamp).
     pub(super) fn numbered(self, number: u64) -> [u8; 16] {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.prefix());
@@ -49,22 +49,22 @@ impl PartitionId {
         key
     }
 
-    /// Key in `newest`.
+    /// Returns the key in `newest`.
     pub(super) fn keyed(self, record_key: &[u8]) -> Vec<u8> {
         [&self.prefix(), record_key].concat()
     }
 
-    /// Key in `meta` of the partition itself.
+    /// Returns the key in `meta` of the partition itself.
     pub(super) fn meta_key(self) -> Vec<u8> {
         [&[tag::PARTITION], self.prefix().as_slice()].concat()
     }
 
-    /// Key in `meta` of what `group` has committed.
+    /// Returns the key in `meta` of what `group` has committed.
     pub(super) fn commit_key(self, group: &str) -> Vec<u8> {
         [&[tag::COMMIT], self.prefix().as_slice(), group.as_bytes()].concat()
     }
 
-    /// Reads [`PartitionId::prefix`] back. `None` where there are fewer bytes.
+    /// Reads [`PartitionId::prefix`] back; `None` if there are fewer bytes.
     pub(super) fn of_prefix(key: &[u8]) -> Option<Self> {
         let (topic, rest) = key.split_first_chunk()?;
         let partition = Partition(u32::from_be_bytes(*rest.first_chunk()?));
@@ -72,12 +72,12 @@ impl PartitionId {
     }
 }
 
-/// The number at the end of a key of [`PartitionId::numbered`].
+/// Returns the number at the end of a key of [`PartitionId::numbered`].
 pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// Key in `meta` of the epoch of a slot.
+/// Returns the key in `meta` of the epoch of a slot.
 pub(super) fn slot_key(slot: &SlotName) -> Vec<u8> {
     [&[tag::SLOT], slot.slot.to_be_bytes().as_slice(), slot.group.as_bytes()].concat()
 }
@@ -88,7 +88,7 @@ pub(super) fn slot_of(key: &[u8]) -> Option<SlotName> {
     Some(SlotName { group: str::from_utf8(group).ok()?.to_owned(), slot: u32::from_be_bytes(*slot) })
 }
 
-/// What changes of a partition as records come and go.
+/// The part of a partition that changes as records come and go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PartitionState {
     /// First offset still kept.
@@ -105,12 +105,12 @@ impl PartitionState {
     /// A partition that never had a record.
     pub(super) const EMPTY: Self = Self { start: 0, end: 0, cleaned: 0, newest_ms: -1 };
 
-    /// The readable range.
+    /// Returns the readable range.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds { start: Offset(self.start), end: Offset(self.end) }
     }
 
-    /// Value in `meta`.
+    /// Returns the value in `meta`.
     pub(super) fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.start.to_be_bytes());
@@ -137,8 +137,8 @@ impl PartitionState {
 /// the bit was always 0, so records written then read back, and a program of that time finds later ones malformed.
 const HAS_HEADERS: u32 = 1 << 31;
 
-/// Value in `records`: timestamp i64, key length u32, key, value. Where there are headers, the key length has the
-/// bit [`HAS_HEADERS`], and their length u32 and they themselves (see `log/header.rs`) stand before the key.
+/// Returns the value in `records`: timestamp i64, key length u32, key, value. If there are headers, the key length has
+/// the bit [`HAS_HEADERS`], and their length u32 and the headers (see `log/header.rs`) come before the key.
 pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8], headers: &[u8]) -> Vec<u8> {
     let length = |bytes: &[u8]| -> u32 {
         u32::try_from(bytes.len()).expect("the size limit of records is far below 2 GiB")
@@ -171,7 +171,7 @@ fn headers_of(bytes: &[u8]) -> Option<(Headers<'_>, &[u8])> {
     header::is_whole(encoded).then(|| (Headers::in_arena(encoded), rest))
 }
 
-/// Value in `meta` of a commit.
+/// Returns the value in `meta` of a commit.
 pub(super) fn commit_bytes(commit: &CommittedOffset) -> Vec<u8> {
     [&commit.offset.0.to_be_bytes(), commit.metadata.as_bytes()].concat()
 }

@@ -24,18 +24,18 @@ const TURN_RECORDS: usize = 8_192;
 /// newest of a key anyway, as they must on Kafka.
 const MAX_COMPACTED_KEY_BYTES: usize = 60_000;
 
-/// What a turn has done.
+/// Numbers of records that a turn has deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TurnOutcome {
     /// Records deleted by retention.
     pub(super) expired: u64,
     /// Records deleted by compaction.
     pub(super) superseded: u64,
-    /// Whether there may be more to do at once.
+    /// True if there may be more to do at once.
     pub(super) is_unfinished: bool,
 }
 
-/// One turn over all partitions, as of `now_ms`. Durable when it returns. On the writer thread only.
+/// Does one turn over all partitions, as of `now_ms`. Durable when it returns. On the writer thread only.
 pub(super) fn turn(shared: &EmbeddedShared, now_ms: i64) -> Result<TurnOutcome, LogError> {
     let mut turn = MaintenanceTurn { shared, left: TURN_RECORDS, turned: TurnOutcome::default() };
     for (topic, description) in (0..).zip(descriptions(shared)) {
@@ -53,7 +53,7 @@ pub(super) fn turn(shared: &EmbeddedShared, now_ms: i64) -> Result<TurnOutcome, 
     Ok(turn.turned)
 }
 
-/// All topics, in the order of their numbers.
+/// Returns all topics, in the order of their numbers.
 fn descriptions(shared: &EmbeddedShared) -> Vec<TopicDescription> {
     shared.published.lock().topics.iter().map(|topic| topic.description.clone()).collect()
 }
@@ -122,7 +122,7 @@ impl MaintenanceTurn<'_> {
         self.commit(id, state, batch)
     }
 
-    /// The newest record of a key among those that compaction has looked at.
+    /// Returns the newest record of a key among those that compaction has looked at.
     fn newest(&self, id: PartitionId, key: &[u8]) -> Result<Option<u64>, LogError> {
         if key.len() > MAX_COMPACTED_KEY_BYTES {
             return Ok(None);
@@ -132,7 +132,7 @@ impl MaintenanceTurn<'_> {
         Ok(offset.and_then(|offset| number_of(&offset)))
     }
 
-    /// The new start is published *before* the records go: a reader that misses some then always learns of it.
+    /// Publishes the new start *before* the records go: a reader that misses some then always learns of it.
     fn commit(
         &self,
         id: PartitionId,

@@ -13,7 +13,7 @@ const GROUP: &str = "group";
 const PARTITIONS: u32 = 2;
 const RETENTION_MS: i64 = 500;
 
-/// What may happen to a log. Times are small numbers, so that records of one call differ in age.
+/// An operation on a log. Times are small numbers, so that records of one call differ in age.
 #[derive(Clone, Debug)]
 enum Operation {
     /// So many records; key and timestamp of each follow from its number.

@@ -1,4 +1,4 @@
-//! The way to the writer thread: in order, bounded by bytes, closed with the last handle.
+//! The queue of the writer thread: in order, bounded by bytes, closed with the last handle.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver};
@@ -9,10 +9,10 @@ use super::format::PartitionId;
 use super::maintenance::TurnOutcome;
 use crate::log::{CommittedOffset, LogCause, LogError, SlotName, TopicSpec};
 
-/// Records that may wait for the writer; what is beyond it waits or is refused.
+/// Bytes of records that may wait for the writer; what is beyond waits for room or is refused.
 pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
 
-/// Records that one turn of the writer takes; it bounds the memory of a batch and the wait of those behind it.
+/// Bytes of records that one turn of the writer takes; it bounds the memory of a batch and the wait of those behind it.
 const TURN_BYTES: usize = 8 << 20;
 
 /// Something to be made durable.
@@ -42,7 +42,7 @@ pub(super) struct LogWrite {
 pub(super) struct EncodedRecord {
     pub(super) partition: PartitionId,
     pub(super) timestamp_ms: i64,
-    /// As in `records`.
+    /// Value in `records`.
     pub(super) bytes: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Answer<T>(Option<AnswerCallback<T>>);
 type AnswerCallback<T> = Box<dyn FnOnce(Result<T, LogError>) + Send>;
 
 impl<T> Answer<T> {
-    /// Answers by a call, which may happen on another thread.
+    /// Creates an answer that calls `reply`, perhaps on another thread.
     pub(super) fn new(reply: AnswerCallback<T>) -> Self {
         Self(Some(reply))
     }
@@ -72,7 +72,7 @@ impl<T> Answer<T> {
 }
 
 impl<T: Send + 'static> Answer<T> {
-    /// Answers to whoever waits at the receiver.
+    /// Creates an answer that is sent to the receiver.
     pub(super) fn channel() -> (Self, Receiver<Result<T, LogError>>) {
         let (sender, receiver) = mpsc::sync_channel(1);
         // Nobody may be waiting any more: then the answer is of no interest.
@@ -98,13 +98,13 @@ impl WriterRequest {
     }
 }
 
-/// What the writer finds.
+/// Outcome of [`RequestQueue::take`].
 pub(super) enum TakenRequests {
-    /// At least one request.
+    /// Requests, one at least.
     Requests(Vec<WriterRequest>),
-    /// None came in time.
+    /// No request came in time.
     Nothing,
-    /// None is left and none will come.
+    /// No request is left and none will come.
     Closed,
 }
 
@@ -124,8 +124,8 @@ struct WaitingRequests {
 }
 
 impl RequestQueue {
-    /// Puts a request behind the others; waits for room until `until`. A request for which there is no room is given
-    /// back. In a closed queue it is dropped, and thereby answered.
+    /// Puts a request behind the others; waits for room until `until`. Returns a request for
+    /// which there is no room. A closed queue drops it, which answers it.
     pub(super) fn push(&self, request: WriterRequest, until: Option<Instant>) -> Result<(), WriterRequest> {
         let bytes = request.bytes();
         let mut waiting = self.lock();
@@ -151,7 +151,7 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Takes what one turn can do; waits for it until `until`.
+    /// Takes the requests of one turn; blocks for the first until `until`.
     pub(super) fn take(&self, until: Instant) -> TakenRequests {
         let mut waiting = self.lock();
         while waiting.requests.is_empty() {
@@ -176,7 +176,7 @@ impl RequestQueue {
         TakenRequests::Requests(requests)
     }
 
-    /// No request may follow; those that wait are still done.
+    /// Closes the queue for new requests; those that wait are still done.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.filled.notify_all();

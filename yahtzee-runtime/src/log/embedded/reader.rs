@@ -13,7 +13,7 @@ use super::state::LogState;
 use super::store::LogStore;
 use crate::log::{Batch, Bounds, LogError, LogReader, Page};
 
-/// What one page holds, but for the one record that may lie across the limit.
+/// Limits of one page; one record may exceed them.
 const PAGE_BYTES: usize = 1 << 20;
 const PAGE_RECORDS: usize = 4_096;
 
@@ -39,7 +39,7 @@ struct PartitionCursor {
 }
 
 impl EmbeddedReader {
-    /// Begins at the given offsets.
+    /// Opens a reader at the given offsets.
     pub(super) fn open(
         handle: Arc<EmbeddedHandle>,
         topic: &str,
@@ -61,7 +61,7 @@ impl EmbeddedReader {
         Ok(Self { handle, topic: topic.to_owned(), cursors, first: 0, page: Page::default() })
     }
 
-    /// Learns the ends; returns whether any partition has something to report.
+    /// Updates the known ends; returns whether any partition has something to report.
     fn look(cursors: &mut [PartitionCursor], state: &LogState) -> Option<()> {
         let mut has_work = false;
         for cursor in cursors {
@@ -72,9 +72,9 @@ impl EmbeddedReader {
         has_work.then_some(())
     }
 
-    /// The first partition whose position is not in the log, once.
+    /// Returns the first partition with a position that is not in the log, once.
     ///
-    /// Asked after the snapshot was taken: retention moves the start before it deletes, so if the start is still
+    /// Called after the snapshot was taken: retention moves the start before it deletes, so if the start is still
     /// at or before the position now, the snapshot has every record from there on.
     fn take_lost(&mut self) -> Option<LogError> {
         let state = self.handle.shared.published.lock();
@@ -125,7 +125,7 @@ impl LogReader for EmbeddedReader {
     }
 }
 
-/// What a cursor may put on the page. At least one record is always put.
+/// Room of a cursor on the page. At least one record is always put.
 #[derive(Clone, Copy)]
 struct PageRoom {
     bytes: usize,
@@ -141,7 +141,7 @@ impl PartitionCursor {
         self.is_outside(bounds) || self.is_ready()
     }
 
-    /// Whether there may be records before the known end, or the first end is to be reported.
+    /// Returns whether there may be records before the known end, or the first end is to be reported.
     fn is_ready(&self) -> bool {
         !self.is_lost && self.known_end.is_some_and(|end| self.position < end || !self.has_reported_end)
     }

@@ -1,4 +1,4 @@
-//! What everybody may know: topics, ranges, commits and epochs, as durable as they are visible.
+//! State in memory: topics, ranges, commits and epochs, visible only when they are durable.
 //!
 //! Changed only by the writer thread, after the batch on disk; one critical section publishes a whole turn, so
 //! records and commits of one write are seen together.
@@ -24,7 +24,7 @@ pub(super) struct TopicState {
 }
 
 impl TopicState {
-    /// A topic without records.
+    /// Creates a topic without records.
     pub(super) fn empty(number: u32, description: TopicDescription) -> Self {
         let partitions = vec![PartitionState::EMPTY; description.partitions as usize];
         Self { number, description, partitions }
@@ -37,7 +37,7 @@ pub(super) struct LogState {
     /// Indexed by number.
     pub(super) topics: Vec<TopicState>,
     numbers: HashMap<String, u32>,
-    /// By the key in `meta`.
+    /// Commits by their key in `meta`.
     pub(super) commits: HashMap<Vec<u8>, CommittedOffset>,
     /// Current epoch of each slot that was ever opened.
     pub(super) epochs: HashMap<SlotName, u64>,
@@ -77,12 +77,12 @@ impl LogState {
         self.topics.push(TopicState::empty(number, description));
     }
 
-    /// The number that the next topic gets.
+    /// Returns the number that the next topic gets.
     pub(super) fn next_number(&self) -> u32 {
         u32::try_from(self.topics.len()).expect("a folder holds far fewer than 2^32 topics")
     }
 
-    /// The topic of this name.
+    /// Returns the topic of this name.
     pub(super) fn topic(&self, name: &str) -> Option<&TopicState> {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])
     }
@@ -90,7 +90,7 @@ impl LogState {
     /// Returns a partition and its state.
     ///
     /// # Errors
-    /// [`LogError::NoSuchTopic`].
+    /// [`LogError::NoSuchTopic`] if the topic or the partition does not exist.
     pub(super) fn find(
         &self,
         name: &str,
@@ -113,13 +113,13 @@ impl LogState {
     }
 }
 
-/// Everything in `meta` under one tag, in key order.
+/// Returns everything in `meta` under one tag, in key order.
 fn entries(store: &LogStore, tag: u8) -> Result<Vec<KvPair>, LogError> {
     let read = |guard: fjall::Guard| guard.into_inner().map_err(|error| store.unreadable(error));
     store.meta.prefix([tag]).map(read).collect()
 }
 
-/// The state, and who waits for it to change.
+/// The state, and a condition variable for its changes.
 pub(super) struct PublishedState {
     state: Mutex<LogState>,
     changed: Condvar,
@@ -143,7 +143,7 @@ impl PublishedState {
         answer
     }
 
-    /// Waits until `look` finds something. `None` at `until`; without one it waits for ever.
+    /// Blocks until `look` finds something; returns `None` at `until`, if there is one.
     pub(super) fn wait<T>(
         &self,
         until: Option<Instant>,

@@ -65,17 +65,17 @@ impl LogStore {
         })
     }
 
-    /// A batch that is on disk when its commit has returned.
+    /// Returns a batch that is on disk when its commit has returned.
     pub(super) fn batch(&self) -> OwnedWriteBatch {
         self.database.batch().durability(Some(PersistMode::SyncData))
     }
 
-    /// A view in which nothing changes any more. To be dropped soon: it holds back the clearing of old versions.
+    /// Returns a view in which nothing changes. Drop it soon: it holds back the clearing of old versions.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
     }
 
-    /// The kept records of a partition with offsets in the range, in order.
+    /// Returns the kept records of a partition with offsets in the range, in order.
     pub(super) fn scan(
         &self,
         snapshot: &Snapshot,
@@ -91,18 +91,18 @@ impl LogStore {
         })
     }
 
-    /// The error of a failed read.
+    /// Returns the error of a failed read.
     pub(super) fn unreadable(&self, error: fjall::Error) -> LogError {
         LogError::unavailable(format!("data folder {}", self.folder), cause_of(error))
     }
 
-    /// The error of content that this version does not understand.
+    /// Returns the error of content that this version does not understand.
     pub(super) fn malformed(&self, what: &str) -> LogError {
         let what = format!("reading {what} in data folder {}", self.folder);
         LogError::refused(what, LogCause::new("malformed", "malformed; restore the folder or choose another"))
     }
 
-    /// The error of a failed write. What follows it is refused too: after a failed `fsync` nobody can tell which
+    /// Returns the error of a failed write. Later writes are refused too: after a failed `fsync` nobody knows which
     /// pages are on disk, and only the recovery of a new opening finds out.
     pub(super) fn unwritable(&self, error: fjall::Error) -> LogError {
         let text = format!(

@@ -1,4 +1,4 @@
-//! From a time to an offset, without reading the whole partition.
+//! Index from times to offsets, so that a partition need not be read as a whole.
 //!
 //! The first record at or after `t` is where the *running maximum* of the timestamps reaches `t`, however
 //! they go back and forth. So each 1,024 offsets the index notes the running maximum and the offset after it:
@@ -15,7 +15,7 @@ use crate::log::{Bounds, LogError};
 /// Offsets between two entries.
 const STRIDE: u64 = 1_024;
 
-/// Notes the running maximum where an append has passed a multiple of the stride.
+/// Notes the running maximum when an append has passed a multiple of the stride.
 pub(super) fn note(
     batch: &mut OwnedWriteBatch,
     store: &LogStore,
@@ -45,7 +45,7 @@ pub(super) fn forget(
     Ok(())
 }
 
-/// Offset of the first record within `bounds` at `timestamp_ms` or later; the end where there is none.
+/// Returns the offset of the first record within `bounds` at `timestamp_ms` or later; the end if there is none.
 pub(super) fn find(
     store: &LogStore,
     id: PartitionId,
@@ -65,7 +65,7 @@ pub(super) fn find(
     Ok(bounds.end)
 }
 
-/// Key in `times`. Appends have no negative timestamps; all of those asked for mean the log start.
+/// Returns the key in `times`. Appends have no negative timestamps; all of those asked for mean the log start.
 fn key(id: PartitionId, timestamp_ms: i64) -> [u8; 16] {
     id.numbered(u64::try_from(timestamp_ms).unwrap_or(0))
 }

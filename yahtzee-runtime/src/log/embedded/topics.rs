@@ -31,7 +31,7 @@ pub(super) fn check(spec: &TopicSpec) -> Result<(), LogError> {
     Err(LogError::refused(format!("creating topic {:?}", spec.name), LogCause::new("invalid-topic", reason)))
 }
 
-/// The description of a topic that is created now, with an id that no other creation gets.
+/// Returns the description of a topic that is created now, with an id that no other creation gets.
 pub(super) fn describe(spec: &TopicSpec) -> TopicDescription {
     TopicDescription {
         name: spec.name.clone(),
@@ -43,7 +43,7 @@ pub(super) fn describe(spec: &TopicSpec) -> TopicDescription {
     }
 }
 
-/// 128 bits: the clock and the process under two keys which the standard library draws from the system.
+/// Returns 128 bits: the clock and the process under two keys which the standard library draws from the system.
 fn fresh_id() -> [u8; 16] {
     let moment = (SystemTime::now(), std::process::id());
     let mut id = [0; 16];
@@ -53,7 +53,8 @@ fn fresh_id() -> [u8; 16] {
     id
 }
 
-/// Value in `meta`: id (16), partitions u32, replication u32, cleanup u8, retention i64 (-1: for ever), name.
+/// Returns the value in `meta`: id (16), partitions u32, replication u32, cleanup u8, retention i64 (-1: for ever),
+/// name.
 pub(super) fn to_bytes(topic: &TopicDescription) -> Vec<u8> {
     let cleanup = match topic.cleanup {
         Cleanup::Delete => 0,

@@ -1,4 +1,4 @@
-//! The one thread that writes: it takes what waits, makes it durable with one `fdatasync`, and answers everybody.
+//! The one thread that writes: it takes the waiting requests, makes them durable with one `fdatasync`, and answers.
 //!
 //! While the disk works, the next turn gathers behind it, so the number of syncs follows the disk and not the
 //! number of callers (group commit).
@@ -17,7 +17,7 @@ use super::topics;
 use crate::clock::wall_clock_ms;
 use crate::log::{LogCause, LogError, SlotName, TopicDescription, TopicSpec};
 
-/// Between two rounds of retention and compaction.
+/// Time between two rounds of retention and compaction.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Works until the queue is closed and empty.
@@ -109,7 +109,7 @@ fn refuse(request: WriterRequest, error: &LogError) {
     }
 }
 
-/// Jobs that share one batch. Each sees what those before it have changed.
+/// Requests that share one batch. Each sees what those before it have changed.
 struct WriteTurn<'a> {
     shared: &'a EmbeddedShared,
     batch: OwnedWriteBatch,
@@ -163,7 +163,7 @@ impl<'a> WriteTurn<'a> {
         }
     }
 
-    /// Current epoch of a slot; 0 where it was never opened.
+    /// Returns the current epoch of a slot; 0 if it was never opened.
     fn epoch(&self, slot: &SlotName) -> u64 {
         let published = || self.shared.published.lock().epochs.get(slot).copied();
         self.epochs.get(slot).copied().or_else(published).unwrap_or(0)
@@ -214,7 +214,7 @@ impl<'a> WriteTurn<'a> {
     }
 }
 
-/// The error of a record that had to wait for too long.
+/// Returns the error of a record that had to wait for too long.
 fn too_slow() -> LogError {
     let text = "the disk does not keep up, and the record was not written within its deadline";
     LogError::unavailable("the embedded log", LogCause::new("deadline", text))

@@ -37,7 +37,7 @@ pub(super) struct BatchQueue {
 // `BatchQueue` is not `Sync`: batch calls on one client must not overlap, which `&mut self` ensures.
 unsafe impl Send for BatchQueue {}
 
-/// A message that is no record: an error of a partition.
+/// An error of a partition, delivered in place of a record.
 #[derive(Debug)]
 pub(super) struct PartitionFailure {
     pub(super) partition: Partition,
@@ -82,7 +82,7 @@ impl BatchQueue {
         Ok(())
     }
 
-    /// The consumer behind the queue.
+    /// Returns the consumer behind the queue.
     pub(super) fn consumer(&self) -> &BaseConsumer<ClientEvents> {
         &self.consumer
     }
@@ -104,7 +104,8 @@ impl BatchQueue {
         let start = self.messages.len();
         assert!(start + count <= self.messages.capacity(), "room for the batch was made at the start");
         // SAFETY: there is room for `count` pointers past `start`, each laid out as a `FetchedMessage`; librdkafka
-        // writes at most that many and says how many. They are not null, and ours to destroy. Batch calls cannot overlap: `&mut self`.
+        // writes at most that many and says how many. They are not null, and ours to destroy. Batch calls cannot
+        // overlap: `&mut self`.
         unsafe {
             let room = self.messages.as_mut_ptr().add(start).cast::<*mut c::rd_kafka_message_t>();
             let taken =
@@ -118,7 +119,7 @@ impl BatchQueue {
         FetchedMessages { rest: self.messages.iter() }
     }
 
-    /// The errors in the batch.
+    /// Returns the errors in the batch.
     pub(super) fn failures(&self) -> impl Iterator<Item = PartitionFailure> + '_ {
         self.messages.iter().filter_map(|message| {
             // SAFETY: the message lives until `clear`, which needs `&mut self`.

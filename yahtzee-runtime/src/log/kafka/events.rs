@@ -1,4 +1,4 @@
-//! What librdkafka says by itself: log lines and connection errors, passed on without flooding.
+//! Events that librdkafka raises by itself, log lines and connection errors, passed on without flooding the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// At most one warning per client in this time: a broker that is away says so several times a second.
+/// Shortest time between two warnings of a client: a broker that is away causes several a second.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Events served per call: enough that none pile up, few enough that a reader may serve them with each batch.
 const SERVED: usize = 8;
 
-/// Passes on what a consumer that is polled nowhere else has to say: log lines and connection errors.
+/// Passes on the log lines and connection errors of a consumer that is polled nowhere else.
 pub(super) fn serve(consumer: &BaseConsumer<ClientEvents>) {
     // A poll serves one event and does not tell whether there was one. Errors have gone to `Events` by then.
     for _ in 0..SERVED {
@@ -30,12 +30,12 @@ pub(super) struct ClientEvents {
 }
 
 impl ClientEvents {
-    /// Of a client whose part is `role`, as log lines name it.
+    /// Creates the receiver of a client that log lines call `role`.
     pub(super) fn of(role: &'static str) -> Self {
         Self { role, limit: WarningLimit::default(), last_error: Mutex::new(None) }
     }
 
-    /// The newest error that the client reported by itself about a broker.
+    /// Returns the newest error that the client reported by itself about a broker.
     pub(super) fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -77,12 +77,12 @@ impl ClientContext for ClientEvents {
 
 impl ConsumerContext for ClientEvents {}
 
-/// Lets one through per [`QUIET`] and counts the others.
+/// Admits one event per [`QUIET`] and counts the others.
 #[derive(Default)]
 struct WarningLimit(Mutex<(Option<Instant>, u64)>);
 
 impl WarningLimit {
-    /// How many were held back since the last one, or `None` where this one is.
+    /// Returns the number of events suppressed since the last admitted one, or `None` if this one is suppressed.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *state;

@@ -1,11 +1,11 @@
-//! librdkafka's error codes in our words.
+//! librdkafka's error codes as errors of the seam.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use yahtzee_core::owner::Partition;
 
 use crate::log::{LogCause, LogError};
 
-/// An error code of librdkafka or of a broker, and what was said about it.
+/// An error code of librdkafka or of a broker, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KafkaFailure {
     pub(super) code: Code,
@@ -14,17 +14,17 @@ pub(super) struct KafkaFailure {
 }
 
 impl KafkaFailure {
-    /// A failure that is known by its code alone.
+    /// Creates a failure that is known by its code alone.
     pub(super) fn of(code: Code) -> Self {
         Self::new(code, code.to_string())
     }
 
-    /// A failure that librdkafka has explained.
+    /// Creates a failure with the text of librdkafka.
     pub(super) fn new(code: Code, reason: String) -> Self {
         Self { code, reason, source: None }
     }
 
-    /// In our words; `what` says what was being done, to what.
+    /// Converts into an error of the seam; `what` names the operation and its object.
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
         let cause = LogCause::new(format!("kafka:{:?}", self.code), self.reason);
         let cause = match self.source {
@@ -38,7 +38,7 @@ impl KafkaFailure {
         }
     }
 
-    /// As [`KafkaFailure::into_error`], where the code may also say that a topic or partition is missing.
+    /// Converts as [`KafkaFailure::into_error`] does, and also recognises a missing topic or partition.
     pub(super) fn into_topic_error(self, topic: &str, partition: Option<Partition>) -> LogError {
         if is_missing(self.code) {
             return LogError::NoSuchTopic { topic: topic.to_owned(), partition };
@@ -72,17 +72,17 @@ impl From<KafkaError> for KafkaFailure {
     }
 }
 
-/// Whether a successor took over the transactional id.
+/// Returns whether a successor took over the transactional id.
 pub(super) fn is_fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
 }
 
-/// Whether the topic or partition does not exist.
+/// Returns whether the topic or partition does not exist.
 pub(super) fn is_missing(code: Code) -> bool {
     matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
 }
 
-/// Whether the same request may succeed later.
+/// Returns whether the same request may succeed later.
 fn is_transient(code: Code) -> bool {
     matches!(
         code,

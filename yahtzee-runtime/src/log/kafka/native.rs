@@ -16,7 +16,7 @@ use yahtzee_core::owner::Partition;
 
 use super::failure::KafkaFailure;
 
-/// What the cluster's metadata says of a topic.
+/// Identity and size of a topic, from the cluster's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TopicFacts {
     /// The bytes of the topic's UUID, as they are written.
@@ -29,20 +29,20 @@ pub(super) struct TopicFacts {
 #[derive(Debug)]
 pub(super) struct CommittedEntry {
     pub(super) partition: i32,
-    /// Negative where nothing was committed.
+    /// Negative if nothing was committed.
     pub(super) offset: i64,
     pub(super) metadata: Vec<u8>,
     pub(super) code: Code,
 }
 
-/// A librdkafka object of ours.
+/// A librdkafka object that is destroyed on drop.
 struct OwnedNative<T> {
     object: NonNull<T>,
     destroy: unsafe extern "C" fn(*mut T),
 }
 
 impl<T> OwnedNative<T> {
-    /// `None` where `object` is null.
+    /// Takes ownership of `object`; `None` if it is null.
     ///
     /// # Safety
     /// `object` is null, or `destroy` may be called on it once, at any later time.
@@ -62,18 +62,18 @@ impl<T> Drop for OwnedNative<T> {
     }
 }
 
-/// Sends what is queued without lingering, and waits until all of it was answered for.
+/// Sends what is queued without lingering, and blocks until all of it is answered.
 ///
 /// Something else must be polling the producer. The crate's own `flush` polls, in steps of 100 ms.
 ///
 /// # Errors
-/// Where records are still unanswered after `timeout`.
+/// If records are still unanswered after `timeout`.
 pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), KafkaFailure> {
     // SAFETY: the client is alive while it is borrowed, and librdkafka's clients may be used from any thread.
     checked(unsafe { c::rd_kafka_flush(producer.native_ptr(), millis(timeout)) })
 }
 
-/// The end offset of a partition that the newest fetch response told; `None` before the first one.
+/// Returns the end offset of a partition in the newest fetch response; `None` before the first one.
 pub(super) fn cached_end<C: ClientContext>(
     consumer: &Client<C>,
     topic: &CStr,
@@ -100,7 +100,7 @@ pub(super) fn cached_end<C: ClientContext>(
 /// The crate's own synchronous commit waits without bound.
 ///
 /// # Errors
-/// Where the broker refused any of the offsets, or did not answer in `timeout`: the commit may still happen.
+/// If the broker refused any of the offsets, or did not answer in `timeout`: the commit may still happen.
 pub(super) fn commit<C: ClientContext>(
     consumer: &Client<C>,
     offsets: &TopicPartitionList,
@@ -133,10 +133,10 @@ pub(super) fn committed_entries(answer: &TopicPartitionList) -> Vec<CommittedEnt
     unsafe { entries_of(answer.ptr()) }
 }
 
-/// Asks the cluster for a topic's identity and size; `None` where it does not exist.
+/// Asks the cluster for a topic's identity and size; `None` if it does not exist.
 ///
 /// # Errors
-/// Where there is no answer in `timeout`, or an error.
+/// If there is no answer in `timeout`, or an error.
 pub(super) fn describe_topic<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -276,7 +276,7 @@ fn new_queue<C: ClientContext>(client: &Client<C>) -> Result<OwnedNative<c::rd_k
     queue.ok_or_else(out_of_memory)
 }
 
-/// The first event of `queue`, if it carries no error.
+/// Returns the first event of `queue`, if it carries no error.
 fn wait_for_event(
     queue: &OwnedNative<c::rd_kafka_queue_t>,
     timeout: Duration,
@@ -296,7 +296,7 @@ fn wait_for_event(
     }
 }
 
-/// The error that a code stands for.
+/// Returns the error of a code.
 pub(super) fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), KafkaFailure> {
     match Code::from(code) {
         Code::NoError => Ok(()),
@@ -304,17 +304,17 @@ pub(super) fn checked(code: c::rd_kafka_resp_err_t) -> Result<(), KafkaFailure> 
     }
 }
 
-/// librdkafka returns null only where memory or a name is missing.
+/// Checks a pointer: librdkafka returns null only if memory or a name is missing.
 fn out_of_memory() -> KafkaFailure {
     KafkaFailure::of(Code::CriticalSystemResource)
 }
 
-/// A topic name as librdkafka takes it.
+/// Returns a topic name as librdkafka takes it.
 pub(super) fn topic_name(topic: &str) -> Result<CString, KafkaFailure> {
     CString::new(topic).map_err(|_| KafkaFailure::of(Code::InvalidTopic))
 }
 
-/// For librdkafka's timeouts: rounded up, so that a short wait is none of zero.
+/// Converts a timeout for librdkafka, rounded up so that a short wait does not become zero.
 pub(super) fn millis(duration: Duration) -> c_int {
     c_int::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }

@@ -27,7 +27,7 @@ impl ConsumerGroups {
         Self { settings, clients: Mutex::default() }
     }
 
-    /// The client of `group`, created when first asked for.
+    /// Returns the client of `group`, created on first use.
     pub(super) fn client(&self, group: &str) -> Result<Arc<GroupClient>, LogError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(group) {
@@ -56,13 +56,13 @@ impl GroupClient {
         Ok(Self { settings, group: group.to_owned(), consumer })
     }
 
-    /// What a transaction says of the group: its name, and that it has no members.
+    /// Returns the group's name, without members, for a transaction.
     pub(super) fn metadata(&self) -> ConsumerGroupMetadata {
         events::serve(&self.consumer);
         self.consumer.group_metadata().expect("the client was created with a group")
     }
 
-    /// Commits in the order of `partitions`.
+    /// Returns the commits in the order of `partitions`.
     pub(super) fn committed(
         &self,
         topic: &str,

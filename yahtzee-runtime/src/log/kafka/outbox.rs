@@ -1,4 +1,4 @@
-//! A producer with its own polling thread, which answers for each call once.
+//! A producer with its own polling thread, which reports the outcome of each call once.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::log::{AppendCallback, Header, LogCause, LogError, NewRecord, header};
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
 
-/// A producer and what it still has to answer for.
+/// A producer and the number of its unacknowledged records.
 pub(super) struct Outbox {
     producer: ThreadedProducer<DeliveryReports>,
     prefix: String,
@@ -42,7 +42,7 @@ impl Outbox {
         Ok(Self { producer, prefix: prefix.to_owned(), in_flight })
     }
 
-    /// The producer, for its transaction calls.
+    /// Returns the producer, for its transaction calls.
     pub(super) fn producer(&self) -> &ThreadedProducer<DeliveryReports> {
         &self.producer
     }
@@ -68,7 +68,7 @@ impl Outbox {
         }
     }
 
-    /// Takes room for `count` more records, or says that there is none.
+    /// Reserves room for `count` more records; fails if there is none.
     fn reserve(&self, count: usize) -> Result<(), LogError> {
         let room = |waiting: usize| waiting.checked_add(count).filter(|&sum| sum <= MOST_IN_FLIGHT);
         match self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
@@ -99,7 +99,7 @@ impl Outbox {
         self.producer.send(message).map_err(|(error, _)| failed(error.into()))
     }
 
-    /// Waits until all was answered for, without lingering.
+    /// Blocks until all records are answered, without lingering.
     pub(super) fn flush(&self, timeout: Duration) -> Result<(), KafkaFailure> {
         native::flush(self.client(), timeout)
     }
@@ -129,7 +129,7 @@ fn check(records: &[NewRecord]) -> Result<(), LogError> {
     })
 }
 
-/// Why the client cannot take a record as it is.
+/// Returns why the client cannot take a record as it is; `None` if it can.
 fn flaw(record: &NewRecord) -> Option<String> {
     // librdkafka stamps a record of time 0 with the present, silently; no log has records from before 1970.
     if record.timestamp_ms <= 0 {
@@ -141,7 +141,7 @@ fn flaw(record: &NewRecord) -> Option<String> {
     header::flaw(&record.headers)
 }
 
-/// What the records of one call share.
+/// State that the records of one call share.
 pub(super) struct PendingAppend {
     unacknowledged: AtomicUsize,
     done: Mutex<Option<AppendCallback>>,

@@ -25,7 +25,7 @@ pub(super) struct KafkaReader {
     topic: String,
     native_topic: CString,
     queue: BatchQueue,
-    /// What cannot be read on and was not reported yet.
+    /// Errors of partitions that cannot be read on, not reported yet.
     lost: VecDeque<LogError>,
 }
 
@@ -50,7 +50,7 @@ impl KafkaReader {
         Ok(Self { topic: topic.to_owned(), native_topic, queue, lost: VecDeque::new() })
     }
 
-    /// Sorts the errors of a batch into what the caller must know and what passes by itself.
+    /// Sorts the errors of a batch into those that the caller must see and those that pass by themselves.
     fn sort_failures(&mut self) {
         for PartitionFailure { partition, offset, failure } in self.queue.failures() {
             match failure.code {
@@ -94,12 +94,12 @@ impl LogReader for KafkaReader {
     }
 }
 
-/// Errors that librdkafka does not recover from by fetching again.
+/// Returns whether librdkafka does not recover from an error by fetching again.
 fn is_final(code: Code) -> bool {
     matches!(code, Code::TopicAuthorizationFailed | Code::InvalidTopic)
 }
 
-/// Partitions and offsets in Kafka's signed numbers.
+/// Converts partitions and offsets into Kafka's signed numbers.
 fn native_places(from: &[(Partition, Offset)]) -> Result<Vec<(i32, i64)>, KafkaFailure> {
     from.iter()
         .map(|&(partition, offset)| {

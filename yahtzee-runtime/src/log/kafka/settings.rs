@@ -1,4 +1,4 @@
-//! What is configured, and the librdkafka properties that follow from it.
+//! Settings of the Kafka log, and the librdkafka properties that follow from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 
 use crate::log::{Isolation, LogCause, LogError, SlotName};
 
-/// Where the cluster is and how to talk to it.
+/// Address of a cluster, credentials and timeouts.
 #[derive(Clone)]
 pub struct KafkaSettings {
     /// Bootstrap brokers: `host:port`, several separated by commas.
@@ -20,7 +20,7 @@ pub struct KafkaSettings {
     /// Further librdkafka properties, such as `ssl.endpoint.identification.algorithm`. Those that carry a
     /// promise of Yahtzee are refused.
     pub extra: BTreeMap<String, String>,
-    /// How long to wait for what.
+    /// Timeouts.
     pub timeouts: KafkaTimeouts,
 }
 
@@ -35,16 +35,17 @@ pub struct KafkaTls {
     pub key_pem: String,
 }
 
-/// How long to wait for what.
+/// Timeouts of requests to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaTimeouts {
-    /// For the first answer of any broker.
+    /// Longest wait for the first answer of any broker.
     pub connect: Duration,
-    /// For one question, such as an end offset, and for one commit.
+    /// Longest wait for the answer to one request, such as an end offset or a commit.
     pub request: Duration,
-    /// For the acknowledgement of a slot writer's records. Bounds how old a paused writer's records can be.
+    /// Longest wait for the acknowledgement of a slot writer's records. Bounds how old a paused writer's records can
+    /// be.
     pub delivery: Duration,
-    /// For a whole transaction. A dead writer holds back its committed readers for that long.
+    /// Longest duration of a transaction. A dead writer holds back its committed readers for that long.
     pub transaction: Duration,
 }
 
@@ -80,7 +81,8 @@ const DECIDED: &[&str] = &[
 ];
 
 impl KafkaSettings {
-    /// Plain text to `brokers` (`host:port`, several separated by commas), no prefix, default timeouts.
+    /// Creates settings for plain text to `brokers` (`host:port`, several separated by commas), no prefix, default
+    /// timeouts.
     #[must_use]
     pub fn new(brokers: impl Into<String>) -> Self {
         Self {
@@ -92,7 +94,7 @@ impl KafkaSettings {
         }
     }
 
-    /// Refuses what cannot work, before any client exists.
+    /// Refuses settings that cannot work, before any client exists.
     pub(super) fn check(&self) -> Result<(), LogError> {
         let refused = |what: String, reason: &str| {
             Err(LogError::refused(what, LogCause::new("invalid-settings", reason)))
@@ -118,28 +120,28 @@ impl KafkaSettings {
         Ok(())
     }
 
-    /// The name that the cluster knows a topic or group by.
+    /// Returns the name that the cluster knows a topic or group by.
     pub(super) fn prefixed(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// A client that asks but never reads: topics, bounds, times.
+    /// Returns the properties of a client that asks but never reads: topics, bounds, times.
     pub(super) fn query_client(&self) -> ClientConfig {
         // Bounds are those of the log: open transactions count, whoever may read them.
         self.with(&[], &[("isolation.level", "read_uncommitted")])
     }
 
-    /// A client that creates and describes topics.
+    /// Returns the properties of a client that creates and describes topics.
     pub(super) fn admin_client(&self) -> ClientConfig {
         self.with(&[], &[])
     }
 
-    /// A client that speaks for a consumer group and never reads.
+    /// Returns the properties of a client that commits for a consumer group and never reads.
     pub(super) fn group_client(&self, group: &str) -> ClientConfig {
         self.with(&[], &[("group.id", &self.prefixed(group)), ("enable.auto.commit", "false")])
     }
 
-    /// A client that reads assigned partitions.
+    /// Returns the properties of a client that reads assigned partitions.
     pub(super) fn reader(&self, isolation: Isolation) -> ClientConfig {
         let isolation = match isolation {
             Isolation::Uncommitted => "read_uncommitted",
@@ -160,7 +162,7 @@ impl KafkaSettings {
         )
     }
 
-    /// A producer whose records are durable after `deadline`, or have failed.
+    /// Returns the properties of a producer that fails records which are not durable after `deadline`.
     pub(super) fn appender(&self, deadline: Duration) -> ClientConfig {
         self.with(
             WRITING,
@@ -168,7 +170,7 @@ impl KafkaSettings {
         )
     }
 
-    /// The transactional producer of a slot.
+    /// Returns the properties of the transactional producer of a slot.
     pub(super) fn slot_writer(&self, slot: &SlotName) -> ClientConfig {
         self.with(
             WRITING,
@@ -182,7 +184,7 @@ impl KafkaSettings {
         )
     }
 
-    /// Tuning, over it what is configured, over that what is decided.
+    /// Joins tuning, configured and decided properties, each over the former.
     fn with(&self, tuning: &[(&str, &str)], decided: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         for &(name, value) in CONNECTION.iter().chain(tuning) {
@@ -207,7 +209,7 @@ impl KafkaSettings {
     }
 }
 
-/// Where librdkafka's defaults do not serve any client. [`KafkaSettings::extra`] goes over these lists.
+/// Properties in which no client uses librdkafka's defaults. [`KafkaSettings::extra`] overrides them.
 const CONNECTION: &[(&str, &str)] = &[
     ("client.id", "yahtzee"),
     ("log.connection.close", "false"),
@@ -231,7 +233,7 @@ const READING: &[(&str, &str)] = &[
 const WRITING: &[(&str, &str)] =
     &[("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
 
-/// librdkafka takes 0 for "never", so that the shortest time is one millisecond.
+/// Returns milliseconds, at least one: librdkafka takes 0 for "never".
 fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
 }

@@ -14,10 +14,10 @@ use crate::log::{
     Acknowledged, LogCause, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction,
 };
 
-/// How often a transaction call is made that librdkafka says may be repeated.
+/// Most attempts at a transaction call that librdkafka allows to be repeated.
 const ATTEMPTS: usize = 3;
 
-/// For an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
+/// Timeout of an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
 const ABORT: Duration = Duration::from_secs(2);
 
 /// A transactional producer. After any error it is unusable: a delayed commit or abort could hit the next
@@ -188,7 +188,7 @@ impl Transaction for KafkaSlotWriter {
     }
 }
 
-/// Makes a transaction call with the time that is left, and again where librdkafka says that it may be.
+/// Makes a transaction call with the time that is left, and repeats it if librdkafka allows that.
 fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> KafkaResult<()> {
     let deadline = Instant::now() + within;
     let mut attempts = 1;

@@ -22,7 +22,7 @@ use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
 use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
 
-/// How often a new topic is looked for until brokers know it.
+/// Interval at which a new topic is looked for until brokers know it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Questions about topics, asked by one client that never reads.
@@ -32,7 +32,7 @@ pub(super) struct KafkaTopics {
 }
 
 impl KafkaTopics {
-    /// Waits for the first answer of a broker.
+    /// Blocks until a broker has answered.
     pub(super) fn connect(settings: Arc<KafkaSettings>) -> Result<Self, LogError> {
         let client =
             BaseConsumer::from_config_and_context(&settings.query_client(), ClientEvents::of("query"))
@@ -59,7 +59,7 @@ impl KafkaTopics {
         }
     }
 
-    /// First and next offset of each partition. Records of open transactions count.
+    /// Returns the first and the next offset of each partition. Records of open transactions count.
     pub(super) fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
         self.require(topic, partitions)?;
         let name = self.settings.prefixed(topic);
@@ -74,7 +74,7 @@ impl KafkaTopics {
         Ok(Bounds { start: offset_of(start), end: offset_of(end) })
     }
 
-    /// First offset of a time, or the end. Times before 1970 are those of 1970.
+    /// Returns the first offset of a time, or the end. Times before 1970 are those of 1970.
     pub(super) fn offset_for_time(
         &self,
         topic: &str,
@@ -102,7 +102,7 @@ impl KafkaTopics {
         }
     }
 
-    /// Describes a topic; `None` where it does not exist.
+    /// Describes a topic; `None` if it does not exist.
     pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
         let Some(TopicFacts { id, partitions, replication }) = self.facts(topic)? else {
             return Ok(None);
@@ -146,7 +146,7 @@ impl KafkaTopics {
         }
     }
 
-    /// A created topic reaches the brokers' metadata a moment later.
+    /// Blocks until a created topic has reached the brokers' metadata.
     fn wait_until_known(&self, topic: &TopicSpec) -> Result<(), LogError> {
         let deadline = Instant::now() + self.settings.timeouts.request;
         while self.facts(&topic.name)?.is_none_or(|facts| facts.partitions < topic.partitions) {
@@ -170,7 +170,7 @@ impl KafkaTopics {
             .map_err(|failure| failure.into_topic_error(topic, None))
     }
 
-    /// A client for one request: nobody would serve the events of a long-lived one.
+    /// Creates a client for one request: nobody would serve the events of a long-lived one.
     fn admin(&self) -> Result<(AdminClient<ClientEvents>, AdminOptions), KafkaFailure> {
         let admin =
             AdminClient::from_config_and_context(&self.settings.admin_client(), ClientEvents::of("admin"))?;
@@ -179,7 +179,7 @@ impl KafkaTopics {
     }
 }
 
-/// Topic properties. What is not listed is the brokers' default.
+/// Returns the properties of a topic. What is not listed is the brokers' default.
 fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
     let mut properties = vec![
         ("message.timestamp.type", "CreateTime".to_owned()),
@@ -204,7 +204,7 @@ fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
     properties
 }
 
-/// What a topic's configuration keeps of old records.
+/// Reads cleanup and retention out of a topic's configuration.
 fn keeping(resource: &ConfigResource) -> (Cleanup, Option<i64>) {
     let value = |name: &str| {
         let entry = resource.entries.iter().find(|entry| entry.name == name);
@@ -225,7 +225,7 @@ fn offset_of(offset: i64) -> Offset {
     Offset(u64::try_from(offset).unwrap_or(0))
 }
 
-/// Waits on this thread; the crate's admin calls are futures, and nothing else here is.
+/// Blocks until a future has completed; the crate's admin calls are futures, and nothing else here is.
 fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! Whose measurements come late: the owners with the most, in bounded memory.
+//! The owners with the most late measurements, in bounded memory.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ const COUNTERS: usize = 64;
 /// The Space-Saving sketch (Metwally, Agrawal, El Abbadi, 2005): exact while there are at most [`COUNTERS`] owners;
 /// beyond, a count is too high by at most that of the owner it has replaced.
 #[derive(Debug, Default)]
-pub(super) struct WorstOwners {
+pub(super) struct LateOwners {
     counts: BTreeMap<Owner, u64>,
 }
 
-impl WorstOwners {
+impl LateOwners {
     /// Adds `late` measurements of an owner.
     pub(super) fn add(&mut self, owner: Owner, late: u64) {
         if let Some(count) = self.counts.get_mut(&owner) {
@@ -31,7 +31,7 @@ impl WorstOwners {
         self.counts.insert(owner, start + late);
     }
 
-    /// The `most` owners with the greatest counts, greatest first; forgets all.
+    /// Returns the `most` owners with the greatest counts, greatest first, and forgets all.
     pub(super) fn take(&mut self, most: usize) -> Vec<(Owner, u64)> {
         let mut counts: Vec<(Owner, u64)> = std::mem::take(&mut self.counts).into_iter().collect();
         counts.sort_by_key(|&(owner, count)| (std::cmp::Reverse(count), owner));
@@ -52,14 +52,14 @@ mod tests {
 
     #[test]
     fn heavy_owners_are_found_among_many() {
-        let mut worst = WorstOwners::default();
+        let mut late = LateOwners::default();
         for round in 0..1_000 {
-            worst.add(owner(9_999), 5);
-            worst.add(owner(round), 1);
+            late.add(owner(9_999), 5);
+            late.add(owner(round), 1);
         }
-        let found = worst.take(3);
+        let found = late.take(3);
         assert_eq!(found[0].0, owner(9_999));
         assert_eq!(found[0].1, 5_000);
-        assert_eq!(worst.take(3), []);
+        assert_eq!(late.take(3), []);
     }
 }

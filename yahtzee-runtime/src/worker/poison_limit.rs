@@ -1,4 +1,4 @@
-//! Stops a job that cannot read its input any more, before a bad deploy drains a topic into the DLQ.
+//! Limits on unusable input: they stop a job before a bad deploy drains a topic into the DLQ.
 
 /// When too much is too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +20,19 @@ const WINDOW_RECORDS: u64 = 10_000;
 
 /// Counts unusable records against the limits.
 #[derive(Debug)]
-pub(super) struct PoisonBrake {
+pub(super) struct PoisonLimit {
     limits: PoisonLimits,
     run: u64,
     records: u64,
     poison: u64,
 }
 
-impl PoisonBrake {
+impl PoisonLimit {
     pub(super) fn new(limits: PoisonLimits) -> Self {
         Self { limits, run: 0, records: 0, poison: 0 }
     }
 
-    /// Counts one record. The text of the limit that is passed, if one is.
+    /// Counts one record and returns the text of the limit that is passed, if one is.
     pub(super) fn count(&mut self, is_poison: bool) -> Option<String> {
         self.run = if is_poison { self.run + 1 } else { 0 };
         self.poison += u64::from(is_poison);
@@ -55,11 +55,11 @@ impl PoisonBrake {
 mod tests {
     use super::*;
 
-    /// Feeds runs of good and bad records and tells after how many the brake acts.
+    /// Feeds runs of good and bad records and tells after how many the limit is passed.
     fn check(pattern: &[(u64, bool)], expected: Option<u64>) {
-        let mut brake = PoisonBrake::new(PoisonLimits { run_max: 100, percent_max: 20 });
+        let mut limit = PoisonLimit::new(PoisonLimits { run_max: 100, percent_max: 20 });
         let records = pattern.iter().flat_map(|&(count, is_poison)| (0..count).map(move |_| is_poison));
-        let acted = records.zip(1..).find_map(|(is_poison, number)| brake.count(is_poison).map(|_| number));
+        let acted = records.zip(1..).find_map(|(is_poison, number)| limit.count(is_poison).map(|_| number));
         assert_eq!(acted, expected, "{pattern:?}");
     }
 

@@ -1,23 +1,18 @@
 //! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
-use std::sync::Arc;
-
 use prost::Message;
 use yahtzee_core::effect::{DeadLetter, Late};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use crate::log::NewRecord;
+use super::write::JobTopics;
 
-use super::slot::Topics;
-
-/// The record of a dead letter.
+/// Returns partition, key and value of the record of a dead letter.
 pub(super) fn dead_letter(
     letter: DeadLetter,
-    topics: &Topics,
+    topics: &JobTopics,
     partition: Partition,
-    now_ms: i64,
-) -> NewRecord {
+) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, letter.offset);
     let message = yahtzee_proto::DeadLetter {
         job: topics.job.to_owned(),
@@ -30,13 +25,11 @@ pub(super) fn dead_letter(
         value: letter.value,
         value_bytes: letter.value_bytes as u64,
     };
-    let topic = Arc::clone(&topics.dead_letters);
-    let value = message.encode_to_vec();
-    NewRecord { topic, partition, timestamp_ms: now_ms, key, value, headers: Vec::new() }
+    (partition, key, message.encode_to_vec())
 }
 
-/// The record of what came too late or too early.
-pub(super) fn late(late: Late, topics: &Topics, partition: Partition, now_ms: i64) -> NewRecord {
+/// Returns partition, key and value of the record of what came too late or too early.
+pub(super) fn late(late: Late, topics: &JobTopics, partition: Partition) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, late.offset);
     let message = yahtzee_proto::Late {
         job: topics.job.to_owned(),
@@ -50,36 +43,37 @@ pub(super) fn late(late: Late, topics: &Topics, partition: Partition, now_ms: i6
         latest_windows: late.outcomes.latest_windows,
         value: late.value,
     };
-    let topic = Arc::clone(&topics.late);
-    let value = message.encode_to_vec();
-    NewRecord { topic, partition, timestamp_ms: now_ms, key, value, headers: Vec::new() }
+    (partition, key, message.encode_to_vec())
 }
 
 /// `job/topic/partition/offset`: the same for every delivery, so that a reader can drop repetitions.
-fn key(topics: &Topics, partition: Partition, offset: Offset) -> Vec<u8> {
+fn key(topics: &JobTopics, partition: Partition, offset: Offset) -> Vec<u8> {
     format!("{}/{}/{partition}/{offset}", topics.job, topics.raw).into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_core::effect::Effect;
     use yahtzee_core::owner::Owner;
     use yahtzee_core::record::{MeasurementCounts, Poison};
 
+    use super::super::write::record_of;
     use super::*;
 
-    fn topics() -> Topics {
-        Topics {
+    fn topics() -> JobTopics {
+        JobTopics {
             job: "errors",
             raw: "ERROR.v1".to_owned(),
             summary: "ERROR_SUMMARY.v1".into(),
             dead_letters: "DLQ.ERROR.v1".into(),
             late: "LATE.ERROR.v1".into(),
             partitions: 4,
+            window_length_ms: 60_000,
         }
     }
 
     #[test]
-    fn letters_read_the_same_through_the_published_schema() {
+    fn dead_letters_read_the_same_through_the_published_schema() {
         let letter = DeadLetter {
             offset: Offset(7),
             timestamp_ms: 99,
@@ -88,7 +82,7 @@ mod tests {
             value: vec![3],
             value_bytes: 5_000,
         };
-        let record = dead_letter(letter, &topics(), Partition(3), 1_000);
+        let record = record_of(Effect::DeadLetter(letter), &topics(), Partition(3), 1_000);
         assert_eq!(
             (&*record.topic, record.partition, record.timestamp_ms),
             ("DLQ.ERROR.v1", Partition(3), 1_000)
@@ -116,7 +110,7 @@ mod tests {
         };
         let rejected =
             Late { offset: Offset(8), timestamp_ms: 98, owner: Owner([6; 16]), outcomes, value: vec![1] };
-        let record = late(rejected, &topics(), Partition(1), 1_000);
+        let record = record_of(Effect::Late(rejected), &topics(), Partition(1), 1_000);
         assert_eq!((&*record.topic, record.key.as_slice()), ("LATE.ERROR.v1", &b"errors/ERROR.v1/1/8"[..]));
         let published = yahtzee_proto::Late::decode(&*record.value).unwrap();
         assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));

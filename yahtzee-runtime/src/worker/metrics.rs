@@ -1,25 +1,26 @@
-//! Counting what happens to records: into metrics and into the job's progress.
+//! WorkerMetrics what happens to records: into metrics and into the job's progress.
 
 use std::time::Duration;
 
-use yahtzee_core::owner::Owner;
+use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::Status;
 use yahtzee_core::record::{LATE_CLASSES_MS, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome};
+use yahtzee_core::slot::AssignedPartition;
 
 use crate::telemetry::names;
 
-use super::slot::{Part, Written};
-use super::worst_owners::WorstOwners;
+use super::late_owners::LateOwners;
+use super::write::Written;
 use super::{JobProgress, Progress};
 
 /// Names of [`yahtzee_core::record::LATE_CLASSES_MS`].
 const LATE_CLASSES: [&str; LATE_CLASSES_MS.len()] = ["1m", "10m", "1h", "more"];
 
-/// Owners that are named as the worst.
-const WORST_OWNERS: usize = 5;
+/// Owners that are named at a time.
+const LATE_OWNERS: usize = 5;
 
 /// Handles of one job's metrics, made once.
-pub(super) struct Counting {
+pub(super) struct WorkerMetrics {
     job: &'static str,
     progress: Progress,
     read: metrics::Counter,
@@ -33,12 +34,12 @@ pub(super) struct Counting {
     commit_age: metrics::Gauge,
     open_windows: metrics::Gauge,
     series: metrics::Gauge,
-    parts: Vec<PartGauges>,
-    worst_owners: WorstOwners,
+    partitions: Vec<PartitionGauges>,
+    late_owners: LateOwners,
     batch: Batch,
 }
 
-/// Counts since the last [`Counting::publish`]: one addition per record, no lock and no atomic.
+/// Counts since the last [`WorkerMetrics::publish`]: one addition per record, no lock and no atomic.
 #[derive(Default)]
 struct Batch {
     records: u64,
@@ -47,14 +48,14 @@ struct Batch {
     poison: u64,
 }
 
-struct PartGauges {
+struct PartitionGauges {
     position_lag: metrics::Gauge,
     replay_lag: metrics::Gauge,
     watermark_age: metrics::Gauge,
     incomplete: metrics::Gauge,
 }
 
-impl Counting {
+impl WorkerMetrics {
     pub(super) fn new(job: &'static str, progress: &Progress, partitions: impl Iterator<Item = u32>) -> Self {
         let outcome = |outcome| names::RECORD_MEASUREMENTS.with(&[job, outcome]);
         Self {
@@ -71,33 +72,39 @@ impl Counting {
             commit_age: names::COMMIT_AGE_SECONDS.with(&[job]),
             open_windows: names::WINDOW_OPEN.with(&[job]),
             series: names::WINDOW_SERIES.with(&[job]),
-            parts: partitions.map(|partition| PartGauges::new(job, partition)).collect(),
-            worst_owners: WorstOwners::default(),
+            partitions: partitions.map(|partition| PartitionGauges::new(job, partition)).collect(),
+            late_owners: LateOwners::default(),
             batch: Batch::default(),
         }
     }
 
     /// Counts one record.
-    pub(super) fn record(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, fate: RecordOutcome) {
+    pub(super) fn record(
+        &mut self,
+        topic: &str,
+        partition: Partition,
+        record: &LogRecord<'_>,
+        outcome: RecordOutcome,
+    ) {
         self.batch.records += 1;
         self.batch.bytes += (record.key.len() + record.value.len()) as u64;
-        match fate {
+        match outcome {
             RecordOutcome::Folded(outcomes) => {
                 self.batch.outcomes.add(outcomes);
                 if outcomes.late() > 0 {
                     let owner = Owner::from_bytes(record.key).expect("a folded record has an owner");
-                    self.worst_owners.add(owner, outcomes.late());
+                    self.late_owners.add(owner, outcomes.late());
                 }
             }
-            RecordOutcome::Poison(reason) => self.poison(topic, part, record, reason),
+            RecordOutcome::Poison(reason) => self.poison(topic, partition, record, reason),
         }
     }
 
-    fn poison(&mut self, topic: &str, part: &Part, record: &LogRecord<'_>, reason: Poison) {
+    fn poison(&mut self, topic: &str, partition: Partition, record: &LogRecord<'_>, reason: Poison) {
         self.batch.poison += 1;
         names::RECORD_POISON.with(&[self.job, reason.name()]).increment(1);
         tracing::warn!(
-            job = self.job, topic, partition = %part.partition, offset = %record.offset,
+            job = self.job, topic, %partition, offset = %record.offset,
             reason = reason.name(), value_bytes = record.value.len(),
             "record cannot be used and goes to the DLQ"
         );
@@ -135,36 +142,36 @@ impl Counting {
         });
     }
 
-    /// Names the owners with the most late measurements since the last call, if there are any.
-    pub(super) fn report_worst_owners(&mut self) {
-        let worst = self.worst_owners.take(WORST_OWNERS);
-        if !worst.is_empty() {
+    /// Logs the owners with the most late measurements since the last call, if there are any.
+    pub(super) fn report_late_owners(&mut self) {
+        let owners = self.late_owners.take(LATE_OWNERS);
+        if !owners.is_empty() {
             tracing::info!(
                 job = self.job,
-                ?worst,
+                ?owners,
                 "owners with the most late measurements of the last minute"
             );
         }
     }
 
-    /// Sets the gauges. `parts` in the order given to [`Self::new`], each with its known end.
+    /// Sets the gauges. `assigned` in the order given to [`Self::new`], each with its known end.
     pub(super) fn gauges<'a>(
         &self,
-        parts: impl Iterator<Item = (&'a Part, Option<Offset>)>,
+        assigned: impl Iterator<Item = (&'a AssignedPartition, Option<Offset>)>,
         now_ms: u64,
         wall_clock: Duration,
     ) {
         let mut sums = JobProgress { is_caught_up: true, ..JobProgress::default() };
         let (mut windows, mut series) = (0, 0);
-        for ((part, end), gauges) in parts.zip(&self.parts) {
-            let status = part.core.status();
+        for ((assigned, end), gauges) in assigned.zip(&self.partitions) {
+            let status = assigned.status();
             let position_lag = end.map_or(0, |end| end.0.saturating_sub(status.position.0));
-            let replay_lag = status.position.0.saturating_sub(part.replay_offset.0);
+            let replay_lag = status.position.0.saturating_sub(assigned.replay_offset().0);
             gauges.set(&status, position_lag, replay_lag, wall_clock);
             sums.positions += status.position.0;
             sums.position_lag += position_lag;
             sums.replay_lag += replay_lag;
-            sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(part.current_at_ms));
+            sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(assigned.current_at_ms()));
             sums.is_caught_up &= status.is_caught_up;
             windows += status.open_windows;
             series += status.series;
@@ -182,7 +189,7 @@ impl Counting {
     }
 }
 
-impl PartGauges {
+impl PartitionGauges {
     fn new(job: &str, partition: u32) -> Self {
         let partition = partition.to_string();
         let labels: &[&str] = &[job, &partition];

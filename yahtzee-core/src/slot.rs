@@ -1,0 +1,425 @@
+//! The slot machine: what a worker does with the partitions that are fenced as one, as a value that is driven.
+//!
+//! ```text
+//!           ┌──────────── a failure drops the partitions and their state ────────────┐
+//!           ▼                                                                        │
+//!  open ─▶ Opening: Fence ▸ ReadCommits ▸ ReadBounds ▸ Assign ─▶ Running ⇄ Writing: Append ▸ Commit
+//! ```
+//!
+//! A [`SlotMachine`] does no I/O and reads no clock. The shell asks it with [`SlotMachine::poll`] what is to be done,
+//! does that against the log, and gives the outcome to [`SlotMachine::answer`] or [`SlotMachine::failed`]. Records go to
+//! [`SlotMachine::ingest`] whenever the slot is assigned, also while a write waits for its answer. The worker of the
+//! runtime and the simulator drive this same type.
+
+use std::fmt;
+
+use crate::commit::Commit;
+use crate::effect::Effect;
+use crate::erased::AnyPartition;
+use crate::owner::Partition;
+use crate::partition::{History, Opened, ResumeError};
+use crate::record::{LogRecord, Offset, RecordOutcome};
+use crate::window::Policy;
+
+mod assigned;
+mod request;
+#[doc(hidden)]
+pub mod rules;
+
+pub use assigned::AssignedPartition;
+pub use request::{
+    Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotRequest,
+};
+use rules::{OpeningStep, SlotProduction, SlotRules, WriteStep};
+
+/// Opens a partition of a job: what [`crate::erased::AnyJob::open`] does under a policy and an identity.
+pub type OpenPartition = dyn Fn(History<'_>) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> + Send;
+
+/// What a slot consists of and how much it writes at once.
+#[derive(Clone, Debug)]
+pub struct SlotSettings {
+    /// The partitions of the slot.
+    pub partitions: Vec<Partition>,
+    /// The policy of the job; its flush interval is the time between two writes.
+    pub policy: Policy,
+    /// Number of waiting effects that are written before the interval is over.
+    pub backlog_max: usize,
+    /// Greatest number of effects of one partition in one write.
+    pub write_max: usize,
+}
+
+/// The partitions of a slot, their state and the order in which they are opened, written and committed. See the
+/// module.
+pub struct SlotMachine {
+    settings: SlotSettings,
+    rules: &'static dyn SlotRules,
+    state: State,
+    assigned: Vec<AssignedPartition>,
+    /// Offsets at which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
+    /// dead letter at the second try.
+    poisoned: Vec<Vec<Offset>>,
+    next_write_ms: u64,
+    is_flushing: bool,
+    /// Whether the last write has left effects behind.
+    has_rest: bool,
+}
+
+enum State {
+    Closed,
+    Opening(Opening),
+    Running,
+    Writing(Write),
+}
+
+struct Opening {
+    open_partition: Box<OpenPartition>,
+    /// Steps that are answered.
+    done: usize,
+    is_asked: bool,
+    committed: Vec<Option<CommittedOffset>>,
+    bounds: Vec<Bounds>,
+    assignments: Vec<Assignment>,
+}
+
+/// A write under way.
+struct Write {
+    /// Steps that are answered or had nothing to ask.
+    done: usize,
+    is_asked: bool,
+    effects: Vec<(Partition, Effect)>,
+    /// Number of effects of each partition, by index.
+    counts: Vec<u64>,
+    has_appended: bool,
+    /// Commits that the acknowledgement allowed, by index, and whether they are written.
+    allowed: Vec<(usize, Commit, bool)>,
+}
+
+/// A partition must not be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionRefused {
+    /// The partition.
+    pub partition: Partition,
+    /// Why.
+    pub reason: ResumeError,
+}
+
+impl fmt::Display for PartitionRefused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "partition {}: {}", self.partition, self.reason)
+    }
+}
+
+impl std::error::Error for PartitionRefused {}
+
+impl SlotMachine {
+    /// Creates a slot that is closed.
+    #[must_use]
+    pub fn new(settings: SlotSettings) -> Self {
+        Self::with_rules(settings, &SlotProduction)
+    }
+
+    /// Creates a slot under other rules than those of production.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_rules(settings: SlotSettings, rules: &'static dyn SlotRules) -> Self {
+        Self {
+            poisoned: vec![Vec::new(); settings.partitions.len()],
+            settings,
+            rules,
+            state: State::Closed,
+            assigned: Vec::new(),
+            next_write_ms: 0,
+            is_flushing: false,
+            has_rest: false,
+        }
+    }
+
+    /// Begins to open the slot. `open_partition` is called for each partition once its history is known.
+    pub fn open(&mut self, open_partition: Box<OpenPartition>) {
+        self.close();
+        self.next_write_ms = 0;
+        self.state = State::Opening(Opening {
+            open_partition,
+            done: 0,
+            is_asked: false,
+            committed: Vec::new(),
+            bounds: Vec::new(),
+            assignments: Vec::new(),
+        });
+    }
+
+    /// Drops the partitions and all that was not written. What was committed is what the next opening starts from.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+        self.assigned.clear();
+        self.is_flushing = false;
+        self.has_rest = false;
+    }
+
+    /// Returns what the shell must do next; `None` while it has to wait for an answer, for records or for the time
+    /// [`Self::next_due`].
+    pub fn poll(&mut self, now_ms: u64) -> Option<SlotRequest> {
+        if matches!(self.state, State::Running) && now_ms >= self.next_due() {
+            self.begin_write(now_ms);
+        }
+        match &mut self.state {
+            State::Opening(opening) if !opening.is_asked => {
+                opening.is_asked = true;
+                Some(match self.rules.opening().get(opening.done) {
+                    Some(OpeningStep::Fence) => SlotRequest::Fence,
+                    Some(OpeningStep::Commits) => SlotRequest::ReadCommits,
+                    Some(OpeningStep::Bounds) => SlotRequest::ReadBounds,
+                    None => {
+                        let assignments = std::mem::take(&mut opening.assignments);
+                        self.state = State::Running;
+                        SlotRequest::Assign(assignments)
+                    }
+                })
+            }
+            State::Writing(write) if !write.is_asked => self.next_of_write(now_ms),
+            _ => None,
+        }
+    }
+
+    /// Returns the monotonic time at which [`Self::poll`] has something to ask without anything else happening;
+    /// `u64::MAX` while an answer is awaited.
+    #[must_use]
+    pub fn next_due(&self) -> u64 {
+        match &self.state {
+            State::Opening(Opening { is_asked: false, .. })
+            | State::Writing(Write { is_asked: false, .. }) => 0,
+            State::Running if self.has_to_write() => 0,
+            State::Running => self.next_write_ms,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Takes the outcome of the request that was polled last, at `now_ms`.
+    ///
+    /// # Errors
+    /// If a partition must not be worked on. The slot is closed.
+    ///
+    /// # Panics
+    /// If the answer does not fit the request: a mistake of the shell.
+    pub fn answer(&mut self, answer: SlotAnswer, now_ms: u64) -> Result<(), PartitionRefused> {
+        match (&mut self.state, answer) {
+            (State::Opening(opening), answer) => {
+                match answer {
+                    SlotAnswer::Fenced => {}
+                    SlotAnswer::Commits(committed) => opening.committed = committed,
+                    SlotAnswer::Bounds(bounds) => opening.bounds = bounds,
+                    SlotAnswer::Appended | SlotAnswer::Committed => panic!("{answer:?} while opening"),
+                }
+                (opening.done, opening.is_asked) = (opening.done + 1, false);
+                if opening.done == self.rules.opening().len() {
+                    self.open_partitions(now_ms)?;
+                }
+            }
+            (State::Writing(write), SlotAnswer::Appended | SlotAnswer::Committed) => {
+                (write.done, write.is_asked) = (write.done + 1, false);
+                if write.done == self.rules.write_order().len() {
+                    self.finish_write(now_ms);
+                }
+            }
+            (_, answer) => panic!("{answer:?} answers no request of this slot"),
+        }
+        Ok(())
+    }
+
+    /// Takes a failure of the shell. Nothing in memory can be trusted any more, whatever was on its way: the
+    /// partitions are dropped. Whether to open the slot again says [`SlotFailure::opens_again`].
+    pub fn failed(&mut self, failure: SlotFailure) {
+        if let SlotFailure::Panicked { partition, offset } = failure {
+            let index = self.settings.partitions.iter().position(|&of_slot| of_slot == partition);
+            if let Some(index) = index
+                && !self.poisoned[index].contains(&offset)
+            {
+                self.poisoned[index].push(offset);
+            }
+        }
+        if self.is_writing() && !self.rules.drops_partitions_after(failure) {
+            self.state = State::Running;
+        } else {
+            self.close();
+        }
+    }
+
+    /// Folds a record of the partition at `index` of [`Self::assigned`].
+    pub fn ingest(&mut self, index: usize, record: LogRecord<'_>) -> RecordOutcome {
+        let assigned = &mut self.assigned[index];
+        assigned.core.ingest(record, &mut assigned.effects)
+    }
+
+    /// Notes that every record below `next` of the partition at `index` was delivered. The last offsets can be
+    /// control records, which are never delivered.
+    pub fn reached(&mut self, index: usize, next: Offset) {
+        self.assigned[index].core.reached(next);
+    }
+
+    /// Emits what has changed, whether due or not, and lets it be written as soon as no other write is under way.
+    pub fn flush(&mut self) {
+        if matches!(self.state, State::Running | State::Writing(_)) {
+            self.assigned.iter_mut().for_each(AssignedPartition::flush);
+            self.is_flushing = true;
+        }
+    }
+
+    /// Returns the partitions of the slot.
+    #[must_use]
+    pub fn partitions(&self) -> &[Partition] {
+        &self.settings.partitions
+    }
+
+    /// Returns the open partitions, in the order of [`Self::partitions`]; none before the slot is assigned.
+    #[must_use]
+    pub fn assigned(&self) -> &[AssignedPartition] {
+        &self.assigned
+    }
+
+    /// Whether the slot is not open and not about to be.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether records may be handed in.
+    #[must_use]
+    pub fn is_assigned(&self) -> bool {
+        matches!(self.state, State::Running | State::Writing(_))
+    }
+
+    /// Whether a write is under way.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing(_))
+    }
+
+    fn open_partitions(&mut self, now_ms: u64) -> Result<(), PartitionRefused> {
+        let State::Opening(mut opening) = std::mem::replace(&mut self.state, State::Closed) else {
+            return Ok(());
+        };
+        for (index, &partition) in self.settings.partitions.iter().enumerate() {
+            let (committed, bounds) = (opening.committed[index].take(), opening.bounds[index]);
+            let opened = (opening.open_partition)(History {
+                partition,
+                start: committed
+                    .as_ref()
+                    .map(|committed| (committed.offset, committed.metadata.as_str()))
+                    .into(),
+                log_start: bounds.start,
+                log_end: self.rules.barrier(&bounds),
+                poisoned: &self.poisoned[index],
+            });
+            let Opened { core, read_from, verdict } = opened.map_err(|reason| {
+                self.assigned.clear();
+                PartitionRefused { partition, reason }
+            })?;
+            opening.assignments.push(Assignment { partition, read_from, verdict, committed, bounds });
+            self.assigned.push(AssignedPartition::new(partition, core, read_from, now_ms));
+        }
+        self.state = State::Opening(opening);
+        Ok(())
+    }
+
+    /// Whether too much waits, or what the last write has left, or everything must go out.
+    fn has_to_write(&self) -> bool {
+        let backlog: usize = self.assigned.iter().map(|assigned| assigned.effects.len()).sum();
+        self.is_flushing || backlog >= if self.has_rest { 1 } else { self.settings.backlog_max }
+    }
+
+    /// Takes the effects that wait: all of them, or as many as a write may have.
+    fn begin_write(&mut self, now_ms: u64) {
+        if now_ms >= self.next_write_ms {
+            self.next_write_ms = self.rules.next_write_ms(&self.settings.policy, now_ms);
+            self.assigned.iter_mut().for_each(|assigned| assigned.tick(now_ms));
+        }
+        let (mut effects, mut counts) = (Vec::new(), Vec::with_capacity(self.assigned.len()));
+        for assigned in &mut self.assigned {
+            let count = self.settings.write_max.min(assigned.effects.len());
+            counts.push(count as u64);
+            assigned.core.begin_write();
+            effects.extend(assigned.effects.drain(..count).map(|effect| (assigned.partition, effect)));
+        }
+        self.has_rest = self.assigned.iter().any(|assigned| !assigned.effects.is_empty());
+        self.is_flushing = false;
+        self.state = State::Writing(Write {
+            done: 0,
+            is_asked: false,
+            effects,
+            counts,
+            has_appended: false,
+            allowed: Vec::new(),
+        });
+    }
+
+    fn next_of_write(&mut self, now_ms: u64) -> Option<SlotRequest> {
+        let State::Writing(write) = &mut self.state else { return None };
+        while let Some(step) = self.rules.write_order().get(write.done) {
+            let request = match step {
+                WriteStep::Append => write.append(),
+                WriteStep::Commit => write.commit(&mut self.assigned, self.rules, now_ms),
+            };
+            if request.is_some() {
+                write.is_asked = true;
+                return request;
+            }
+            write.done += 1;
+        }
+        self.finish_write(now_ms);
+        None
+    }
+
+    fn finish_write(&mut self, now_ms: u64) {
+        if let State::Writing(write) = std::mem::replace(&mut self.state, State::Running) {
+            for (index, commit, is_written) in write.allowed {
+                self.assigned[index].committed(commit, is_written, now_ms);
+            }
+        }
+    }
+}
+
+impl Write {
+    fn append(&mut self) -> Option<SlotRequest> {
+        self.has_appended = !self.effects.is_empty();
+        self.has_appended.then(|| SlotRequest::Append(std::mem::take(&mut self.effects)))
+    }
+
+    /// Tells the cores that their effects are durable, and asks for the commits that this allows. An append without
+    /// a commit ends with an empty one: that ends its transaction.
+    fn commit(
+        &mut self,
+        assigned: &mut [AssignedPartition],
+        rules: &dyn SlotRules,
+        now_ms: u64,
+    ) -> Option<SlotRequest> {
+        let mut commits = Vec::new();
+        for (index, (assigned, &count)) in assigned.iter_mut().zip(&self.counts).enumerate() {
+            let Some(commit) = assigned.core.acknowledged(count) else { continue };
+            let is_written = assigned.is_news(&commit) || rules.is_renewal(assigned.committed_at_ms, now_ms);
+            if is_written {
+                commits.push(assigned.commit_of(&commit));
+            }
+            self.allowed.push((index, commit, is_written));
+        }
+        (self.has_appended || !commits.is_empty()).then_some(SlotRequest::Commit(commits))
+    }
+}
+
+impl fmt::Debug for SlotMachine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Closed => "closed",
+            State::Opening(_) => "opening",
+            State::Running => "running",
+            State::Writing(_) => "writing",
+        };
+        formatter
+            .debug_struct("SlotMachine")
+            .field("settings", &self.settings)
+            .field("state", &state)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What a slot asks of the log, and what it learns.
+
+use crate::effect::Effect;
+use crate::incomplete::IncompleteWindows;
+use crate::owner::Partition;
+use crate::partition::ResumeKind;
+use crate::record::Offset;
+
+/// A committed offset and what was stored with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// Offset of the next record to be read.
+    pub offset: Offset,
+    /// ASCII, below 4,096 bytes (the broker's `offset.metadata.max.bytes`).
+    pub metadata: String,
+}
+
+/// The readable range of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// First offset still kept.
+    pub start: Offset,
+    /// Offset of the next record to be appended.
+    pub end: Offset,
+}
+
+/// What the shell must do for a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotRequest {
+    /// Open the writer of the slot; under the fenced guarantee, fence every earlier writer of it.
+    Fence,
+    /// Read the committed offsets of the slot's partitions, in their order.
+    ReadCommits,
+    /// Read where the slot's partitions start and end, in their order.
+    ReadBounds,
+    /// Read the partitions from these offsets. Has no answer: records may be handed in from now on.
+    Assign(Vec<Assignment>),
+    /// Append the effects, in this order, each to its [`Effect::destination`]. Answered when all are durable, or would
+    /// be with the end of their transaction.
+    Append(Vec<(Partition, Effect)>),
+    /// Commit the offsets: under the fenced guarantee in the transaction of the preceding append, which ends with it;
+    /// otherwise plainly.
+    Commit(Vec<PartitionCommit>),
+}
+
+/// Where a partition is read from, and why there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The partition.
+    pub partition: Partition,
+    /// Offset of the first record to be read.
+    pub read_from: Offset,
+    /// What the commit and the log's range say about lost input.
+    pub verdict: ResumeKind,
+    /// What was committed.
+    pub committed: Option<CommittedOffset>,
+    /// The log's range.
+    pub bounds: Bounds,
+}
+
+/// An offset to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionCommit {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset with its metadata.
+    pub offset: CommittedOffset,
+    /// Windows that have lost input, where the commit before did not name the same.
+    pub newly_incomplete: Option<IncompleteWindows>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotAnswer {
+    /// The writer is open, and earlier ones are fenced.
+    Fenced,
+    /// What was committed, in the order of the slot's partitions.
+    Commits(Vec<Option<CommittedOffset>>),
+    /// Where the partitions start and end, in the order of the slot's partitions.
+    Bounds(Vec<Bounds>),
+    /// The effects are durable.
+    Appended,
+    /// The offsets are durable.
+    Committed,
+}
+
+/// Why a slot cannot go on with what it has in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotFailure {
+    /// The log has not answered. What was asked may have been done or not.
+    Unanswered,
+    /// The log has lost the offset that was to be read.
+    InputLost,
+    /// The job has panicked on a record.
+    Panicked {
+        /// Partition of the record.
+        partition: Partition,
+        /// Offset of the record.
+        offset: Offset,
+    },
+    /// A successor has taken over the slot.
+    Fenced,
+    /// Something is as it must not be, and stays so.
+    Refused,
+}
+
+impl SlotFailure {
+    /// Whether opening the slot again, from its last commit, can help. Input that was lost is named by the next
+    /// opening, and a record that the job panics on becomes a dead letter.
+    #[must_use]
+    pub fn opens_again(self) -> bool {
+        match self {
+            Self::Unanswered | Self::InputLost | Self::Panicked { .. } => true,
+            Self::Fenced | Self::Refused => false,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The decisions of a slot, each in one small function. [`SlotProduction`] takes them as they stand here; the simulator
+//! replaces one at a time by a plausible mistake. Not for job authors.
+
+use crate::record::Offset;
+use crate::window::Policy;
+
+use super::{Bounds, SlotFailure};
+
+/// An unchanged commit is written again after this time: brokers forget offsets that nobody renews.
+const RENEWAL_MS: u64 = 10 * 60 * 1_000;
+
+/// A step of opening a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpeningStep {
+    /// Fence earlier writers.
+    Fence,
+    /// Read committed offsets.
+    Commits,
+    /// Read where the logs start and end.
+    Bounds,
+}
+
+/// A step of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteStep {
+    /// Append the effects.
+    Append,
+    /// Commit what their acknowledgement allows.
+    Commit,
+}
+
+/// The decisions. The default of every function is the right one.
+pub trait SlotRules: std::fmt::Debug + Sync {
+    /// The order in which a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
+    /// last: what a predecessor emitted lies before them.
+    fn opening(&self) -> [OpeningStep; 3] {
+        [OpeningStep::Fence, OpeningStep::Commits, OpeningStep::Bounds]
+    }
+
+    /// The end up to which a partition catches up: everything below it may have been published by a predecessor.
+    fn barrier(&self, bounds: &Bounds) -> Offset {
+        bounds.end
+    }
+
+    /// The time of the write after one at `now_ms`, unless much waits: when changes become due.
+    fn next_write_ms(&self, policy: &Policy, now_ms: u64) -> u64 {
+        policy.next_flush_ms(now_ms)
+    }
+
+    /// The order of a write, whatever the guarantee: a commit vouches for effects that are durable already, or that
+    /// become durable with it.
+    fn write_order(&self) -> [WriteStep; 2] {
+        [WriteStep::Append, WriteStep::Commit]
+    }
+
+    /// Whether a commit is old enough to be written again although it says nothing new.
+    fn is_renewal(&self, committed_at_ms: u64, now_ms: u64) -> bool {
+        now_ms >= committed_at_ms + RENEWAL_MS
+    }
+
+    /// Whether a slot gives up its partitions after a failure: after any. What a failed write had carried is in no
+    /// core any more.
+    fn drops_partitions_after(&self, _failure: SlotFailure) -> bool {
+        true
+    }
+}
+
+/// The rules of production.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotProduction;
+
+impl SlotRules for SlotProduction {}

@@ -1,0 +1,153 @@
+//! Opening the slots of a job: what their machines ask for, done against the log, until each is assigned.
+
+use std::sync::Arc;
+
+use yahtzee_core::commit::{Identity, OwnerTag};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::ResumeKind;
+use yahtzee_core::record::Offset;
+use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer, SlotMachine, SlotRequest};
+
+use crate::log::{Isolation, LogReader, SharedLog, SlotName, SlotWriter, require_topic};
+use crate::topics::group;
+
+use super::write::JobTopics;
+use super::writer::open_writer;
+use super::{JobFailure, JobPlan, JobSlot, WorkerSettings};
+
+/// What a job works with once its slots are open.
+pub(super) struct OpenJob {
+    pub(super) topics: JobTopics,
+    /// The writers of the slots, in their order.
+    pub(super) writers: Vec<Box<dyn SlotWriter>>,
+    pub(super) reader: Box<dyn LogReader>,
+}
+
+/// Opens all slots of a job and a reader over their partitions.
+///
+/// # Errors
+/// If the log fails, a topic is not as configured or a partition must not be worked on.
+pub(super) fn open(
+    plan: &JobPlan,
+    log: &SharedLog,
+    settings: &WorkerSettings,
+    slots: &mut [JobSlot],
+    now_ms: u64,
+) -> Result<OpenJob, JobFailure> {
+    let (topics, identity) = check_topics(plan, log, settings)?;
+    let group = group(plan.job.name(), plan.job.generation(), &settings.layout.version);
+    let opener = SlotOpener { plan, log, settings, group: &group, topics: &topics, identity };
+    let (mut writers, mut from) = (Vec::new(), Vec::new());
+    for slot in slots {
+        writers.push(opener.open(slot, &mut from, now_ms)?);
+    }
+    let reader = log.reader(&topics.raw, &from, Isolation::Uncommitted)?;
+    Ok(OpenJob { topics, writers, reader })
+}
+
+struct SlotOpener<'a> {
+    plan: &'a JobPlan,
+    log: &'a SharedLog,
+    settings: &'a WorkerSettings,
+    group: &'a str,
+    topics: &'a JobTopics,
+    identity: Identity,
+}
+
+impl SlotOpener<'_> {
+    /// Obeys a slot until it is assigned. Its partitions are added to `from` with the offset to be read first.
+    fn open(
+        &self,
+        JobSlot { slot, machine }: &mut JobSlot,
+        from: &mut Vec<(Partition, Offset)>,
+        now_ms: u64,
+    ) -> Result<Box<dyn SlotWriter>, JobFailure> {
+        let mut writer = None;
+        machine.open(self.open_partition());
+        while let Some(request) = machine.poll(now_ms) {
+            match request {
+                SlotRequest::Fence => {
+                    let name = SlotName { group: self.group.to_owned(), slot: *slot };
+                    writer = Some(open_writer(self.log, &name, self.settings)?);
+                    self.answer(machine, SlotAnswer::Fenced, now_ms)?;
+                }
+                SlotRequest::ReadCommits => {
+                    let commits = self.log.committed(self.group, &self.topics.raw, machine.partitions())?;
+                    self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
+                }
+                SlotRequest::ReadBounds => {
+                    let bounds = self.log.bounds(&self.topics.raw, machine.partitions())?;
+                    self.answer(machine, SlotAnswer::Bounds(bounds), now_ms)?;
+                }
+                SlotRequest::Assign(assignments) => {
+                    assignments.iter().for_each(|assignment| self.warn_of_loss(assignment));
+                    from.extend(assignments.iter().map(|it| (it.partition, it.read_from)));
+                    break;
+                }
+                written @ (SlotRequest::Append(_) | SlotRequest::Commit(_)) => {
+                    unreachable!("a slot that opens asks for {written:?}")
+                }
+            }
+        }
+        Ok(writer.expect("a slot asks for its fence before it is assigned"))
+    }
+
+    fn open_partition(&self) -> Box<OpenPartition> {
+        let (job, policy, identity) = (Arc::clone(&self.plan.job), self.plan.policy, self.identity);
+        Box::new(move |history| Arc::clone(&job).open(policy, identity, history))
+    }
+
+    fn answer(&self, machine: &mut SlotMachine, answer: SlotAnswer, now_ms: u64) -> Result<(), JobFailure> {
+        machine.answer(answer, now_ms).map_err(|PartitionRefused { partition, reason }| JobFailure::Refused {
+            topic: self.topics.raw.clone(),
+            partition,
+            refusal: reason,
+        })
+    }
+
+    fn warn_of_loss(&self, assignment: &Assignment) {
+        if matches!(assignment.verdict, ResumeKind::Truncated | ResumeKind::Unknown) {
+            tracing::warn!(
+                job = self.plan.job.name(), topic = self.topics.raw, partition = %assignment.partition,
+                log_start = %assignment.bounds.start, verdict = ?assignment.verdict,
+                committed = ?assignment.committed.as_ref().map(|committed| committed.offset),
+                "input was lost: the windows it may have hit are incomplete and will not be published"
+            );
+        }
+    }
+}
+
+/// Refuses topics that are missing or of another size than configured.
+fn check_topics(
+    plan: &JobPlan,
+    log: &SharedLog,
+    settings: &WorkerSettings,
+) -> Result<(JobTopics, Identity), JobFailure> {
+    let mut raw_id = None;
+    for wanted in plan.topics(&settings.layout) {
+        let found = require_topic(&**log, &wanted)?;
+        raw_id.get_or_insert(found.id);
+    }
+    let identity = Identity {
+        generation: plan.job.generation(),
+        topic_id: raw_id.expect("a job has a raw topic"),
+        partition_count: settings.layout.partitions,
+        window_length_ms: plan.policy.length_ms,
+        owner_tag: OwnerTag {
+            worker: u16::try_from(settings.worker.index()).unwrap_or(u16::MAX),
+            workers: u16::try_from(settings.worker.count()).unwrap_or(u16::MAX),
+            incarnation: settings.incarnation,
+        },
+    };
+    let (layout, measurement) = (&settings.layout, plan.job.measurement());
+    let topics = JobTopics {
+        job: plan.job.name(),
+        raw: layout.raw(measurement),
+        summary: layout.summary(plan.job.summary()).into(),
+        dead_letters: layout.dead_letters(measurement).into(),
+        late: layout.late(measurement).into(),
+        partitions: layout.partitions,
+        window_length_ms: plan.policy.length_ms,
+    };
+    Ok((topics, identity))
+}

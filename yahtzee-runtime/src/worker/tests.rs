@@ -1,0 +1,296 @@
+//! The loop of a job against a scripted log: what it asks, in which order, and what it does when something fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::job::{Intake, Job, RawMessage};
+use yahtzee_core::owner::Owner;
+use yahtzee_core::record::Offset;
+use yahtzee_core::window::Policy;
+
+use super::*;
+
+mod scripted_log;
+
+use scripted_log::{Poll, RawRecord, Script, ScriptedLog, unavailable};
+
+/// Counts records; panics on the value 666.
+struct CountJob;
+
+#[derive(Clone, PartialEq, Message)]
+struct CountRecord {
+    #[prost(uint64, tag = "16")]
+    number: u64,
+    #[prost(sint64, tag = "17")]
+    time_ms: i64,
+}
+
+impl RawMessage for CountRecord {
+    fn frame_id(&self) -> &[u8] {
+        &[]
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CountSummary {
+    #[prost(uint64, tag = "16")]
+    records: u64,
+}
+
+impl Job for CountJob {
+    const NAME: &'static str = "count";
+    const MEASUREMENT: &'static str = "COUNT";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record<'a> = CountRecord;
+    type Accumulator = u64;
+    type Summary = CountSummary;
+
+    fn fold(&self, record: &CountRecord, intake: &mut Intake<'_, Self>) {
+        if record.number == 666 {
+            std::panic::resume_unwind(Box::new("as planned"));
+        }
+        intake.add(record.time_ms * 1_000, [], |records| *records += 1);
+    }
+
+    fn summarize(&self, records: &u64) -> CountSummary {
+        CountSummary { records: *records }
+    }
+}
+
+const FLUSH_MS: u64 = 1_000;
+const START_MS: i64 = 1_700_000_040_000;
+const BOTH: [Guarantee; 2] = [Guarantee::Fenced, Guarantee::AtLeastOnce];
+
+/// A record of the window `minute`.
+fn record(minute: i64, number: u64) -> RawRecord {
+    let timestamp_ms = START_MS + minute * 60_000;
+    let value = CountRecord { number, time_ms: timestamp_ms }.encode_to_vec();
+    RawRecord { timestamp_ms, key: Owner([5; 16]).0.to_vec(), value }
+}
+
+fn records(count: usize) -> Vec<RawRecord> {
+    (0..count).map(|_| record(0, 1)).collect()
+}
+
+fn poll(records: usize, passes_ms: u64) -> Poll {
+    Poll { records, passes_ms }
+}
+
+/// A job on a scripted log. Its slots outlive its runs.
+struct Worked {
+    log: ScriptedLog,
+    plan: JobPlan,
+    settings: WorkerSettings,
+    context: ProcessContext,
+    slots: Vec<JobSlot>,
+}
+
+impl Worked {
+    fn new(guarantee: Guarantee, script: Script) -> Self {
+        let stop = StopSignal::new();
+        let log = ScriptedLog::new(script, &stop);
+        let policy = Policy { flush_interval_ms: FLUSH_MS, ..Policy::default() };
+        let plan = JobPlan { job: Arc::new(CountJob), policy };
+        let settings = WorkerSettings {
+            worker: WorkerIndex::ALONE,
+            slots: 1,
+            layout: TopicLayout { partitions: 1, ..TopicLayout::default() },
+            guarantee,
+            incarnation: 1,
+            write_deadline: Duration::from_secs(1),
+            poison: PoisonLimits::default(),
+            pause_max: None,
+        };
+        let context = ProcessContext { stop, clock: log.clock(), ..ProcessContext::default() };
+        let slots = job_slots(&plan, &settings);
+        Self { log, plan, settings, context, slots }
+    }
+
+    /// Runs until the script is over or something fails, as the supervised thread does.
+    fn run(&mut self) -> Result<(), JobFailure> {
+        let log: SharedLog = Arc::new(self.log.clone());
+        let ended = run::run(&self.plan, &log, &self.settings, &self.context, &mut self.slots);
+        if let Err(failure) = &ended {
+            self.slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
+        }
+        ended
+    }
+
+    /// Runs once more with these polls.
+    fn run_again(&mut self, polls: &[Poll]) -> Result<(), JobFailure> {
+        self.log.script().polls = polls.iter().copied().collect();
+        self.log.script().calls.clear();
+        self.context.stop = StopSignal::new();
+        self.log = self.log.with_stop(&self.context.stop);
+        self.run()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.log.script().calls.clone()
+    }
+
+    /// The calls after the job has begun to read.
+    fn calls_after_opening(&self) -> Vec<String> {
+        let calls = self.calls();
+        let opened = calls.iter().position(|call| call.starts_with("read from")).unwrap();
+        calls[opened + 1..].to_vec()
+    }
+}
+
+#[test]
+fn a_slot_is_fenced_before_commits_and_ends_are_read_and_assigned_last() {
+    fn check(guarantee: Guarantee, first: &str) {
+        let mut worked = Worked::new(guarantee, Script { polls: [poll(0, 0)].into(), ..Script::default() });
+        worked.run().unwrap();
+        assert_eq!(worked.calls()[..5], [first, "committed", "bounds", "read from 0", "poll 0"]);
+    }
+    check(Guarantee::Fenced, "fence");
+    check(Guarantee::AtLeastOnce, "open appender");
+}
+
+/// Seven records, three per poll: a change that went out before the last one is read would be a dip for who has seen
+/// all seven.
+#[test]
+fn while_catching_up_no_change_goes_out() {
+    for guarantee in BOTH {
+        let script = Script {
+            raw: records(7),
+            polls: [poll(3, FLUSH_MS), poll(3, FLUSH_MS), poll(1, FLUSH_MS), poll(0, 0)].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        worked.run().unwrap();
+        let calls = worked.calls_after_opening();
+        let appends: Vec<&String> = calls.iter().filter(|call| call.starts_with("append")).collect();
+        assert_eq!(appends, ["append 7"], "{guarantee:?}: {calls:?}");
+    }
+}
+
+#[test]
+fn offsets_are_committed_after_what_they_vouch_for_is_acknowledged() {
+    fn check(guarantee: Guarantee, commit: &str) {
+        let script = Script {
+            raw: vec![record(0, 1), record(0, 1), record(9, 1)],
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        worked.run().unwrap();
+        let written = format!("{commit} [2]");
+        assert_eq!(worked.calls_after_opening(), ["poll 3", "append 2. 1", &written, "poll 0"]);
+    }
+    check(Guarantee::Fenced, "commit");
+    check(Guarantee::AtLeastOnce, "plain commit");
+}
+
+/// What a failed append had carried is folded and written anew, after the slot was opened from the commit before it.
+#[test]
+fn after_a_failed_append_nothing_is_committed_and_the_slot_is_opened_again() {
+    for guarantee in BOTH {
+        let script = Script {
+            raw: records(3),
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            appends: [Err(unavailable())].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        let failure = worked.run().unwrap_err();
+        assert!(failure.is_transient(), "{failure}");
+        assert_eq!(worked.calls_after_opening(), ["poll 3", "append 3"]);
+        worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
+        assert_eq!(worked.calls()[1..4], ["committed", "bounds", "read from 0"]);
+        assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append 3"]);
+    }
+}
+
+#[test]
+fn a_failed_commit_is_taken_for_undone_whatever_became_of_it() {
+    for guarantee in BOTH {
+        let script = Script {
+            raw: records(3),
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            commits: [Err(unavailable())].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        assert!(worked.run().unwrap_err().is_transient());
+        worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
+        assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append 3"]);
+        let committed = worked.log.script().committed.clone().unwrap();
+        assert_eq!(committed.offset, Offset(0));
+    }
+}
+
+#[test]
+fn a_fenced_slot_ends_and_does_not_come_back() {
+    let script = Script {
+        raw: records(1),
+        polls: [poll(1, FLUSH_MS)].into(),
+        appends: [Err(LogError::Fenced("count.slot-0".to_owned()))].into(),
+        ..Script::default()
+    };
+    let failure = Worked::new(Guarantee::Fenced, script).run().unwrap_err();
+    assert!(!failure.is_transient(), "{failure}");
+}
+
+/// Nothing happens for half an hour; brokers forget what is not committed again.
+#[test]
+fn an_unchanged_commit_is_renewed_every_ten_minutes_and_not_otherwise() {
+    for guarantee in BOTH {
+        let polls = std::iter::once(poll(1, FLUSH_MS)).chain((0..30).map(|_| poll(0, 60_000)));
+        let script = Script { raw: records(1), polls: polls.collect(), ..Script::default() };
+        let mut worked = Worked::new(guarantee, script);
+        worked.run().unwrap();
+        let calls = worked.calls_after_opening();
+        assert_eq!(calls.iter().filter(|call| call.contains("commit")).count(), 4, "{calls:?}");
+    }
+}
+
+#[test]
+fn a_process_that_stood_still_ends_without_writing() {
+    fn check(passes_ms: u64, is_ended: bool) {
+        let script = Script {
+            raw: records(2),
+            polls: [poll(1, FLUSH_MS), poll(1, passes_ms), poll(0, 0)].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(Guarantee::Fenced, script);
+        worked.settings.pause_max = Some(Duration::from_secs(30));
+        let ended = worked.run();
+        let calls = worked.calls_after_opening();
+        assert_eq!(matches!(ended, Err(JobFailure::Paused(_))), is_ended, "{calls:?}");
+        assert_eq!(calls.iter().filter(|call| call.starts_with("append")).count(), usize::from(!is_ended));
+    }
+    check(30_000, false);
+    check(30_001, true);
+}
+
+#[test]
+fn what_is_not_due_is_written_before_the_job_ends() {
+    let script = Script { raw: records(2), polls: [poll(1, 0), poll(1, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
+}
+
+/// The job's code sees the record once per process: then it is a dead letter.
+#[test]
+fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
+    for guarantee in BOTH {
+        let script = Script {
+            raw: vec![record(0, 1), record(0, 666), record(0, 1)],
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        let failure = worked.run().unwrap_err();
+        assert!(matches!(failure, JobFailure::Panicked { offset: Offset(1), .. }), "{failure}");
+        assert_eq!(worked.calls_after_opening(), ["poll 3"]);
+        worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
+        assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append DLQ 2"]);
+    }
+}

@@ -1,0 +1,238 @@
+//! A log that notes every call and does what a script says: how many records each poll hands out, how much time passes
+//! meanwhile, and which appends and commits fail.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_core::summary::Provenance;
+
+use crate::clock::MonotonicClock;
+use crate::log::{
+    Acknowledged, AppendCallback, Appender, Batch, Bounds, Cleanup, CommittedOffset, Headers, Isolation, Log,
+    LogCause, LogError, LogReader, NewRecord, OffsetCommit, Page, SlotName, SlotWriter, TopicDescription,
+    TopicSpec, Transaction,
+};
+use crate::shutdown::StopSignal;
+
+/// One poll of the reader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Poll {
+    pub(super) records: usize,
+    pub(super) passes_ms: u64,
+}
+
+/// A record of the one raw partition.
+#[derive(Clone, Debug)]
+pub(super) struct RawRecord {
+    pub(super) timestamp_ms: i64,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// What the log holds and what happens to it.
+#[derive(Default)]
+pub(super) struct Script {
+    /// Every call in order, but for those that describe topics and appends of nothing.
+    pub(super) calls: Vec<String>,
+    pub(super) raw: Vec<RawRecord>,
+    pub(super) log_start: u64,
+    pub(super) committed: Option<CommittedOffset>,
+    /// After the last one the worker is stopped.
+    pub(super) polls: VecDeque<Poll>,
+    /// Outcomes of the next appends; those after them are fine.
+    pub(super) appends: VecDeque<Result<(), LogError>>,
+    /// Outcomes of the next commits.
+    pub(super) commits: VecDeque<Result<(), LogError>>,
+}
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct ScriptedLog {
+    script: Arc<Mutex<Script>>,
+    now_ms: Arc<AtomicU64>,
+    stop: StopSignal,
+}
+
+impl ScriptedLog {
+    pub(super) fn new(script: Script, stop: &StopSignal) -> Self {
+        let script = Arc::new(Mutex::new(script));
+        Self { script, now_ms: Arc::default(), stop: stop.clone() }
+    }
+
+    /// The same log for a worker that is stopped by another signal.
+    pub(super) fn with_stop(&self, stop: &StopSignal) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    pub(super) fn clock(&self) -> MonotonicClock {
+        let now_ms = Arc::clone(&self.now_ms);
+        MonotonicClock::new(move || now_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    fn note(&self, call: impl Into<String>) {
+        self.script().calls.push(call.into());
+    }
+
+    fn append(&self, records: &[NewRecord]) -> Result<(), LogError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.note(format!("append {}", describe(records)));
+        self.script().appends.pop_front().unwrap_or(Ok(()))
+    }
+
+    fn commit_offsets(&self, what: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        let numbers: Vec<u64> = offsets.iter().map(|commit| commit.committed.offset.0).collect();
+        self.note(format!("{what} {numbers:?}"));
+        self.script().commits.pop_front().unwrap_or(Ok(()))?;
+        if let Some(commit) = offsets.last() {
+            self.script().committed = Some(commit.committed.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Topic of each record, and for a summary the count with a point behind a final one.
+fn describe(records: &[NewRecord]) -> String {
+    let describe = |record: &NewRecord| {
+        let topic = record.topic.split('.').next().unwrap_or_default();
+        let Ok(provenance) = Provenance::of_value(&record.value) else { return topic.to_owned() };
+        if topic.ends_with("_SUMMARY") {
+            format!("{}{}", provenance.count, if provenance.is_final { "." } else { "" })
+        } else {
+            topic.to_owned()
+        }
+    };
+    records.iter().map(describe).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn unavailable() -> LogError {
+    LogError::unavailable("the script", LogCause::new("planned", "as planned"))
+}
+
+impl Log for ScriptedLog {
+    fn reader(
+        &self,
+        _topic: &str,
+        from: &[(Partition, Offset)],
+        _isolation: Isolation,
+    ) -> Result<Box<dyn LogReader>, LogError> {
+        let [(_, Offset(next))] = *from else { panic!("one partition, not {from:?}") };
+        self.note(format!("read from {next}"));
+        Ok(Box::new(ScriptedReader { log: self.clone(), next, page: Page::default() }))
+    }
+
+    fn appender(&self, _deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {
+        self.note("open appender");
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn slot_writer(&self, _slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
+        self.note("fence");
+        Ok(Box::new(self.clone()))
+    }
+
+    fn bounds(&self, _topic: &str, _partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+        self.note("bounds");
+        let script = self.script();
+        Ok(vec![Bounds { start: Offset(script.log_start), end: Offset(script.raw.len() as u64) }])
+    }
+
+    fn offset_for_time(&self, _topic: &str, _partition: Partition, _time: i64) -> Result<Offset, LogError> {
+        panic!("a worker does not look for times")
+    }
+
+    fn committed(
+        &self,
+        _group: &str,
+        _topic: &str,
+        _partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.note("committed");
+        Ok(vec![self.script().committed.clone()])
+    }
+
+    fn commit(&self, _group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        self.commit_offsets("plain commit", offsets)
+    }
+
+    fn create_topic(&self, _topic: &TopicSpec) -> Result<(), LogError> {
+        panic!("a worker creates no topics")
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
+        Ok(Some(TopicDescription {
+            name: topic.to_owned(),
+            id: [7; 16],
+            partitions: 1,
+            replication: 1,
+            cleanup: Cleanup::Delete,
+            retention_ms: None,
+        }))
+    }
+}
+
+impl Appender for ScriptedLog {
+    fn append(&self, records: &[NewRecord], done: AppendCallback) {
+        done(Self::append(self, records));
+    }
+}
+
+impl SlotWriter for ScriptedLog {
+    fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
+        Self::append(self, records)?;
+        Ok(Acknowledged::new(self))
+    }
+}
+
+impl Transaction for ScriptedLog {
+    fn commit(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+        self.commit_offsets("commit", offsets)
+    }
+
+    fn abort(&mut self) {
+        self.note("abort");
+    }
+}
+
+struct ScriptedReader {
+    log: ScriptedLog,
+    next: u64,
+    page: Page,
+}
+
+impl LogReader for ScriptedReader {
+    fn poll(&mut self, _wait: Duration) -> Result<Batch<'_>, LogError> {
+        let mut script = self.log.script();
+        let poll = script.polls.pop_front();
+        if script.polls.is_empty() {
+            self.log.stop.stop();
+        }
+        let Poll { records, passes_ms } = poll.unwrap_or(Poll { records: 0, passes_ms: 0 });
+        self.log.now_ms.fetch_add(passes_ms, Ordering::Relaxed);
+        script.calls.push(format!("poll {records}"));
+        self.page.clear();
+        for _ in 0..records {
+            let RawRecord { timestamp_ms, key, value } = &script.raw[self.next as usize];
+            let record = LogRecord { offset: Offset(self.next), timestamp_ms: *timestamp_ms, key, value };
+            self.page.push_record(Partition(0), record, Headers::default());
+            self.next += 1;
+        }
+        if self.next == script.raw.len() as u64 {
+            self.page.push_end(Partition(0), Offset(self.next));
+        }
+        Ok(Batch::from(&self.page))
+    }
+
+    fn known_end(&self, _partition: Partition) -> Option<Offset> {
+        None
+    }
+}

@@ -1,0 +1,142 @@
+//! The writes of one slot: what its machine asks for, done against the log.
+
+use std::sync::Arc;
+
+use yahtzee_core::effect::{Destination, Effect, Emit};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::slot::{PartitionCommit, SlotAnswer, SlotMachine, SlotRequest};
+use yahtzee_core::window::Window;
+
+use crate::clock::wall_clock_ms;
+use crate::log::{Acknowledged, NewRecord, OffsetCommit, SlotWriter};
+
+use super::{JobFailure, dead_letters};
+
+/// The topics of a job.
+#[derive(Clone)]
+pub(super) struct JobTopics {
+    pub(super) job: &'static str,
+    pub(super) raw: String,
+    pub(super) summary: Arc<str>,
+    pub(super) dead_letters: Arc<str>,
+    pub(super) late: Arc<str>,
+    /// Partitions of each.
+    pub(super) partitions: u32,
+    pub(super) window_length_ms: u32,
+}
+
+impl JobTopics {
+    pub(super) fn of(&self, destination: Destination) -> Arc<str> {
+        Arc::clone(match destination {
+            Destination::Summaries => &self.summary,
+            Destination::DeadLetters => &self.dead_letters,
+            Destination::Late => &self.late,
+        })
+    }
+}
+
+/// Numbers of what was made durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    pub(super) changes: u64,
+    pub(super) finals: u64,
+    pub(super) dead_letters: u64,
+    pub(super) commits: u64,
+}
+
+impl Written {
+    fn count(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Emit(Emit { is_final: true, .. }) => self.finals += 1,
+            Effect::Emit(_) => self.changes += 1,
+            Effect::DeadLetter(_) => self.dead_letters += 1,
+            Effect::Late(_) => {}
+        }
+    }
+}
+
+/// Does what `machine` asks for at `now_ms`, until it waits for time or for records.
+///
+/// # Errors
+/// If the log fails. Nothing in memory is to be trusted then: the machine must be told, and opened anew.
+pub(super) fn write_due(
+    machine: &mut SlotMachine,
+    writer: &mut dyn SlotWriter,
+    topics: &JobTopics,
+    now_ms: u64,
+) -> Result<Written, JobFailure> {
+    let mut written = Written::default();
+    while let Some(request) = machine.poll(now_ms) {
+        match request {
+            SlotRequest::Append(effects) => {
+                let acknowledged = writer.append(&records(effects, topics, &mut written))?;
+                machine.answer(SlotAnswer::Appended, now_ms).expect("only an opening is refused");
+                // Dropped without a commit, the records are aborted.
+                if let Some(SlotRequest::Commit(commits)) = machine.poll(now_ms) {
+                    commit(acknowledged, &commits, topics, &mut written)?;
+                    machine.answer(SlotAnswer::Committed, now_ms).expect("only an opening is refused");
+                }
+            }
+            SlotRequest::Commit(commits) => {
+                commit(writer.append(&[])?, &commits, topics, &mut written)?;
+                machine.answer(SlotAnswer::Committed, now_ms).expect("only an opening is refused");
+            }
+            opening => unreachable!("an assigned slot asks for {opening:?}"),
+        }
+    }
+    Ok(written)
+}
+
+fn records(effects: Vec<(Partition, Effect)>, topics: &JobTopics, written: &mut Written) -> Vec<NewRecord> {
+    // For the retention of the topic only.
+    let timestamp_ms = wall_clock_ms();
+    let record = |(partition, effect)| {
+        written.count(&effect);
+        record_of(effect, topics, partition, timestamp_ms)
+    };
+    effects.into_iter().map(record).collect()
+}
+
+pub(super) fn record_of(
+    effect: Effect,
+    topics: &JobTopics,
+    partition: Partition,
+    timestamp_ms: i64,
+) -> NewRecord {
+    let topic = topics.of(effect.destination());
+    let (partition, key, value) = match effect {
+        Effect::Emit(emit) => (emit.owner.partition(topics.partitions), emit.key, emit.value),
+        Effect::DeadLetter(letter) => dead_letters::dead_letter(letter, topics, partition),
+        Effect::Late(late) => dead_letters::late(late, topics, partition),
+    };
+    NewRecord { topic, partition, timestamp_ms, key, value, headers: Vec::new() }
+}
+
+fn commit(
+    acknowledged: Acknowledged<'_>,
+    commits: &[PartitionCommit],
+    topics: &JobTopics,
+    written: &mut Written,
+) -> Result<(), JobFailure> {
+    let offset = |commit: &PartitionCommit| OffsetCommit {
+        topic: &topics.raw,
+        partition: commit.partition,
+        committed: commit.offset.clone(),
+    };
+    acknowledged.commit(&commits.iter().map(offset).collect::<Vec<_>>())?;
+    written.commits += commits.len() as u64;
+    commits.iter().for_each(|commit| warn_of_incomplete(commit, topics));
+    Ok(())
+}
+
+/// Says which windows have lost input, once.
+fn warn_of_incomplete(commit: &PartitionCommit, topics: &JobTopics) {
+    let Some(incomplete) = &commit.newly_incomplete else { return };
+    let start_ms = |window: Window| window.start_ms(topics.window_length_ms);
+    let windows_ms: Vec<i64> = incomplete.windows().map(start_ms).collect();
+    let through_ms = incomplete.reach_through().map(start_ms);
+    tracing::warn!(
+        job = topics.job, partition = %commit.partition, through_ms, ?windows_ms,
+        "these windows have lost input and are not published; `yahtzee commits` names them too"
+    );
+}

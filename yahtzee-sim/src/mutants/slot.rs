@@ -1,0 +1,67 @@
+//! Mistakes in the slot machine: each type replaces one rule.
+
+use yahtzee_core::record::Offset;
+use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
+use yahtzee_core::slot::{Bounds, SlotFailure};
+use yahtzee_core::window::Policy;
+
+/// Declares a set of rules with one of them replaced.
+macro_rules! mistake {
+    ($name:ident, fn $rule:ident($($argument:ident: $type:ty),*) -> $answer:ty $body:block) => {
+        #[derive(Debug)]
+        pub(super) struct $name;
+
+        impl SlotRules for $name {
+            fn $rule(&self, $($argument: $type),*) -> $answer $body
+        }
+    };
+}
+
+mistake!(
+    CommitsReadBeforeFence,
+    fn opening() -> [OpeningStep; 3] {
+        [OpeningStep::Commits, OpeningStep::Fence, OpeningStep::Bounds]
+    }
+);
+
+mistake!(
+    EndsReadBeforeFence,
+    fn opening() -> [OpeningStep; 3] {
+        [OpeningStep::Bounds, OpeningStep::Fence, OpeningStep::Commits]
+    }
+);
+
+mistake!(
+    BarrierAtLogStart,
+    fn barrier(bounds: &Bounds) -> Offset {
+        bounds.start
+    }
+);
+
+mistake!(
+    FlushTooSeldom,
+    fn next_write_ms(policy: &Policy, now_ms: u64) -> u64 {
+        Policy { flush_interval_ms: 8 * policy.flush_interval_ms, ..*policy }.next_flush_ms(now_ms)
+    }
+);
+
+mistake!(
+    CommitsBeforeWriting,
+    fn write_order() -> [WriteStep; 2] {
+        [WriteStep::Commit, WriteStep::Append]
+    }
+);
+
+mistake!(
+    CommitsNotRenewed,
+    fn is_renewal(_committed_at_ms: u64, _now_ms: u64) -> bool {
+        false
+    }
+);
+
+mistake!(
+    CoreKeptAfterFailure,
+    fn drops_partitions_after(failure: SlotFailure) -> bool {
+        failure != SlotFailure::Unanswered
+    }
+);

@@ -4,7 +4,7 @@ mod errors;
 mod memory;
 mod speed;
 
-use crate::figures::Bench;
+use crate::sheet::Bench;
 
 /// All cases, in the order of the table.
 pub(crate) const BENCHES: &[Bench] = &[

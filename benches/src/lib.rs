@@ -16,6 +16,7 @@ mod predecoded;
 pub mod report;
 pub mod rounds;
 mod samples;
+pub mod sheet;
 pub mod site;
 pub mod state;
 mod store;

@@ -1,12 +1,12 @@
 //! What a stored summary costs: in the stores, in the sink before them, in the retry process after an outage.
 
-mod carriers;
+mod delivery;
 mod embedded;
 mod postgres;
 mod prepared;
 mod server;
 
-use crate::figures::Bench;
+use crate::sheet::Bench;
 
 /// Summaries per write, as the sink writes them.
 const BATCH: usize = 1_024;
@@ -19,7 +19,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench::timed("store/postgres-copy", postgres::copy).on_postgres(),
     Bench::timed("store/postgres-single", postgres::single).on_postgres(),
     Bench::timed("store/embedded", embedded::write),
-    Bench::timed("sink/embedded", carriers::sink_embedded),
-    Bench::timed("sink/postgres", carriers::sink_postgres).on_postgres(),
-    Bench::timed("retry/drain", carriers::drain).on_postgres(),
+    Bench::timed("sink/embedded", delivery::sink_embedded),
+    Bench::timed("sink/postgres", delivery::sink_postgres).on_postgres(),
+    Bench::timed("retry/drain", delivery::drain).on_postgres(),
 ];

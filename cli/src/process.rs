@@ -10,10 +10,10 @@ use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Figures;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_runtime::config::process_environment;
+use yahtzee_runtime::metric_names;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::LogOutput;
 use yahtzee_runtime::telemetry::metric::MetricDefinition;
-use yahtzee_runtime::telemetry::names;
 
 use crate::config::Config;
 
@@ -22,7 +22,7 @@ const DEFAULT_FILE: &str = "yahtzee.toml";
 
 /// The metrics of every process.
 const METRICS: &[&[MetricDefinition]] =
-    &[yahtzee_ingress::metric_names::ALL, names::ALL, yahtzee_storage::metric_names::ALL];
+    &[yahtzee_ingress::metric_names::ALL, metric_names::ALL, yahtzee_storage::metric_names::ALL];
 
 /// Options of every subcommand.
 #[derive(Debug, Args)]

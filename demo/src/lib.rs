@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::SignedDuration;
 use yahtzee_ingress::{Heartbeats, Settings};
+use yahtzee_runtime::metric_names;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::{LogFormat, LogOutput};
 use yahtzee_runtime::telemetry::metric::MetricDefinition;
-use yahtzee_runtime::telemetry::names;
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
 
@@ -31,7 +31,7 @@ use source::Source;
 
 /// The metrics of all parts of the pipeline.
 const METRICS: &[&[MetricDefinition]] =
-    &[yahtzee_ingress::metric_names::ALL, names::ALL, yahtzee_storage::metric_names::ALL];
+    &[yahtzee_ingress::metric_names::ALL, metric_names::ALL, yahtzee_storage::metric_names::ALL];
 
 /// How to run the demo.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset as Place, TopicPartitionList};
@@ -87,6 +87,39 @@ fn deleted_records_name_their_partition_and_the_others_go_on() {
     let (partition, offset) = (Partition(1), Offset(1));
     assert_eq!(reading.errors, [LogError::OffsetOutOfRange { topic, partition, offset }]);
     assert_eq!((reading.values(0).len(), reading.values(1).len()), (4, 0));
+}
+
+#[test]
+fn a_topic_is_read_in_every_codec_of_this_build_and_refused_in_any_other() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let log = bench.log();
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let topic = bench.topic(codec);
+        create_compressed(&bench, &topic, codec);
+        append_values(&*log, &topic, 0, &["a", "b"]);
+        let mut reader =
+            log.reader(&topic, &[(Partition(0), Offset(0))], Isolation::Committed).expect("reader");
+        let reading = read_until(&mut *reader, |reading| reading.has_end(0) || !reading.errors.is_empty());
+        if codec == "zstd" && cfg!(not(feature = "zstd")) {
+            let text = reading.errors[0].to_string();
+            assert!(!reading.errors[0].is_transient() && text.contains("feature `zstd`"), "{text}");
+            assert!(text.contains(&topic), "{text}");
+        } else {
+            assert_eq!(reading.values(0), ["a", "b"], "{codec}: {:?}", reading.errors);
+        }
+    }
+}
+
+/// Creates a topic whose broker compresses again what is appended.
+fn create_compressed(bench: &KafkaBench, topic: &str, codec: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &bench.settings().brokers)
+        .create()
+        .expect("admin client");
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("compression.type", codec);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let created = runtime.block_on(admin.create_topics(&[new], &AdminOptions::new())).expect("an answer");
+    assert_eq!(created, [Ok(topic.to_owned())]);
 }
 
 #[test]

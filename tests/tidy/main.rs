@@ -18,7 +18,7 @@ use tree::Tree;
 type Rule = fn(&Tree) -> Vec<String>;
 
 const RULES: &[(&str, Rule)] = &[
-    ("functions and files are small", size::violations),
+    ("files are small", size::violations),
     ("jobs are short", job_size::violations),
     ("files are written the house way", style::violations),
     ("nothing uses what is banned where it is", bans::violations),

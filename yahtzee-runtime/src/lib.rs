@@ -8,6 +8,7 @@ pub mod config;
 pub mod fjall_folder;
 pub mod health;
 pub mod log;
+pub mod metric_names;
 pub mod process;
 pub mod replay;
 pub mod shutdown;

@@ -19,8 +19,8 @@ use crate::back_off::{self, BackOff};
 use crate::clock::MonotonicClock;
 use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
+use crate::metric_names;
 use crate::shutdown::StopSignal;
-use crate::telemetry::names;
 use crate::threads::{self, Failure};
 use crate::topics::TopicLayout;
 
@@ -240,7 +240,7 @@ fn supervise(
         if let Err(failure) = &ended {
             slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
             if failure.is_transient() {
-                names::JOB_RESTARTS.with(&[name]).increment(1);
+                metric_names::JOB_RESTARTS.with(&[name]).increment(1);
             }
         }
         ended

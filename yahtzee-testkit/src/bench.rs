@@ -11,13 +11,14 @@ use yahtzee_core::record::MeasurementCounts;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_core::window::Policy;
 
-use crate::partition::{BenchPartition, Entry, Fuse};
+use crate::partition::{BenchPartition, Fuse, LogEntry};
+use crate::record_value::RecordValue;
 
 /// When a bench begins: 2026-01-01T00:00:00Z, microseconds since 1970.
 pub const START_US: i64 = 1_767_225_600_000_000;
 
 /// A series in a window: owner, dimensions, and the window's number counted from the bench's start.
-pub type Series = (Owner, Vec<String>, i64);
+pub type SeriesWindow = (Owner, Vec<String>, i64);
 
 /// A job in a small world. Calls can be chained; a failed expectation panics with what was expected.
 ///
@@ -57,7 +58,7 @@ pub struct Bench<J: Job> {
 }
 
 impl<J: Job> Bench<J> {
-    /// A bench with one partition and the job's own policy.
+    /// Creates a bench with one partition and the job's own policy.
     #[must_use]
     pub fn new(job: J) -> Self {
         Self::with(Arc::new(job), None, 1)
@@ -70,43 +71,43 @@ impl<J: Job> Bench<J> {
         Self { job, policy, partitions, elapsed_ms: 0, fuse: None }
     }
 
-    /// The same with this many partitions; to be called before anything is fed.
+    /// Sets the number of partitions; call it before anything is fed.
     #[must_use]
     pub fn partitions(self, count: u32) -> Self {
         Self::with(self.job, Some(self.policy), count.max(1))
     }
 
-    /// The same under another policy; to be called before anything is fed.
+    /// Sets the policy; call it before anything is fed.
     #[must_use]
     pub fn policy(self, policy: Policy) -> Self {
         let count = self.partition_count();
         Self::with(self.job, Some(policy), count)
     }
 
-    /// The process dies at the write after `writes` more: in the middle of a flush, if need be.
+    /// Lets the process die at the write after `writes` more, even in the middle of a flush.
     #[must_use]
     pub fn dies_after(mut self, writes: usize) -> Self {
         self.fuse = Some(writes);
         self
     }
 
-    /// A raw record of `owner` is received now: the message that the job reads.
+    /// Receives a raw record of `owner` now.
     #[must_use]
-    pub fn feed(self, owner: Owner, record: &impl Message) -> Self {
-        self.feed_bytes(&owner.0, &record.encode_to_vec())
+    pub fn feed(self, owner: Owner, record: &impl RecordValue) -> Self {
+        self.feed_bytes(&owner.0, &record.value())
     }
 
-    /// Any bytes are received now. Where the key is no owner they go to partition 0.
+    /// Receives any bytes now. If the key is no owner, they go to partition 0.
     #[must_use]
     pub fn feed_bytes(mut self, key: &[u8], value: &[u8]) -> Self {
         let count = self.partition_count();
         let partition = Owner::from_bytes(key).map_or(Partition(0), |owner| owner.partition(count));
-        let entry = Entry { timestamp_ms: self.now_ms(), key: key.to_vec(), value: value.to_vec() };
+        let entry = LogEntry { timestamp_ms: self.now_ms(), key: key.to_vec(), value: value.to_vec() };
         self.partitions[partition.0 as usize].append(entry);
         self
     }
 
-    /// A flush interval passes: changes are written and committed.
+    /// Lets a flush interval pass: changes are written and committed.
     #[must_use]
     pub fn flush(mut self) -> Self {
         self.elapsed_ms += self.policy.flush_interval_ms;
@@ -120,32 +121,32 @@ impl<J: Job> Bench<J> {
         if died { self.crash().restart() } else { self }
     }
 
-    /// Time passes, heartbeats arrive, and everything is flushed.
+    /// Lets time pass: heartbeats arrive, and everything is flushed.
     #[must_use]
     pub fn advance_minutes(mut self, minutes: u64) -> Self {
         self.elapsed_ms += minutes * 60_000;
         let timestamp_ms = self.now_ms();
         for partition in &mut self.partitions {
-            partition.append(Entry { timestamp_ms, key: Vec::new(), value: Vec::new() });
+            partition.append(LogEntry { timestamp_ms, key: Vec::new(), value: Vec::new() });
         }
         self.flush()
     }
 
-    /// `kill -9`: what was not written is lost.
+    /// Kills the process (`kill -9`): all that was not written is lost.
     #[must_use]
     pub fn crash(mut self) -> Self {
         self.partitions.iter_mut().for_each(BenchPartition::crash);
         self
     }
 
-    /// A new process starts from the last commit.
+    /// Starts a new process from the last commit.
     #[must_use]
     pub fn restart(mut self) -> Self {
         self.partitions.iter_mut().for_each(BenchPartition::start);
         self
     }
 
-    /// What became of all measurements since the last start, and how many records were poison.
+    /// Returns the outcomes of all measurements since the last start, and the number of poison records.
     #[must_use]
     pub fn outcomes(&self) -> (MeasurementCounts, u64) {
         let mut sum = MeasurementCounts::default();
@@ -153,25 +154,25 @@ impl<J: Job> Bench<J> {
         (sum, self.partitions.iter().map(|partition| partition.poison).sum())
     }
 
-    /// The newest summary of every series and window that a reader sees, with its provenance.
+    /// Returns the newest summary of every series and window that a reader sees, with its provenance.
     #[must_use]
-    pub fn summaries(&self) -> BTreeMap<Series, (Provenance, J::Summary)> {
+    pub fn summaries(&self) -> BTreeMap<SeriesWindow, (Provenance, J::Summary)> {
         let topics = self.partitions.iter().flat_map(|partition| &partition.topic);
         topics.map(|(key, value)| (self.series(key), split::<J>(value))).collect()
     }
 
-    /// Wire form of key and value of the same.
+    /// Returns key and value of each of them in wire form.
     #[must_use]
     pub fn summary_bytes(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.partitions.iter().flat_map(|partition| partition.topic.clone()).collect()
     }
 
-    /// A reader must see exactly these summaries, in any order.
+    /// Expects that a reader sees exactly these summaries, in any order.
     ///
     /// # Panics
-    /// With the differences, where it does not.
+    /// If a reader sees others; with the differences.
     #[track_caller]
-    pub fn assert_summaries(&self, expected: &[(Series, J::Summary)])
+    pub fn assert_summaries(&self, expected: &[(SeriesWindow, J::Summary)])
     where
         J::Summary: PartialEq + Debug,
     {
@@ -180,8 +181,8 @@ impl<J: Job> Bench<J> {
             let found = seen.get(series).map(|(_, summary)| summary);
             assert!(found == Some(summary), "{series:?}: expected {summary:?}, found {found:?}");
         }
-        let is_expected = |series: &&Series| expected.iter().any(|(expected, _)| expected == *series);
-        let unexpected: Vec<&Series> = seen.keys().filter(|series| !is_expected(series)).collect();
+        let is_expected = |series: &&SeriesWindow| expected.iter().any(|(expected, _)| expected == *series);
+        let unexpected: Vec<&SeriesWindow> = seen.keys().filter(|series| !is_expected(series)).collect();
         assert!(unexpected.is_empty(), "there are summaries of {unexpected:?} too");
     }
 
@@ -193,12 +194,12 @@ impl<J: Job> Bench<J> {
         self.partitions.iter().filter_map(BenchPartition::core)
     }
 
-    /// The job's own message of an accumulator, encoded.
+    /// Returns the job's own message of an accumulator, encoded.
     pub(crate) fn summary_of(&self, accumulator: &J::Accumulator) -> Vec<u8> {
         self.job.summarize(accumulator).encode_to_vec()
     }
 
-    /// Whether the fuse of [`Self::dies_after`] has burnt down.
+    /// Returns whether the fuse of [`Self::dies_after`] has burnt down.
     pub(crate) fn has_died(&self) -> bool {
         self.fuse.is_none()
     }
@@ -207,14 +208,14 @@ impl<J: Job> Bench<J> {
         START_US / 1_000 + i64::try_from(self.elapsed_ms).expect("a bench lives shortly")
     }
 
-    fn series(&self, key: &[u8]) -> Series {
+    fn series(&self, key: &[u8]) -> SeriesWindow {
         let key = SummaryKey::decode(key).expect("the core writes summary keys");
         let window = (key.window_start_ms - START_US / 1_000).div_euclid(i64::from(self.policy.length_ms));
         (key.owner, key.dimensions, window)
     }
 }
 
-/// Provenance and the job's own message of a summary value.
+/// Splits a summary value into its provenance and the job's own message.
 fn split<J: Job>(value: &[u8]) -> (Provenance, J::Summary) {
     let (provenance, body) = Provenance::split(value).expect("the core writes provenance");
     (provenance, J::Summary::decode(body).expect("the job's own message"))

@@ -10,12 +10,13 @@ use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{JOB_FIELDS_FROM, reserved_field};
 
 use crate::Bench;
-use crate::crash::{Step, crash_everywhere_shared};
+use crate::crash::{RecordingStep, crash_everywhere_shared};
+use crate::record_value::RecordValue;
 
 /// Bytes of a record that are damaged one by one.
 const DAMAGED_BYTES: usize = 200;
 
-/// Holds a job to its laws on these raw records, messages that it reads, all received in one minute:
+/// Holds a job to its laws on these raw records, all received in one minute:
 ///
 /// - *order*: the summaries do not depend on the order of the records;
 /// - *merge*: accumulators of two halves, merged, give the summary of the whole;
@@ -25,8 +26,8 @@ const DAMAGED_BYTES: usize = 200;
 /// - *fields*: the summary message has no field below 16, with which the job could forge its own revision.
 ///
 /// # Panics
-/// Where a law is broken; the text names it and the series.
-pub fn check_job<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) {
+/// If a law is broken; the text names it.
+pub fn check_job<J: Job>(job: J, records: &[(Owner, impl RecordValue)]) {
     assert!(!records.is_empty(), "{}: there is nothing to check without a record", J::NAME);
     let reserved = reserved_field::<J::Summary>();
     assert!(
@@ -44,7 +45,7 @@ pub fn check_job<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) {
 /// Summaries without their provenance, by key.
 type Bodies = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn fed<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) -> Bench<J> {
+fn fed<J: Job>(job: &Arc<J>, records: &[(Owner, impl RecordValue)]) -> Bench<J> {
     let bench = Bench::with(Arc::clone(job), None, 2);
     records.iter().fold(bench, |bench, (owner, record)| bench.feed(*owner, record))
 }
@@ -54,7 +55,7 @@ fn bodies<J: Job>(bench: &Bench<J>) -> Bodies {
     series.map(|(key, accumulator)| (key.encode(), bench.summary_of(accumulator))).collect()
 }
 
-fn check_order<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message + Clone)]) {
+fn check_order<J: Job>(job: &Arc<J>, records: &[(Owner, impl RecordValue)]) {
     let in_order = bodies(&fed(job, records));
     assert!(!in_order.is_empty(), "{}: none of the records was accepted", J::NAME);
     let mut reversed = records.to_vec();
@@ -73,7 +74,7 @@ fn check_order<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message + Clone)]) 
     }
 }
 
-fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
+fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, impl RecordValue)]) {
     let whole = bodies(&fed(job, records));
     for middle in [0, 1, records.len() / 2, records.len()] {
         let (left, right) = records.split_at(middle.min(records.len()));
@@ -91,7 +92,7 @@ fn check_merge<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
     }
 }
 
-/// The accumulator as another process would get it.
+/// Returns the accumulator as another process would get it.
 fn passed_on<J: Job>(accumulator: &J::Accumulator) -> J::Accumulator {
     let mut bytes = Vec::new();
     accumulator.encode(&mut bytes);
@@ -99,9 +100,9 @@ fn passed_on<J: Job>(accumulator: &J::Accumulator) -> J::Accumulator {
     decoded.unwrap_or_else(|error| panic!("{}: an encoded accumulator cannot be read: {error}", J::NAME))
 }
 
-fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
+fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, impl RecordValue)]) {
     for (owner, record) in records {
-        let bytes = record.encode_to_vec();
+        let bytes = record.value();
         let mut bench = Bench::with(Arc::clone(job), None, 1);
         for place in 0..bytes.len().min(DAMAGED_BYTES) {
             let mut damaged = bytes.clone();
@@ -112,15 +113,15 @@ fn check_poison<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message)]) {
     }
 }
 
-fn check_replay<J: Job>(job: &Arc<J>, records: &[(Owner, impl Message + Clone)]) {
+fn check_replay<J: Job>(job: &Arc<J>, records: &[(Owner, impl RecordValue)]) {
     let mut recording = Vec::new();
     for (index, (owner, record)) in records.iter().enumerate() {
-        recording.push(Step::Feed(*owner, record.clone()));
+        recording.push(RecordingStep::Feed(*owner, record.clone()));
         if index % 3 == 2 {
-            recording.push(Step::Flush);
+            recording.push(RecordingStep::Flush);
         }
         if index % 7 == 6 {
-            recording.push(Step::AdvanceMinutes(1));
+            recording.push(RecordingStep::AdvanceMinutes(1));
         }
     }
     crash_everywhere_shared(job, 2, &recording);

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Owner;
 
 use crate::Bench;
+use crate::record_value::RecordValue;
 
 /// One step of a recording.
 #[derive(Clone, Debug)]
-pub enum Step<R> {
+pub enum RecordingStep<R> {
     /// A raw record is received.
     Feed(Owner, R),
     /// A flush interval passes.
@@ -23,9 +23,13 @@ pub enum Step<R> {
 /// Returns the number of crashes.
 ///
 /// # Panics
-/// Where a run ends with other bytes than the undisturbed one, or a reader saw a summary go back. The text names the
+/// If a run ends with other bytes than the undisturbed one, or a reader saw a summary go back. The text names the
 /// write at which the process died.
-pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<impl Message>]) -> usize {
+pub fn crash_everywhere<J: Job>(
+    job: J,
+    partitions: u32,
+    recording: &[RecordingStep<impl RecordValue>],
+) -> usize {
     crash_everywhere_shared(&Arc::new(job), partitions, recording)
 }
 
@@ -33,7 +37,7 @@ pub fn crash_everywhere<J: Job>(job: J, partitions: u32, recording: &[Step<impl 
 pub(crate) fn crash_everywhere_shared<J: Job>(
     job: &Arc<J>,
     partitions: u32,
-    recording: &[Step<impl Message>],
+    recording: &[RecordingStep<impl RecordValue>],
 ) -> usize {
     let bench = || Bench::with(Arc::clone(job), None, partitions);
     let undisturbed = play(bench(), recording).summary_bytes();
@@ -51,11 +55,11 @@ pub(crate) fn crash_everywhere_shared<J: Job>(
 }
 
 /// Plays a recording and lets all its windows close.
-fn play<J: Job>(bench: Bench<J>, recording: &[Step<impl Message>]) -> Bench<J> {
+fn play<J: Job>(bench: Bench<J>, recording: &[RecordingStep<impl RecordValue>]) -> Bench<J> {
     let played = recording.iter().fold(bench, |bench, step| match step {
-        Step::Feed(owner, record) => bench.feed(*owner, record),
-        Step::Flush => bench.flush(),
-        Step::AdvanceMinutes(minutes) => bench.advance_minutes(*minutes),
+        RecordingStep::Feed(owner, record) => bench.feed(*owner, record),
+        RecordingStep::Flush => bench.flush(),
+        RecordingStep::AdvanceMinutes(minutes) => bench.advance_minutes(*minutes),
     });
     played.advance_minutes(60).flush().flush()
 }

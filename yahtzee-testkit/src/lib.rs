@@ -10,9 +10,11 @@ mod bench;
 mod check;
 mod crash;
 mod partition;
+mod record_value;
 #[cfg(test)]
 mod tests;
 
-pub use bench::{Bench, START_US, Series};
+pub use bench::{Bench, START_US, SeriesWindow};
 pub use check::check_job;
-pub use crash::{Step, crash_everywhere};
+pub use crash::{RecordingStep, crash_everywhere};
+pub use record_value::{RawBytes, RecordValue};

@@ -13,13 +13,13 @@ use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 
 /// A record of the log.
-pub(crate) struct Entry {
+pub(crate) struct LogEntry {
     pub(crate) timestamp_ms: i64,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
 }
 
-/// How many more writes succeed before the process dies; `None` for all.
+/// The number of writes that still succeed before the process dies; `None` for all.
 pub(crate) type Fuse = Option<usize>;
 
 /// The process died at a write.
@@ -31,14 +31,14 @@ pub(crate) struct BenchPartition<J: Job> {
     policy: Policy,
     identity: Identity,
     partition: Partition,
-    log: Vec<Entry>,
+    log: Vec<LogEntry>,
     core: Option<PartitionCore<J>>,
     next: usize,
     pending: Vec<Effect>,
     committed: Option<(Offset, String)>,
     /// Newest summary by key, as a compacted topic keeps it.
     pub(crate) topic: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What became of all measurements since the last start.
+    /// Outcomes of all measurements since the last start.
     pub(crate) outcomes: MeasurementCounts,
     pub(crate) poison: u64,
 }
@@ -70,7 +70,7 @@ impl<J: Job> BenchPartition<J> {
         this
     }
 
-    pub(crate) fn append(&mut self, entry: Entry) {
+    pub(crate) fn append(&mut self, entry: LogEntry) {
         self.log.push(entry);
         self.read();
     }
@@ -102,7 +102,7 @@ impl<J: Job> BenchPartition<J> {
 
     fn read(&mut self) {
         let Some(core) = &mut self.core else { return };
-        while let Some(Entry { timestamp_ms, key, value }) = self.log.get(self.next) {
+        while let Some(LogEntry { timestamp_ms, key, value }) = self.log.get(self.next) {
             let offset = Offset(self.next as u64);
             let record = LogRecord { offset, timestamp_ms: *timestamp_ms, key, value };
             match core.ingest(record, &mut self.pending) {
@@ -134,7 +134,7 @@ impl<J: Job> BenchPartition<J> {
     /// Appends to the summary topic.
     ///
     /// # Panics
-    /// Where the new summary is older than the one a reader sees, or cannot have come after it.
+    /// If the new summary is older than the one a reader sees, or cannot have come after it.
     fn write(&mut self, effect: Effect) {
         let Effect::Emit(emit) = effect else { return };
         let provenance = |value: &[u8]| Provenance::of_value(value).expect("the core writes provenance");

@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use yahtzee_core::accumulate::{Accumulator, DecodeError};
-use yahtzee_core::job::{Intake, Job, RawMessage};
+use yahtzee_core::job::{Intake, Job, RawMessage, Record};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::Provenance;
+use yahtzee_core::wire::Malformed;
 
 use super::*;
 
@@ -216,10 +217,10 @@ fn a_redelivered_frame_counts_once_over_a_crash() {
 #[test]
 fn every_write_of_a_recording_is_crashed_at() {
     let recording = [
-        Step::Feed(APP, numbers(&[1, 2])),
-        Step::Flush,
-        Step::Feed(APP, numbers(&[3])),
-        Step::AdvanceMinutes(7),
+        RecordingStep::Feed(APP, numbers(&[1, 2])),
+        RecordingStep::Flush,
+        RecordingStep::Feed(APP, numbers(&[3])),
+        RecordingStep::AdvanceMinutes(7),
     ];
     // Two changes and a commit; then two final summaries and a commit; each of the three flushes at the end writes
     // one more commit, or none.
@@ -232,4 +233,50 @@ fn every_write_of_a_recording_is_crashed_at() {
 fn a_wrong_expectation_says_what_was_found() {
     let bench = Bench::new(sum()).feed(APP, &numbers(&[2, 4])).flush();
     bench.assert_summaries(&[((APP, vec!["even".to_owned()], 0), Answer { answer: 7 })]);
+}
+
+/// A record that is no message: numbers, separated by commas.
+struct Text<'a>(Vec<&'a str>);
+
+impl<'a> Record<'a> for Text<'a> {
+    fn read(value: &'a [u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
+        let numbers: Vec<&str> = text.split(',').collect();
+        let all_are_numbers = numbers.iter().all(|number| number.parse::<u32>().is_ok());
+        if all_are_numbers { Ok(Self(numbers)) } else { Err(Malformed) }
+    }
+
+    fn frame_id(&self) -> &[u8] {
+        &[]
+    }
+}
+
+struct Texts;
+
+impl Job for Texts {
+    const NAME: &'static str = "texts";
+    const MEASUREMENT: &'static str = "TEXTS";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record<'a> = Text<'a>;
+    type Accumulator = u64;
+    type Summary = Answer;
+
+    fn fold(&self, Text(numbers): &Text<'_>, intake: &mut Intake<'_, Self>) {
+        let sum: u64 = numbers.iter().filter_map(|number| number.parse::<u64>().ok()).sum();
+        intake.add(START_US, [], |state| *state += sum);
+    }
+
+    fn summarize(&self, state: &u64) -> Answer {
+        Answer { answer: *state }
+    }
+}
+
+#[test]
+fn a_job_that_reads_text_is_checked_with_bytes() {
+    let record = |text: &str| (APP, RawBytes(text.as_bytes().to_vec()));
+    check_job(Texts, &[record("1,2"), record("3"), record("40,5")]);
+    let bench = Bench::new(Texts).feed(APP, &RawBytes(b"1,2".to_vec())).feed(APP, &RawBytes(b"x".to_vec()));
+    assert_eq!(bench.outcomes().1, 1, "poison");
+    bench.flush().assert_summaries(&[((APP, vec![], 0), Answer { answer: 3 })]);
 }

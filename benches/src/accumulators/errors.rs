@@ -4,8 +4,8 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use yahtzee_core::accumulate::Distribution;
 
-use crate::figures::{Setting, Sheet, Target};
 use crate::samples::Shape;
+use crate::sheet::{Setting, Sheet, Target};
 use yahtzee_loadgen::Rng;
 
 const SEED: u64 = 256;

@@ -16,10 +16,10 @@ use yahtzee_jobs::router_latency::{Requests, RouterLatency};
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::RouterRequest;
 
-use crate::figures::{Scale, Sheet, Target};
 use crate::measure::resident_bytes;
 use crate::oracle::Totals;
 use crate::samples::lognormal;
+use crate::sheet::{Scale, Sheet, Target};
 use yahtzee_loadgen::Rng;
 use yahtzee_loadgen::zipf::Zipf;
 

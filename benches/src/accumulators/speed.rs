@@ -6,9 +6,9 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use yahtzee_core::accumulate::{Accumulator, Counts, Distribution, Moments};
 
-use crate::figures::{Scale, Setting, Sheet};
 use crate::measure::measured;
 use crate::samples::{SERVICE_MAX_MS, Shape};
+use crate::sheet::{Scale, Setting, Sheet};
 use yahtzee_loadgen::Rng;
 
 const SEED: u64 = 50;

@@ -6,8 +6,9 @@ use std::{env, io};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
+use super::all;
 use super::table::Table;
-use super::{Bench, Scale, Setting, Sheet, all};
+use crate::sheet::{Bench, Scale, Setting, Sheet};
 
 /// Hidden subcommand that runs one case and prints its [`Sheet`] as JSON: `run-figures NAME SETTING`.
 const RUN_FIGURES: &str = "run-figures";

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Figure, Sheet, Wanted};
 use crate::report::Spread;
+use crate::sheet::{Figure, Sheet, Wanted};
 
 /// All figures of a run of the program.
 #[derive(Clone, Debug, Default, Serialize)]

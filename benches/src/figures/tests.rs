@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use super::all;
 use super::command::POSTGRES;
 use super::table::Table;
-use super::{Bench, Scale, Setting, Sheet, Target, all};
+use crate::sheet::{Bench, Scale, Setting, Sheet, Target};
 
 const SMALL: Setting = Setting { scale: Scale::Small, postgres: None };
 

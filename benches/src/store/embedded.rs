@@ -9,8 +9,8 @@ use yahtzee_storage::store::{Shard, SummaryStore};
 
 use super::BATCH;
 use super::prepared::{Entry, Prepared};
-use crate::figures::{Setting, Sheet};
 use crate::measure::measured;
+use crate::sheet::{Setting, Sheet};
 
 /// More rows than in the PostgreSQL cases, so that journals and what they reserve do not decide the size on disk.
 const TIMES: usize = 5;

@@ -9,8 +9,8 @@ use yahtzee_storage::store::{Shard, ShardWriter, SummaryStore};
 use super::BATCH;
 use super::prepared::{Entry, JOB, Prepared};
 use super::server::{Database, Session, Usage};
-use crate::figures::{Scale, Setting, Sheet, Target};
 use crate::measure::{Cost, measured};
+use crate::sheet::{Scale, Setting, Sheet, Target};
 
 /// Guarded rows per CPU-second of the session on the server.
 const ROWS: Target = Target::at_least(110_000.0, Some(70_000.0));

@@ -10,8 +10,8 @@ use yahtzee_pipeline_proto::summary;
 use yahtzee_storage::store::Day;
 use yahtzee_storage::store::Summary;
 
-use crate::figures::Scale;
 use crate::samples::Shape;
+use crate::sheet::Scale;
 use yahtzee_loadgen::Rng;
 
 /// The job that all summaries are of.

@@ -13,7 +13,7 @@ use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeo
 use yahtzee_storage::postgres::shard_map::{ShardKey, ShardMap};
 
 use super::prepared::{DAY, Entry, JOB};
-use crate::figures::{Setting, Sheet};
+use crate::sheet::{Setting, Sheet};
 
 /// Name of the only shard.
 const SHARD: &str = "0";

@@ -5,7 +5,7 @@ use yahtzee_pipeline_proto::Measurement;
 use super::class::{LineClass, LineWriter, add_on_class};
 use super::context::{CommonFields, DynoRef, ReceiveContext};
 use super::platform_error::{self, DYNO_LETTER, LOG_LETTER};
-use super::router::RouterLine;
+use super::router::ParsedRouterLine;
 use super::runtime_metrics::{self, DynoSample};
 use super::syslog::LogLine;
 use super::{app_event, dyno_event, log_loss, router};
@@ -65,9 +65,9 @@ pub fn measure(line: &LogLine<'_>, context: ReceiveContext) -> ParsedLine {
 
 fn router_line(text: &[u8], common: CommonFields<'_>) -> ParsedLine {
     match router::read(text, common) {
-        RouterLine::Other => ParsedLine::of_class(LineClass::Unknown),
-        RouterLine::Cut => ParsedLine { truncated: true, ..ParsedLine::of_class(LineClass::Router) },
-        RouterLine::Request(request, error) => {
+        ParsedRouterLine::Other => ParsedLine::of_class(LineClass::Unknown),
+        ParsedRouterLine::Cut => ParsedLine { truncated: true, ..ParsedLine::of_class(LineClass::Router) },
+        ParsedRouterLine::Request(request, error) => {
             let measurements = [Some(request.into()), error.map(Into::into)];
             ParsedLine { measurements, ..ParsedLine::of_class(LineClass::Router) }
         }

@@ -25,7 +25,7 @@ const MISDIRECTED_REQUEST: u32 = 31;
 
 /// A line of the router.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum RouterLine {
+pub(super) enum ParsedRouterLine {
     /// It has none of the keys `at`, `code` and `status`.
     Other,
     /// It ends before its figures do.
@@ -35,14 +35,14 @@ pub(super) enum RouterLine {
 }
 
 /// Reads the text of a router line.
-pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> RouterLine {
-    let Some(fields) = RouterFields::read(text) else { return RouterLine::Other };
+pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> ParsedRouterLine {
+    let Some(fields) = RouterFields::read(text) else { return ParsedRouterLine::Other };
     if fields.status.is_none() && fields.h_code.is_none() {
-        return RouterLine::Cut;
+        return ParsedRouterLine::Cut;
     }
     let is_notice = fields.h_code.is_some_and(|code| NOTICE_CODES.contains(&code));
     let common = common.with_flag(Flag::NotARequest, is_notice).with_flag(Flag::Truncated, fields.cut);
-    let dyno = fields.dyno.map_or(DynoRef::of_type(PROCESS_TYPE), DynoRef::from);
+    let dyno = fields.dyno.map_or_else(|| DynoRef::of_type(PROCESS_TYPE), DynoRef::from);
     // An error is the app's, whatever the dyno: its process type is that of the router.
     let of_error = common.about(DynoRef { process_type: PROCESS_TYPE, ..dyno });
     let error = fields.h_code.map(|code| platform_error::error(&format!("H{code:02}"), of_error));
@@ -59,7 +59,7 @@ pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> RouterLine {
         bytes: fields.bytes,
         h_code: fields.h_code,
     };
-    RouterLine::Request(request, error)
+    ParsedRouterLine::Request(request, error)
 }
 
 /// The fields of a router line. Everything may be missing.

@@ -177,6 +177,29 @@ mod tests {
         }
     }
 
+    /// Headers as a client library has them.
+    struct ForeignHeaders(Vec<Header>);
+
+    impl HeaderSource for ForeignHeaders {
+        fn header(&self, index: usize) -> Option<(&[u8], &[u8])> {
+            let header = self.0.get(index)?;
+            Some((header.name.as_bytes(), &header.value))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_headers_are_lent_and_copied_like_those_in_an_arena(headers in any_headers()) {
+            let bytes = encoded(&headers);
+            let foreign = ForeignHeaders(headers);
+            let lent = Headers::new(&foreign);
+            prop_assert!(lent.iter().eq(Headers::in_arena(&bytes).iter()), "{:?}", lent);
+            let mut copied = Vec::new();
+            lent.copy_to(&mut copied);
+            prop_assert_eq!(copied, bytes);
+        }
+    }
+
     #[test]
     fn only_a_nul_in_a_name_is_a_flaw() {
         let check = |name: &'static str, is_flawed: bool| {

@@ -120,7 +120,7 @@ macro_rules! metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::names::{ALL, COMMIT_AGE_SECONDS, JOB_RESTARTS};
+    use crate::metric_names::{ALL, COMMIT_AGE_SECONDS, JOB_RESTARTS};
 
     #[test]
     fn metrics_are_exposed_with_their_kinds_and_helps() {

@@ -7,7 +7,7 @@ use yahtzee_core::partition::Status;
 use yahtzee_core::record::{LATE_CLASSES_MS, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome};
 use yahtzee_core::slot::AssignedPartition;
 
-use crate::telemetry::names;
+use crate::metric_names;
 
 use super::late_owners::LateOwners;
 use super::write::Written;
@@ -57,21 +57,21 @@ struct PartitionGauges {
 
 impl WorkerMetrics {
     pub(super) fn new(job: &'static str, progress: &Progress, partitions: impl Iterator<Item = u32>) -> Self {
-        let outcome = |outcome| names::RECORD_MEASUREMENTS.with(&[job, outcome]);
+        let outcome = |outcome| metric_names::RECORD_MEASUREMENTS.with(&[job, outcome]);
         Self {
             job,
             progress: progress.clone(),
-            read: names::RECORD_READ.with(&[job]),
-            read_bytes: names::RECORD_READ_BYTES.with(&[job]),
+            read: metric_names::RECORD_READ.with(&[job]),
+            read_bytes: metric_names::RECORD_READ_BYTES.with(&[job]),
             outcomes: ["accepted", "late", "future", "duplicate", "incomplete", "capped"].map(outcome),
-            late: LATE_CLASSES.map(|class| names::RECORD_LATE.with(&[job, class])),
-            changes: names::SUMMARY_EMITTED.with(&[job, "change"]),
-            finals: names::SUMMARY_EMITTED.with(&[job, "final"]),
-            dead_letters: names::RECORD_DEAD_LETTERS.with(&[job]),
-            commits: names::COMMIT_DONE.with(&[job]),
-            commit_age: names::COMMIT_AGE_SECONDS.with(&[job]),
-            open_windows: names::WINDOW_OPEN.with(&[job]),
-            series: names::WINDOW_SERIES.with(&[job]),
+            late: LATE_CLASSES.map(|class| metric_names::RECORD_LATE.with(&[job, class])),
+            changes: metric_names::SUMMARY_EMITTED.with(&[job, "change"]),
+            finals: metric_names::SUMMARY_EMITTED.with(&[job, "final"]),
+            dead_letters: metric_names::RECORD_DEAD_LETTERS.with(&[job]),
+            commits: metric_names::COMMIT_DONE.with(&[job]),
+            commit_age: metric_names::COMMIT_AGE_SECONDS.with(&[job]),
+            open_windows: metric_names::WINDOW_OPEN.with(&[job]),
+            series: metric_names::WINDOW_SERIES.with(&[job]),
             partitions: partitions.map(|partition| PartitionGauges::new(job, partition)).collect(),
             late_owners: LateOwners::default(),
             batch: Batch::default(),
@@ -102,7 +102,7 @@ impl WorkerMetrics {
 
     fn poison(&mut self, topic: &str, partition: Partition, record: &LogRecord<'_>, reason: Poison) {
         self.batch.poison += 1;
-        names::RECORD_POISON.with(&[self.job, reason.name()]).increment(1);
+        metric_names::RECORD_POISON.with(&[self.job, reason.name()]).increment(1);
         tracing::warn!(
             job = self.job, topic, %partition, offset = %record.offset,
             reason = reason.name(), value_bytes = record.value.len(),
@@ -194,10 +194,10 @@ impl PartitionGauges {
         let partition = partition.to_string();
         let labels: &[&str] = &[job, &partition];
         Self {
-            position_lag: names::RECORD_POSITION_LAG.with(labels),
-            replay_lag: names::RECORD_REPLAY_LAG.with(labels),
-            watermark_age: names::WATERMARK_AGE_SECONDS.with(labels),
-            incomplete: names::WINDOWS_INCOMPLETE.with(labels),
+            position_lag: metric_names::RECORD_POSITION_LAG.with(labels),
+            replay_lag: metric_names::RECORD_REPLAY_LAG.with(labels),
+            watermark_age: metric_names::WATERMARK_AGE_SECONDS.with(labels),
+            incomplete: metric_names::WINDOWS_INCOMPLETE.with(labels),
         }
     }
 

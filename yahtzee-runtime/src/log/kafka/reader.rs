@@ -20,6 +20,10 @@ use crate::log::{Batch, Isolation, LogError, LogReader};
 /// Longest wait of one call; a longer one would overflow librdkafka's milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// What librdkafka calls "not implemented", and would pass over.
+const UNKNOWN_CODEC: &str =
+    "records are compressed with a codec that this program was built without; zstd needs the feature `zstd`";
+
 /// A client of its own that fetches some partitions of one topic.
 pub(super) struct KafkaReader {
     topic: String,
@@ -57,6 +61,10 @@ impl KafkaReader {
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => {
                     let topic = self.topic.clone();
                     self.lost.push_back(LogError::OffsetOutOfRange { topic, partition, offset });
+                }
+                Code::NotImplemented => {
+                    let failure = KafkaFailure::new(failure.code, UNKNOWN_CODEC.to_owned());
+                    self.lost.push_back(failure.into_topic_error(&self.topic, Some(partition)));
                 }
                 code if failure::is_missing(code) || is_final(code) => {
                     self.lost.push_back(failure.into_topic_error(&self.topic, Some(partition)));

@@ -24,8 +24,8 @@ use yahtzee_storage::store::{Shard, SummaryStore};
 use super::postgres::begin_table;
 use super::prepared::{Entry, Prepared};
 use super::server::Database;
-use crate::figures::{Setting, Sheet, Target};
 use crate::measure::{Cost, measured};
+use crate::sheet::{Setting, Sheet, Target};
 use crate::site::append;
 use crate::traffic::PARTITIONS;
 

@@ -1,4 +1,4 @@
-//! Credentials of senders.
+//! SenderCredentials of senders.
 
 use axum::http::HeaderValue;
 use base64::Engine;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// The credentials that are accepted, as digests.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub struct SenderCredentials {
     digests: Vec<[u8; 32]>,
 }
 
@@ -18,7 +18,7 @@ pub struct SenderIdentity {
     pub user: Option<Vec<u8>>,
 }
 
-impl Credentials {
+impl SenderCredentials {
     /// Accepts these: `user:password` for Basic, any other text for a bearer token. None: anybody may post.
     #[must_use]
     pub fn new<'a>(credentials: impl IntoIterator<Item = &'a str>) -> Self {
@@ -94,7 +94,7 @@ mod tests {
 
     fn check(accepted: &[&str], header: Option<&str>, expected: Option<Option<&str>>) {
         let header = header.map(|header| HeaderValue::from_str(header).unwrap());
-        let identity = Credentials::new(accepted.iter().copied()).check(header.as_ref());
+        let identity = SenderCredentials::new(accepted.iter().copied()).check(header.as_ref());
         let user = identity.map(|identity| identity.user.map(|user| String::from_utf8(user).unwrap()));
         assert_eq!(user, expected.map(|user| user.map(str::to_owned)), "{accepted:?} {header:?}");
     }

@@ -15,7 +15,7 @@ use crate::collector::BodyCounts;
 use crate::dedupe::{Claim, DeliveryOutcome, DeliveryTicket, NotStored, Waiter};
 use crate::drain::DrainRequest;
 use crate::endpoint::{Endpoint, ParsedBody};
-use crate::language::{LanguageRequest, Poster};
+use crate::language::{LanguageClient, LanguageRequest};
 use crate::packer::PackedRecord;
 use crate::reply::Reply;
 use crate::request_body::{BodyError, gunzip, receive};
@@ -71,7 +71,7 @@ async fn metrics_of_process(
     Path((owner, process)): Path<(String, String)>,
     request: Request,
 ) -> Response<Body> {
-    take_metrics(&ingress, Poster::parse(&owner, &process, None), request).await
+    take_metrics(&ingress, LanguageClient::parse(&owner, &process, None), request).await
 }
 
 async fn metrics_of_dyno(
@@ -79,13 +79,17 @@ async fn metrics_of_dyno(
     Path((owner, process, dyno)): Path<(String, String, String)>,
     request: Request,
 ) -> Response<Body> {
-    take_metrics(&ingress, Poster::parse(&owner, &process, Some(&dyno)), request).await
+    take_metrics(&ingress, LanguageClient::parse(&owner, &process, Some(&dyno)), request).await
 }
 
-async fn take_metrics(ingress: &Arc<Ingress>, poster: Option<Poster>, request: Request) -> Response<Body> {
-    let Some(poster) = poster else { return respond(ingress, Reply::NotFound) };
+async fn take_metrics(
+    ingress: &Arc<Ingress>,
+    client: Option<LanguageClient>,
+    request: Request,
+) -> Response<Body> {
+    let Some(client) = client else { return respond(ingress, Reply::NotFound) };
     let open =
-        |headers: &HeaderMap, _: &SenderIdentity| Endpoint::Language(LanguageRequest::new(poster, headers));
+        |headers: &HeaderMap, _: &SenderIdentity| Endpoint::Language(LanguageRequest::new(client, headers));
     let reply = handle(ingress, open, request).await;
     respond(ingress, reply)
 }

@@ -38,7 +38,7 @@ const COUNT: &str = "measurements-count";
 
 /// The sender of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Poster {
+pub struct LanguageClient {
     /// The app.
     pub owner: Owner,
     /// `web`, `worker` ...
@@ -49,7 +49,7 @@ pub struct Poster {
     pub dyno_uuid: Option<[u8; 16]>,
 }
 
-impl Poster {
+impl LanguageClient {
     /// Reads the parts of a path. `None` if they name no owner and process, or if `dyno` is not a UUID.
     #[must_use]
     pub fn parse(owner: &str, process: &str, dyno: Option<&str>) -> Option<Self> {
@@ -72,22 +72,22 @@ impl Poster {
 /// A post.
 #[derive(Clone, Debug)]
 pub(crate) struct LanguageRequest {
-    poster: Poster,
+    client: LanguageClient,
     time: Option<Vec<u8>>,
     announced_count: Option<u64>,
 }
 
 impl LanguageRequest {
-    pub(crate) fn new(poster: Poster, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(client: LanguageClient, headers: &HeaderMap) -> Self {
         let time = headers.get(TIME).map(|time| time.as_bytes().to_vec());
-        Self { poster, time, announced_count: announced_count(headers, COUNT) }
+        Self { client, time, announced_count: announced_count(headers, COUNT) }
     }
 
     fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
         let context = ReceiveContext { recv_us, frame_index, repaired: false };
         let own_time_us = self.time.as_ref().and_then(|time| context.own_time_us(time));
         let CommonFields { time_us, flags, .. } = CommonFields::new(own_time_us, context);
-        let Poster { process_type, dyno_num, dyno_uuid, .. } = &self.poster;
+        let LanguageClient { process_type, dyno_num, dyno_uuid, .. } = &self.client;
         LangMetric {
             time_us,
             process_type: process_type.clone(),
@@ -101,11 +101,11 @@ impl LanguageRequest {
     }
 
     pub(crate) fn owner(&self) -> Owner {
-        self.poster.owner
+        self.client.owner
     }
 
     pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
-        let (dyno, time) = (self.poster.dyno()?, self.time.as_ref()?);
+        let (dyno, time) = (self.client.dyno()?, self.time.as_ref()?);
         Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
     }
 
@@ -129,7 +129,7 @@ impl LanguageRequest {
             counts.time_replaced += u64::from(metric.flags & Flag::TimeReplaced as u32 != 0);
             let measurement = Measurement::from(metric);
             counts.measurement(&measurement);
-            packer.add(self.poster.owner, &measurement);
+            packer.add(self.client.owner, &measurement);
         }
         let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
         ParsedBody {
@@ -155,9 +155,9 @@ mod tests {
     const BODY: &[u8] = br#"{"counters": {"gc": 3}, "gauges": {"heap": 1048576, "load": 0.5}}"#;
 
     fn post(path: (&str, Option<&str>), time: Option<&str>) -> LanguageRequest {
-        let poster = Poster::parse(OWNER, path.0, path.1).unwrap();
+        let client = LanguageClient::parse(OWNER, path.0, path.1).unwrap();
         let headers = time.map(|time| (TIME.parse().unwrap(), HeaderValue::from_str(time).unwrap()));
-        LanguageRequest::new(poster, &HeaderMap::from_iter(headers))
+        LanguageRequest::new(client, &HeaderMap::from_iter(headers))
     }
 
     fn metrics(post: &LanguageRequest) -> Vec<LangMetric> {
@@ -175,10 +175,10 @@ mod tests {
             dyno: Option<&str>,
             expected: Option<(&str, Option<u32>, bool)>,
         ) {
-            let poster = Poster::parse(owner, process, dyno);
-            let found = poster
+            let client = LanguageClient::parse(owner, process, dyno);
+            let found = client
                 .as_ref()
-                .map(|poster| (poster.process_type.as_str(), poster.dyno_num, poster.dyno_uuid.is_some()));
+                .map(|client| (client.process_type.as_str(), client.dyno_num, client.dyno_uuid.is_some()));
             assert_eq!(found, expected, "{owner} {process} {dyno:?}");
         }
         check(OWNER, "web", None, Some(("web", None, false)));

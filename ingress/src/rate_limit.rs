@@ -15,12 +15,12 @@ const SWEEP_ABOVE: usize = 10_000;
 /// Limits bytes per second and owner, by the generic cell rate algorithm (ITU-T I.371): per owner, the time
 /// at which all that was let in would have arrived at the allowed rate.
 #[derive(Debug)]
-pub struct RateLimit {
+pub struct OwnerRateLimit {
     bytes_per_second: u32,
     paid_until: Mutex<HashMap<Owner, Instant>>,
 }
 
-impl RateLimit {
+impl OwnerRateLimit {
     /// Creates a limit of this many bytes per second and owner, with bursts of ten seconds' worth.
     #[must_use]
     pub fn new(bytes_per_second: u32) -> Self {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn an_owner_gets_a_burst_and_then_the_rate() {
-        let (limit, start) = (RateLimit::new(1_000), Instant::now());
+        let (limit, start) = (OwnerRateLimit::new(1_000), Instant::now());
         let check = |owner, seconds, expected| {
             let now = start + Duration::from_secs(seconds);
             assert_eq!(limit.admit(Owner([owner; 16]), 1_000, now), expected, "owner {owner} at {seconds} s");
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn idle_owners_are_forgotten() {
-        let (limit, start) = (RateLimit::new(1_000), Instant::now());
+        let (limit, start) = (OwnerRateLimit::new(1_000), Instant::now());
         for id in 0..=u16::MAX {
             let mut owner = [0; 16];
             owner[..2].copy_from_slice(&id.to_be_bytes());

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use crate::auth::Credentials;
+use crate::auth::SenderCredentials;
 use crate::dedupe::Dedupe;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::OwnerRateLimit;
 use crate::raw_topics::RawTopics;
 use crate::settings::Settings;
 use crate::stats::IngressStats;
@@ -19,10 +19,10 @@ pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;
 /// The HTTP service: the state that all requests share.
 pub struct Ingress {
     pub(crate) settings: Settings,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: SenderCredentials,
     pub(crate) tokens: TokenTable,
     pub(crate) dedupe: Arc<Dedupe>,
-    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) rate_limit: Option<OwnerRateLimit>,
     pub(crate) topics: Arc<RawTopics>,
     /// One permit per delivery that may wait for the log.
     pub(crate) in_flight: Arc<Semaphore>,
@@ -41,10 +41,10 @@ impl Ingress {
         clock: WallClock,
     ) -> Arc<Self> {
         Arc::new(Self {
-            credentials: Credentials::new(settings.credentials.iter().map(String::as_str)),
+            credentials: SenderCredentials::new(settings.credentials.iter().map(String::as_str)),
             tokens,
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
-            rate_limit: settings.owner_bytes_per_second.map(RateLimit::new),
+            rate_limit: settings.owner_bytes_per_second.map(OwnerRateLimit::new),
             topics,
             in_flight: Arc::new(Semaphore::new(settings.max_deliveries)),
             stats: IngressStats::default(),

@@ -52,7 +52,7 @@ const KNOWS: &[(&str, Knows)] = &[
 
 /// Crates that cannot do I/O because nothing they are built from can.
 const PURE: &[(&str, &[&str])] = &[
-    ("yahtzee-core", &["prost"]),
+    ("yahtzee-core", &["base64", "prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
     ("yahtzee-proto", &["prost", "prost-build", "protox"]),
     ("proto", &["prost", "prost-build", "protox", "yahtzee-core"]),

@@ -9,6 +9,8 @@
 //! ```
 
 // No module uses one of a later group.
+mod byte_reader;
+
 pub mod accumulate;
 pub mod assignment;
 pub mod owner;

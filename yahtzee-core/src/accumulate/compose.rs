@@ -1,7 +1,7 @@
 //! Accumulators made of accumulators.
 
-use super::wire::{Reader, put_varint};
 use super::{Accumulator, DecodeError};
+use crate::byte_reader::{ByteReader, put_varint};
 
 /// A plain count or sum of whole numbers; it stays at its greatest value instead of wrapping.
 impl Accumulator for u64 {
@@ -14,7 +14,7 @@ impl Accumulator for u64 {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let value = reader.varint()?;
         reader.finish()?;
         Ok(value)
@@ -117,13 +117,13 @@ pub fn encode_part(part: &impl Accumulator, out: &mut Vec<u8>) {
 
 /// Reads the fields of a composed accumulator.
 #[doc(hidden)]
-pub struct Parts<'a>(Reader<'a>);
+pub struct Parts<'a>(ByteReader<'a>);
 
 impl<'a> Parts<'a> {
     /// Of these bytes.
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Self {
-        Self(Reader::new(bytes))
+        Self(ByteReader::new(bytes))
     }
 
     /// The next field.

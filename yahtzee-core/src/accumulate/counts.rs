@@ -1,7 +1,7 @@
 //! How often each of a few keys occurred.
 
 use super::Accumulator;
-use super::wire::{DecodeError, Reader, put_varint};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// Counters under small integer keys: status codes, error numbers, seats of an enum.
 ///
@@ -114,7 +114,7 @@ impl Accumulator for Counts {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let mut counts = Self::default();
         let mut before = None;
         for _ in 0..reader.varint()? {
@@ -137,7 +137,7 @@ impl Accumulator for Counts {
 }
 
 /// The key at the given distance from the one `before`.
-fn read_key(reader: &mut Reader<'_>, before: Option<u32>) -> Result<u32, DecodeError> {
+fn read_key(reader: &mut ByteReader<'_>, before: Option<u32>) -> Result<u32, DecodeError> {
     let distance = reader.varint()?;
     reader.ensure(distance > 0 || before.is_none(), "a key twice")?;
     let key = u64::from(before.unwrap_or(0)).checked_add(distance);

@@ -31,7 +31,7 @@ mod samples;
 mod tests;
 
 use super::Accumulator;
-use super::wire::{DecodeError, Reader, put_varint};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 use buckets::Buckets;
 use samples::{LIST_LIMIT, Samples};
 
@@ -219,7 +219,7 @@ impl Accumulator for Distribution {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let form = bytes.first().ok_or(DecodeError::Truncated { offset: 0 })?;
         let state = match form.checked_sub(LIST_FORM).map(usize::from) {
             Some(length) if length <= LIST_LIMIT => State::List(decode_list(&mut reader)?),
@@ -239,7 +239,7 @@ impl Accumulator for Distribution {
 }
 
 /// Reads the list form, of which the first byte is known to be one.
-fn decode_list(reader: &mut Reader<'_>) -> Result<Samples, DecodeError> {
+fn decode_list(reader: &mut ByteReader<'_>) -> Result<Samples, DecodeError> {
     let length = reader.byte()? - LIST_FORM;
     let mut samples = Samples::default();
     let mut value: u64 = 0;

@@ -2,7 +2,7 @@
 
 use super::Accumulator;
 use super::tally::Tally;
-use super::wire::{DecodeError, Reader, put_varint, unzigzag, zigzag};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 
 /// The latest sample by event time, the extent, and the sample mean of a non-negative integer.
 ///
@@ -96,7 +96,7 @@ impl Accumulator for Gauge {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let mut gauge = Self { tally: Tally::decode(&mut reader)?, latest: (0, 0) };
         if let (Some(min), Some(max)) = (gauge.min(), gauge.max()) {
             gauge.latest = (unzigzag(reader.varint()?), reader.varint()?);

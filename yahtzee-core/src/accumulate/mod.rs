@@ -14,15 +14,14 @@ mod gauge;
 mod laws;
 mod moments;
 mod tally;
-mod wire;
 
+pub use crate::byte_reader::DecodeError;
 #[doc(hidden)]
 pub use compose::{Parts, encode_part};
 pub use counts::Counts;
 pub use distribution::Distribution;
 pub use gauge::Gauge;
 pub use moments::Moments;
-pub use wire::DecodeError;
 
 /// State that folds measurements of one series in one window and merges with its like.
 ///

@@ -2,7 +2,7 @@
 
 use super::Accumulator;
 use super::tally::Tally;
-use super::wire::{DecodeError, Reader, put_varint};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// Count, sum, sum of squares, minimum and maximum of non-negative integers, from which mean and variance follow.
 ///
@@ -118,7 +118,7 @@ impl Accumulator for Moments {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let tally = Tally::decode(&mut reader)?;
         let sum_squares = if tally.count > 0 { [reader.varint()?, reader.varint()?] } else { [0; 2] };
         reader.finish()?;

@@ -1,6 +1,6 @@
 //! What moments and gauges share: count, sum and extent of some values.
 
-use super::wire::{DecodeError, Reader, put_varint};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// Count, sum, minimum and maximum. Count and sum saturate; where there are no values, minimum > maximum.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn decode(reader: &mut ByteReader<'_>) -> Result<Self, DecodeError> {
         let count = reader.varint()?;
         if count == 0 {
             return Ok(Self::default());

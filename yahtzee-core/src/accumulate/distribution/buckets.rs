@@ -3,7 +3,7 @@
 use super::cells::Cells;
 use super::hdr::{self, HIGHEST, MAX_COUNT, add_counts};
 use super::samples::{LIST_LIMIT, Samples};
-use crate::accumulate::wire::{DecodeError, Reader, put_varint};
+use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// The bucket state of a distribution. Counts are at most 2^63 - 1 and stay there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Buckets {
         put_varint(out, self.clamped);
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn decode(reader: &mut ByteReader<'_>) -> Result<Self, DecodeError> {
         let cells = hdr::decode_v2(reader)?;
         let count = cells.iter().fold(0, |sum, (_, count)| add_counts(sum, count));
         reader.ensure(count > LIST_LIMIT as u64, "few enough samples for a list")?;

@@ -1,7 +1,7 @@
 //! HdrHistogram with two significant digits: which bucket a value belongs to, and the V2 payload.
 
 use super::cells::Cells;
-use crate::accumulate::wire::{DecodeError, Reader, unzigzag, zigzag};
+use crate::byte_reader::{ByteReader, DecodeError, unzigzag, zigzag};
 
 /// Values below twice this have buckets of their own; above, each octave has this many. Two significant digits ask for
 /// 200 of single-unit resolution, and HdrHistogram rounds up to the power of two 256.
@@ -78,7 +78,7 @@ pub(super) fn encode_v2(cells: &Cells, out: &mut Vec<u8>) {
 }
 
 /// Reads a V2 payload that [`encode_v2`] wrote for cells that are not all empty.
-pub(super) fn decode_v2(reader: &mut Reader<'_>) -> Result<Cells, DecodeError> {
+pub(super) fn decode_v2(reader: &mut ByteReader<'_>) -> Result<Cells, DecodeError> {
     let found = reader.take(HEADER_BYTES)?;
     let payload_bytes = u32::from_be_bytes([found[4], found[5], found[6], found[7]]);
     reader.ensure(*found == header(payload_bytes), "not the header of a histogram with these buckets")?;
@@ -86,7 +86,7 @@ pub(super) fn decode_v2(reader: &mut Reader<'_>) -> Result<Cells, DecodeError> {
     decode_cells(reader.section(length)?)
 }
 
-fn decode_cells(mut payload: Reader<'_>) -> Result<Cells, DecodeError> {
+fn decode_cells(mut payload: ByteReader<'_>) -> Result<Cells, DecodeError> {
     let mut cells = Cells::default();
     let (mut index, mut after_empty) = (0_u64, true);
     while payload.remaining() > 0 {
@@ -121,7 +121,7 @@ fn put_token(out: &mut Vec<u8>, token: i64) {
     out.push(rest as u8);
 }
 
-fn read_token(reader: &mut Reader<'_>) -> Result<i64, DecodeError> {
+fn read_token(reader: &mut ByteReader<'_>) -> Result<i64, DecodeError> {
     let mut value = 0;
     for shift in (0..56).step_by(7) {
         let byte = reader.byte()?;
@@ -168,7 +168,7 @@ mod tests {
             let mut bytes = Vec::new();
             put_token(&mut bytes, token);
             prop_assert!(bytes.len() <= 9);
-            prop_assert_eq!(read_token(&mut Reader::new(&bytes)), Ok(token));
+            prop_assert_eq!(read_token(&mut ByteReader::new(&bytes)), Ok(token));
         }
     }
 }

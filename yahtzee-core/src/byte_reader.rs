@@ -1,4 +1,5 @@
-//! Reading and writing bytes: strict varints, and the error of everything that decodes.
+//! Reading and writing bytes that have one spelling only: varints without needless bytes, nothing left over. For encodings of
+//! our own; messages of others are read by [`crate::wire`].
 
 use std::fmt;
 
@@ -41,7 +42,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// Appends `value` as a base-128 varint, least significant group first, as Protocol Buffers do.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -50,48 +51,48 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Signed to unsigned with small magnitudes first: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...
-pub(super) fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// The inverse of [`zigzag`].
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
 /// A cursor over bytes of unknown origin.
-pub(super) struct Reader<'a> {
+pub(crate) struct ByteReader<'a> {
     bytes: &'a [u8],
     offset: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+impl<'a> ByteReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.bytes.len() - self.offset
     }
 
     /// The contradiction `reason`, noticed after what has been read.
-    pub(super) fn invalid(&self, reason: &'static str) -> DecodeError {
+    pub(crate) fn invalid(&self, reason: &'static str) -> DecodeError {
         DecodeError::Invalid { offset: self.offset, reason }
     }
 
     /// `holds`, or the contradiction `reason`.
-    pub(super) fn ensure(&self, holds: bool, reason: &'static str) -> Result<(), DecodeError> {
+    pub(crate) fn ensure(&self, holds: bool, reason: &'static str) -> Result<(), DecodeError> {
         if holds { Ok(()) } else { Err(self.invalid(reason)) }
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         let byte = *self.bytes.get(self.offset).ok_or(DecodeError::Truncated { offset: self.offset })?;
         self.offset += 1;
         Ok(byte)
     }
 
     /// The next `length` bytes.
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         if length > self.remaining() {
             return Err(DecodeError::Truncated { offset: self.bytes.len() });
         }
@@ -100,15 +101,20 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        Ok(self.take(N)?.try_into().expect("as many bytes as were taken"))
+    }
+
     /// A reader of the next `length` bytes that reports offsets as this one does.
-    pub(super) fn section(&mut self, length: usize) -> Result<Self, DecodeError> {
+    pub(crate) fn section(&mut self, length: usize) -> Result<Self, DecodeError> {
         let offset = self.offset;
         self.take(length)?;
         Ok(Self { bytes: &self.bytes[..self.offset], offset })
     }
 
     /// A varint as [`put_varint`] writes it; longer spellings of the same number are refused.
-    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -124,7 +130,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Asserts that everything has been read.
-    pub(super) fn finish(self) -> Result<(), DecodeError> {
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.remaining() == 0 { Ok(()) } else { Err(DecodeError::Trailing { offset: self.offset }) }
     }
 }
@@ -135,7 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(bytes: &[u8]) -> Result<u64, DecodeError> {
-        let mut reader = Reader::new(bytes);
+        let mut reader = ByteReader::new(bytes);
         let value = reader.varint()?;
         reader.finish()?;
         Ok(value)
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_where_and_what_next() {
-        let text = Reader::new(&[0x80, 0]).varint().unwrap_err().to_string();
+        let text = ByteReader::new(&[0x80, 0]).varint().unwrap_err().to_string();
         assert!(text.contains("needless") && text.contains("byte 2") && text.contains("replay"), "{text}");
     }
 

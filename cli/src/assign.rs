@@ -36,7 +36,7 @@ pub(crate) struct AssignOptions {
 }
 
 #[derive(Serialize)]
-struct Assignment {
+struct AssignmentReport {
     slots: u32,
     partitions: u32,
     workers: Vec<Share>,
@@ -86,9 +86,9 @@ pub(crate) fn assign(global: &GlobalOptions, options: &AssignOptions) -> Result<
     Ok(())
 }
 
-fn assignment(workers: u32, compare: Option<u32>, slots: u32, partitions: u32) -> Result<Assignment> {
+fn assignment(workers: u32, compare: Option<u32>, slots: u32, partitions: u32) -> Result<AssignmentReport> {
     let compare = compare.map(|after| comparison(workers, after, slots, partitions)).transpose()?;
-    Ok(Assignment { slots, partitions, workers: shares(workers, slots, partitions)?, compare })
+    Ok(AssignmentReport { slots, partitions, workers: shares(workers, slots, partitions)?, compare })
 }
 
 fn shares(workers: u32, slots: u32, partitions: u32) -> Result<Vec<Share>> {
@@ -131,8 +131,8 @@ fn owners(workers: u32, slots: u32) -> Result<Vec<u32>> {
     Ok(owners)
 }
 
-fn text(assignment: &Assignment) -> String {
-    let Assignment { slots, partitions, workers, compare } = assignment;
+fn text(assignment: &AssignmentReport) -> String {
+    let AssignmentReport { slots, partitions, workers, compare } = assignment;
     let mut text =
         format!("{} over {} slots of {partitions} partitions\n", workers_text(workers.len()), slots);
     text += &shares_text(workers);

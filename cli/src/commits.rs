@@ -17,7 +17,7 @@ mod flags;
 mod report;
 
 use flags::Deadline;
-use report::{Committed, JobReport, PartReport};
+use report::{Committed, JobCommits, PartitionCommit};
 
 /// Show the commit of every partition: who works on it, how far it is, and what is wrong with it
 ///
@@ -41,7 +41,7 @@ pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Resul
     let plans = plans(global, &config, &options.jobs)?;
     let log = config.log.open()?;
     let now_ms = Timestamp::now().as_millisecond();
-    let jobs: Vec<JobReport> =
+    let jobs: Vec<JobCommits> =
         plans.iter().map(|plan| job(&config, &*log, plan, now_ms)).collect::<Result<_>>()?;
     match options.json {
         true => println!("{}", serde_json::to_string_pretty(&jobs)?),
@@ -51,7 +51,7 @@ pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Resul
 }
 
 /// The commits of one job. The topic is shown with the partitions it has, whatever is configured.
-fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<JobReport> {
+fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<JobCommits> {
     let raw = config.layout.raw(plan.job.measurement());
     let Some(topic) = log.describe_topic(&raw)? else {
         return Err(LogError::NoSuchTopic { topic: raw, partition: None }.into());
@@ -68,12 +68,12 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
     let deadline = Deadline::of(topic.retention_ms, now_ms);
     let committed = log.committed(&group, &raw, &partitions)?;
     let bounds = log.bounds(&raw, &partitions)?;
-    let mut report = JobReport::of(plan, &topic, group, config.layout.partitions);
+    let mut report = JobCommits::of(plan, &topic, group, config.layout.partitions);
     for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {
         let at_deadline = deadline.offset(log, &raw, partition)?;
         let read = committed.map(|committed| Committed::read(&committed));
         let flags = flags::of(read.as_ref(), &bounds, &running, at_deadline);
-        report.partitions.push(PartReport::of(partition, &bounds, read, flags, now_ms));
+        report.partitions.push(PartitionCommit::of(partition, &bounds, read, flags, now_ms));
     }
     Ok(report)
 }

@@ -22,7 +22,7 @@ pub(crate) struct JobsOptions {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct JobListing {
     job: &'static str,
     generation: u32,
     dimensions: &'static [&'static str],
@@ -42,7 +42,8 @@ struct Listed {
 
 pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> {
     let config = global.load()?;
-    let listed: Vec<Listed> = plans(global, &config, &[])?.iter().map(|plan| list(&config, plan)).collect();
+    let listed: Vec<JobListing> =
+        plans(global, &config, &[])?.iter().map(|plan| list(&config, plan)).collect();
     if options.json {
         println!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
@@ -59,9 +60,14 @@ pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> 
     Ok(())
 }
 
-fn windows_text(job: &Listed) -> String {
-    let Listed {
-        window_length_ms, lateness_windows, future_windows, flush_interval_ms, clock_skew_ms, ..
+fn windows_text(job: &JobListing) -> String {
+    let JobListing {
+        window_length_ms,
+        lateness_windows,
+        future_windows,
+        flush_interval_ms,
+        clock_skew_ms,
+        ..
     } = job;
     format!(
         "{window_length_ms} ms, {lateness_windows} late, {future_windows} ahead, changes every \
@@ -69,8 +75,8 @@ fn windows_text(job: &Listed) -> String {
     )
 }
 
-fn caps_text(job: &Listed) -> String {
-    let Listed { series_max, series_per_owner_max, .. } = job;
+fn caps_text(job: &JobListing) -> String {
+    let JobListing { series_max, series_per_owner_max, .. } = job;
     format!("{series_max} series per window and partition, {series_per_owner_max} of them per owner")
 }
 
@@ -79,9 +85,9 @@ pub(crate) fn too_late(policy: &Policy, layout: &TopicLayout, measurement: &str)
     if policy.publishes_late { layout.late(measurement) } else { "counted".to_owned() }
 }
 
-fn list(config: &Config, plan: &JobPlan) -> Listed {
+fn list(config: &Config, plan: &JobPlan) -> JobListing {
     let (job, policy) = (&plan.job, plan.policy);
-    Listed {
+    JobListing {
         job: job.name(),
         generation: job.generation(),
         dimensions: job.dimensions(),

@@ -30,7 +30,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 pub(crate) fn new_job(options: &NewJobOptions) -> Result<()> {
-    let names = Names::of(&options.name)?;
+    let names = CrateNames::of(&options.name)?;
     let framework = framework(options.framework.as_deref())?;
     let folder = options.into.join(&options.name);
     if folder.exists() {
@@ -104,7 +104,7 @@ yahtzee-testkit = {{ path = "{framework}/yahtzee-testkit" }}
 }
 
 /// The forms in which a job's name appears.
-struct Names {
+struct CrateNames {
     dashed: String,
     snake: String,
     camel: String,
@@ -112,7 +112,7 @@ struct Names {
     words: String,
 }
 
-impl Names {
+impl CrateNames {
     fn of(name: &str) -> Result<Self> {
         let is_word = |word: &str| {
             word.starts_with(|first: char| first.is_ascii_lowercase())
@@ -150,11 +150,11 @@ mod tests {
 
     #[test]
     fn names_take_all_their_forms() {
-        let names = Names::of("page-weight2").unwrap();
+        let names = CrateNames::of("page-weight2").unwrap();
         let found = names.apply("slow-requests slow_requests SlowRequests SLOW_REQUESTS");
         assert_eq!(found, "page-weight2 page_weight2 PageWeight2 PAGE_WEIGHT2");
         for wrong in ["", "Page", "page--weight", "-page", "2page", "page weight", "../page"] {
-            assert!(Names::of(wrong).is_err(), "{wrong}");
+            assert!(CrateNames::of(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) enum QuarantineCommand {
     ///
     /// Of every summary the newest revision that was refused. Look at one with `yahtzee retry inspect ID`. What a newer
     /// revision has replaced in the store may be listed still: requeued, it comes out as stale and is gone.
-    List(ListOptions),
+    List(QuarantineListOptions),
     /// Hand summaries to the retry process once more, after their cause was mended
     ///
     /// `yahtzee retry postgres` then carries them; what is refused again comes back here with a new id.
@@ -39,7 +39,7 @@ pub(crate) enum QuarantineCommand {
 
 /// What to list.
 #[derive(Debug, Args)]
-pub(crate) struct ListOptions {
+pub(crate) struct QuarantineListOptions {
     /// This job only
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
@@ -79,7 +79,7 @@ pub(crate) fn quarantine(global: &GlobalOptions, command: &QuarantineCommand) ->
         QuarantineCommand::List(options) => {
             let ward = Ward::open(global, &config, options.job.as_deref())?;
             let found = quarantine::list(&*ward.log, None, &ward.topics)?;
-            let listed: Vec<Listed> = found.into_iter().map(Listed::new).collect();
+            let listed: Vec<QuarantineListing> = found.into_iter().map(QuarantineListing::new).collect();
             match options.json {
                 true => println!("{}", serde_json::to_string_pretty(&listed)?),
                 false => print!("{}", text(&listed)),
@@ -183,7 +183,7 @@ impl Ward {
 
 /// A quarantined summary as it is shown.
 #[derive(Serialize)]
-struct Listed {
+struct QuarantineListing {
     id: String,
     job: String,
     store: String,
@@ -197,7 +197,7 @@ struct Listed {
     error: Option<String>,
 }
 
-impl Listed {
+impl QuarantineListing {
     fn new(quarantined: Quarantined) -> Self {
         let parts = quarantined.parts();
         let Quarantined { place, job, store, value_bytes, trail, .. } = quarantined;
@@ -217,9 +217,9 @@ impl Listed {
     }
 }
 
-fn text(listed: &[Listed]) -> String {
+fn text(listed: &[QuarantineListing]) -> String {
     let mut text = String::new();
-    for Listed { id, job, store, shard, owner, dimensions, window_start, error, .. } in listed {
+    for QuarantineListing { id, job, store, shard, owner, dimensions, window_start, error, .. } in listed {
         let shard = shard.as_ref().map(|shard| format!("/{shard}")).unwrap_or_default();
         let whose = match (owner, dimensions, window_start) {
             (Some(owner), Some(dimensions), Some(start)) => format!("{owner} {dimensions:?} {start}"),

@@ -19,12 +19,12 @@ mod report;
 mod target;
 mod time;
 
-pub(crate) use meter::Meter;
+pub(crate) use meter::ReplayMeter;
 pub(crate) use range::{RangeOptions, Scope};
-pub(crate) use report::PartReport;
+pub(crate) use report::ReplayedPartition;
 
-use report::{JobReport, Report};
-use target::{Target, TargetOptions};
+use report::{JobReplay, ReplayReport};
+use target::{ReplayTarget, TargetOptions};
 
 /// Summaries that may wait in memory for one write.
 const BATCH_MAX: usize = 10_000;
@@ -97,17 +97,17 @@ struct Replay<'a> {
     log: SharedLog,
     options: &'a ReplayOptions,
     scope: Scope,
-    target: Target,
+    target: ReplayTarget,
     id: String,
 }
 
 impl Replay<'_> {
-    fn run(&self) -> Result<Report> {
+    fn run(&self) -> Result<ReplayReport> {
         let begun: Vec<Begun> =
             self.scope.plans.iter().map(|plan| self.begin(plan)).collect::<Result<_>>()?;
         let records = begun.iter().flat_map(|begun| &begun.parts).map(|(span, _)| span.len()).sum();
-        let mut meter = Meter::start(records, self.options.rate);
-        let mut report = Report::of(&self.target, self.target.publishes().then_some(&*self.id));
+        let mut meter = ReplayMeter::start(records, self.options.rate);
+        let mut report = ReplayReport::of(&self.target, self.target.publishes().then_some(&*self.id));
         for begun in begun {
             let job = begun.subject.plan.job.name();
             let done = self.job(begun, &mut meter);
@@ -147,7 +147,7 @@ impl Replay<'_> {
         Journal::new(&*self.log, &self.id, subject.plan.job.name(), &asked)
     }
 
-    fn job(&self, begun: Begun, meter: &mut Meter) -> Result<JobReport> {
+    fn job(&self, begun: Begun, meter: &mut ReplayMeter) -> Result<JobReplay> {
         let Begun { subject, parts, is_continued } = begun;
         let topic = self.target.topic(&self.config.layout, &subject.plan);
         let mut output = match &topic {
@@ -160,7 +160,7 @@ impl Replay<'_> {
             )?),
             None => Output::Nowhere,
         };
-        let mut report = JobReport::of(&subject, topic, is_continued);
+        let mut report = JobReplay::of(&subject, topic, is_continued);
         for (span, progress) in parts {
             let length_ms = subject.plan.policy.length_ms;
             meter.begin(subject.plan.job.name(), span.partition);
@@ -168,13 +168,18 @@ impl Replay<'_> {
                 PartitionReplay::open(&*self.log, &subject, span.clone(), self.scope.owner, progress)?;
             self.part(&mut part, &mut output, meter)?;
             let tally: Tally = part.finish();
-            report.partitions.push(PartReport::of(&span, &tally, length_ms));
+            report.partitions.push(ReplayedPartition::of(&span, &tally, length_ms));
             meter.end();
         }
         Ok(report)
     }
 
-    fn part(&self, part: &mut PartitionReplay<'_>, output: &mut Output, meter: &mut Meter) -> Result<()> {
+    fn part(
+        &self,
+        part: &mut PartitionReplay<'_>,
+        output: &mut Output,
+        meter: &mut ReplayMeter,
+    ) -> Result<()> {
         let Span { start, .. } = *part.span();
         // What an earlier attempt has read counts as done.
         meter.advance(part.position().0.saturating_sub(start.0));

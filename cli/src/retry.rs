@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use yahtzee_storage::delivery::DeliveryTask;
 
 use self::inspect::InspectOptions;
-use self::list::ListOptions;
+use self::list::RetryListOptions;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;
@@ -21,7 +21,7 @@ pub(crate) enum RetryCommand {
     /// One thread per shard. A shard that is down is tried with one batch, at most a minute apart, and drained when it
     /// works again; of each summary only the newest revision is written. Safe to stop, kill and start at any time.
     Postgres(RetryOptions),
-    List(ListOptions),
+    List(RetryListOptions),
     Inspect(InspectOptions),
 }
 

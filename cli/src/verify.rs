@@ -14,15 +14,15 @@ use yahtzee_runtime::worker::JobPlan;
 
 use crate::config::Config;
 use crate::process::GlobalOptions;
-use crate::replay::{Meter, PartReport, RangeOptions, Scope};
+use crate::replay::{RangeOptions, ReplayMeter, ReplayedPartition, Scope};
 
 mod compare;
 mod found;
 mod report;
 
-use compare::{Comparable, Summaries, compare};
+use compare::{Comparable, ComparedSummaries, compare};
 use found::{StoredRows, topic_rows};
-use report::{JobReport, Place, Report};
+use report::{ComparedPlace, JobVerification, VerifyReport};
 
 /// Recompute a range of the raw topics and compare it with what was published, byte for byte
 ///
@@ -105,13 +105,13 @@ struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    fn run(mut self) -> Result<Report> {
+    fn run(mut self) -> Result<VerifyReport> {
         let plans = self.scope.plans.clone();
         let jobs: Vec<(Subject, Vec<Part>)> =
             plans.iter().map(|plan| self.parts(plan)).collect::<Result<_>>()?;
         let records = jobs.iter().flat_map(|(_, parts)| parts).map(|part| part.span.len()).sum();
-        let mut meter = Meter::start(records, self.options.rate);
-        let mut report = Report::default();
+        let mut meter = ReplayMeter::start(records, self.options.rate);
+        let mut report = VerifyReport::default();
         for (subject, parts) in jobs {
             let job = subject.plan.job.name();
             report
@@ -145,20 +145,25 @@ impl Verification<'_> {
         Ok(committed.into_iter().map(position).collect())
     }
 
-    fn job(&mut self, subject: &Subject, parts: Vec<Part>, meter: &mut Meter) -> Result<JobReport> {
+    fn job(
+        &mut self,
+        subject: &Subject,
+        parts: Vec<Part>,
+        meter: &mut ReplayMeter,
+    ) -> Result<JobVerification> {
         let plan = &subject.plan;
         let summary_topic = self.config.layout.summary(plan.job.summary());
-        let mut report = JobReport::of(subject, self.options.show);
+        let mut report = JobVerification::of(subject, self.options.show);
         for part in parts {
             meter.begin(plan.job.name(), part.span.partition);
             let (expected, comparable) = self.recompute(subject, &part, &mut report, meter)?;
             if self.options.against != Against::Store {
                 let found = topic_rows(&*self.log, &summary_topic, part.span.partition, &comparable)?;
-                report.add(Place::Topic, part.span.partition, compare(&expected, &found));
+                report.add(ComparedPlace::Topic, part.span.partition, compare(&expected, &found));
             }
             if let Some(stored) = &mut self.stored {
                 let found = stored.take(plan.job.name(), part.span.partition, &comparable);
-                report.add(Place::Store, part.span.partition, compare(&expected, &found));
+                report.add(ComparedPlace::Store, part.span.partition, compare(&expected, &found));
             }
             meter.end();
         }
@@ -170,12 +175,12 @@ impl Verification<'_> {
         &self,
         subject: &Subject,
         part: &Part,
-        report: &mut JobReport,
-        meter: &mut Meter,
-    ) -> Result<(Summaries, Comparable)> {
+        report: &mut JobVerification,
+        meter: &mut ReplayMeter,
+    ) -> Result<(ComparedSummaries, Comparable)> {
         let span = &part.span;
         let mut replay = PartitionReplay::open(&*self.log, subject, span.clone(), self.scope.owner, None)?;
-        let mut expected = Summaries::new();
+        let mut expected = ComparedSummaries::new();
         while !replay.is_done() {
             let before = replay.position();
             let summaries = replay.turn()?;
@@ -195,7 +200,7 @@ impl Verification<'_> {
             tally.still_open.clear();
         }
         let length_ms = subject.plan.policy.length_ms;
-        report.read(PartReport::of(span, &tally, length_ms), expected.len() as u64, part.unpromised);
+        report.read(ReplayedPartition::of(span, &tally, length_ms), expected.len() as u64, part.unpromised);
         let comparable =
             Comparable { span: span.clone(), owner: self.scope.owner, length_ms, open_from, tally };
         Ok((expected, comparable))

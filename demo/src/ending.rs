@@ -14,9 +14,9 @@ use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::sink_group;
 use yahtzee_storage::store::Row;
 
-use crate::pipeline::{Names, Pipeline, figures, job_topics};
+use crate::pipeline::{AppNames, RunningPipeline, figures, job_topics};
 use crate::poster::PosterCounts;
-use crate::report::{OwnerReport, Report, SummaryReport};
+use crate::report::{DemoReport, OwnerReport, SummaryReport};
 use crate::source::{Feeding, Recorded};
 
 /// How long one part may take to come to the end of what it is given.
@@ -26,10 +26,10 @@ const TURN: Duration = Duration::from_millis(20);
 /// Stops source, ingress, worker and sinks, each when the one before it has handed over everything.
 pub(crate) fn end(
     process: &Process,
-    pipeline: Pipeline,
+    pipeline: RunningPipeline,
     feeding: Feeding,
     started: Instant,
-) -> Result<Report> {
+) -> Result<DemoReport> {
     let (posting, recorded) = feeding.finish(pipeline.has_failed())?;
     pipeline.ingress_stop.stop();
     let ends = pipeline.raw_ends()?;
@@ -42,7 +42,8 @@ pub(crate) fn end(
     let stopped = |(job, failure)| Error::new(failure).context(format!("job {job} stopped"));
     pipeline.worker.join().map_err(stopped)?;
     process.block_on(pipeline.serving)??;
-    let Pipeline { log, store, layout, plans, names, progress, ingress, sink, sink_stop, .. } = pipeline;
+    let RunningPipeline { log, store, layout, plans, names, progress, ingress, sink, sink_stop, .. } =
+        pipeline;
     wait_until("the sinks to store everything", || {
         let waiting = plans.iter().map(|plan| unstored(&layout, &log, plan));
         let waiting: Result<Vec<u64>> = waiting.collect();
@@ -89,14 +90,14 @@ fn counted(
     plans: &[JobPlan],
     posting: Option<PosterCounts>,
     recorded: &Recorded,
-) -> Report {
+) -> DemoReport {
     let frames: u64 = FrameOutcome::ALL.iter().map(|&outcome| received.frames(outcome)).sum();
-    let mut report = Report {
+    let mut report = DemoReport {
         frames: frames + recorded.chunks,
         lines: received.counts.all_lines() + recorded.counts.all_lines() + recorded.bad_lines,
         duplicates: received.frames(FrameOutcome::Duplicate),
         posting,
-        ..Report::default()
+        ..DemoReport::default()
     };
     let jobs = progress.jobs();
     for plan in plans {
@@ -112,7 +113,12 @@ fn counted(
 }
 
 /// The part of the report that is read from the store.
-fn add_stored(plans: &[JobPlan], store: &EmbeddedStore, names: &Names, report: &mut Report) -> Result<()> {
+fn add_stored(
+    plans: &[JobPlan],
+    store: &EmbeddedStore,
+    names: &AppNames,
+    report: &mut DemoReport,
+) -> Result<()> {
     let mut measurements_of: HashMap<Owner, u64> = HashMap::new();
     store.scan(|row| {
         report.summaries += 1;

@@ -26,8 +26,8 @@ mod source;
 mod view;
 mod watch;
 
-use pipeline::Pipeline;
-use source::Source;
+use pipeline::RunningPipeline;
+use source::Feed;
 
 /// The metrics of all parts of the pipeline.
 const METRICS: &[&[MetricDefinition]] =
@@ -89,7 +89,7 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         bail!("--rate {} must be above 0", options.rate);
     }
     let duration = options.duration.map(Duration::try_from).transpose().context("--for is negative")?;
-    let folder = Folder::open(options.data.as_deref())?;
+    let folder = DataFolder::open(options.data.as_deref())?;
     let heartbeats = if options.input.is_empty() { Heartbeats::On } else { Heartbeats::Off };
     if heartbeats == Heartbeats::Off {
         keep_for_ever(&mut settings.layout);
@@ -104,8 +104,8 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         metrics: METRICS,
     })?;
     let started = Instant::now();
-    let source = Source::new(options)?;
-    let pipeline = Pipeline::start(settings, folder.path(), &process, source.names(), heartbeats)?;
+    let source = Feed::new(options)?;
+    let pipeline = RunningPipeline::start(settings, folder.path(), &process, source.names(), heartbeats)?;
     announce(&process, &pipeline, &folder, options);
     let feeding = source.start(&pipeline)?;
     watch::watch(
@@ -139,7 +139,7 @@ fn log_output(folder: &Path, is_live: bool) -> Result<LogOutput> {
     Ok(LogOutput::File(file.with_context(|| format!("cannot write {}", path.display()))?))
 }
 
-fn announce(process: &Process, pipeline: &Pipeline, folder: &Folder, options: &DemoOptions) {
+fn announce(process: &Process, pipeline: &RunningPipeline, folder: &DataFolder, options: &DemoOptions) {
     if options.json {
         return;
     }
@@ -152,12 +152,12 @@ fn announce(process: &Process, pipeline: &Pipeline, folder: &Folder, options: &D
 }
 
 /// Where log and store are.
-enum Folder {
+enum DataFolder {
     Kept(PathBuf),
     Temporary(tempfile::TempDir),
 }
 
-impl Folder {
+impl DataFolder {
     fn open(kept: Option<&Path>) -> Result<Self> {
         let Some(folder) = kept else {
             return Ok(Self::Temporary(tempfile::Builder::new().prefix("yahtzee-demo-").tempdir()?));

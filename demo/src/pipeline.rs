@@ -23,22 +23,22 @@ use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::store::SummaryStore;
 
 use crate::DemoSettings;
-use crate::snapshot::Rows;
+use crate::snapshot::AppRows;
 
 /// Apps by owner: their names and, where they have one, their drain tokens.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct AppNames {
     pub(crate) by_owner: HashMap<Owner, String>,
     pub(crate) tokens: Vec<(String, Owner)>,
 }
 
 /// The running pipeline. Its parts are stopped one after the other, in the direction of the flow.
-pub(crate) struct Pipeline {
+pub(crate) struct RunningPipeline {
     pub(crate) log: SharedLog,
     pub(crate) store: Arc<EmbeddedStore>,
     pub(crate) layout: TopicLayout,
     pub(crate) plans: Vec<JobPlan>,
-    pub(crate) names: Names,
+    pub(crate) names: AppNames,
     pub(crate) drain_address: SocketAddr,
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) ingress_stop: StopSignal,
@@ -48,15 +48,15 @@ pub(crate) struct Pipeline {
     pub(crate) progress: Progress,
     pub(crate) sink: DeliveryTask,
     pub(crate) sink_stop: StopSignal,
-    pub(crate) rows: Arc<Mutex<Rows>>,
+    pub(crate) rows: Arc<Mutex<AppRows>>,
 }
 
-impl Pipeline {
+impl RunningPipeline {
     pub(crate) fn start(
         settings: DemoSettings,
         folder: &Path,
         process: &Process,
-        names: Names,
+        names: AppNames,
         heartbeats: Heartbeats,
     ) -> Result<Self> {
         let DemoSettings { plans, layout, worker, ingress, drain, .. } = settings;
@@ -68,7 +68,7 @@ impl Pipeline {
             }
         }
         let store = Arc::new(EmbeddedStore::open(&folder.join("store"))?);
-        let rows = Arc::new(Mutex::new(Rows::new(names.by_owner.clone())));
+        let rows = Arc::new(Mutex::new(AppRows::new(names.by_owner.clone())));
         let (ingress_stop, worker_stop, sink_stop) = <(StopSignal, StopSignal, StopSignal)>::default();
         let plan = DeliveryPlan {
             jobs: plans.iter().map(|plan| job_topics(plan, &layout)).collect(),
@@ -143,7 +143,7 @@ pub(crate) fn figures(plans: &[JobPlan], job: &str, value: &[u8]) -> Result<Figu
 }
 
 /// Keeps the newest figures of every app as the sink stores them.
-fn observer(plans: Vec<JobPlan>, rows: Arc<Mutex<Rows>>) -> Arc<StoredObserver> {
+fn observer(plans: Vec<JobPlan>, rows: Arc<Mutex<AppRows>>) -> Arc<StoredObserver> {
     Arc::new(move |job, key, value| {
         let read = || -> Result<_> { Ok((SummaryKey::decode(key)?, figures(&plans, job, value)?)) };
         match read() {

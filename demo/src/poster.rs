@@ -39,7 +39,7 @@ const QUEUE_FRAMES: usize = 256;
 
 /// A user and password for HTTP basic authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Credentials {
+pub(crate) struct DrainCredentials {
     /// The user.
     pub(crate) user: String,
     /// The password.
@@ -110,7 +110,7 @@ fn count(counter: &AtomicU64) {
 
 /// Where frames go, and what became of them.
 #[derive(Debug)]
-struct Target {
+struct DrainTarget {
     url: String,
     authorization: Option<String>,
     counters: Counters,
@@ -119,18 +119,18 @@ struct Target {
 
 /// A set of connections to one drain URL.
 #[derive(Debug)]
-pub(crate) struct Poster {
-    target: Arc<Target>,
-    connections: Vec<Connection>,
+pub(crate) struct DrainPoster {
+    target: Arc<DrainTarget>,
+    connections: Vec<DrainConnection>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct DrainConnection {
     queue: SyncSender<DrainFrame>,
     thread: JoinHandle<()>,
 }
 
-impl Poster {
+impl DrainPoster {
     /// Starts `connections` threads (at least one) that post to `url` (`http://127.0.0.1:8080/drain`).
     /// Once `abandon` is given, what is queued is not sent any more.
     ///
@@ -138,7 +138,7 @@ impl Poster {
     /// Where the system gives no thread.
     pub(crate) fn start(
         url: &str,
-        credentials: Option<&Credentials>,
+        credentials: Option<&DrainCredentials>,
         connections: usize,
         abandon: StopSignal,
     ) -> io::Result<Self> {
@@ -147,19 +147,19 @@ impl Poster {
 
     fn start_with_queue(
         url: &str,
-        credentials: Option<&Credentials>,
+        credentials: Option<&DrainCredentials>,
         connections: usize,
         queue_frames: usize,
         abandon: StopSignal,
     ) -> io::Result<Self> {
-        let target = Arc::new(Target {
+        let target = Arc::new(DrainTarget {
             url: url.to_owned(),
             authorization: credentials.map(basic),
             counters: Counters::default(),
             abandon,
         });
         let connections =
-            (0..connections.max(1)).map(|index| Connection::start(index, &target, queue_frames));
+            (0..connections.max(1)).map(|index| DrainConnection::start(index, &target, queue_frames));
         Ok(Self { connections: connections.collect::<io::Result<_>>()?, target })
     }
 
@@ -193,8 +193,8 @@ impl Poster {
     }
 }
 
-impl Connection {
-    fn start(index: usize, target: &Arc<Target>, queue_frames: usize) -> io::Result<Self> {
+impl DrainConnection {
+    fn start(index: usize, target: &Arc<DrainTarget>, queue_frames: usize) -> io::Result<Self> {
         let (queue, frames) = sync_channel(queue_frames);
         let target = Arc::clone(target);
         let thread =
@@ -223,7 +223,7 @@ impl Verdict {
     }
 }
 
-impl Target {
+impl DrainTarget {
     fn post_all(&self, frames: &Receiver<DrainFrame>) {
         let agent = agent();
         for frame in frames {
@@ -287,8 +287,8 @@ fn agent() -> Agent {
         .into()
 }
 
-fn basic(credentials: &Credentials) -> String {
-    let Credentials { user, password } = credentials;
+fn basic(credentials: &DrainCredentials) -> String {
+    let DrainCredentials { user, password } = credentials;
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 

@@ -15,7 +15,7 @@ const TEXT_WINDOWS: usize = 3;
 
 /// The final report. Its JSON form has exactly these fields, under these names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DemoReport {
     /// Drain frames received.
     pub(crate) frames: u64,
     /// Log lines received.
@@ -110,7 +110,7 @@ impl SummaryReport {
     }
 }
 
-impl Report {
+impl DemoReport {
     /// One JSON document over several lines, without a newline at its end.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string_pretty(self)
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> DemoReport {
         let key = SummaryKey {
             owner: Owner([1; 16]),
             dimensions: vec!["web".to_owned()],
@@ -220,7 +220,7 @@ mod tests {
         let provenance =
             Provenance { generation: 1, first_offset: 3, last_offset: 9, count: 4, is_final: true };
         let figures = Figures::from([("requests".to_owned(), 4.0), ("service_ms_mean".to_owned(), 12.345)]);
-        Report {
+        DemoReport {
             frames: 7,
             lines: 40,
             measurements: BTreeMap::from([("ROUTER_REQUEST".to_owned(), 30)]),
@@ -231,7 +231,7 @@ mod tests {
                 name: "proud-river-0001".to_owned(),
                 summaries: vec![SummaryReport::new("router-latency", &key, &provenance, figures)],
             }),
-            ..Report::default()
+            ..DemoReport::default()
         }
     }
 
@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_left_out() {
-        let read: Value = serde_json::from_str(&Report::default().json()).unwrap();
+        let read: Value = serde_json::from_str(&DemoReport::default().json()).unwrap();
         assert_eq!((read.get("posting"), read.get("busiest_owner")), (None, None));
-        assert!(!Report::default().text().contains("busiest"));
+        assert!(!DemoReport::default().text().contains("busiest"));
     }
 
     #[test]

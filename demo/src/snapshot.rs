@@ -37,7 +37,7 @@ pub(crate) struct Snapshot {
     /// Apps with a summary in either minute, the busiest first.
     pub(crate) apps: Vec<AppRow>,
     /// The pipeline's own figures.
-    pub(crate) pipeline: Pipeline,
+    pub(crate) pipeline: PipelineFigures,
     /// Measurements per second, the newest last.
     pub(crate) throughput: Vec<u64>,
 }
@@ -60,7 +60,7 @@ impl Minutes {
 
 /// The pipeline's own figures. Totals count from the start of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Pipeline {
+pub(crate) struct PipelineFigures {
     /// Measurements folded per second, over the last few seconds.
     pub(crate) measurements_per_s: f64,
     /// Drain frames received.
@@ -130,23 +130,23 @@ pub(crate) struct Minute {
 
 /// Newest summaries of all apps, from which the rows are made.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct AppRows {
     names: HashMap<Owner, String>,
     length_ms: u32,
     /// By window start, the last two of them; then by app.
-    windows: BTreeMap<i64, HashMap<Owner, Summaries>>,
+    windows: BTreeMap<i64, HashMap<Owner, AppSummaries>>,
 }
 
 /// Figures of one app in one window, by process type, and by process type and code.
 #[derive(Clone, Debug, Default)]
-struct Summaries {
+struct AppSummaries {
     router: BTreeMap<String, Figures>,
     load: BTreeMap<String, Figures>,
     memory: BTreeMap<String, Figures>,
     errors: BTreeMap<(String, String), Figures>,
 }
 
-impl Rows {
+impl AppRows {
     /// No rows yet; `names` are what apps are called.
     pub(crate) fn new(names: HashMap<Owner, String>) -> Self {
         Self { names, ..Self::default() }
@@ -193,7 +193,7 @@ impl Rows {
     fn row(&self, owner: Owner, minutes: Minutes) -> AppRow {
         let minute = |start_ms: i64| {
             let summaries = self.windows.get(&start_ms).and_then(|apps| apps.get(&owner));
-            summaries.map(Summaries::minute).unwrap_or_default()
+            summaries.map(AppSummaries::minute).unwrap_or_default()
         };
         AppRow {
             name: self.names.get(&owner).cloned().unwrap_or_else(|| owner.to_string()),
@@ -216,7 +216,7 @@ impl AppRow {
     }
 }
 
-impl Summaries {
+impl AppSummaries {
     fn minute(&self) -> Minute {
         let mut minute = Minute::default();
         self.add_requests(&mut minute);
@@ -259,9 +259,9 @@ fn web_or_first(by_process_type: &BTreeMap<String, Figures>) -> Option<&Figures>
 
 /// The last points of a figure, for a small curve.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History(VecDeque<u64>);
+pub(crate) struct ThroughputHistory(VecDeque<u64>);
 
-impl History {
+impl ThroughputHistory {
     /// Takes one more point; negative ones and fractions are rounded away.
     pub(crate) fn push(&mut self, value: f64) {
         if self.0.len() == HISTORY_POINTS {

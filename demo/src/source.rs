@@ -16,8 +16,8 @@ use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
 use crate::DemoOptions;
-use crate::pipeline::{Names, Pipeline};
-use crate::poster::{Poster, PosterCounts};
+use crate::pipeline::{AppNames, RunningPipeline};
+use crate::poster::{DrainPoster, PosterCounts};
 use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
 /// Connections of the generated drains.
@@ -29,12 +29,12 @@ const CHUNKS_IN_FLIGHT: usize = 64;
 const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What will feed the demo.
-pub(crate) enum Source {
+pub(crate) enum Feed {
     Generator(Box<Fleet>),
     Recordings(Vec<PathBuf>),
 }
 
-impl Source {
+impl Feed {
     pub(crate) fn new(options: &DemoOptions) -> Result<Self> {
         if options.input.is_empty() {
             let settings =
@@ -48,13 +48,13 @@ impl Source {
     }
 
     /// The apps that are known before anything is read.
-    pub(crate) fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> AppNames {
         match self {
-            Self::Generator(fleet) => Names {
+            Self::Generator(fleet) => AppNames {
                 by_owner: fleet.apps().map(|app| (app.owner, app.name.clone())).collect(),
                 tokens: fleet.apps().map(|app| (app.drain_token.clone(), app.owner)).collect(),
             },
-            Self::Recordings(paths) => Names {
+            Self::Recordings(paths) => AppNames {
                 by_owner: paths.iter().map(|path| (owner_of(path), name_of(path))).collect(),
                 tokens: Vec::new(),
             },
@@ -62,7 +62,7 @@ impl Source {
     }
 
     /// Starts to feed the pipeline.
-    pub(crate) fn start(self, pipeline: &Pipeline) -> Result<Feeding> {
+    pub(crate) fn start(self, pipeline: &RunningPipeline) -> Result<Feeding> {
         let (stop, abandon) = (StopSignal::new(), StopSignal::new());
         let is_done = Arc::new(AtomicBool::new(false));
         let done = SetWhenDropped(Arc::clone(&is_done));
@@ -72,7 +72,7 @@ impl Source {
         let thread = match self {
             Self::Generator(fleet) => {
                 let url = format!("http://{}/drain", pipeline.drain_address);
-                let poster = Poster::start(&url, None, CONNECTIONS, abandon.clone())?;
+                let poster = DrainPoster::start(&url, None, CONNECTIONS, abandon.clone())?;
                 named.spawn(move || {
                     let _done = done;
                     Ok(Some(generate(*fleet, poster, &stop_of_thread)))
@@ -145,7 +145,7 @@ impl Drop for SetWhenDropped {
 }
 
 /// Posts what the fleet sends, as time passes.
-fn generate(mut fleet: Fleet, poster: Poster, stop: &StopSignal) -> PosterCounts {
+fn generate(mut fleet: Fleet, poster: DrainPoster, stop: &StopSignal) -> PosterCounts {
     while !stop.wait(GENERATOR_TURN) {
         for frame in fleet.frames_until(wall_clock_us()) {
             poster.send(frame);

@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 
 /// Which of the two minutes the table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+enum ShownMinute {
     Running,
     Previous,
 }
@@ -28,13 +28,13 @@ enum Shown {
 ///
 /// It is given back when the view is dropped, and on a panic. While it is held, nothing else may write to it.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct TerminalView {
     terminal: DefaultTerminal,
     exit: Arc<AtomicBool>,
-    shown: Shown,
+    shown: ShownMinute,
 }
 
-impl View {
+impl TerminalView {
     /// Takes the terminal. `exit` is set when a key asks for the end (`q`, Escape or Ctrl-C, which is a mere
     /// key in raw mode).
     ///
@@ -42,7 +42,7 @@ impl View {
     /// Where standard output is no terminal or cannot be set up.
     pub(crate) fn start(exit: Arc<AtomicBool>) -> io::Result<Self> {
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
-        Ok(Self { terminal, exit, shown: Shown::Running })
+        Ok(Self { terminal, exit, shown: ShownMinute::Running })
     }
 
     /// Draws `snapshot`, at the terminal's present size.
@@ -67,9 +67,9 @@ impl View {
         if let Event::Key(key) = event::read()?
             && key.kind == KeyEventKind::Press
         {
-            match Command::of(key) {
-                Some(Command::Exit) => self.exit.store(true, Ordering::Relaxed),
-                Some(Command::OtherMinute) => self.shown = self.shown.other(),
+            match KeyCommand::of(key) {
+                Some(KeyCommand::Exit) => self.exit.store(true, Ordering::Relaxed),
+                Some(KeyCommand::OtherMinute) => self.shown = self.shown.other(),
                 None => {}
             }
         }
@@ -77,13 +77,13 @@ impl View {
     }
 }
 
-impl Drop for View {
+impl Drop for TerminalView {
     fn drop(&mut self) {
         ratatui::restore();
     }
 }
 
-impl Shown {
+impl ShownMinute {
     fn other(self) -> Self {
         match self {
             Self::Running => Self::Previous,
@@ -93,12 +93,12 @@ impl Shown {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+enum KeyCommand {
     Exit,
     OtherMinute,
 }
 
-impl Command {
+impl KeyCommand {
     fn of(key: KeyEvent) -> Option<Self> {
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Self::Exit),

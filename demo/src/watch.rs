@@ -10,10 +10,10 @@ use anyhow::Result;
 use yahtzee_ingress::FrameOutcome;
 use yahtzee_runtime::process::Process;
 
-use crate::pipeline::Pipeline;
-use crate::snapshot::{History, Pipeline as PipelineFigures, Snapshot};
+use crate::pipeline::RunningPipeline;
+use crate::snapshot::{PipelineFigures, Snapshot, ThroughputHistory};
 use crate::source::Feeding;
-use crate::view::{View, line};
+use crate::view::{TerminalView, line};
 
 const LIVE_TURN: Duration = Duration::from_millis(250);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,13 +31,13 @@ pub(crate) struct Options {
 /// Shows until the time is over, a key or signal asks for the end, the input is read, or a part fails.
 pub(crate) fn watch(
     process: &Process,
-    pipeline: &Pipeline,
+    pipeline: &RunningPipeline,
     feeding: &Feeding,
     options: &Options,
 ) -> Result<()> {
     let exit = Arc::new(AtomicBool::new(false));
-    let mut view = if options.is_live { Some(View::start(Arc::clone(&exit))?) } else { None };
-    let mut meter = Meter::default();
+    let mut view = if options.is_live { Some(TerminalView::start(Arc::clone(&exit))?) } else { None };
+    let mut meter = ThroughputMeter::default();
     let mut next_line = LINE_INTERVAL;
     loop {
         let elapsed = options.started.elapsed();
@@ -69,14 +69,14 @@ pub(crate) fn watch(
 
 /// Turns sums into rates, over the last few seconds.
 #[derive(Default)]
-struct Meter {
+struct ThroughputMeter {
     sums: VecDeque<(Duration, u64)>,
-    history: History,
+    history: ThroughputHistory,
     next_point: Duration,
 }
 
-impl Meter {
-    fn snapshot(&mut self, pipeline: &Pipeline, feeding: &Feeding, elapsed: Duration) -> Snapshot {
+impl ThroughputMeter {
+    fn snapshot(&mut self, pipeline: &RunningPipeline, feeding: &Feeding, elapsed: Duration) -> Snapshot {
         let mut figures = figures(pipeline, feeding);
         let accepted: u64 = pipeline.progress.jobs().values().map(|job| job.outcomes.accepted).sum();
         figures.measurements_per_s = self.rate(elapsed, accepted);
@@ -107,7 +107,7 @@ impl Meter {
 }
 
 /// The pipeline's figures, all but the rate.
-fn figures(pipeline: &Pipeline, feeding: &Feeding) -> PipelineFigures {
+fn figures(pipeline: &RunningPipeline, feeding: &Feeding) -> PipelineFigures {
     let ingress = pipeline.ingress.stats().snapshot();
     let recorded = feeding.recorded();
     let mut figures = PipelineFigures {

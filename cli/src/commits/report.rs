@@ -35,19 +35,19 @@ impl Committed {
 
 /// One job.
 #[derive(Serialize)]
-pub(super) struct JobReport {
+pub(super) struct JobCommits {
     job: &'static str,
     generation: u32,
     raw_topic: String,
     consumer_group: String,
     topic_partitions: u32,
     configured_partitions: u32,
-    pub(super) partitions: Vec<PartReport>,
+    pub(super) partitions: Vec<PartitionCommit>,
 }
 
 /// One partition.
 #[derive(Serialize)]
-pub(super) struct PartReport {
+pub(super) struct PartitionCommit {
     partition: u32,
     log_start: u64,
     log_end: u64,
@@ -79,7 +79,7 @@ struct OpenWindow {
     first_offset: u64,
 }
 
-impl JobReport {
+impl JobCommits {
     pub(super) fn of(
         plan: &JobPlan,
         topic: &TopicDescription,
@@ -114,7 +114,7 @@ impl JobReport {
     }
 }
 
-impl PartReport {
+impl PartitionCommit {
     pub(super) fn of(
         partition: Partition,
         bounds: &Bounds,

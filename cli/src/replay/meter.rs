@@ -11,32 +11,32 @@ const BAR: &str = "{msg}  {wide_bar}  {human_pos}/{human_len} records  {per_sec}
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Tells of the progress on standard error.
-pub(crate) struct Meter {
-    view: View,
+pub(crate) struct ReplayMeter {
+    view: MeterView,
     done: u64,
     total: u64,
     part: String,
     /// Where the partition began.
     begun_at: u64,
-    rate_limit: Option<RateLimit>,
+    rate_limit: Option<ReplayRate>,
 }
 
-enum View {
+enum MeterView {
     Bar(ProgressBar),
     Lines { last: Instant },
 }
 
-impl Meter {
+impl ReplayMeter {
     /// A meter of `total` records of which at most so many are read per second.
     pub(crate) fn start(total: u64, records_per_second: Option<u32>) -> Self {
         let view = match stderr().is_terminal() {
             true => {
                 let style = ProgressStyle::with_template(BAR).expect("the template is written in this file");
-                View::Bar(ProgressBar::new(total).with_style(style))
+                MeterView::Bar(ProgressBar::new(total).with_style(style))
             }
-            false => View::Lines { last: Instant::now() },
+            false => MeterView::Lines { last: Instant::now() },
         };
-        let rate_limit = records_per_second.map(RateLimit::new);
+        let rate_limit = records_per_second.map(ReplayRate::new);
         Self { view, done: 0, total, part: String::new(), begun_at: 0, rate_limit }
     }
 
@@ -44,7 +44,7 @@ impl Meter {
     pub(crate) fn begin(&mut self, job: &str, partition: Partition) {
         self.part = format!("{job}/{partition}");
         self.begun_at = self.done;
-        if let View::Bar(bar) = &self.view {
+        if let MeterView::Bar(bar) = &self.view {
             bar.set_message(self.part.clone());
         }
     }
@@ -53,12 +53,12 @@ impl Meter {
     pub(crate) fn advance(&mut self, records: u64) {
         self.done += records;
         match &mut self.view {
-            View::Bar(bar) => bar.set_position(self.done),
-            View::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
+            MeterView::Bar(bar) => bar.set_position(self.done),
+            MeterView::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
                 eprintln!("{}: {} of {} records", self.part, self.done, self.total);
             }
-            View::Lines { .. } => {}
+            MeterView::Lines { .. } => {}
         }
         if let Some(rate_limit) = &mut self.rate_limit {
             rate_limit.pass(records);
@@ -67,27 +67,27 @@ impl Meter {
 
     /// The partition has ended.
     pub(crate) fn end(&self) {
-        if matches!(self.view, View::Lines { .. }) && self.done > self.begun_at {
+        if matches!(self.view, MeterView::Lines { .. }) && self.done > self.begun_at {
             eprintln!("{}: done, {} of {} records", self.part, self.done, self.total);
         }
     }
 
     /// All has ended.
     pub(crate) fn finish(self) {
-        if let View::Bar(bar) = self.view {
+        if let MeterView::Bar(bar) = self.view {
             bar.finish_and_clear();
         }
     }
 }
 
 /// Keeps the mean rate since the start below a limit.
-struct RateLimit {
+struct ReplayRate {
     records_per_second: f64,
     started: Instant,
     passed: u64,
 }
 
-impl RateLimit {
+impl ReplayRate {
     fn new(records_per_second: u32) -> Self {
         Self { records_per_second: f64::from(records_per_second), started: Instant::now(), passed: 0 }
     }

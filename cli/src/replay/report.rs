@@ -6,21 +6,21 @@ use serde::Serialize;
 use yahtzee_core::window::Window;
 use yahtzee_runtime::replay::{Span, Subject, Tally};
 
-use super::target::Target;
+use super::target::ReplayTarget;
 use yahtzee_runtime::utc;
 
 /// All of it.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct ReplayReport {
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    pub(super) jobs: Vec<JobReport>,
+    pub(super) jobs: Vec<JobReplay>,
 }
 
 /// One job.
 #[derive(Serialize)]
-pub(super) struct JobReport {
+pub(super) struct JobReplay {
     job: &'static str,
     generation: u32,
     raw_topic: String,
@@ -28,12 +28,12 @@ pub(super) struct JobReport {
     summary_topic: Option<String>,
     /// Whether an earlier attempt had begun it; counts are of this one.
     is_continued: bool,
-    pub(super) partitions: Vec<PartReport>,
+    pub(super) partitions: Vec<ReplayedPartition>,
 }
 
 /// One partition. Windows are told by their starts.
 #[derive(Debug, Serialize)]
-pub(crate) struct PartReport {
+pub(crate) struct ReplayedPartition {
     pub(crate) partition: u32,
     pub(crate) start_offset: u64,
     pub(crate) end_offset: u64,
@@ -54,7 +54,7 @@ pub(crate) struct PartReport {
     pub(crate) open_windows: Vec<String>,
 }
 
-impl PartReport {
+impl ReplayedPartition {
     /// `length_ms` is that of a window.
     pub(crate) fn of(span: &Span, tally: &Tally, length_ms: u32) -> Self {
         let text = |window: &Window| utc::window_start(*window, length_ms);
@@ -110,8 +110,8 @@ impl PartReport {
     }
 }
 
-impl Report {
-    pub(super) fn of(target: &Target, id: Option<&str>) -> Self {
+impl ReplayReport {
+    pub(super) fn of(target: &ReplayTarget, id: Option<&str>) -> Self {
         Self { target: target.asked(), id: id.map(str::to_owned), jobs: Vec::new() }
     }
 
@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-impl JobReport {
+impl JobReplay {
     pub(super) fn of(subject: &Subject, summary_topic: Option<String>, is_continued: bool) -> Self {
         Self {
             job: subject.plan.job.name(),
@@ -162,7 +162,7 @@ impl JobReport {
                 part.counts(),
             );
         }
-        let sums = partitions.iter().map(PartReport::counts);
+        let sums = partitions.iter().map(ReplayedPartition::counts);
         let sums = sums.fold([0; 5], |sums, counts| std::array::from_fn(|index| sums[index] + counts[index]));
         text += &row("all", "", sums);
         partitions.iter().for_each(|part| text += &part.left_out());
@@ -170,7 +170,7 @@ impl JobReport {
     }
 }
 
-impl PartReport {
+impl ReplayedPartition {
     /// Records, accepted, late, windows, summaries.
     fn counts(&self) -> [u64; 5] {
         [self.records, self.accepted, self.late, self.windows as u64, self.summaries]

@@ -28,7 +28,7 @@ pub(super) struct TargetOptions {
 }
 
 /// Where a replay publishes.
-pub(super) enum Target {
+pub(super) enum ReplayTarget {
     /// Nowhere.
     DryRun,
     /// Into a topic of its own.
@@ -44,7 +44,7 @@ impl TargetOptions {
         global: &GlobalOptions,
         config: &Config,
         chosen: &[JobPlan],
-    ) -> Result<Target> {
+    ) -> Result<ReplayTarget> {
         if let Some(topic) = &self.into {
             ensure!(
                 chosen.len() == 1,
@@ -55,9 +55,9 @@ impl TargetOptions {
                     "{topic} is a topic of the pipeline; choose another name for --into, as in SHADOW.{topic}"
                 );
             }
-            return Ok(Target::Shadow(topic.clone()));
+            return Ok(ReplayTarget::Shadow(topic.clone()));
         }
-        let Some(generation) = self.as_generation else { return Ok(Target::DryRun) };
+        let Some(generation) = self.as_generation else { return Ok(ReplayTarget::DryRun) };
         for plan in chosen {
             let (name, current) = (plan.job.name(), plan.job.generation());
             ensure!(
@@ -67,7 +67,7 @@ impl TargetOptions {
                 current + 1
             );
         }
-        Ok(Target::Generation(generation))
+        Ok(ReplayTarget::Generation(generation))
     }
 }
 
@@ -76,7 +76,7 @@ fn belongs_to_pipeline(topic: &str, layout: &TopicLayout, plans: &[JobPlan]) -> 
     specs.map(|spec| spec.name).any(|name| topic == name)
 }
 
-impl Target {
+impl ReplayTarget {
     /// Whether anything is written.
     pub(super) fn publishes(&self) -> bool {
         !matches!(self, Self::DryRun)

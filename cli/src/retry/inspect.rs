@@ -28,7 +28,7 @@ pub(crate) struct InspectOptions {
 
 /// A record as it is shown. What cannot be read is left out.
 #[derive(Serialize)]
-struct Report {
+struct RecordReport {
     place: String,
     appended: String,
     job: Option<String>,
@@ -83,7 +83,7 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
             "there is no record at {place}, or not any more; see `yahtzee retry list` and `yahtzee quarantine list`"
         );
     };
-    let report = Report::new(&global.jobs, place, found);
+    let report = RecordReport::new(&global.jobs, place, found);
     match options.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{}", report.text()?),
@@ -91,7 +91,7 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
     Ok(())
 }
 
-impl Report {
+impl RecordReport {
     fn new(jobs: &Registry, place: &RecordPosition, found: Inspected) -> Self {
         let Inspected { timestamp_ms, key, value, parts, provenance, trail, headers } = found;
         let figures = trail.job.as_deref().and_then(|job| jobs.figures(job, &value).ok());

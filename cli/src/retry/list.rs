@@ -21,7 +21,7 @@ use yahtzee_runtime::utc;
 /// Counted is what lies between the offsets that `yahtzee retry postgres` has committed and the ends of the RETRY topics.
 /// Only reads; connects to no database.
 #[derive(Debug, Args)]
-pub(crate) struct ListOptions {
+pub(crate) struct RetryListOptions {
     /// This shard only
     #[arg(long, value_name = "NAME")]
     shard: Option<String>,
@@ -32,10 +32,10 @@ pub(crate) struct ListOptions {
 
 /// What waits.
 #[derive(Serialize)]
-struct Report {
+struct WaitingReport {
     store: &'static str,
     shards: Vec<ShardReport>,
-    partitions: Vec<PartReport>,
+    partitions: Vec<WaitingInPartition>,
 }
 
 /// What waits for one shard.
@@ -56,13 +56,13 @@ struct ErrorReport {
 
 /// Where something waits.
 #[derive(Serialize)]
-struct PartReport {
+struct WaitingInPartition {
     /// Place of the record that is next in line.
     next: String,
     offsets: u64,
 }
 
-pub(super) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<()> {
+pub(super) fn list(global: &GlobalOptions, options: &RetryListOptions) -> Result<()> {
     let config = global.load()?;
     let topics = topics_of(&plans(global, &config, &[])?, &config);
     let log = config.log.open()?;
@@ -70,7 +70,7 @@ pub(super) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<()> 
     if let Some(name) = &options.shard {
         keep(&mut shards, name, &config)?;
     }
-    let report = Report {
+    let report = WaitingReport {
         store: POSTGRES,
         shards: shards.into_iter().map(ShardReport::new).collect(),
         partitions: partitions(&*log, &config, &topics)?,
@@ -94,7 +94,7 @@ fn keep(shards: &mut BTreeMap<String, ShardWaiting>, name: &str, config: &Config
 }
 
 /// The partitions of RETRY topics in which something waits.
-fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Vec<PartReport>> {
+fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Vec<WaitingInPartition>> {
     let group = retry_group(POSTGRES, &config.layout.version);
     let mut reports = Vec::new();
     for topics in topics {
@@ -105,7 +105,7 @@ fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Ve
             let offset = committed.map_or(bounds.start, |committed| committed.offset.max(bounds.start));
             if offset < bounds.end {
                 let next = RecordPosition { topic: topics.retry.to_string(), partition, offset }.to_string();
-                reports.push(PartReport { next, offsets: bounds.end.0 - offset.0 });
+                reports.push(WaitingInPartition { next, offsets: bounds.end.0 - offset.0 });
             }
         }
     }
@@ -134,7 +134,7 @@ impl ShardReport {
     }
 }
 
-impl Report {
+impl WaitingReport {
     fn text(&self) -> String {
         if self.shards.is_empty() {
             return "nothing waits in RETRY\n".to_owned();
@@ -143,7 +143,7 @@ impl Report {
             "shard             records   summaries  first failure             most frequent error\n"
                 .to_owned();
         self.shards.iter().for_each(|shard| text += &shard.text());
-        if let Some(PartReport { next, .. }) = self.partitions.first() {
+        if let Some(WaitingInPartition { next, .. }) = self.partitions.first() {
             text += &format!(
                 "\n`yahtzee retry postgres` carries them; look at one with `yahtzee retry inspect {next}`\n"
             );

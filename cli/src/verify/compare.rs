@@ -8,10 +8,10 @@ use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_core::window::Window;
 use yahtzee_runtime::replay::{Span, Tally};
 
-use super::found::Found;
+use super::found::FoundSummaries;
 
 /// Values by key, in wire form.
-pub(super) type Summaries = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type ComparedSummaries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Which summaries a recomputation tells of.
 pub(super) struct Comparable {
@@ -68,14 +68,14 @@ pub(super) struct Difference {
 
 /// What a comparison has come to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct JobComparison {
     pub(super) equal: u64,
     pub(super) differences: Vec<Difference>,
 }
 
 /// Compares what was found with what was recomputed.
-pub(super) fn compare(expected: &Summaries, found: &Found) -> Outcome {
-    let mut outcome = Outcome::default();
+pub(super) fn compare(expected: &ComparedSummaries, found: &FoundSummaries) -> JobComparison {
+    let mut outcome = JobComparison::default();
     for (key, value) in expected {
         match kind_of(value, found.newest.get(key)) {
             Some(kind) => outcome.differ(kind, key, Some(value), found.newest.get(key)),
@@ -109,7 +109,7 @@ fn revision(value: &[u8]) -> Option<Revision> {
     Provenance::of_value(value).ok().map(|provenance| provenance.revision())
 }
 
-impl Outcome {
+impl JobComparison {
     fn differ(&mut self, kind: Kind, key: &[u8], expected: Option<&Vec<u8>>, found: Option<&Vec<u8>>) {
         let of = |value: Option<&Vec<u8>>| value.and_then(|value| revision(value));
         let (expected, found) = (of(expected), of(found));
@@ -133,7 +133,7 @@ mod tests {
         fn check(expected: Option<Vec<u8>>, found: Option<Vec<u8>>, kind: Option<Kind>) {
             let only =
                 |value: Option<Vec<u8>>| value.into_iter().map(|value| (b"key".to_vec(), value)).collect();
-            let found = Found { newest: only(found), ..Found::default() };
+            let found = FoundSummaries { newest: only(found), ..FoundSummaries::default() };
             let outcome = compare(&only(expected), &found);
             assert_eq!(outcome.differences.first().map(|difference| difference.kind), kind);
             assert_eq!(outcome.equal + outcome.differences.len() as u64, 1);

@@ -12,21 +12,21 @@ use yahtzee_runtime::log::scan::{scan, whole};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::store::Row;
 
-use super::compare::{Comparable, Summaries};
+use super::compare::{Comparable, ComparedSummaries};
 use super::{is_chosen, is_in_range};
 use crate::replay::Scope;
 
 /// The newest value of every key, and what should not be there.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) newest: Summaries,
+pub(super) struct FoundSummaries {
+    pub(super) newest: ComparedSummaries,
     /// Keys under which two values of one revision were found.
     pub(super) ambiguous: Vec<Vec<u8>>,
     /// Keys of values that are no summaries.
     pub(super) unreadable: Vec<Vec<u8>>,
 }
 
-impl Found {
+impl FoundSummaries {
     /// Takes one record in; the greatest revision wins, as in every sink.
     fn offer(&mut self, key: &[u8], value: &[u8]) {
         let Ok(provenance) = Provenance::of_value(value) else {
@@ -52,8 +52,8 @@ pub(super) fn topic_rows(
     topic: &str,
     partition: Partition,
     comparable: &Comparable,
-) -> Result<Found> {
-    let mut found = Found::default();
+) -> Result<FoundSummaries> {
+    let mut found = FoundSummaries::default();
     scan(log, topic, &whole(log, topic, &[partition])?, |_, record, _| {
         match SummaryKey::decode(record.key) {
             Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
@@ -86,11 +86,16 @@ impl StoredRows {
     }
 
     /// The rows of one partition of a job, of these windows.
-    pub(super) fn take(&mut self, job: &str, partition: Partition, comparable: &Comparable) -> Found {
+    pub(super) fn take(
+        &mut self,
+        job: &str,
+        partition: Partition,
+        comparable: &Comparable,
+    ) -> FoundSummaries {
         let rows = self.0.remove(&(job.to_owned(), partition)).unwrap_or_default();
         let rows = rows.into_iter().filter(|row| comparable.covers(&row.key));
         let newest: BTreeMap<Vec<u8>, Vec<u8>> = rows.map(|row| (row.key.encode(), row.value)).collect();
-        Found { newest, ..Found::default() }
+        FoundSummaries { newest, ..FoundSummaries::default() }
     }
 }
 
@@ -110,7 +115,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_greatest_revision_counts_in_any_order(offered in prop::collection::vec((0..9_u64, any::<bool>()), 1..20)) {
-            let mut found = Found::default();
+            let mut found = FoundSummaries::default();
             for &(last_offset, is_final) in &offered {
                 found.offer(b"key", &value(last_offset, is_final));
             }
@@ -122,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_breaks_the_rules_is_remembered() {
-        let mut found = Found::default();
+        let mut found = FoundSummaries::default();
         found.offer(b"key", &value(1, true));
         let mut other = value(1, true);
         other.extend(summary::Errors { occurrences: 77 }.encode_to_vec());

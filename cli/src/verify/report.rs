@@ -8,21 +8,21 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Revision, SummaryKey};
 use yahtzee_runtime::replay::Subject;
 
-use super::compare::{Difference, Kind, Outcome};
-use crate::replay::PartReport;
+use super::compare::{Difference, JobComparison, Kind};
+use crate::replay::ReplayedPartition;
 use yahtzee_runtime::utc;
 
 /// Where a summary was found, or should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Place {
+pub(super) enum ComparedPlace {
     /// The summary topic.
     Topic,
     /// The embedded store.
     Store,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ComparedPlace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Topic => "topic",
@@ -33,38 +33,38 @@ impl fmt::Display for Place {
 
 /// All of it.
 #[derive(Default, Serialize)]
-pub(super) struct Report {
-    pub(super) jobs: Vec<JobReport>,
+pub(super) struct VerifyReport {
+    pub(super) jobs: Vec<JobVerification>,
 }
 
 /// One job.
 #[derive(Serialize)]
-pub(super) struct JobReport {
+pub(super) struct JobVerification {
     job: &'static str,
     generation: u32,
     raw_topic: String,
     summaries: u64,
     /// Records of the range that no worker has committed; they were not read.
     uncommitted_records: u64,
-    partitions: Vec<PartReport>,
-    places: BTreeMap<Place, Counts>,
+    partitions: Vec<ReplayedPartition>,
+    places: BTreeMap<ComparedPlace, RowCounts>,
     /// The first ones.
-    differences: Vec<Shown>,
+    differences: Vec<ShownDifference>,
     #[serde(skip)]
     show: usize,
 }
 
 /// Summaries of one place.
 #[derive(Default, Serialize)]
-struct Counts {
+struct RowCounts {
     equal: u64,
     different: BTreeMap<Kind, u64>,
 }
 
 /// A difference as it is shown.
 #[derive(Serialize)]
-struct Shown {
-    place: Place,
+struct ShownDifference {
+    place: ComparedPlace,
     partition: u32,
     kind: Kind,
     owner: String,
@@ -74,13 +74,13 @@ struct Shown {
     found: Option<String>,
 }
 
-impl Report {
+impl VerifyReport {
     pub(super) fn differences(&self) -> u64 {
-        self.jobs.iter().map(JobReport::count).sum()
+        self.jobs.iter().map(JobVerification::count).sum()
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text: String = self.jobs.iter().map(JobReport::text).collect();
+        let mut text: String = self.jobs.iter().map(JobVerification::text).collect();
         if self.differences() == 0 {
             text += "all is equal\n";
         } else {
@@ -91,7 +91,7 @@ impl Report {
     }
 }
 
-impl JobReport {
+impl JobVerification {
     /// At most `show` differences are kept to be shown.
     pub(super) fn of(subject: &Subject, show: usize) -> Self {
         Self {
@@ -108,20 +108,20 @@ impl JobReport {
     }
 
     /// Adds what a partition was recomputed from.
-    pub(super) fn read(&mut self, part: PartReport, summaries: u64, uncommitted_records: u64) {
+    pub(super) fn read(&mut self, part: ReplayedPartition, summaries: u64, uncommitted_records: u64) {
         self.summaries += summaries;
         self.uncommitted_records += uncommitted_records;
         self.partitions.push(part);
     }
 
     /// Adds what came out of a comparison.
-    pub(super) fn add(&mut self, place: Place, partition: Partition, outcome: Outcome) {
+    pub(super) fn add(&mut self, place: ComparedPlace, partition: Partition, outcome: JobComparison) {
         let counts = self.places.entry(place).or_default();
         counts.equal += outcome.equal;
         for difference in outcome.differences {
             *counts.different.entry(difference.kind).or_default() += 1;
             if self.differences.len() < self.show {
-                self.differences.push(Shown::of(place, partition, &difference));
+                self.differences.push(ShownDifference::of(place, partition, &difference));
             }
         }
     }
@@ -136,7 +136,7 @@ impl JobReport {
         let mut text = format!(
             "{job} (generation {generation})  {summaries} summaries recomputed from {records} records of {raw_topic}\n"
         );
-        for (place, Counts { equal, different }) in &self.places {
+        for (place, RowCounts { equal, different }) in &self.places {
             text += &format!("  {place}: {equal} equal");
             different.iter().for_each(|(kind, count)| text += &format!(", {count} {kind}"));
             text += "\n";
@@ -147,7 +147,7 @@ impl JobReport {
                 self.uncommitted_records
             );
         }
-        let left_out: String = partitions.iter().map(PartReport::left_out).collect();
+        let left_out: String = partitions.iter().map(ReplayedPartition::left_out).collect();
         if !left_out.is_empty() {
             text += &format!("  not compared:\n{left_out}");
         }
@@ -160,8 +160,8 @@ impl JobReport {
     }
 }
 
-impl Shown {
-    fn of(place: Place, partition: Partition, difference: &Difference) -> Self {
+impl ShownDifference {
+    fn of(place: ComparedPlace, partition: Partition, difference: &Difference) -> Self {
         let Difference { kind, key, expected, found } = difference;
         let key = SummaryKey::decode(key).ok();
         let owner = key.as_ref().map_or_else(|| "(unreadable key)".to_owned(), |key| key.owner.to_string());
@@ -185,7 +185,7 @@ fn revision_text(revision: Revision) -> String {
     format!("generation {generation}, offset {last_offset}, {state}")
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownDifference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, partition, kind, owner, dimensions, window, recomputed, found } = self;
         let none = || "none".to_owned();

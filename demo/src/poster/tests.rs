@@ -98,8 +98,8 @@ fn frame(drain: &str, id: u32) -> DrainFrame {
 #[test]
 fn requests_carry_what_logplex_sends() {
     let server = Server::start(Box::new(|_, _| 204));
-    let credentials = Credentials { user: "token".to_owned(), password: "secret".to_owned() };
-    let poster = Poster::start(&server.url, Some(&credentials), 1, StopSignal::new()).unwrap();
+    let credentials = DrainCredentials { user: "token".to_owned(), password: "secret".to_owned() };
+    let poster = DrainPoster::start(&server.url, Some(&credentials), 1, StopSignal::new()).unwrap();
     let sent = frame("d.1", 0xab);
     poster.send(sent.clone());
     assert_eq!(poster.finish(), PosterCounts { posted: 1, ..PosterCounts::default() });
@@ -123,7 +123,7 @@ fn requests_carry_what_logplex_sends() {
 fn replies_decide_as_for_logplex() {
     fn check(statuses: &'static [u16], expected: PosterCounts) {
         let server = Server::start(Box::new(|_, attempt| statuses[attempt]));
-        let poster = Poster::start(&server.url, None, 1, StopSignal::new()).unwrap();
+        let poster = DrainPoster::start(&server.url, None, 1, StopSignal::new()).unwrap();
         poster.send(frame("d.1", 1));
         assert_eq!(poster.finish(), expected, "{statuses:?}");
         assert_eq!(server.seen().len(), statuses.len(), "{statuses:?}");
@@ -144,7 +144,7 @@ fn replies_decide_as_for_logplex() {
 fn a_drain_keeps_its_order_and_its_connection() {
     let server = Server::start(Box::new(|_, _| 204));
     let frames = Fleet::new(FleetSettings::default(), 0).frames_until(2_000_000);
-    let poster = Poster::start(&server.url, None, 3, StopSignal::new()).unwrap();
+    let poster = DrainPoster::start(&server.url, None, 3, StopSignal::new()).unwrap();
     for frame in &frames {
         poster.send(frame.clone());
     }
@@ -170,7 +170,7 @@ fn a_drain_keeps_its_order_and_its_connection() {
 #[test]
 fn kinds_are_counted() {
     let server = Server::start(Box::new(|_, _| 204));
-    let poster = Poster::start(&server.url, None, 1, StopSignal::new()).unwrap();
+    let poster = DrainPoster::start(&server.url, None, 1, StopSignal::new()).unwrap();
     for (id, kind) in
         (0..).zip([FrameKind::Fresh, FrameKind::Broken, FrameKind::Redelivery, FrameKind::Broken])
     {
@@ -189,7 +189,7 @@ fn a_full_queue_makes_senders_wait_and_is_counted() {
         let _ = gate.lock().unwrap().recv();
         204
     }));
-    let poster = Poster::start_with_queue(&server.url, None, 1, 1, StopSignal::new()).unwrap();
+    let poster = DrainPoster::start_with_queue(&server.url, None, 1, 1, StopSignal::new()).unwrap();
     thread::scope(|scope| {
         // One may be on its way and one may wait: the third has no room.
         scope.spawn(|| (0..3).for_each(|id| poster.send(frame("d.1", id))));
@@ -206,7 +206,7 @@ fn a_full_queue_makes_senders_wait_and_is_counted() {
 #[test]
 fn a_stop_abandons_the_rest() {
     let abandon = StopSignal::new();
-    let poster = Poster::start("http://127.0.0.1:1/drain", None, 2, abandon.clone()).unwrap();
+    let poster = DrainPoster::start("http://127.0.0.1:1/drain", None, 2, abandon.clone()).unwrap();
     abandon.stop();
     for id in 0..20 {
         poster.send(frame(&format!("d.{id}"), id));
@@ -217,7 +217,7 @@ fn a_stop_abandons_the_rest() {
 #[test]
 fn without_a_listener_frames_are_given_up() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let poster = Poster::start(&format!("http://{free}/drain"), None, 1, StopSignal::new()).unwrap();
+    let poster = DrainPoster::start(&format!("http://{free}/drain"), None, 1, StopSignal::new()).unwrap();
     poster.send(frame("d.1", 1));
     let expected = PosterCounts { failed: 1, retried: 2, ..PosterCounts::default() };
     assert_eq!(poster.finish(), expected);

@@ -18,11 +18,11 @@ fn figures(pairs: &[(&str, f64)]) -> Figures {
     pairs.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn rows() -> Rows {
-    Rows::new(HashMap::from([(OWNER, "proud-river-0001".to_owned())]))
+fn rows() -> AppRows {
+    AppRows::new(HashMap::from([(OWNER, "proud-river-0001".to_owned())]))
 }
 
-fn add_requests(rows: &mut Rows, owner: Owner, minute: i64, requests: f64) {
+fn add_requests(rows: &mut AppRows, owner: Owner, minute: i64, requests: f64) {
     rows.update("router-latency", &key(owner, &["web"], minute), &figures(&[("requests", requests)]));
 }
 
@@ -120,7 +120,7 @@ fn an_app_without_a_name_goes_by_its_uuid() {
 
 #[test]
 fn history_keeps_the_newest_points() {
-    let mut history = History::default();
+    let mut history = ThroughputHistory::default();
     for point in 0..1_000 {
         history.push(f64::from(point));
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::numbers::{decimal, grouped};
-use crate::snapshot::{AppRow, Pipeline, Snapshot};
+use crate::snapshot::{AppRow, PipelineFigures, Snapshot};
 use yahtzee_runtime::utc;
 
 /// So many of the busiest apps are named.
@@ -21,8 +21,9 @@ pub(crate) fn line(snapshot: &Snapshot) -> String {
     text
 }
 
-fn pipeline(pipeline: &Pipeline) -> String {
-    let Pipeline { frames, lines, late, future, duplicates, poison, position_lag, replay_lag, .. } = pipeline;
+fn pipeline(pipeline: &PipelineFigures) -> String {
+    let PipelineFigures { frames, lines, late, future, duplicates, poison, position_lag, replay_lag, .. } =
+        pipeline;
     let rate = pipeline.measurements_per_s.round();
     let commit =
         pipeline.commit_age_s.map(|age_s| format!("{age_s:.0}s")).unwrap_or_else(|| "none".to_owned());

@@ -6,10 +6,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Paragraph, Sparkline};
 
-use super::Shown;
+use super::ShownMinute;
 use super::numbers::grouped;
 use super::table;
-use crate::snapshot::{Minutes, Pipeline, Snapshot};
+use crate::snapshot::{Minutes, PipelineFigures, Snapshot};
 use yahtzee_runtime::utc;
 
 const PIPELINE_HEIGHT: u16 = 5;
@@ -21,7 +21,7 @@ const LEAST_WIDTH_WITH_CURVE: u16 = 76;
 const FOOTER: &str = " q quit   m other minute   * log lines were lost: lower bounds";
 
 /// Draws `snapshot`; the table is of the minute `shown`.
-pub(super) fn render(frame: &mut Frame<'_>, snapshot: &Snapshot, shown: Shown) {
+pub(super) fn render(frame: &mut Frame<'_>, snapshot: &Snapshot, shown: ShownMinute) {
     let [header, apps, pipeline, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(2),
@@ -35,19 +35,19 @@ pub(super) fn render(frame: &mut Frame<'_>, snapshot: &Snapshot, shown: Shown) {
     frame.render_widget(Line::from(FOOTER).style(Style::new().fg(Color::DarkGray)), footer);
 }
 
-fn render_header(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, shown: Shown) {
+fn render_header(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, shown: ShownMinute) {
     let minute = snapshot.minutes.map(|minutes| describe(minutes, shown)).unwrap_or_default();
     let text = format!(" yahtzee demo   {} s   {minute}", snapshot.elapsed.as_secs());
     frame.render_widget(Line::from(text).style(Style::new().add_modifier(Modifier::REVERSED)), area);
 }
 
 /// Which minute the table is of, in words.
-fn describe(minutes: Minutes, shown: Shown) -> String {
+fn describe(minutes: Minutes, shown: ShownMinute) -> String {
     match shown {
-        Shown::Running => {
+        ShownMinute::Running => {
             format!("minute {} UTC, so far (times in ms)", utc::hour_and_minute(minutes.running_start_ms))
         }
-        Shown::Previous => {
+        ShownMinute::Previous => {
             format!(
                 "previous minute, {} UTC (times in ms)",
                 utc::hour_and_minute(minutes.previous_start_ms())
@@ -56,7 +56,7 @@ fn describe(minutes: Minutes, shown: Shown) -> String {
     }
 }
 
-fn render_apps(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, shown: Shown) {
+fn render_apps(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, shown: ShownMinute) {
     if snapshot.apps.is_empty() {
         frame.render_widget(Paragraph::new("\n  waiting for the first summaries ..."), area);
         return;
@@ -80,12 +80,12 @@ fn render_pipeline(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
     frame.render_widget(sparkline, curve);
 }
 
-fn pipeline_lines(pipeline: &Pipeline, apps: usize) -> Vec<Line<'static>> {
+fn pipeline_lines(pipeline: &PipelineFigures, apps: usize) -> Vec<Line<'static>> {
     let commit = match pipeline.commit_age_s {
         Some(age_s) => format!("commit {age_s:.0} s ago"),
         None => "no commit yet".to_owned(),
     };
-    let Pipeline { frames, lines, late, future, duplicates, poison, .. } = pipeline;
+    let PipelineFigures { frames, lines, late, future, duplicates, poison, .. } = pipeline;
     vec![
         Line::from(format!(
             " {} measurements/s   {} frames   {} lines",

@@ -5,7 +5,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Cell, Row, Table};
 
-use super::Shown;
+use super::ShownMinute;
 use super::numbers::{count, decimal, duration};
 use crate::snapshot::{AppRow, Minute};
 
@@ -69,11 +69,11 @@ impl Column {
         Self::P95,
     ];
 
-    fn title(self, shown: Shown) -> String {
+    fn title(self, shown: ShownMinute) -> String {
         match self {
             Self::Name => "app".to_owned(),
             Self::Requests => "req".to_owned(),
-            Self::OtherRequests if shown == Shown::Running => "prev".to_owned(),
+            Self::OtherRequests if shown == ShownMinute::Running => "prev".to_owned(),
             Self::OtherRequests => "now".to_owned(),
             Self::P50 => "p50".to_owned(),
             Self::P95 => "p95".to_owned(),
@@ -123,7 +123,7 @@ fn least_width(columns: &[Column]) -> u16 {
 }
 
 /// The table of `rows` for this width, which shows the minute `shown`.
-pub(super) fn table(rows: &[AppRow], shown: Shown, width: u16) -> Table<'static> {
+pub(super) fn table(rows: &[AppRow], shown: ShownMinute, width: u16) -> Table<'static> {
     let columns = columns(width);
     let header = columns.iter().map(|&(column, _)| aligned(column, column.title(shown), Style::new()));
     let header = Row::new(header).style(Style::new().add_modifier(Modifier::BOLD | Modifier::UNDERLINED));
@@ -143,10 +143,10 @@ fn aligned(column: Column, text: String, style: Style) -> Cell<'static> {
     Cell::new(Text::from(Line::from(text).alignment(alignment))).style(style)
 }
 
-fn cell(column: Column, row: &AppRow, shown: Shown, width: usize) -> (String, Style) {
+fn cell(column: Column, row: &AppRow, shown: ShownMinute, width: usize) -> (String, Style) {
     let (minute, other) = match shown {
-        Shown::Running => (&row.running, &row.previous),
-        Shown::Previous => (&row.previous, &row.running),
+        ShownMinute::Running => (&row.running, &row.previous),
+        ShownMinute::Previous => (&row.previous, &row.running),
     };
     let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
     match column {

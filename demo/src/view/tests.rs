@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use yahtzee_core::owner::Owner;
 
 use super::*;
-use crate::snapshot::{AppRow, Minute, Minutes, Pipeline};
+use crate::snapshot::{AppRow, Minute, Minutes, PipelineFigures};
 
 fn minute(requests: u64) -> Minute {
     Minute {
@@ -40,7 +40,7 @@ fn snapshot(apps: u8) -> Snapshot {
         elapsed: Duration::from_secs(83),
         minutes: Some(Minutes { running_start_ms: 1_772_600_760_000, length_ms: 60_000 }),
         apps: (0..apps).map(row).collect(),
-        pipeline: Pipeline {
+        pipeline: PipelineFigures {
             measurements_per_s: 512.4,
             frames: 1_234,
             lines: 56_789,
@@ -58,7 +58,7 @@ fn snapshot(apps: u8) -> Snapshot {
     }
 }
 
-fn screen(snapshot: &Snapshot, shown: Shown, width: u16, height: u16) -> Vec<String> {
+fn screen(snapshot: &Snapshot, shown: ShownMinute, width: u16, height: u16) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| render::render(frame, snapshot, shown)).unwrap();
     let buffer = terminal.backend().buffer();
@@ -72,7 +72,7 @@ fn check(lines: &[String], expected: &str) {
 
 #[test]
 fn eighty_by_twenty_four_shows_everything() {
-    let lines = screen(&snapshot(40), Shown::Running, 80, 24);
+    let lines = screen(&snapshot(40), ShownMinute::Running, 80, 24);
     check(&lines, "83 s   minute 05:06 UTC, so far");
     check(&lines, "app             req  p50  p95  p99  max  2xx  3xx  4xx  5xx load  mem errors");
     check(&lines, "calm-bay-0000   745   31 1.2s  30s  30s  611   72   43   19 2.46 115% H12:17");
@@ -87,7 +87,7 @@ fn eighty_by_twenty_four_shows_everything() {
 
 #[test]
 fn a_wide_terminal_shows_the_other_minute_too() {
-    let lines = screen(&snapshot(3), Shown::Running, 120, 30);
+    let lines = screen(&snapshot(3), ShownMinute::Running, 120, 30);
     check(&lines, " req prev ");
     check(&lines, " 745  801 ");
     check(&lines, "H12:17 R14:2");
@@ -95,7 +95,7 @@ fn a_wide_terminal_shows_the_other_minute_too() {
 
 #[test]
 fn the_previous_minute_is_named_and_shown() {
-    let lines = screen(&snapshot(3), Shown::Previous, 120, 30);
+    let lines = screen(&snapshot(3), ShownMinute::Previous, 120, 30);
     check(&lines, "previous minute, 05:05 UTC");
     check(&lines, "  req  now ");
     check(&lines, " 801  745 ");
@@ -105,7 +105,7 @@ fn the_previous_minute_is_named_and_shown() {
 fn absent_figures_are_blank() {
     let mut snapshot = snapshot(1);
     snapshot.apps[0].running = Minute::default();
-    let lines = screen(&snapshot, Shown::Running, 80, 24);
+    let lines = screen(&snapshot, ShownMinute::Running, 80, 24);
     let line = lines.iter().find(|line| line.starts_with("calm-bay-0000"));
     assert_eq!(line.map(String::as_str), Some("calm-bay-0000"));
 }
@@ -114,27 +114,27 @@ fn absent_figures_are_blank() {
 fn an_incomplete_minute_is_marked() {
     let mut snapshot = snapshot(1);
     snapshot.apps[0].running.is_incomplete = true;
-    check(&screen(&snapshot, Shown::Running, 80, 24), "calm-bay-0000* ");
+    check(&screen(&snapshot, ShownMinute::Running, 80, 24), "calm-bay-0000* ");
     assert!(line(&snapshot).contains("calm-bay-0000* "));
 }
 
 #[test]
 fn before_the_first_summary_the_view_says_so() {
-    let lines = screen(&Snapshot::default(), Shown::Running, 80, 24);
+    let lines = screen(&Snapshot::default(), ShownMinute::Running, 80, 24);
     check(&lines, "waiting for the first summaries");
     check(&lines, "no commit yet");
 }
 
 #[test]
 fn keys_are_few() {
-    fn check(code: KeyCode, modifiers: KeyModifiers, expected: Option<Command>) {
-        assert_eq!(Command::of(KeyEvent::new(code, modifiers)), expected, "{code:?}");
+    fn check(code: KeyCode, modifiers: KeyModifiers, expected: Option<KeyCommand>) {
+        assert_eq!(KeyCommand::of(KeyEvent::new(code, modifiers)), expected, "{code:?}");
     }
-    check(KeyCode::Char('q'), KeyModifiers::NONE, Some(Command::Exit));
-    check(KeyCode::Esc, KeyModifiers::NONE, Some(Command::Exit));
-    check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Command::Exit));
+    check(KeyCode::Char('q'), KeyModifiers::NONE, Some(KeyCommand::Exit));
+    check(KeyCode::Esc, KeyModifiers::NONE, Some(KeyCommand::Exit));
+    check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(KeyCommand::Exit));
     check(KeyCode::Char('c'), KeyModifiers::NONE, None);
-    check(KeyCode::Char('m'), KeyModifiers::NONE, Some(Command::OtherMinute));
+    check(KeyCode::Char('m'), KeyModifiers::NONE, Some(KeyCommand::OtherMinute));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn one_line_has_the_pipeline_and_the_busiest_apps() {
 proptest! {
     #[test]
     fn any_size_can_be_drawn(width in 1_u16..140, height in 1_u16..50, apps in 0_u8..60) {
-        for shown in [Shown::Running, Shown::Previous] {
+        for shown in [ShownMinute::Running, ShownMinute::Previous] {
             prop_assert_eq!(screen(&snapshot(apps), shown, width, height).len(), usize::from(height));
         }
     }

@@ -3,10 +3,10 @@
 use yahtzee_core::owner::Owner;
 
 use super::dyno::{Dyno, Size, State};
-use super::line::{Line, Source};
+use super::line::{Line, LineSource};
 use super::names::app_name;
 use super::output_line::{self, AddOn};
-use super::request::{Request, ServiceTimes, Target};
+use super::request::{Request, RouterTarget, ServiceTimes};
 use super::router_line::Router;
 use super::traffic::Wobble;
 use crate::rng::Rng;
@@ -144,7 +144,7 @@ impl App {
         }
         self.release += 1;
         let text = format!("Release v{} created by user dev@example.com", self.release);
-        lines.push(Line::new(span.start_us, Source::api(), text));
+        lines.push(Line::new(span.start_us, LineSource::api(), text));
         for dyno in &mut self.dynos {
             if matches!(dyno.state, State::Up { .. }) {
                 dyno.restart(span.start_us, &mut self.rng, lines);
@@ -160,7 +160,7 @@ impl App {
             let request = Request::draw(&mut self.rng);
             let line = request.line(&self.host, target, &self.times, is_in_trouble, &mut self.rng);
             lines.push(Line::new(time_us, self.router.source(), line.text(self.router)));
-            if let Target::Up(dyno) = target
+            if let RouterTarget::Up(dyno) = target
                 && self.rng.chance(OUTPUT_PER_REQUEST)
             {
                 lines.push(output_line::request_output(time_us, dyno, &mut self.rng));
@@ -190,17 +190,17 @@ fn is_up(dyno: &Dyno) -> bool {
 }
 
 /// Where the router sends the next request.
-fn target<'a>(dynos: &'a [Dyno], rng: &mut Rng) -> Target<'a> {
+fn target<'a>(dynos: &'a [Dyno], rng: &mut Rng) -> RouterTarget<'a> {
     let web: Vec<&Dyno> = dynos.iter().filter(|dyno| is_web(dyno)).collect();
     let up: Vec<&Dyno> = web.iter().copied().filter(|dyno| is_up(dyno)).collect();
     if !up.is_empty() {
-        return Target::Up(&rng.pick(&up).name);
+        return RouterTarget::Up(&rng.pick(&up).name);
     }
     let booting = web.iter().find(|dyno| matches!(dyno.state, State::Booting { .. }));
     match booting {
-        Some(dyno) => Target::Booting(&dyno.name),
-        None if web.is_empty() => Target::NoWeb,
-        None => Target::Crashed,
+        Some(dyno) => RouterTarget::Booting(&dyno.name),
+        None if web.is_empty() => RouterTarget::NoWeb,
+        None => RouterTarget::Crashed,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::line::{Line, Source, with_fraction};
+use super::line::{Line, LineSource, with_fraction};
 use super::{DrainFrame, FrameKind};
 use crate::rng::Rng;
 
@@ -72,7 +72,7 @@ impl Draft {
             "Error L10 (output buffer overflow): drain '{token}' dropped {} messages since {since}.",
             loss.count
         );
-        Line { time_us: sent_us, source: Source::logplex(), text: text.into_bytes() }
+        Line { time_us: sent_us, source: LineSource::logplex(), text: text.into_bytes() }
     }
 }
 

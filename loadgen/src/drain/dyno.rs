@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::line::{Line, Source};
+use super::line::{Line, LineSource};
 use crate::rng::Rng;
 
 const SECOND_US: i64 = 1_000_000;
@@ -209,7 +209,7 @@ struct Speaker<'a> {
 
 impl Speaker<'_> {
     fn line(&mut self, text: impl Into<Vec<u8>>) {
-        self.lines.push(Line::new(self.time_us, Source::platform(self.dyno), text));
+        self.lines.push(Line::new(self.time_us, LineSource::platform(self.dyno), text));
         self.time_us += 90;
     }
 }

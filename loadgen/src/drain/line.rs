@@ -4,14 +4,14 @@ use jiff::Timestamp;
 
 /// Who a line comes from: its priority, APP-NAME and PROCID.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct LineSource {
     priority: u8,
     app_name: &'static str,
     proc_id: String,
     has_fraction: bool,
 }
 
-impl Source {
+impl LineSource {
     /// The router of this priority: 158 for the legacy router, 134 for Router 2.0.
     pub(super) fn router(priority: u8) -> Self {
         Self::heroku(priority, "router".to_owned())
@@ -53,14 +53,14 @@ pub(super) struct Line {
     /// Microseconds since 1970.
     pub(super) time_us: i64,
     /// Who says it.
-    pub(super) source: Source,
+    pub(super) source: LineSource,
     /// What follows the header: any bytes, and the closing newline where the source writes one.
     pub(super) text: Vec<u8>,
 }
 
 impl Line {
     /// A line with the newline that nearly all sources write.
-    pub(super) fn new(time_us: i64, source: Source, text: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(time_us: i64, source: LineSource, text: impl Into<Vec<u8>>) -> Self {
         let mut text = text.into();
         text.push(b'\n');
         Self { time_us, source, text }
@@ -68,7 +68,7 @@ impl Line {
 
     /// Appends `<octets> SP <message>` to `body`: the form of Logplex's HTTP drains, without structured data.
     pub(super) fn append_to(&self, body: &mut Vec<u8>) {
-        let Source { priority, app_name, proc_id, has_fraction } = &self.source;
+        let LineSource { priority, app_name, proc_id, has_fraction } = &self.source;
         let time = if *has_fraction { with_fraction(self.time_us) } else { whole_seconds(self.time_us) };
         let header = format!("<{priority}>1 {time} host {app_name} {proc_id} - ");
         let octets = header.len() + self.text.len();
@@ -112,11 +112,11 @@ mod tests {
         let time_us = 1_772_600_767_080_910;
         // 57 characters of header, then "é" in two bytes and the newline.
         check(
-            &Line::new(time_us, Source::output("web.1"), "é"),
+            &Line::new(time_us, LineSource::output("web.1"), "é"),
             "60 <190>1 2026-03-04T05:06:07.080910+00:00 host app web.1 - é\n".as_bytes(),
         );
         check(
-            &Line { time_us, source: Source::logplex(), text: b"x".to_vec() },
+            &Line { time_us, source: LineSource::logplex(), text: b"x".to_vec() },
             b"56 <172>1 2026-03-04T05:06:07+00:00 host heroku logplex - x",
         );
     }

@@ -1,6 +1,6 @@
 //! Lines that an app or its add-ons write themselves, honest ones and forged ones.
 
-use super::line::{Line, Source};
+use super::line::{Line, LineSource};
 use super::names::add_on_name;
 use crate::rng::Rng;
 
@@ -30,7 +30,7 @@ pub(super) fn request_output(time_us: i64, dyno: &str, rng: &mut Rng) -> Line {
         5..20 => format!("[{id}] Completed 200 OK in {duration_ms:.0}ms (Views: 3.1ms)").into(),
         _ => format!(r#"{{"level":"info","request_id":"{id}","duration_ms":{duration_ms:.2}}}"#).into(),
     };
-    Line::new(time_us, Source::output(dyno), text)
+    Line::new(time_us, LineSource::output(dyno), text)
 }
 
 /// What a dyno logs that serves no requests.
@@ -38,7 +38,7 @@ pub(super) fn work_output(time_us: i64, dyno: &str, rng: &mut Rng) -> Line {
     const JOBS: &[&str] = &["ReportJob", "MailJob", "SyncJob", "IndexJob", "CleanupJob"];
     let (job, id, duration_ms) = (rng.pick(JOBS), rng.uuid(), rng.lognormal(300.0, 1.0));
     let text = format!("Performed {job} (Job ID: {id}) from Queue(default) in {duration_ms:.2}ms");
-    Line::new(time_us, Source::output(dyno), text)
+    Line::new(time_us, LineSource::output(dyno), text)
 }
 
 /// An add-on that samples itself into the app's log.
@@ -74,7 +74,7 @@ impl AddOn {
                 rng.below(1_000),
                 rng.lognormal(0.2, 0.5),
             );
-            Line::new(time_us, Source::add_on("heroku-postgres"), text)
+            Line::new(time_us, LineSource::add_on("heroku-postgres"), text)
         } else {
             let text = format!(
                 "source=REDIS addon={name} sample#active-connections={connections} sample#load-avg-1m={:.3} \
@@ -83,7 +83,7 @@ impl AddOn {
                 5_000_000 + rng.below(1_000_000),
                 rng.below(1_000),
             );
-            Line::new(time_us, Source::add_on("heroku-redis"), text)
+            Line::new(time_us, LineSource::add_on("heroku-redis"), text)
         })
     }
 }

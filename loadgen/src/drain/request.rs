@@ -77,7 +77,7 @@ const ENDS_IN_TROUBLE: &[(f64, End)] = &[
 
 /// Where the router can send a request.
 #[derive(Clone, Copy)]
-pub(super) enum Target<'a> {
+pub(super) enum RouterTarget<'a> {
     /// A running dyno (`web.1`).
     Up(&'a str),
     /// A dyno that is about to accept connections.
@@ -115,7 +115,7 @@ impl Request {
     pub(super) fn line<'a>(
         &'a self,
         host: &'a str,
-        target: Target<'a>,
+        target: RouterTarget<'a>,
         times: &ServiceTimes,
         is_in_trouble: bool,
         rng: &mut Rng,
@@ -134,10 +134,10 @@ impl Request {
             bytes: None,
         };
         let (dyno, connect_ms) = match target {
-            Target::Crashed => return RouterLine { error: Some(&RouterError::H10), ..refused },
-            Target::NoWeb => return RouterLine { error: Some(&RouterError::H14), ..refused },
-            Target::Up(dyno) => (dyno, rng.lognormal(0.8, 0.7).min(LONGEST_CONNECT_MS)),
-            Target::Booting(dyno) => (dyno, rng.lognormal(2_500.0, 0.5).min(LONGEST_CONNECT_MS)),
+            RouterTarget::Crashed => return RouterLine { error: Some(&RouterError::H10), ..refused },
+            RouterTarget::NoWeb => return RouterLine { error: Some(&RouterError::H14), ..refused },
+            RouterTarget::Up(dyno) => (dyno, rng.lognormal(0.8, 0.7).min(LONGEST_CONNECT_MS)),
+            RouterTarget::Booting(dyno) => (dyno, rng.lognormal(2_500.0, 0.5).min(LONGEST_CONNECT_MS)),
         };
         let slowness = if is_in_trouble { TROUBLE_FACTOR } else { 1.0 };
         let answer_ms = rng.lognormal(times.median_ms * self.endpoint.cost * slowness, times.sigma);

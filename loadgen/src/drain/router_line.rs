@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use super::line::Source;
+use super::line::LineSource;
 
 /// Which router serves an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(super) enum Router {
 }
 
 impl Router {
-    pub(super) fn source(self) -> Source {
-        Source::router(match self {
+    pub(super) fn source(self) -> LineSource {
+        LineSource::router(match self {
             Self::Legacy => 158,
             Self::V2 { .. } => 134,
         })

@@ -6,9 +6,9 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_core::window::Window;
 
 use crate::broker::{Body, Moment, OutRecord};
+use crate::delivery::Store;
 use crate::failure::{Failure, Findings, Property};
 use crate::oracle::{SeriesTruth, Truth, fold};
-use crate::sink::Store;
 use crate::world::World;
 
 mod p01_final;

@@ -1,6 +1,7 @@
 //! From a seed to the operations of a run. The seed also says which faults there are, and how often.
 
 use crate::config::{Config, NIGHT_MS};
+use crate::delivery::{SHARDS, STORES, StoreFault};
 use crate::ops::{Fault, Op};
 use crate::rng::Rng;
 
@@ -106,10 +107,42 @@ impl Rates {
     }
 }
 
+/// How often things happen around the stores, in so many of 1,000 rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct DeliveryRates {
+    fault: u64,
+    repair: u64,
+    refuse: u64,
+    retry: u64,
+    crash: u64,
+    reopen: u64,
+}
+
+impl DeliveryRates {
+    /// Nothing fails in two of five seeds.
+    fn draw(rng: &mut Rng, config: &Config) -> Self {
+        if config.is_calm == 1 || rng.chance(400) {
+            return Self::default();
+        }
+        let (fault, repair, refuse) = (rng.within(50, 400), rng.within(50, 400), rng.pick(&[0, 100, 250]));
+        Self {
+            fault,
+            repair,
+            refuse,
+            retry: rng.within(100, 700),
+            crash: rng.within(0, 400),
+            reopen: rng.pick(&[0, 100, 300]),
+        }
+    }
+}
+
 struct Generator {
     config: Config,
     rates: Rates,
     rng: Rng,
+    /// Of its own, so that what happens to stores changes nothing of what happens to workers.
+    delivery_rng: Rng,
+    delivery_rates: DeliveryRates,
     ops: Vec<Op>,
     processes: Vec<Process>,
     next_process: u64,
@@ -120,7 +153,20 @@ struct Generator {
 impl Generator {
     fn new(config: Config, rates: Rates, rng: Rng) -> Self {
         let (ops, processes) = (Vec::new(), Vec::new());
-        Self { config, rates, rng, ops, processes, next_process: 1, next_frame: 1, generation: 1 }
+        let mut delivery_rng = Rng::new(rng.clone().word());
+        let delivery_rates = DeliveryRates::draw(&mut delivery_rng, &config);
+        Self {
+            config,
+            rates,
+            rng,
+            delivery_rng,
+            delivery_rates,
+            ops,
+            processes,
+            next_process: 1,
+            next_frame: 1,
+            generation: 1,
+        }
     }
 
     fn round(&mut self) {
@@ -136,6 +182,7 @@ impl Generator {
             self.step_processes();
         }
         self.sinks();
+        self.stores();
     }
 
     /// Time and turns, nothing else.
@@ -386,6 +433,32 @@ impl Generator {
             let is_reversed = self.rng.chance(300);
             let crashes = self.rng.chance(self.rates.sink_crash);
             self.ops.push(Op::Sink { sink, records, is_reversed, crashes });
+        }
+    }
+
+    /// What happens to the stores, and the retry processes before them.
+    fn stores(&mut self) {
+        let DeliveryRates { fault, repair, refuse, retry, crash, reopen } = self.delivery_rates;
+        let rng = &mut self.delivery_rng;
+        let (store, shard) = (rng.below(STORES as u64), rng.below(SHARDS as u64));
+        if rng.chance(fault) {
+            let fault = rng.pick(&StoreFault::ALL);
+            self.ops.push(Op::Shard { store, shard, fault });
+        } else if rng.chance(repair) {
+            self.ops.push(Op::Shard { store, shard, fault: StoreFault::None });
+        }
+        if rng.chance(refuse) {
+            let (is_picky, refuses_appends) = (rng.chance(700), rng.chance(400));
+            self.ops.push(Op::Refuse { store, is_picky, refuses_appends });
+        }
+        if rng.chance(reopen) {
+            self.ops.push(Op::Reopen { store });
+            let (records, crashes) = (rng.within(1, 30), rng.chance(500));
+            self.ops.push(Op::Retry { store, records, crashes });
+        }
+        if rng.chance(retry) {
+            let (records, crashes) = (rng.within(1, 30), rng.chance(crash));
+            self.ops.push(Op::Retry { store, records, crashes });
         }
     }
 }

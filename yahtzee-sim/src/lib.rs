@@ -14,12 +14,12 @@ mod rng;
 
 // The world.
 mod broker;
+mod delivery;
 mod ingress;
 mod job;
 mod raw;
 mod settle;
 mod shell;
-mod sink;
 mod slot;
 mod trace;
 mod watch;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use yahtzee_core::commit::Identity;
+use yahtzee_core::delivery::rules::{DeliveryRules, ProductionDelivery};
 use yahtzee_core::erased::{AnyPartition, erase};
 use yahtzee_core::partition::{History, Opened, PartitionCore, ResumeError};
 use yahtzee_core::rules::{Production, Rules};
@@ -16,6 +17,7 @@ use crate::shell::{ProductionShell, ShellRules};
 
 mod altered;
 mod core;
+mod delivery;
 mod list;
 mod shell;
 mod slot;
@@ -40,6 +42,7 @@ pub struct Mutant {
     pub(crate) open: Open,
     pub(crate) slot: &'static dyn SlotRules,
     pub(crate) shell: &'static dyn ShellRules,
+    pub(crate) delivery: &'static dyn DeliveryRules,
 }
 
 /// No mistake.
@@ -51,6 +54,7 @@ pub const PRODUCTION: Mutant = Mutant {
     open: open::<Production>,
     slot: &SlotProduction,
     shell: &ProductionShell,
+    delivery: &ProductionDelivery,
 };
 
 fn open<R: Rules>(

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::delivery::StoreFault;
+
 /// One thing that happens. Processes and frames are named by numbers of the generator's choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -45,6 +47,14 @@ pub(crate) enum Op {
     Compact { permille: u64 },
     /// A sink takes so many summaries; it may take them in reverse order, and may crash half way.
     Sink { sink: u64, records: u64, is_reversed: bool, crashes: bool },
+    /// A retry process takes so many records of each partition of RETRY, and may crash.
+    Retry { store: u64, records: u64, crashes: bool },
+    /// The log fails for a moment: the processes before a store open their sources again.
+    Reopen { store: u64 },
+    /// A shard of a store breaks, or works again.
+    Shard { store: u64, shard: u64, fault: StoreFault },
+    /// A store begins or ends to refuse some rows as they are; RETRY and QUARANTINE of its processes to take nothing.
+    Refuse { store: u64, is_picky: bool, refuses_appends: bool },
 }
 
 /// What becomes of the request of a step.
@@ -111,6 +121,14 @@ impl fmt::Display for Op {
             Self::Sink { sink, records, is_reversed, crashes } => {
                 write!(f, "sink {sink} {records} {} {}", u8::from(*is_reversed), u8::from(*crashes))
             }
+            Self::Retry { store, records, crashes } => {
+                write!(f, "retry {store} {records} {}", u8::from(*crashes))
+            }
+            Self::Reopen { store } => write!(f, "reopen {store}"),
+            Self::Shard { store, shard, fault } => write!(f, "shard {store} {shard} {}", *fault as u8),
+            Self::Refuse { store, is_picky, refuses_appends } => {
+                write!(f, "refuse {store} {} {}", u8::from(*is_picky), u8::from(*refuses_appends))
+            }
         }
     }
 }
@@ -143,6 +161,10 @@ impl Words<'_> {
     fn fault(&mut self) -> Option<Fault> {
         let name = self.0.next()?;
         FAULTS.iter().find(|(_, known)| *known == name).map(|&(fault, _)| fault)
+    }
+
+    fn store_fault(&mut self) -> Option<StoreFault> {
+        StoreFault::ALL.get(self.number::<usize>()?).copied()
     }
 
     fn measurements(&mut self) -> Option<Vec<(i64, u32)>> {
@@ -194,6 +216,12 @@ impl Words<'_> {
                 is_reversed: self.flag()?,
                 crashes: self.flag()?,
             },
+            "retry" => Op::Retry { store: self.number()?, records: self.number()?, crashes: self.flag()? },
+            "reopen" => Op::Reopen { store: self.number()? },
+            "shard" => Op::Shard { store: self.number()?, shard: self.number()?, fault: self.store_fault()? },
+            "refuse" => {
+                Op::Refuse { store: self.number()?, is_picky: self.flag()?, refuses_appends: self.flag()? }
+            }
             _ => return None,
         })
     }

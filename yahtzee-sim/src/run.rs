@@ -38,7 +38,7 @@ pub(crate) fn run_ops(config: &Config, ops: &[Op], mutant: &Mutant) -> Outcome {
     ops.iter().for_each(|op| world.apply(op));
     let crashes = world.watch.crashes;
     world.settle();
-    let at_rest = world.sinks.stores[0].clone();
+    let at_rest = world.deliveries.stores[0].clone();
     world.close_windows();
     let mut failures = check_all(&Evidence::of(&world, at_rest));
     let mut findings = Findings::default();

@@ -2,7 +2,6 @@
 
 use crate::failure::Property;
 use crate::ops::Op;
-use crate::sink::{Batch, SINKS};
 use crate::world::World;
 
 /// Numbers of the processes that bring a run to its end.
@@ -32,7 +31,7 @@ impl World<'_> {
         let last = self.start_last();
         self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
         self.rounds(&last);
-        self.drain_sinks();
+        self.deliveries.settle(&self.broker, &mut self.watch.findings);
         for &process in &last {
             let behind: Vec<u32> = self
                 .caught_up(process)
@@ -55,7 +54,7 @@ impl World<'_> {
         (0..self.config.partitions).for_each(|partition| self.apply(&Op::Heartbeat { partition }));
         let last = self.processes();
         self.rounds(&last);
-        self.drain_sinks();
+        self.deliveries.settle(&self.broker, &mut self.watch.findings);
     }
 
     fn start_last(&mut self) -> Vec<u64> {
@@ -75,13 +74,6 @@ impl World<'_> {
         for _ in 0..ROUNDS {
             self.apply(&Op::Advance { ms: self.config.flush_ms });
             processes.iter().for_each(|&process| self.apply(&Op::Turn { process }));
-        }
-    }
-
-    fn drain_sinks(&mut self) {
-        let batch = Batch { records: 256, is_reversed: false, crashes: false };
-        for sink in 0..SINKS {
-            while self.sink(sink, batch) {}
         }
     }
 }

@@ -96,11 +96,6 @@ pub(crate) trait ShellRules: Sync {
     fn store_takes(&self, old: &Provenance, new: &Provenance) -> bool {
         new.revision() > old.revision()
     }
-
-    /// Whether a sink commits its position before it has stored.
-    fn sink_commits_first(&self) -> bool {
-        false
-    }
 }
 
 /// The shell as it stands.

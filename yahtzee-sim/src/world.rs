@@ -6,11 +6,11 @@ use yahtzee_core::assignment::{WorkerIndex, slots_of};
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::delivery::{Batch, Deliveries, SINKS, STORES};
 use crate::ingress::Ingress;
 use crate::mutants::Mutant;
 use crate::ops::{Fault, Op};
 use crate::raw::RawLog;
-use crate::sink::{Batch, SINKS, Sinks};
 use crate::slot::{Holder, Outside, Slot};
 use crate::watch::Watch;
 
@@ -33,7 +33,7 @@ pub(crate) struct World<'m> {
     pub(crate) now_ms: i64,
     pub(crate) logs: Vec<RawLog>,
     pub(crate) broker: Broker,
-    pub(crate) sinks: Sinks,
+    pub(crate) deliveries: Deliveries<'m>,
     pub(crate) watch: Watch,
     ingress: Ingress,
     processes: BTreeMap<u64, Process>,
@@ -49,7 +49,7 @@ impl<'m> World<'m> {
             now_ms: start_ms(&config),
             logs: vec![RawLog::default(); config.partition_count() as usize],
             broker: Broker::default(),
-            sinks: Sinks::default(),
+            deliveries: Deliveries::new(mutant),
             watch: Watch::default(),
             ingress: Ingress::new(config, mutant.shell),
             processes: BTreeMap::new(),
@@ -76,6 +76,7 @@ impl<'m> World<'m> {
                         slots.iter_mut().for_each(|slot| slot.lose_connection(outside));
                     });
                 }
+                (0..STORES).for_each(|store| self.deliveries.lose_connection(store as u64));
             }
             Op::Deliver { nth } => self.deliver(nth),
             Op::Start { process, generation, index, count } => self.start(process, generation, index, count),
@@ -97,7 +98,20 @@ impl<'m> World<'m> {
             Op::Compact { permille } => self.compact(permille),
             Op::Sink { sink, records, is_reversed, crashes } => {
                 let records = usize::try_from(records).unwrap_or(1);
-                self.sink((sink % SINKS as u64) as usize, Batch { records, is_reversed, crashes });
+                let batch = Batch { records, is_reversed, crashes };
+                let sink = (sink % SINKS as u64) as usize;
+                self.deliveries.sink(sink, batch, &self.broker, &mut self.watch.findings);
+            }
+            Op::Retry { store, records, crashes } => {
+                let records = usize::try_from(records).unwrap_or(1);
+                let batch = Batch { records, is_reversed: false, crashes };
+                let store = (store % STORES as u64) as usize;
+                self.deliveries.retry(store, batch, &self.broker, &mut self.watch.findings);
+            }
+            Op::Reopen { store } => self.deliveries.lose_connection(store),
+            Op::Shard { store, shard, fault } => self.deliveries.set_fault(store, shard, fault),
+            Op::Refuse { store, is_picky, refuses_appends } => {
+                self.deliveries.set_refusals(store, is_picky, refuses_appends);
             }
             _ => self.ingress.apply(op, &mut self.logs, self.now_ms),
         }
@@ -107,6 +121,7 @@ impl<'m> World<'m> {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         self.now_ms = self.now_ms.saturating_add(signed(ms));
         self.broker.now_ms = self.now_ms;
+        self.deliveries.advance(ms);
         self.broker.time_out_transactions(signed(self.config.transaction_timeout_ms));
         if self.config.offset_retention_ms > 0 {
             self.broker.expire_old(signed(self.config.offset_retention_ms));
@@ -150,12 +165,8 @@ impl<'m> World<'m> {
     /// may be the greatest. `min.compaction.lag.ms` is the broker's word for it.
     fn compact(&mut self, permille: u64) {
         let is_ordered = self.config.is_topic_exact() && self.versions.len() < 2;
-        let end = if is_ordered { self.broker.topic.len() } else { self.sinks.slowest() };
+        let end = if is_ordered { self.broker.topic.len() } else { self.deliveries.slowest() };
         self.broker.compact((end as u64 * permille.min(1_000) / 1_000) as usize);
-    }
-
-    pub(crate) fn sink(&mut self, sink: usize, batch: Batch) -> bool {
-        self.sinks.step(sink, batch, &self.broker, self.mutant.shell, &mut self.watch.findings)
     }
 
     /// Numbers of the processes that are there.
@@ -172,7 +183,7 @@ impl<'m> World<'m> {
     /// Hash of everything that happened.
     pub(crate) fn trace_hash(&self) -> u64 {
         let mut trace = self.broker.trace;
-        self.sinks.trace(&mut trace);
+        self.deliveries.trace(&mut trace);
         for number in [self.watch.records, self.watch.crashes, self.watch.zombies, self.now_ms.unsigned_abs()]
         {
             trace.word(number);

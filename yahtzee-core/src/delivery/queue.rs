@@ -71,6 +71,14 @@ impl<R> PendingWrite<R> {
 /// A batch being written. Shared, because what takes too long can be released to RETRY meanwhile.
 pub type InFlight<R> = Arc<Vec<PendingWrite<R>>>;
 
+/// A write that has not come back.
+#[derive(Clone, Debug)]
+struct Flight<R> {
+    since: Duration,
+    /// `None` once its batch was released: the shard hangs all the same.
+    batch: Option<InFlight<R>>,
+}
+
 /// What became of an offered row.
 #[derive(Debug)]
 pub enum Offer<R> {
@@ -143,7 +151,7 @@ pub struct ShardQueue<R> {
     bytes: usize,
     /// When the first of the waiting has waited long enough for company.
     ripe_at: Duration,
-    in_flight: Option<(Duration, InFlight<R>)>,
+    flight: Option<Flight<R>>,
     breaker: Breaker,
     /// Jobs of which everything is held.
     parked: BTreeSet<usize>,
@@ -169,7 +177,7 @@ impl<R: Deliverable> ShardQueue<R> {
             next_age: 0,
             bytes: 0,
             ripe_at: Duration::ZERO,
-            in_flight: None,
+            flight: None,
             breaker: Breaker::new(policy.back_off),
             parked: BTreeSet::new(),
             samples: BTreeMap::new(),
@@ -264,7 +272,7 @@ impl<R: Deliverable> ShardQueue<R> {
         } else {
             self.breaker.answered();
         }
-        let is_ours = self.in_flight.take().is_some();
+        let is_ours = self.flight.take().is_some_and(|flight| flight.batch.is_some());
         let mut finished =
             Finished { is_failing, disposed: Vec::new(), superseded: Vec::new(), parked: Vec::new() };
         if is_ours {
@@ -341,12 +349,14 @@ impl<R: Deliverable> ShardQueue<R> {
     /// Takes everything out, the write in flight as well, if `ticket` is part of it: it is waited for too long.
     pub fn release(&mut self, ticket: Ticket) -> Option<Vec<PendingWrite<R>>> {
         let is_here = |write: &PendingWrite<R>| write.ticket == ticket;
-        let is_flying = self.in_flight.as_ref().is_some_and(|(_, batch)| batch.iter().any(is_here));
+        let in_flight = self.flight.as_mut().and_then(|flight| flight.batch.as_mut());
+        let is_flying = in_flight.is_some_and(|batch| batch.iter().any(is_here));
         self.policy.hand_over_after?;
         if !is_flying && !self.waiting.values().any(is_here) {
             return None;
         }
-        let mut released = self.in_flight.take().map_or_else(Vec::new, |(_, batch)| batch.to_vec());
+        let batch = self.flight.as_mut().and_then(|flight| flight.batch.take());
+        let mut released = batch.map_or_else(Vec::new, |batch| batch.to_vec());
         released.extend(self.take_out(|_| true));
         Some(released)
     }
@@ -376,7 +386,8 @@ impl<R: Deliverable> ShardQueue<R> {
 
     /// Returns what waits, is being written, or is what a held job is probed with.
     pub fn rows(&self) -> impl Iterator<Item = &PendingWrite<R>> {
-        let in_flight = self.in_flight.iter().flat_map(|(_, batch)| batch.iter());
+        let in_flight =
+            self.flight.iter().filter_map(|flight| flight.batch.as_ref()).flat_map(|batch| batch.iter());
         self.samples.values().chain(in_flight).chain(self.waiting.values())
     }
 
@@ -397,7 +408,7 @@ impl<R: Deliverable> ShardQueue<R> {
         }
         if self.gives_up(now) {
             let is_for_probe = self.breaker.may_try(now)
-                && self.in_flight.is_none()
+                && self.flight.is_none()
                 && self.waiting.len() < self.policy.batch_max.min(self.policy.queue_max);
             return if is_for_probe { Admission::Queue } else { Admission::Divert };
         }
@@ -457,7 +468,7 @@ impl<R: Deliverable> ShardQueue<R> {
         batch.iter().for_each(|write| self.forget_row(write));
         let batch = Arc::new(batch);
         self.ripe_at = now + self.policy.linger;
-        self.in_flight = Some((now, Arc::clone(&batch)));
+        self.flight = Some(Flight { since: now, batch: Some(Arc::clone(&batch)) });
         batch
     }
 
@@ -489,9 +500,8 @@ impl<R: Deliverable> ShardQueue<R> {
 
     /// Whether waiting for room could take long.
     fn is_stuck(&self, now: Duration) -> bool {
-        let is_slow =
-            |(since, _): &(Duration, InFlight<R>)| now.saturating_sub(*since) >= self.policy.patience;
-        self.breaker.is_open() || self.in_flight.as_ref().is_some_and(is_slow)
+        let is_slow = |flight: &Flight<R>| now.saturating_sub(flight.since) >= self.policy.patience;
+        self.breaker.is_open() || self.flight.as_ref().is_some_and(is_slow)
     }
 }
 

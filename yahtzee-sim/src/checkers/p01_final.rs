@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Evidence, expect_value};
+use crate::delivery::read_anew;
 use crate::failure::{Findings, Property};
-use crate::sink::read_anew;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     check_stores(evidence, findings);
@@ -17,7 +17,7 @@ fn check_stores(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let Some(version) = evidence.newest_version() else { return };
     for (key, series) in evidence.whole_series(version) {
         let expected = series.last_value(version, true);
-        for (number, store) in evidence.world.sinks.stores.iter().enumerate() {
+        for (number, store) in evidence.world.deliveries.stores.iter().enumerate() {
             let found = store.get(key).map(|stored| &*stored.value);
             let place = format!("store {number}");
             expect_value(Property::Final, &place, key, found, expected.as_deref(), findings);

@@ -1,5 +1,7 @@
 //! P11: a store behind the revision guard ends the same whether one sink feeds it or two, in whatever order, with
-//! restarts. That no stored revision ever decreases is checked at every write. The retry loop is not simulated.
+//! restarts, outages and RETRY between. That no stored revision ever decreases (I14) is checked at every write; that a
+//! shard that does not work delays its own rows only (I15), that only what is poison is in QUARANTINE, and that
+//! everything comes to rest (I16), while the run settles.
 
 use super::{Evidence, describe};
 use crate::failure::{Findings, Property};
@@ -8,7 +10,7 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let found =
         evidence.world.watch.findings.failures.iter().filter(|failure| failure.property == Property::Stores);
     findings.failures.extend(found.cloned());
-    let [one, two] = &evidence.world.sinks.stores;
+    let [one, two] = &evidence.world.deliveries.stores;
     let differing = one.iter().find(|(key, stored)| two.get(*key) != Some(*stored));
     let missing = two.keys().find(|key| !one.contains_key(*key));
     if let Some(key) = differing.map(|(key, _)| key).or(missing) {

@@ -1,17 +1,18 @@
 //! The list of mutants.
 
+use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::rules::Rules;
 use yahtzee_core::slot::rules::SlotRules;
 
-use super::{Mutant, Open, PRODUCTION, altered, core, open, shell, slot};
+use super::{Mutant, Open, PRODUCTION, altered, core, delivery, open, shell, slot};
 use crate::failure::Property;
 use crate::shell::ShellRules;
 
 /// All mutants: first those of the core and of the slot machine, in the order of their rules, then those of what
-/// surrounds them.
+/// surrounds them, and those of the delivery of summaries.
 #[must_use]
 pub fn mutants() -> Vec<Mutant> {
-    [core_mutants(), slot_mutants(), shell_mutants()].concat()
+    [core_mutants(), slot_mutants(), shell_mutants(), delivery_mutants()].concat()
 }
 
 fn of_core<R: Rules>(name: &'static str, killed_by: Property, seeds: u64, mistake: &'static str) -> Mutant {
@@ -126,6 +127,39 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("store-ignores-final", &shell::StoreIgnoresFinal, Final, 20, "a final summary without a change is taken for known"),
         of_shell("store-ignores-generation", &shell::StoreIgnoresGeneration, Final, 50, "a new fold's summary of the same record is taken for known"),
         of_shell("store-compares-count", &shell::StoreComparesCount, Stores, 50, "the greater count wins, whatever the generation"),
-        of_shell("sink-commits-first", &shell::SinkCommitsFirst, Final, 100, "a sink commits its position before it has stored"),
+    ]
+}
+
+fn of_delivery(
+    name: &'static str,
+    delivery: &'static dyn DeliveryRules,
+    killed_by: Property,
+    seeds: u64,
+    mistake: &'static str,
+) -> Mutant {
+    Mutant { name, mistake, killed_by, seeds, delivery, ..PRODUCTION }
+}
+
+#[rustfmt::skip]
+fn delivery_mutants() -> Vec<Mutant> {
+    use Property::{Memory, Stores};
+    vec![
+        of_delivery("delivery-commits-position", &delivery::CommitsPosition, Stores, 200, "what was read is committed, whatever became of it"),
+        of_delivery("delivery-commits-past-open", &delivery::CommitsPastOpen, Stores, 200, "a commit passes records that wait for their shard"),
+        of_delivery("delivery-commits-past-held", &delivery::CommitsPastHeld, Stores, 500, "a commit passes records that were left in the log for a wrong configuration"),
+        of_delivery("retry-keeps-oldest", &delivery::KeepsOldest, Stores, 500, "of the rows that wait under a key the oldest is kept"),
+        of_delivery("retry-superseded-not-settled", &delivery::SupersededNotSettled, Stores, 200, "a row that a newer one has replaced stays open"),
+        of_delivery("retry-earlier-openings-kept", &delivery::EarlierOpeningsKept, Stores, 1_000, "a row of an earlier opening supersedes the one that is read again"),
+        of_delivery("dead-shard-waited-for", &delivery::NeverHandsOver, Stores, 200, "rows of a shard that is down wait in memory, and hold back commits"),
+        of_delivery("queue-without-bound", &delivery::QueueWithoutBound, Memory, 200, "whatever is read is queued"),
+        of_delivery("held-never-probed", &delivery::HeldNeverProbed, Stores, 200, "nobody tries whether a configuration was repaired"),
+        of_delivery("held-not-read-again", &delivery::HeldNotReadAgain, Stores, 200, "a probe works, and what was held stays in the log"),
+        of_delivery("append-failure-ignored", &delivery::SettlesUnacknowledged, Stores, 500, "what the log did not take counts as handed over"),
+        of_delivery("retryable-settled", &delivery::RetryableSettled, Stores, 100, "a failed write is taken for done"),
+        of_delivery("poison-settled", &delivery::PoisonSettled, Stores, 500, "what no store takes is dropped"),
+        of_delivery("poison-handed-over", &delivery::PoisonHandedOver, Stores, 200, "what no store takes goes to RETRY"),
+        of_delivery("poison-takes-neighbours", &delivery::PoisonTakesNeighbours, Stores, 200, "the whole batch is quarantined for one row"),
+        of_delivery("misconfigured-handed-over", &delivery::MisconfiguredHandedOver, Stores, 200, "a wrong password floods RETRY"),
+        of_delivery("stale-is-failure", &delivery::StaleIsFailure, Stores, 100, "a store that has something newer is taken for one that fails"),
     ]
 }

@@ -191,10 +191,3 @@ mistake!(
         new.count > old.count || (new.count == old.count && new.is_final)
     }
 );
-
-mistake!(
-    SinkCommitsFirst,
-    fn sink_commits_first() -> bool {
-        true
-    }
-);

@@ -79,7 +79,7 @@ fn queue(policy: QueuePolicy, waiting: u64) -> (ShardQueue<Row>, Duration) {
 }
 
 fn fly(queue: &mut ShardQueue<Row>, since: Duration) {
-    queue.in_flight = Some((since, Arc::new(vec![write(0, 99)])));
+    queue.flight = Some(Flight { since, batch: Some(Arc::new(vec![write(0, 99)])) });
 }
 
 fn offsets(writes: &[PendingWrite<Row>]) -> Vec<u64> {
@@ -246,6 +246,8 @@ fn what_is_released_is_no_longer_the_writers() {
     let released = queue.release(write(0, 1).ticket).unwrap();
     assert_eq!(offsets(&released), [0, 1, 2]);
     drop(released);
+    // The write still hangs: what comes is diverted as soon as the queue is full again.
+    assert_eq!(queue.mode(now + policy().patience), ShardMode::Stuck);
     let finished = queue.finish(batch, &[OutcomeKind::Stored; 2], now, 0);
     assert!(finished.disposed.is_empty());
     assert_eq!((queue.len(), queue.mode(now)), (0, ShardMode::Writing));

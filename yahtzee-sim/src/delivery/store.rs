@@ -1,0 +1,105 @@
+//! A store that keeps the greatest revision of every key, and fails.
+
+use std::collections::BTreeMap;
+
+use yahtzee_core::delivery::OutcomeKind;
+use yahtzee_core::summary::Provenance;
+
+use super::row::Contents;
+use super::{Outside, SimRow};
+use crate::failure::{Findings, Property};
+use crate::shell::ShellRules;
+
+/// What a store holds under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) value: Vec<u8>,
+    pub(crate) provenance: Provenance,
+}
+
+/// A store behind the revision guard.
+pub(crate) type Store = BTreeMap<Vec<u8>, Stored>;
+
+/// How a shard behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StoreFault {
+    /// It works.
+    #[default]
+    None,
+    /// It takes nothing.
+    Down,
+    /// Every third row fails, another one each time.
+    Flaky,
+    /// It refuses everything for its configuration.
+    Wrong,
+    /// A write does not come back; the store does it when it works again.
+    Blocked,
+}
+
+impl StoreFault {
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Down, Self::Flaky, Self::Wrong, Self::Blocked];
+}
+
+impl Outside<'_> {
+    /// Writes a batch in this order, and says what became of each row.
+    pub(super) fn write<'r>(
+        &mut self,
+        shard: usize,
+        rows: impl Iterator<Item = &'r SimRow>,
+    ) -> Vec<OutcomeKind> {
+        rows.map(|row| self.write_row(shard, row)).collect()
+    }
+
+    fn write_row(&mut self, shard: usize, row: &SimRow) -> OutcomeKind {
+        self.around.asked += 1;
+        match self.around.faults[shard] {
+            StoreFault::Down => return OutcomeKind::Retryable,
+            StoreFault::Wrong => return OutcomeKind::Misconfigured,
+            StoreFault::Flaky if self.around.asked.is_multiple_of(3) => return OutcomeKind::Retryable,
+            StoreFault::None | StoreFault::Flaky | StoreFault::Blocked => {}
+        }
+        if self.around.is_picky && row.is_poison() {
+            return OutcomeKind::Poison;
+        }
+        let Contents { key, value, provenance } = &*row.0;
+        match put(self.rows, key, value, *provenance, self.mutant.shell, self.findings) {
+            true => OutcomeKind::Stored,
+            false => OutcomeKind::Stale,
+        }
+    }
+
+    /// The store gets to the writes of processes that have died meanwhile.
+    pub(super) fn answer_orphans(&mut self) {
+        let is_blocked = |shard: usize| self.around.faults[shard] == StoreFault::Blocked;
+        let (still, answered): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.around.orphans).into_iter().partition(|(shard, _)| is_blocked(*shard));
+        self.around.orphans = still;
+        for (shard, rows) in answered {
+            self.write(shard, rows.iter());
+        }
+    }
+}
+
+/// Puts a row into a store; false if what it has is as new.
+pub(super) fn put(
+    store: &mut Store,
+    key: &[u8],
+    value: &[u8],
+    provenance: Provenance,
+    shell: &dyn ShellRules,
+    findings: &mut Findings,
+) -> bool {
+    let new = || Stored { value: value.to_vec(), provenance };
+    let Some(old) = store.get_mut(key) else {
+        store.insert(key.to_vec(), new());
+        return true;
+    };
+    if !shell.store_takes(&old.provenance, &provenance) {
+        return false;
+    }
+    if provenance.revision() < old.provenance.revision() {
+        findings.fail(Property::Stores, || format!("{:?} was replaced by {provenance:?}", old.provenance));
+    }
+    *old = new();
+    true
+}

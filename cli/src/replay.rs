@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use yahtzee_core::assignment::WorkerIndex;
 use yahtzee_runtime::log::SharedLog;
-use yahtzee_runtime::replay::{Begun, Journal, PartitionReplay, Publisher, Recomputed, Span, Subject, Tally};
+use yahtzee_runtime::replay::{
+    Begun, Journal, PartitionReplay, Publisher, Recomputed, ReplayTally, Span, Subject,
+};
 use yahtzee_runtime::worker::JobPlan;
 
 use crate::config::Config;
@@ -167,7 +169,7 @@ impl Replay<'_> {
             let mut part =
                 PartitionReplay::open(&*self.log, &subject, span.clone(), self.scope.owner, progress)?;
             self.part(&mut part, &mut output, meter)?;
-            let tally: Tally = part.finish();
+            let tally: ReplayTally = part.finish();
             report.partitions.push(ReplayedPartition::of(&span, &tally, length_ms));
             meter.end();
         }

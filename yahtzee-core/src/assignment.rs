@@ -21,7 +21,7 @@ impl WorkerIndex {
     /// Worker `index` of `count`.
     ///
     /// # Errors
-    /// Where `index` is not below `count`.
+    /// If `index` is not below `count`.
     pub fn new(index: u32, count: u32) -> Result<Self, OutOfRange> {
         if index < count { Ok(Self { index, count }) } else { Err(OutOfRange { index, count }) }
     }

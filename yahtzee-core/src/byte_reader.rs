@@ -8,7 +8,7 @@ use std::fmt;
 pub enum DecodeError {
     /// The bytes end before the state is complete.
     Truncated {
-        /// Where the next byte was expected.
+        /// Position at which the next byte was expected.
         offset: usize,
     },
     /// The state is complete and bytes follow it.
@@ -16,11 +16,11 @@ pub enum DecodeError {
         /// The first byte too many.
         offset: usize,
     },
-    /// The bytes at hand are what no state encodes to.
+    /// No state encodes to these bytes.
     Invalid {
-        /// Where reading stopped; the contradiction lies before it.
+        /// Position at which reading stopped; the contradiction lies before it.
         offset: usize,
-        /// What is wrong there.
+        /// The contradiction.
         reason: &'static str,
     },
 }

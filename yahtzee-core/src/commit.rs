@@ -13,7 +13,7 @@ mod metadata;
 
 pub use metadata::Unreadable;
 
-/// What a partition's commits belong to. A difference between a commit and the running worker means that the
+/// The identity that commits belong to. A difference between a commit and the running worker means that the
 /// commit's numbers would be misread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -25,7 +25,7 @@ pub struct Identity {
     pub partition_count: u32,
     /// Length of a window in milliseconds.
     pub window_length_ms: u32,
-    /// Who committed: worker index and count. Told, never compared.
+    /// Who committed: worker index and count. Shown, never compared.
     pub owner_tag: OwnerTag,
 }
 

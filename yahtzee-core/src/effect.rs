@@ -1,4 +1,4 @@
-//! What the shell must write on behalf of a partition.
+//! Effects: what the shell must write on behalf of a partition.
 
 use crate::owner::Owner;
 use crate::record::{LogRecord, MeasurementCounts, Offset, Poison};
@@ -56,7 +56,7 @@ pub const DEAD_LETTER_BYTES: usize = 4_096;
 /// A record that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Where it is in the raw partition.
+    /// Its offset in the raw partition.
     pub offset: Offset,
     /// Its log timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
@@ -87,13 +87,13 @@ impl DeadLetter {
 /// A record with measurements that came too late or too early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Late {
-    /// Where it is in the raw partition.
+    /// Its offset in the raw partition.
     pub offset: Offset,
     /// Its log timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// Whose it is.
+    /// The owner in its key.
     pub owner: Owner,
-    /// What became of its measurements, and by how much the latest was too late.
+    /// Its measurements by what became of them, and by how much the latest was too late.
     pub outcomes: MeasurementCounts,
     /// The whole value: no measurement is lost to a bound.
     pub value: Vec<u8>,

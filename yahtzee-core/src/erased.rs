@@ -34,12 +34,12 @@ pub trait AnyJob: Send + Sync {
     /// [`Job::figures`] of a summary value.
     ///
     /// # Errors
-    /// Where the value is not a summary of this job.
+    /// If the value is not a summary of this job.
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary>;
     /// Opens a partition of this job: see [`PartitionCore::open`].
     ///
     /// # Errors
-    /// Where the partition must not be worked on; see [`ResumeError`].
+    /// If the partition must not be worked on; see [`ResumeError`].
     fn open(
         self: Arc<Self>,
         policy: Policy,

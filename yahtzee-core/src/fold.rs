@@ -1,9 +1,9 @@
-//! How the measurements of one record get into the windows, and what becomes of each.
+//! Folding: the way of one record's measurements into the windows, and the outcome of each.
 
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameKey, MeasurementCounts, Offset};
-use crate::series::{Row, Series, Windows};
+use crate::series::{KeyId, Series, Windows};
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 use crate::window::{Policy, Window};
 
@@ -108,10 +108,10 @@ impl<'a, A: Default> RecordFold<'a, A> {
 
     fn accept(&mut self, at: usize, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
         let series = self.find(dimensions);
-        let place = self.windows.place(at, series).or_else(|| self.open(at, series, dimensions.len()));
-        match place {
-            Some(place) => {
-                self.windows.open[at].fold(place, self.origin.offset, fold);
+        let index = self.windows.index(at, series).or_else(|| self.open(at, series, dimensions.len()));
+        match index {
+            Some(index) => {
+                self.windows.open[at].fold(index, self.origin.offset, fold);
                 self.counts.accepted += 1;
             }
             None => self.counts.capped += 1,
@@ -121,7 +121,7 @@ impl<'a, A: Default> RecordFold<'a, A> {
     /// Opens the series in the window, or if the caps forbid it finds or opens the owner's `other` series.
     fn open(&mut self, at: usize, series: Series, dimensions: usize) -> Option<u32> {
         let Acceptance { policy, takes_series, .. } = self.acceptance;
-        let owner = self.windows.owner_row(series, self.origin.owner);
+        let owner = self.windows.owner_id(series, self.origin.owner);
         let of_owner = self.windows.series_of(at, owner);
         let in_window = self.windows.open[at].states.len();
         if takes_series(in_window, of_owner, policy) {
@@ -129,15 +129,15 @@ impl<'a, A: Default> RecordFold<'a, A> {
         }
         let other = self.name(std::iter::repeat_n(OTHER, dimensions));
         let has_room = in_window < policy.series_per_window();
-        self.windows.place(at, other).or_else(|| has_room.then(|| self.open_named(at, other, owner)))
+        self.windows.index(at, other).or_else(|| has_room.then(|| self.open_named(at, other, owner)))
     }
 
     /// Opens the series whose key is in `scratch`.
-    fn open_named(&mut self, at: usize, mut series: Series, owner: Option<Row>) -> u32 {
+    fn open_named(&mut self, at: usize, mut series: Series, owner: Option<KeyId>) -> u32 {
         let owner = owner.unwrap_or_else(|| self.windows.insert_owner(self.origin.owner));
-        let place = self.windows.open(at, &mut series, &self.scratch.series_key, owner, self.origin.offset);
+        let index = self.windows.open(at, &mut series, &self.scratch.series_key, owner, self.origin.offset);
         self.series = Some(series);
-        place
+        index
     }
 
     fn find(&mut self, dimensions: &[&str]) -> Series {

@@ -11,7 +11,7 @@ pub struct IncompleteWindows {
     reach: Reach,
 }
 
-/// How far a gap of unknown length reaches.
+/// Extent of a gap of unknown length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Reach {
     /// No such gap.

@@ -1,4 +1,4 @@
-//! What a developer writes: a metric job.
+//! A metric job: the trait that a developer implements.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -10,7 +10,7 @@ use crate::fold::RecordFold;
 use crate::window::Policy;
 use crate::wire::Malformed;
 
-/// What a job reads out of the value of a raw record: a prost message (see [`RawMessage`]), or a view that borrows from
+/// The part of a raw record's value that a job reads: a prost message (see [`RawMessage`]), or a view that borrows from
 /// the value (see [`View`](crate::wire::View)).
 pub trait Record<'a>: Sized {
     /// Reads all of the value, or nothing: of a record that is refused no measurement is folded.
@@ -60,7 +60,7 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// Names of the values that, with the owner, make a series; in the order of [`Intake::add`].
     const DIMENSIONS: &'static [&'static str];
 
-    /// What is in a raw record: `type Record<'a> = MyMessage;` for a [`RawMessage`].
+    /// The content of a raw record: `type Record<'a> = MyMessage;` for a [`RawMessage`].
     type Record<'a>: Record<'a>;
 
     /// The state of one series in one window.
@@ -75,7 +75,7 @@ pub trait Job: Sized + Send + Sync + 'static {
     /// The folded state must not depend on the order of the measurements within a window.
     fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>);
 
-    /// What is published of a series.
+    /// Returns the message that is published of a series.
     fn summarize(&self, accumulator: &Self::Accumulator) -> Self::Summary;
 
     /// The figures of a summary for people and programs that do not know its message, with units in their names.
@@ -90,7 +90,7 @@ pub trait Job: Sized + Send + Sync + 'static {
     }
 }
 
-/// Where a job puts the measurements of one record. Lives for the length of one [`Job::fold`].
+/// Takes the measurements of one record from a job. Lives for the length of one [`Job::fold`].
 pub struct Intake<'a, J: Job>(pub(crate) RecordFold<'a, J::Accumulator>);
 
 impl<J: Job> Intake<'_, J> {

@@ -1,4 +1,4 @@
-//! Whose a measurement is, and which partition it therefore lives in.
+//! The owner of a measurement, and the partition that all of an owner's measurements live in.
 
 use std::fmt;
 

@@ -312,13 +312,13 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         }
     }
 
-    /// What the open windows take. Goes through all of them: for figures, not for every tick.
+    /// Returns the memory of the open windows. Goes through all of them: for figures, not for every tick.
     #[must_use]
     pub fn state_bytes(&self) -> StateBytes {
         self.windows.bytes()
     }
 
-    /// What its commits belong to.
+    /// Returns the identity that its commits belong to.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity

@@ -104,7 +104,7 @@ impl Poison {
     }
 }
 
-/// What became of one record.
+/// The outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
     /// It was read; its measurements were counted by outcome.

@@ -61,7 +61,7 @@ pub trait Rules: sealed::Sealed + Send + 'static {
         (Self::open_from(watermark_ms, policy), newest)
     }
 
-    /// What a window remembers a frame by; `None` for a record that counts as often as it is delivered.
+    /// Returns the key a window remembers a frame by; `None` for a record that counts as often as it is delivered.
     #[must_use]
     fn frame_key(owner: Owner, frame: Option<FrameId>) -> Option<FrameKey> {
         frame.map(|frame| FrameKey::new(owner, frame))
@@ -115,7 +115,7 @@ pub trait Rules: sealed::Sealed + Send + 'static {
     }
 }
 
-/// What [`Rules::may_commit`] looks at.
+/// The state that [`Rules::may_commit`] looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitGate {
     /// Effects acknowledged so far.

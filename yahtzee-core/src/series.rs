@@ -9,5 +9,5 @@ mod windows;
 
 pub use bytes::StateBytes;
 pub(crate) use keyed_hash::KeyedHash;
-pub(crate) use table::Row;
+pub(crate) use table::KeyId;
 pub(crate) use windows::{Series, SeriesState, WindowState, Windows};

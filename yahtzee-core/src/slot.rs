@@ -35,7 +35,7 @@ use rules::{OpeningStep, SlotProduction, SlotRules, WriteStep};
 /// Opens a partition of a job: what [`crate::erased::AnyJob::open`] does under a policy and an identity.
 pub type OpenPartition = dyn Fn(History<'_>) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> + Send;
 
-/// What a slot consists of and how much it writes at once.
+/// The partitions of a slot and how much it writes at once.
 #[derive(Clone, Debug)]
 pub struct SlotSettings {
     /// The partitions of the slot.
@@ -53,7 +53,7 @@ pub struct SlotSettings {
 pub struct SlotMachine {
     settings: SlotSettings,
     rules: &'static dyn SlotRules,
-    state: State,
+    state: SlotState,
     assigned: Vec<AssignedPartition>,
     /// Offsets at which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
     /// dead letter at the second try.
@@ -64,7 +64,7 @@ pub struct SlotMachine {
     has_rest: bool,
 }
 
-enum State {
+enum SlotState {
     Closed,
     Opening(Opening),
     Running,
@@ -115,18 +115,22 @@ impl SlotMachine {
     /// Creates a slot that is closed.
     #[must_use]
     pub fn new(settings: SlotSettings) -> Self {
-        Self::with_rules(settings, &SlotProduction)
+        Self::under(settings, &SlotProduction)
     }
 
-    /// Creates a slot under other rules than those of production.
-    #[doc(hidden)]
+    /// Creates a slot that is closed, under rules with a mistake in them.
+    #[cfg(feature = "planted-mistakes")]
     #[must_use]
     pub fn with_rules(settings: SlotSettings, rules: &'static dyn SlotRules) -> Self {
+        Self::under(settings, rules)
+    }
+
+    fn under(settings: SlotSettings, rules: &'static dyn SlotRules) -> Self {
         Self {
             poisoned: vec![Vec::new(); settings.partitions.len()],
             settings,
             rules,
-            state: State::Closed,
+            state: SlotState::Closed,
             assigned: Vec::new(),
             next_write_ms: 0,
             is_flushing: false,
@@ -138,7 +142,7 @@ impl SlotMachine {
     pub fn open(&mut self, open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        self.state = State::Opening(Opening {
+        self.state = SlotState::Opening(Opening {
             open_partition,
             done: 0,
             is_asked: false,
@@ -150,7 +154,7 @@ impl SlotMachine {
 
     /// Drops the partitions and all that was not written. What was committed is what the next opening starts from.
     pub fn close(&mut self) {
-        self.state = State::Closed;
+        self.state = SlotState::Closed;
         self.assigned.clear();
         self.is_flushing = false;
         self.has_rest = false;
@@ -159,11 +163,11 @@ impl SlotMachine {
     /// Returns what the shell must do next; `None` while it has to wait for an answer, for records or for the time
     /// [`Self::next_due`].
     pub fn poll(&mut self, now_ms: u64) -> Option<SlotRequest> {
-        if matches!(self.state, State::Running) && now_ms >= self.next_due() {
+        if matches!(self.state, SlotState::Running) && now_ms >= self.next_due() {
             self.begin_write(now_ms);
         }
         match &mut self.state {
-            State::Opening(opening) if !opening.is_asked => {
+            SlotState::Opening(opening) if !opening.is_asked => {
                 opening.is_asked = true;
                 Some(match self.rules.opening().get(opening.done) {
                     Some(OpeningStep::Fence) => SlotRequest::Fence,
@@ -171,12 +175,12 @@ impl SlotMachine {
                     Some(OpeningStep::Bounds) => SlotRequest::ReadBounds,
                     None => {
                         let assignments = std::mem::take(&mut opening.assignments);
-                        self.state = State::Running;
+                        self.state = SlotState::Running;
                         SlotRequest::Assign(assignments)
                     }
                 })
             }
-            State::Writing(write) if !write.is_asked => self.next_of_write(now_ms),
+            SlotState::Writing(write) if !write.is_asked => self.next_of_write(now_ms),
             _ => None,
         }
     }
@@ -186,10 +190,10 @@ impl SlotMachine {
     #[must_use]
     pub fn next_due(&self) -> u64 {
         match &self.state {
-            State::Opening(Opening { is_asked: false, .. })
-            | State::Writing(Write { is_asked: false, .. }) => 0,
-            State::Running if self.has_to_write() => 0,
-            State::Running => self.next_write_ms,
+            SlotState::Opening(Opening { is_asked: false, .. })
+            | SlotState::Writing(Write { is_asked: false, .. }) => 0,
+            SlotState::Running if self.has_to_write() => 0,
+            SlotState::Running => self.next_write_ms,
             _ => u64::MAX,
         }
     }
@@ -203,7 +207,7 @@ impl SlotMachine {
     /// If the answer does not fit the request: a mistake of the shell.
     pub fn answer(&mut self, answer: SlotAnswer, now_ms: u64) -> Result<(), PartitionRefused> {
         match (&mut self.state, answer) {
-            (State::Opening(opening), answer) => {
+            (SlotState::Opening(opening), answer) => {
                 match answer {
                     SlotAnswer::Fenced => {}
                     SlotAnswer::Commits(committed) => opening.committed = committed,
@@ -215,7 +219,7 @@ impl SlotMachine {
                     self.open_partitions(now_ms)?;
                 }
             }
-            (State::Writing(write), SlotAnswer::Appended | SlotAnswer::Committed) => {
+            (SlotState::Writing(write), SlotAnswer::Appended | SlotAnswer::Committed) => {
                 (write.done, write.is_asked) = (write.done + 1, false);
                 if write.done == self.rules.write_order().len() {
                     self.finish_write(now_ms);
@@ -238,7 +242,7 @@ impl SlotMachine {
             }
         }
         if self.is_writing() && !self.rules.drops_partitions_after(failure) {
-            self.state = State::Running;
+            self.state = SlotState::Running;
         } else {
             self.close();
         }
@@ -258,7 +262,7 @@ impl SlotMachine {
 
     /// Emits what has changed, whether due or not, and lets it be written as soon as no other write is under way.
     pub fn flush(&mut self) {
-        if matches!(self.state, State::Running | State::Writing(_)) {
+        if matches!(self.state, SlotState::Running | SlotState::Writing(_)) {
             self.assigned.iter_mut().for_each(AssignedPartition::flush);
             self.is_flushing = true;
         }
@@ -279,23 +283,23 @@ impl SlotMachine {
     /// Whether the slot is not open and not about to be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
+        matches!(self.state, SlotState::Closed)
     }
 
     /// Whether records may be handed in.
     #[must_use]
     pub fn is_assigned(&self) -> bool {
-        matches!(self.state, State::Running | State::Writing(_))
+        matches!(self.state, SlotState::Running | SlotState::Writing(_))
     }
 
     /// Whether a write is under way.
     #[must_use]
     pub fn is_writing(&self) -> bool {
-        matches!(self.state, State::Writing(_))
+        matches!(self.state, SlotState::Writing(_))
     }
 
     fn open_partitions(&mut self, now_ms: u64) -> Result<(), PartitionRefused> {
-        let State::Opening(mut opening) = std::mem::replace(&mut self.state, State::Closed) else {
+        let SlotState::Opening(mut opening) = std::mem::replace(&mut self.state, SlotState::Closed) else {
             return Ok(());
         };
         for (index, &partition) in self.settings.partitions.iter().enumerate() {
@@ -317,7 +321,7 @@ impl SlotMachine {
             opening.assignments.push(Assignment { partition, read_from, verdict, committed, bounds });
             self.assigned.push(AssignedPartition::new(partition, core, read_from, now_ms));
         }
-        self.state = State::Opening(opening);
+        self.state = SlotState::Opening(opening);
         Ok(())
     }
 
@@ -342,7 +346,7 @@ impl SlotMachine {
         }
         self.has_rest = self.assigned.iter().any(|assigned| !assigned.effects.is_empty());
         self.is_flushing = false;
-        self.state = State::Writing(Write {
+        self.state = SlotState::Writing(Write {
             done: 0,
             is_asked: false,
             effects,
@@ -353,7 +357,7 @@ impl SlotMachine {
     }
 
     fn next_of_write(&mut self, now_ms: u64) -> Option<SlotRequest> {
-        let State::Writing(write) = &mut self.state else { return None };
+        let SlotState::Writing(write) = &mut self.state else { return None };
         while let Some(step) = self.rules.write_order().get(write.done) {
             let request = match step {
                 WriteStep::Append => write.append(),
@@ -370,7 +374,7 @@ impl SlotMachine {
     }
 
     fn finish_write(&mut self, now_ms: u64) {
-        if let State::Writing(write) = std::mem::replace(&mut self.state, State::Running) {
+        if let SlotState::Writing(write) = std::mem::replace(&mut self.state, SlotState::Running) {
             for (index, commit, is_written) in write.allowed {
                 self.assigned[index].committed(commit, is_written, now_ms);
             }
@@ -408,10 +412,10 @@ impl Write {
 impl fmt::Debug for SlotMachine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Closed => "closed",
-            State::Opening(_) => "opening",
-            State::Running => "running",
-            State::Writing(_) => "writing",
+            SlotState::Closed => "closed",
+            SlotState::Opening(_) => "opening",
+            SlotState::Running => "running",
+            SlotState::Writing(_) => "writing",
         };
         formatter
             .debug_struct("SlotMachine")

@@ -20,7 +20,7 @@ pub struct Revision {
     pub is_final: bool,
 }
 
-/// Where a summary comes from: field 1 of every summary message.
+/// The origin of a summary: field 1 of every summary message.
 ///
 /// Wire form: `Provenance` in `yahtzee-proto/yahtzee/provenance.proto`.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -53,7 +53,7 @@ impl Provenance {
     /// Reads the provenance out of a summary value and skips the job's fields.
     ///
     /// # Errors
-    /// Where the value is no protobuf message or has no provenance.
+    /// If the value is no protobuf message or has no provenance.
     pub fn of_value(value: &[u8]) -> Result<Self, UnreadableSummary> {
         let envelope = Envelope::decode(value).map_err(|_| UnreadableSummary::Value)?;
         envelope.provenance.ok_or(UnreadableSummary::Value)
@@ -62,7 +62,7 @@ impl Provenance {
     /// Parts a summary value, as the core writes it, into its provenance and the job's own message.
     ///
     /// # Errors
-    /// As [`Self::of_value`], or where the provenance does not come first.
+    /// As [`Self::of_value`], or if the provenance does not come first.
     pub fn split(value: &[u8]) -> Result<(Self, &[u8]), UnreadableSummary> {
         let provenance = Self::of_value(value)?;
         let envelope = Envelope { provenance: Some(provenance) }.encode_to_vec();

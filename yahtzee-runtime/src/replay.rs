@@ -5,7 +5,7 @@
 //! A range begins in the middle of a log, so its first windows lack input. They are not guessed at: the core
 //! quarantines them, as it does after a gap. Windows that no record of the range has closed are not final either.
 //! So what comes out is final and whole, byte for byte what a worker publishes, and the windows at both edges are
-//! named in the [`Tally`].
+//! named in the [`ReplayTally`].
 //!
 //! | edge   | by offset                                    | by time                                               |
 //! |--------|----------------------------------------------|-------------------------------------------------------|
@@ -32,7 +32,7 @@ mod publish;
 mod span;
 
 pub use journal::{Begun, Journal};
-pub use partition::{PartitionReplay, Recomputed, Tally};
+pub use partition::{PartitionReplay, Recomputed, ReplayTally};
 pub use publish::Publisher;
 pub use span::{Edge, Range, Span};
 

@@ -49,7 +49,7 @@ impl Drop for Alarm {
 }
 
 /// A failure of a supervised task.
-pub trait Failure: fmt::Display {
+pub trait TaskFailure: fmt::Display {
     /// Whether starting again from the last commit can help.
     fn is_transient(&self) -> bool;
 }
@@ -63,7 +63,7 @@ pub trait Failure: fmt::Display {
 ///
 /// # Errors
 /// If the task fails for good.
-pub fn supervise<T, F: Failure>(
+pub fn supervise<T, F: TaskFailure>(
     part: &str,
     health: &Health,
     stop: &StopSignal,
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    impl Failure for Broken {
+    impl TaskFailure for Broken {
         fn is_transient(&self) -> bool {
             self.is_transient
         }

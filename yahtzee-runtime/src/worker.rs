@@ -21,7 +21,7 @@ use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
 use crate::metric_names;
 use crate::shutdown::StopSignal;
-use crate::threads::{self, Failure};
+use crate::threads::{self, TaskFailure};
 use crate::topics::TopicLayout;
 
 mod dead_letters;
@@ -39,7 +39,7 @@ pub use memory::{MemoryBound, memory_of_machine};
 pub use poison_limit::PoisonLimits;
 pub use progress::{JobProgress, Progress};
 
-/// What all jobs of a worker share.
+/// Settings that all jobs of a worker share.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// Index of this worker and number of workers.
@@ -48,20 +48,20 @@ pub struct WorkerSettings {
     pub slots: u32,
     /// Names and sizes of topics.
     pub layout: TopicLayout,
-    /// How summaries and commits are written.
+    /// Guarantee with which summaries and commits are written.
     pub guarantee: Guarantee,
     /// Differs between two processes with the same index; part of commit metadata.
     pub incarnation: u32,
-    /// How long a summary may take to be acknowledged.
+    /// Time within which a summary must be acknowledged.
     pub write_deadline: Duration,
-    /// When unusable input stops a job.
+    /// Limits on unusable input.
     pub poison: PoisonLimits,
     /// A process that stood still for longer than this ends itself: another one may have taken over. `None` where
     /// that cannot be.
     pub pause_max: Option<Duration>,
 }
 
-/// How summaries and commits are written.
+/// The guarantee of a worker's writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guarantee {
@@ -132,7 +132,7 @@ pub enum JobFailure {
     ThreadPanicked,
 }
 
-impl Failure for JobFailure {
+impl TaskFailure for JobFailure {
     fn is_transient(&self) -> bool {
         self.kind().opens_again()
     }
@@ -209,9 +209,9 @@ impl Worker {
 pub struct ProcessContext {
     /// Given when the process ends; a job that fails for good gives it too.
     pub stop: StopSignal,
-    /// Where the job reports its state.
+    /// Health of the process, to which the job reports its state.
     pub health: Health,
-    /// Where the job reports its figures.
+    /// Figures of the jobs, which the job keeps current.
     pub progress: Progress,
     /// The time that intervals and pauses are measured by.
     pub clock: MonotonicClock,

@@ -122,7 +122,11 @@ impl Ingress {
             appended_at_ms: now_ms,
         };
         match POISONS[(kind % POISONS.len() as u64) as usize] {
-            Poison::Key => record.key.truncate(15),
+            // Without a key at all it is no heartbeat either: that has no value.
+            Poison::Key => {
+                record.key.truncate(if now_ms % 2 == 0 { 0 } else { 15 });
+                record.value = vec![1];
+            }
             Poison::Timestamp => record.timestamp_ms = -1,
             Poison::Value => record.value = vec![0xff; 3],
             Poison::Partition => record.key = foreign.0.to_vec(),

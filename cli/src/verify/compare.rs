@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_core::window::Window;
-use yahtzee_runtime::replay::{Span, Tally};
+use yahtzee_runtime::replay::{ReplayTally, Span};
 
 use super::found::FoundSummaries;
 
@@ -20,14 +20,14 @@ pub(super) struct Comparable {
     pub(super) length_ms: u32,
     /// First window that is not final; none where open ones are compared too.
     pub(super) open_from: Option<Window>,
-    pub(super) tally: Tally,
+    pub(super) tally: ReplayTally,
 }
 
 impl Comparable {
     /// Whether a summary of this key must be what was recomputed.
     pub(super) fn covers(&self, key: &SummaryKey) -> bool {
         let window = Window::of_ms(key.window_start_ms, key.window_length_ms);
-        let Tally { incomplete_through, incomplete, .. } = &self.tally;
+        let ReplayTally { incomplete_through, incomplete, .. } = &self.tally;
         key.window_length_ms == self.length_ms
             && self.owner.is_none_or(|owner| owner == key.owner)
             && self.span.wants(window)

@@ -120,7 +120,7 @@ pub fn encode_part(part: &impl Accumulator, out: &mut Vec<u8>) {
 pub struct Parts<'a>(ByteReader<'a>);
 
 impl<'a> Parts<'a> {
-    /// Of these bytes.
+    /// Creates a reader over `bytes`.
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Self {
         Self(ByteReader::new(bytes))
@@ -129,14 +129,14 @@ impl<'a> Parts<'a> {
     /// The next field.
     ///
     /// # Errors
-    /// Where it is cut or is no such accumulator; offsets count from the field's start.
+    /// If it is cut or is no such accumulator; offsets count from the field's start.
     #[expect(clippy::should_implement_trait, reason = "each call may have another type")]
     pub fn next<A: Accumulator>(&mut self) -> Result<A, DecodeError> {
         let length = usize::try_from(self.0.varint()?).unwrap_or(usize::MAX);
         A::decode(self.0.take(length)?)
     }
 
-    /// There must be no further one.
+    /// Fails if input remains.
     ///
     /// # Errors
     /// [`DecodeError::Trailing`].

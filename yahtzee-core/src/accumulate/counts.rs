@@ -1,4 +1,4 @@
-//! How often each of a few keys occurred.
+//! Counters under a few keys.
 
 use super::Accumulator;
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};

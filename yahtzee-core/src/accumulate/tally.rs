@@ -1,4 +1,4 @@
-//! What moments and gauges share: count, sum and extent of some values.
+//! The part that moments and gauges share: count, sum and extent of some values.
 
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 

@@ -1,4 +1,4 @@
-//! Where, and with what knowledge, a partition starts.
+//! The start of a partition: from which offset, and with which knowledge.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::rules::Rules;
 use crate::summary::JOB_FIELDS_FROM;
 use crate::window::Window;
 
-/// What is known of a partition before its first record is read.
+/// Everything known of a partition before its first record is read.
 ///
 /// | commit             | log start   | reads from                      | incomplete                                  |
 /// |--------------------|-------------|---------------------------------|---------------------------------------------|
@@ -68,13 +68,13 @@ impl<'a> From<Option<(Offset, &'a str)>> for Start<'a> {
 pub struct Opened<C> {
     /// The partition.
     pub core: C,
-    /// Where to read on.
+    /// The offset to read on from.
     pub read_from: Offset,
-    /// What the commit and the log's range say about lost input.
+    /// How a partition resumes, by what commit and log say about lost input.
     pub verdict: ResumeKind,
 }
 
-/// What the commit and the log's range say about lost input.
+/// How a partition resumes, by what commit and log say about lost input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeKind {
     /// Nothing was ever committed, and the log still has everything.

@@ -1,4 +1,4 @@
-//! How much memory the open windows take, and for what.
+//! Memory of the open windows, by what it is for.
 
 use std::ops::Add;
 
@@ -12,7 +12,7 @@ use super::windows::{SeriesState, WindowState, Windows};
 pub struct StateBytes {
     /// Accumulators, offsets and counts, one each per series and window, and the lists of changed ones.
     pub states: usize,
-    /// What accumulators have allocated: long lists of samples, buckets, counts under several keys.
+    /// Heap memory of accumulators: long lists of samples, buckets, counts under several keys.
     pub accumulators_heap: usize,
     /// Series and owners by key, and where in each window their states stand.
     pub tables: usize,

@@ -1,8 +1,8 @@
-//! What series and owners are found by.
+//! Keys of the tables of series and owners.
 
 use crate::owner::Owner;
 
-use super::table::{Row, RowKey};
+use super::table::{KeyId, TableKey};
 
 /// Bytes of a series key that need no heap: the owner, and what process types and codes usually come to.
 const SHORT_BYTES: usize = 38;
@@ -11,8 +11,8 @@ const SHORT_BYTES: usize = 38;
 #[derive(Debug)]
 pub(crate) struct SeriesKey {
     bytes: KeyBytes,
-    /// The owner's row in the table of owners.
-    pub(super) owner: Row,
+    /// The owner's id in the table of owners.
+    pub(super) owner: KeyId,
 }
 
 /// 40 bytes, like the two words of a box and what it points to would be.
@@ -23,7 +23,7 @@ enum KeyBytes {
 }
 
 impl SeriesKey {
-    pub(super) fn new(key: &[u8], owner: Row) -> Self {
+    pub(super) fn new(key: &[u8], owner: KeyId) -> Self {
         Self { bytes: KeyBytes::new(key), owner }
     }
 }
@@ -41,9 +41,9 @@ impl KeyBytes {
     }
 }
 
-impl RowKey for SeriesKey {
+impl TableKey for SeriesKey {
     const VACANT: Self =
-        Self { bytes: KeyBytes::Short { length: 0, bytes: [0; SHORT_BYTES] }, owner: Row::FIRST };
+        Self { bytes: KeyBytes::Short { length: 0, bytes: [0; SHORT_BYTES] }, owner: KeyId::FIRST };
 
     fn bytes(&self) -> &[u8] {
         match &self.bytes {
@@ -60,7 +60,7 @@ impl RowKey for SeriesKey {
     }
 }
 
-impl RowKey for Owner {
+impl TableKey for Owner {
     const VACANT: Self = Self([0; 16]);
 
     fn bytes(&self) -> &[u8] {

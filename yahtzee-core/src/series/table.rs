@@ -2,9 +2,9 @@
 
 use super::keyed_hash::KeyedHash;
 
-/// What a table finds its rows by.
-pub(super) trait RowKey: Sized {
-    /// What stands in a row without a key.
+/// A key that a table finds.
+pub(super) trait TableKey: Sized {
+    /// The key of an id that is free.
     const VACANT: Self;
 
     /// The bytes that make the key; equal bytes are the same key.
@@ -16,48 +16,48 @@ pub(super) trait RowKey: Sized {
     }
 }
 
-/// The place of a key in its table, valid while it has a number in some lane.
+/// The position of a key in its table, valid while it has a number in some slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row(u32);
+pub(crate) struct KeyId(u32);
 
-impl Row {
+impl KeyId {
     pub(super) const FIRST: Self = Self(0);
 }
 
 /// 32 good bits of a key's hash, which both find its bucket and tell most other keys in it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag(u32);
+pub(crate) struct Fingerprint(u32);
 
 /// One key of the table, in an open-addressed array.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    tag: Tag,
-    row: u32,
+    fingerprint: Fingerprint,
+    id: u32,
 }
 
-const VACANT: Bucket = Bucket { tag: Tag(0), row: u32::MAX };
+const VACANT: Bucket = Bucket { fingerprint: Fingerprint(0), id: u32::MAX };
 const BUCKETS_MIN: usize = 8;
 
-/// Keys with a row of cells, one cell in each lane; 0 stands for none, and a key that has only zeros is forgotten.
+/// Keys with a number per window slot; 0 means none, and a key that has only zeros is forgotten.
 ///
 /// A key is stored once and found with one probe, however many windows it is in. Linear probing, at most three
 /// quarters full, removal by moving the followers up, so that no tombstones gather.
 #[derive(Debug)]
-pub(super) struct Rows<K> {
+pub(super) struct KeyTable<K> {
     hash: KeyedHash,
     /// A power of two of them, or none at all.
     buckets: Vec<Bucket>,
     keys: Vec<K>,
-    /// `lanes` cells per row.
+    /// `slots` cells per id, one for each window slot.
     cells: Vec<u32>,
-    lanes: usize,
-    /// Rows whose keys are forgotten.
+    slots: usize,
+    /// Ids whose keys are forgotten.
     free: Vec<u32>,
 }
 
-impl<K: RowKey> Rows<K> {
+impl<K: TableKey> KeyTable<K> {
     pub(super) fn new(hash: KeyedHash) -> Self {
-        Self { hash, buckets: Vec::new(), keys: Vec::new(), cells: Vec::new(), lanes: 1, free: Vec::new() }
+        Self { hash, buckets: Vec::new(), keys: Vec::new(), cells: Vec::new(), slots: 1, free: Vec::new() }
     }
 
     /// Keys in the table.
@@ -65,97 +65,97 @@ impl<K: RowKey> Rows<K> {
         self.keys.len() - self.free.len()
     }
 
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes
+    pub(super) fn slots(&self) -> usize {
+        self.slots
     }
 
-    /// Doubles the number of lanes; the new ones are empty.
+    /// Doubles the number of slots; the new ones are empty.
     pub(super) fn widen(&mut self) {
         let mut cells = Vec::with_capacity(self.cells.len() * 2);
-        for row in self.cells.chunks_exact(self.lanes) {
-            cells.extend_from_slice(row);
-            cells.extend(std::iter::repeat_n(0, self.lanes));
+        for id in self.cells.chunks_exact(self.slots) {
+            cells.extend_from_slice(id);
+            cells.extend(std::iter::repeat_n(0, self.slots));
         }
         self.cells = cells;
-        self.lanes *= 2;
+        self.slots *= 2;
     }
 
-    pub(super) fn tag(&self, key: &[u8]) -> Tag {
-        Tag((self.hash.of(key) >> 32) as u32)
+    pub(super) fn fingerprint(&self, key: &[u8]) -> Fingerprint {
+        Fingerprint((self.hash.of(key) >> 32) as u32)
     }
 
-    /// The row of a key with this tag.
-    pub(super) fn find(&self, tag: Tag, key: &[u8]) -> Option<Row> {
+    /// The id of a key with this fingerprint.
+    pub(super) fn find(&self, fingerprint: Fingerprint, key: &[u8]) -> Option<KeyId> {
         if self.buckets.is_empty() {
             return None;
         }
-        let mut at = self.home(tag);
+        let mut at = self.home(fingerprint);
         loop {
             let bucket = self.buckets[at];
-            if bucket.row == VACANT.row {
+            if bucket.id == VACANT.id {
                 return None;
             }
-            if bucket.tag == tag && self.keys[bucket.row as usize].bytes() == key {
-                return Some(Row(bucket.row));
+            if bucket.fingerprint == fingerprint && self.keys[bucket.id as usize].bytes() == key {
+                return Some(KeyId(bucket.id));
             }
             at = self.after(at);
         }
     }
 
-    /// Gives a row to a key that has none.
-    pub(super) fn insert(&mut self, tag: Tag, key: K) -> Row {
+    /// Gives an id to a key that has none.
+    pub(super) fn insert(&mut self, fingerprint: Fingerprint, key: K) -> KeyId {
         if (self.len() + 1) * 4 > self.buckets.len() * 3 {
             self.grow();
         }
-        let row = match self.free.pop() {
-            Some(row) => {
-                self.keys[row as usize] = key;
-                row
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.keys[id as usize] = key;
+                id
             }
             None => {
-                let row = u32::try_from(self.keys.len()).expect("fewer than 2^32 series fit in memory");
+                let id = u32::try_from(self.keys.len()).expect("fewer than 2^32 series fit in memory");
                 reserve(&mut self.keys, 1);
                 self.keys.push(key);
-                reserve(&mut self.cells, self.lanes);
-                self.cells.resize(self.cells.len() + self.lanes, 0);
-                row
+                reserve(&mut self.cells, self.slots);
+                self.cells.resize(self.cells.len() + self.slots, 0);
+                id
             }
         };
-        self.place(Bucket { tag, row });
-        Row(row)
+        self.put(Bucket { fingerprint, id });
+        KeyId(id)
     }
 
-    pub(super) fn key(&self, row: Row) -> &K {
-        &self.keys[row.0 as usize]
+    pub(super) fn key(&self, id: KeyId) -> &K {
+        &self.keys[id.0 as usize]
     }
 
-    pub(super) fn cell(&self, row: Row, lane: usize) -> u32 {
-        self.cells[row.0 as usize * self.lanes + lane]
+    pub(super) fn cell(&self, id: KeyId, slot: usize) -> u32 {
+        self.cells[id.0 as usize * self.slots + slot]
     }
 
-    pub(super) fn cell_mut(&mut self, row: Row, lane: usize) -> &mut u32 {
-        &mut self.cells[row.0 as usize * self.lanes + lane]
+    pub(super) fn cell_mut(&mut self, id: KeyId, slot: usize) -> &mut u32 {
+        &mut self.cells[id.0 as usize * self.slots + slot]
     }
 
     /// Empties a cell, and forgets a key that this leaves nowhere. A cell that is empty already may be emptied again.
-    pub(super) fn clear(&mut self, row: Row, lane: usize) {
-        let cells = &mut self.cells[row.0 as usize * self.lanes..][..self.lanes];
-        if std::mem::take(&mut cells[lane]) != 0 && cells.iter().all(|&cell| cell == 0) {
-            self.forget(row);
+    pub(super) fn clear(&mut self, id: KeyId, slot: usize) {
+        let cells = &mut self.cells[id.0 as usize * self.slots..][..self.slots];
+        if std::mem::take(&mut cells[slot]) != 0 && cells.iter().all(|&cell| cell == 0) {
+            self.forget(id);
         }
     }
 
-    fn forget(&mut self, row: Row) {
-        let tag = self.tag(self.key(row).bytes());
-        self.remove(Bucket { tag, row: row.0 });
-        self.keys[row.0 as usize] = K::VACANT;
-        self.free.push(row.0);
+    fn forget(&mut self, id: KeyId) {
+        let fingerprint = self.fingerprint(self.key(id).bytes());
+        self.remove(Bucket { fingerprint, id: id.0 });
+        self.keys[id.0 as usize] = K::VACANT;
+        self.free.push(id.0);
     }
 
-    /// Gives the memory of a table without keys back. No row may be used after it.
+    /// Gives the memory of a table without keys back. No id may be used after it.
     pub(super) fn release_if_empty(&mut self) {
         if self.len() == 0 {
-            *self = Self { lanes: self.lanes, ..Self::new(self.hash) };
+            *self = Self { slots: self.slots, ..Self::new(self.hash) };
         }
     }
 
@@ -166,17 +166,17 @@ impl<K: RowKey> Rows<K> {
         keys + numbers + self.buckets.capacity() * size_of::<Bucket>()
     }
 
-    fn home(&self, tag: Tag) -> usize {
-        tag.0 as usize & (self.buckets.len() - 1)
+    fn home(&self, fingerprint: Fingerprint) -> usize {
+        fingerprint.0 as usize & (self.buckets.len() - 1)
     }
 
     fn after(&self, at: usize) -> usize {
         (at + 1) & (self.buckets.len() - 1)
     }
 
-    fn place(&mut self, bucket: Bucket) {
-        let mut at = self.home(bucket.tag);
-        while self.buckets[at].row != VACANT.row {
+    fn put(&mut self, bucket: Bucket) {
+        let mut at = self.home(bucket.fingerprint);
+        while self.buckets[at].id != VACANT.id {
             at = self.after(at);
         }
         self.buckets[at] = bucket;
@@ -185,13 +185,13 @@ impl<K: RowKey> Rows<K> {
     /// Takes a bucket out and moves up those behind it that were displaced by it.
     fn remove(&mut self, bucket: Bucket) {
         let mask = self.buckets.len() - 1;
-        let mut hole = self.home(bucket.tag);
-        while self.buckets[hole].row != bucket.row {
+        let mut hole = self.home(bucket.fingerprint);
+        while self.buckets[hole].id != bucket.id {
             hole = self.after(hole);
         }
         let mut at = self.after(hole);
-        while self.buckets[at].row != VACANT.row {
-            let displaced = at.wrapping_sub(self.home(self.buckets[at].tag)) & mask;
+        while self.buckets[at].id != VACANT.id {
+            let displaced = at.wrapping_sub(self.home(self.buckets[at].fingerprint)) & mask;
             if displaced >= at.wrapping_sub(hole) & mask {
                 self.buckets[hole] = self.buckets[at];
                 hole = at;
@@ -205,7 +205,7 @@ impl<K: RowKey> Rows<K> {
     fn grow(&mut self) {
         let count = (self.buckets.len() * 2).max(BUCKETS_MIN);
         let before = std::mem::replace(&mut self.buckets, vec![VACANT; count]);
-        before.into_iter().filter(|bucket| bucket.row != VACANT.row).for_each(|bucket| self.place(bucket));
+        before.into_iter().filter(|bucket| bucket.id != VACANT.id).for_each(|bucket| self.put(bucket));
     }
 }
 
@@ -227,57 +227,57 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Set { key: u8, lane: usize, number: u32 },
-        Clear { key: u8, lane: usize },
+        Set { key: u8, slot: usize, number: u32 },
+        Clear { key: u8, slot: usize },
         Widen,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            8 => (any::<u8>(), 0..LANES_MAX, 1_u32..10).prop_map(|(key, lane, number)| Step::Set { key, lane, number }),
-            8 => (any::<u8>(), 0..LANES_MAX).prop_map(|(key, lane)| Step::Clear { key, lane }),
+            8 => (any::<u8>(), 0..SLOTS_MAX, 1_u32..10).prop_map(|(key, slot, number)| Step::Set { key, slot, number }),
+            8 => (any::<u8>(), 0..SLOTS_MAX).prop_map(|(key, slot)| Step::Clear { key, slot }),
             1 => Just(Step::Widen),
         ]
     }
 
-    const LANES_MAX: usize = 8;
+    const SLOTS_MAX: usize = 8;
 
     fn owner(key: u8) -> Owner {
         Owner([key; 16])
     }
 
-    fn find(rows: &Rows<Owner>, key: u8) -> Option<Row> {
-        rows.find(rows.tag(&owner(key).0), &owner(key).0)
+    fn find(table: &KeyTable<Owner>, key: u8) -> Option<KeyId> {
+        table.find(table.fingerprint(&owner(key).0), &owner(key).0)
     }
 
-    fn apply(rows: &mut Rows<Owner>, step: &Step, model: &mut BTreeMap<(u8, usize), u32>) {
+    fn apply(table: &mut KeyTable<Owner>, step: &Step, model: &mut BTreeMap<(u8, usize), u32>) {
         match *step {
-            Step::Set { key, lane, number } => {
-                let lane = lane % rows.lanes();
-                let tag = rows.tag(&owner(key).0);
-                let row = find(rows, key).unwrap_or_else(|| rows.insert(tag, owner(key)));
-                *rows.cell_mut(row, lane) = number;
-                model.insert((key, lane), number);
+            Step::Set { key, slot, number } => {
+                let slot = slot % table.slots();
+                let fingerprint = table.fingerprint(&owner(key).0);
+                let id = find(table, key).unwrap_or_else(|| table.insert(fingerprint, owner(key)));
+                *table.cell_mut(id, slot) = number;
+                model.insert((key, slot), number);
             }
-            Step::Clear { key, lane } => {
-                let lane = lane % rows.lanes();
-                if let Some(row) = find(rows, key) {
-                    rows.clear(row, lane);
+            Step::Clear { key, slot } => {
+                let slot = slot % table.slots();
+                if let Some(id) = find(table, key) {
+                    table.clear(id, slot);
                 }
-                model.remove(&(key, lane));
+                model.remove(&(key, slot));
             }
-            Step::Widen if rows.lanes() < LANES_MAX => rows.widen(),
+            Step::Widen if table.slots() < SLOTS_MAX => table.widen(),
             Step::Widen => {}
         }
     }
 
-    fn check(rows: &Rows<Owner>, model: &BTreeMap<(u8, usize), u32>) {
+    fn check(table: &KeyTable<Owner>, model: &BTreeMap<(u8, usize), u32>) {
         for key in 0..=u8::MAX {
-            let numbers = (0..rows.lanes()).map(|lane| model.get(&(key, lane)).copied().unwrap_or(0));
-            match find(rows, key) {
-                Some(row) => {
-                    assert_eq!(rows.key(row), &owner(key));
-                    assert!((0..rows.lanes()).map(|lane| rows.cell(row, lane)).eq(numbers), "{key}");
+            let numbers = (0..table.slots()).map(|slot| model.get(&(key, slot)).copied().unwrap_or(0));
+            match find(table, key) {
+                Some(id) => {
+                    assert_eq!(table.key(id), &owner(key));
+                    assert!((0..table.slots()).map(|slot| table.cell(id, slot)).eq(numbers), "{key}");
                 }
                 None => assert_eq!(numbers.sum::<u32>(), 0, "{key}"),
             }
@@ -290,19 +290,19 @@ mod tests {
             secret: [u8; 16],
             steps in prop::collection::vec(step(), 0..1_500),
         ) {
-            let mut rows = Rows::new(KeyedHash::new(secret));
+            let mut table = KeyTable::new(KeyedHash::new(secret));
             let mut model = BTreeMap::new();
-            steps.iter().for_each(|step| apply(&mut rows, step, &mut model));
-            check(&rows, &model);
+            steps.iter().for_each(|step| apply(&mut table, step, &mut model));
+            check(&table, &model);
             let keys: std::collections::BTreeSet<u8> = model.keys().map(|&(key, _)| key).collect();
-            prop_assert_eq!(rows.len(), keys.len());
-            for &(key, lane) in model.keys() {
-                let row = find(&rows, key).unwrap();
-                rows.clear(row, lane);
-                rows.clear(row, lane);
+            prop_assert_eq!(table.len(), keys.len());
+            for &(key, slot) in model.keys() {
+                let id = find(&table, key).unwrap();
+                table.clear(id, slot);
+                table.clear(id, slot);
             }
-            rows.release_if_empty();
-            prop_assert_eq!((rows.len(), rows.buckets.capacity(), rows.cells.capacity()), (0, 0, 0));
+            table.release_if_empty();
+            prop_assert_eq!((table.len(), table.buckets.capacity(), table.cells.capacity()), (0, 0, 0));
         }
     }
 }

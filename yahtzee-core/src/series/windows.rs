@@ -1,16 +1,16 @@
 //! The accumulators of the series in the open windows of one partition.
 //!
-//! A key is stored once, however many windows its series is in. One probe finds the series' row, and in the row the
-//! cell of the window's *lane* tells where in the window its state stands:
+//! A key is stored once, however many windows its series is in. One probe finds the series' id, and the
+//! id's cell for the *slot* of a window has the index of its state in that window:
 //!
 //! ```text
-//! series   row: key | owner's row | cells: lane 0, lane 1, ...   place of the state in that window + 1, 0 for none
-//! owners   row: key |             | cells: lane 0, lane 1, ...   number of the owner's series in that window
-//! lane     states in order of first appearance | changed ones | frames
+//! series   id: key | owner's id | cells: slot 0, slot 1, ...   index of the state in that window + 1, 0 for none
+//! owners   id: key |             | cells: slot 0, slot 1, ...   number of the owner's series in that window
+//! slot     states in order of first appearance | changed ones | frames
 //! ```
 //!
-//! A window that opens takes a free lane, one that closes gives its lane back with the cells of its series emptied.
-//! There are as many lanes as windows were ever open together, rounded up to a power of two.
+//! A window that opens takes a free slot, one that closes gives its slot back with the cells of its series emptied.
+//! There are as many slots as windows were ever open together, rounded up to a power of two.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ use crate::window::Window;
 use super::chunks::Chunks;
 use super::key::SeriesKey;
 use super::keyed_hash::KeyedHash;
-use super::table::{Row, RowKey, Rows, Tag};
+use super::table::{Fingerprint, KeyId, KeyTable, TableKey};
 
 /// The state of one series in one window.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct SeriesState<A> {
     pub(crate) first_offset: Offset,
     pub(crate) last_offset: Offset,
     pub(crate) count: u64,
-    series: Row,
+    series: KeyId,
     is_dirty: bool,
 }
 
@@ -44,20 +44,20 @@ pub(crate) struct WindowState<A> {
     pub(crate) states: Chunks<SeriesState<A>>,
     pub(super) dirty: Vec<u32>,
     pub(super) frames: Frames,
-    lane: Lane,
+    slot: WindowSlot,
 }
 
 type Frames = HashSet<[u8; FrameKey::BYTES], KeyedHash>;
 
-/// Which cell of a row belongs to a window.
+/// Which cell of an id belongs to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lane(usize);
+pub(crate) struct WindowSlot(usize);
 
-/// A series by the hash of its key, and by its row if it is open in any window.
+/// A series by the hash of its key, and by its id if it is open in any window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Series {
-    tag: Tag,
-    row: Option<Row>,
+    fingerprint: Fingerprint,
+    id: Option<KeyId>,
 }
 
 impl<A> WindowState<A> {
@@ -69,7 +69,7 @@ impl<A> WindowState<A> {
             states: Chunks::default(),
             dirty: Vec::new(),
             frames: HashSet::with_hasher(hash),
-            lane: Lane(0),
+            slot: WindowSlot(0),
         }
     }
 
@@ -85,8 +85,8 @@ impl<A> WindowState<A> {
 
     /// Calls `each` for every changed series and forgets that they changed.
     pub(crate) fn drain_dirty(&mut self, mut each: impl FnMut(&SeriesState<A>)) {
-        for place in self.dirty.drain(..) {
-            let state = &mut self.states[place as usize];
+        for index in self.dirty.drain(..) {
+            let state = &mut self.states[index as usize];
             state.is_dirty = false;
             each(state);
         }
@@ -97,15 +97,15 @@ impl<A> WindowState<A> {
         !self.frames.insert(frame.0)
     }
 
-    /// Folds one measurement of the record at `offset` into the series at `place`.
-    pub(crate) fn fold(&mut self, place: u32, offset: Offset, fold: impl FnOnce(&mut A)) {
-        let state = &mut self.states[place as usize];
+    /// Folds one measurement of the record at `offset` into the series at `index`.
+    pub(crate) fn fold(&mut self, index: u32, offset: Offset, fold: impl FnOnce(&mut A)) {
+        let state = &mut self.states[index as usize];
         fold(&mut state.accumulator);
         state.last_offset = offset;
         state.count += 1;
         if !state.is_dirty {
             state.is_dirty = true;
-            self.dirty.push(place);
+            self.dirty.push(index);
         }
     }
 }
@@ -115,8 +115,8 @@ impl<A> WindowState<A> {
 pub(crate) struct Windows<A> {
     /// Oldest first.
     pub(crate) open: Vec<WindowState<A>>,
-    pub(super) series: Rows<SeriesKey>,
-    pub(super) owners: Rows<Owner>,
+    pub(super) series: KeyTable<SeriesKey>,
+    pub(super) owners: KeyTable<Owner>,
     /// The window that was closed last, emptied: what opens next will come to need about as much memory.
     pub(super) spare: Option<WindowState<A>>,
     hash: KeyedHash,
@@ -125,7 +125,7 @@ pub(crate) struct Windows<A> {
 impl<A> Windows<A> {
     /// None yet; keys are hashed with `hash`.
     pub(crate) fn new(hash: KeyedHash) -> Self {
-        let (series, owners) = (Rows::new(hash), Rows::new(hash));
+        let (series, owners) = (KeyTable::new(hash), KeyTable::new(hash));
         Self { open: Vec::new(), series, owners, spare: None, hash }
     }
 
@@ -135,12 +135,12 @@ impl<A> Windows<A> {
         is_closed.then(|| self.open.remove(0))
     }
 
-    /// Gives the window's lane back. A series that is in no other window is forgotten.
+    /// Gives the window's slot back. A series that is in no other window is forgotten.
     pub(crate) fn forget(&mut self, mut closed: WindowState<A>) {
-        let lane = closed.lane;
+        let slot = closed.slot;
         for state in closed.states.iter() {
-            self.owners.clear(self.series.key(state.series).owner, lane.0);
-            self.series.clear(state.series, lane.0);
+            self.owners.clear(self.series.key(state.series).owner, slot.0);
+            self.series.clear(state.series, slot.0);
         }
         self.series.release_if_empty();
         self.owners.release_if_empty();
@@ -163,7 +163,7 @@ impl<A> Windows<A> {
         self.series.key(state.series).bytes()
     }
 
-    /// The place in `open` of a window, which the record at `offset` opens if it is not open.
+    /// The index in `open` of a window, which the record at `offset` opens if it is not open.
     pub(crate) fn at(&mut self, window: Window, offset: Offset) -> usize {
         // Newest first: that is where almost all measurements go.
         match self.open.iter().rposition(|state| state.window <= window) {
@@ -174,72 +174,72 @@ impl<A> Windows<A> {
 
     #[cold]
     fn open_at(&mut self, at: usize, window: Window, offset: Offset) -> usize {
-        let is_free = |lane: &usize| self.open.iter().all(|state| state.lane.0 != *lane);
-        let lane = (0..).find(is_free).expect("more lanes than open windows");
-        while lane >= self.series.lanes() {
+        let is_free = |slot: &usize| self.open.iter().all(|state| state.slot.0 != *slot);
+        let slot = (0..).find(is_free).expect("more slots than open windows");
+        while slot >= self.series.slots() {
             self.series.widen();
             self.owners.widen();
         }
         let mut state = self.spare.take().unwrap_or_else(|| WindowState::new(self.hash));
-        (state.window, state.lane, state.first_offset) = (window, Lane(lane), offset);
+        (state.window, state.slot, state.first_offset) = (window, WindowSlot(slot), offset);
         self.open.insert(at, state);
         at
     }
 
     /// The series of this key.
     pub(crate) fn find(&self, key: &[u8]) -> Series {
-        let tag = self.series.tag(key);
-        Series { tag, row: self.series.find(tag, key) }
+        let fingerprint = self.series.fingerprint(key);
+        Series { fingerprint, id: self.series.find(fingerprint, key) }
     }
 
-    /// Where the state of a series stands in the window at `at`, if it is open there.
-    pub(crate) fn place(&self, at: usize, series: Series) -> Option<u32> {
-        self.series.cell(series.row?, self.open[at].lane.0).checked_sub(1)
+    /// The index of the state of a series in the window at `at`, if it is open there.
+    pub(crate) fn index(&self, at: usize, series: Series) -> Option<u32> {
+        self.series.cell(series.id?, self.open[at].slot.0).checked_sub(1)
     }
 
-    /// The row of the series' owner, if it has a series in any window.
-    pub(crate) fn owner_row(&self, series: Series, owner: Owner) -> Option<Row> {
-        let of_series = series.row.map(|row| self.series.key(row).owner);
-        of_series.or_else(|| self.owners.find(self.owners.tag(&owner.0), &owner.0))
+    /// The id of the series' owner, if it has a series in any window.
+    pub(crate) fn owner_id(&self, series: Series, owner: Owner) -> Option<KeyId> {
+        let of_series = series.id.map(|id| self.series.key(id).owner);
+        of_series.or_else(|| self.owners.find(self.owners.fingerprint(&owner.0), &owner.0))
     }
 
     /// Number of series of an owner in the window at `at`.
-    pub(crate) fn series_of(&self, at: usize, owner: Option<Row>) -> usize {
-        owner.map_or(0, |owner| self.owners.cell(owner, self.open[at].lane.0) as usize)
+    pub(crate) fn series_of(&self, at: usize, owner: Option<KeyId>) -> usize {
+        owner.map_or(0, |owner| self.owners.cell(owner, self.open[at].slot.0) as usize)
     }
 
-    /// Makes a row for an owner that has none.
-    pub(crate) fn insert_owner(&mut self, owner: Owner) -> Row {
-        self.owners.insert(self.owners.tag(&owner.0), owner)
+    /// Makes an id for an owner that has none.
+    pub(crate) fn insert_owner(&mut self, owner: Owner) -> KeyId {
+        self.owners.insert(self.owners.fingerprint(&owner.0), owner)
     }
 }
 
 impl<A: Default> Windows<A> {
-    /// Opens a series that is not open in the window at `at`, and returns its place there.
+    /// Opens a series that is not open in the window at `at`, and returns its index there.
     pub(crate) fn open(
         &mut self,
         at: usize,
         series: &mut Series,
         key: &[u8],
-        owner: Row,
+        owner: KeyId,
         offset: Offset,
     ) -> u32 {
-        let Series { tag, row } = *series;
-        let row = row.unwrap_or_else(|| self.series.insert(tag, SeriesKey::new(key, owner)));
-        series.row = Some(row);
+        let Series { fingerprint, id } = *series;
+        let id = id.unwrap_or_else(|| self.series.insert(fingerprint, SeriesKey::new(key, owner)));
+        series.id = Some(id);
         let window = &mut self.open[at];
-        let lane = window.lane.0;
-        *self.owners.cell_mut(owner, lane) += 1;
-        let place = u32::try_from(window.states.len()).expect("fewer than 2^32 series fit in memory");
-        *self.series.cell_mut(row, lane) = place + 1;
+        let slot = window.slot.0;
+        *self.owners.cell_mut(owner, slot) += 1;
+        let index = u32::try_from(window.states.len()).expect("fewer than 2^32 series fit in memory");
+        *self.series.cell_mut(id, slot) = index + 1;
         window.states.push(SeriesState {
             accumulator: A::default(),
             first_offset: offset,
             last_offset: offset,
             count: 0,
-            series: row,
+            series: id,
             is_dirty: false,
         });
-        place
+        index
     }
 }

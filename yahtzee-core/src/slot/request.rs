@@ -1,4 +1,4 @@
-//! What a slot asks of the log, and what it learns.
+//! The requests of a slot, and their answers.
 
 use crate::effect::Effect;
 use crate::incomplete::IncompleteWindows;
@@ -24,7 +24,7 @@ pub struct Bounds {
     pub end: Offset,
 }
 
-/// What the shell must do for a slot.
+/// A request of a slot: the shell carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotRequest {
     /// Open the writer of the slot; under the fenced guarantee, fence every earlier writer of it.
@@ -43,16 +43,16 @@ pub enum SlotRequest {
     Commit(Vec<PartitionCommit>),
 }
 
-/// Where a partition is read from, and why there.
+/// The offset that a partition is read from, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The partition.
     pub partition: Partition,
     /// Offset of the first record to be read.
     pub read_from: Offset,
-    /// What the commit and the log's range say about lost input.
+    /// Verdict of the commit and the log's range on lost input.
     pub verdict: ResumeKind,
-    /// What was committed.
+    /// The committed offset, if any.
     pub committed: Option<CommittedOffset>,
     /// The log's range.
     pub bounds: Bounds,
@@ -69,14 +69,14 @@ pub struct PartitionCommit {
     pub newly_incomplete: Option<IncompleteWindows>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotAnswer {
     /// The writer is open, and earlier ones are fenced.
     Fenced,
-    /// What was committed, in the order of the slot's partitions.
+    /// The committed offsets, in the order of the slot's partitions.
     Commits(Vec<Option<CommittedOffset>>),
-    /// Where the partitions start and end, in the order of the slot's partitions.
+    /// The ranges of the partitions, in the order of the slot's partitions.
     Bounds(Vec<Bounds>),
     /// The effects are durable.
     Appended,
@@ -84,7 +84,7 @@ pub enum SlotAnswer {
     Committed,
 }
 
-/// Why a slot cannot go on with what it has in memory.
+/// The reason for which a slot cannot go on with its state in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotFailure {
     /// The log has not answered. What was asked may have been done or not.

@@ -1,5 +1,5 @@
 //! The decisions of a slot, each in one small function. [`SlotProduction`] takes them as they stand here; the simulator
-//! replaces one at a time by a plausible mistake. Not for job authors.
+//! replaces one at a time by a plausible mistake.
 
 use crate::record::Offset;
 use crate::window::Policy;
@@ -29,8 +29,18 @@ pub enum WriteStep {
     Commit,
 }
 
-/// The decisions. The default of every function is the right one.
-pub trait SlotRules: std::fmt::Debug + Sync {
+mod sealed {
+    /// Keeps [`super::SlotRules`] to this crate and the simulator's mistakes.
+    pub trait Sealed {}
+}
+
+/// What a planted mistake implements to be a set of [`SlotRules`].
+#[cfg(feature = "planted-mistakes")]
+pub use sealed::Sealed as PlantedMistake;
+
+/// The decisions that a slot takes. The default of every function is the right one; nobody but the simulator implements
+/// others.
+pub trait SlotRules: sealed::Sealed + std::fmt::Debug + Sync {
     /// The order in which a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
     /// last: what a predecessor emitted lies before them.
     fn opening(&self) -> [OpeningStep; 3] {
@@ -68,5 +78,7 @@ pub trait SlotRules: std::fmt::Debug + Sync {
 /// The rules of production.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotProduction;
+
+impl sealed::Sealed for SlotProduction {}
 
 impl SlotRules for SlotProduction {}

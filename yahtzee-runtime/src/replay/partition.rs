@@ -35,7 +35,7 @@ pub struct Recomputed {
 
 /// What one partition has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct ReplayTally {
     /// Records read.
     pub records: u64,
     /// Records that could not be used.
@@ -68,10 +68,10 @@ pub struct PartitionReplay<'a> {
     handed_out: u64,
     /// Whether the first record, which may tell how far a gap reaches, has been read.
     has_begun: bool,
-    tally: Tally,
+    tally: ReplayTally,
     /// The newest progress and the tally at it: where a panic of the job leads back to.
     progress: Option<CommittedOffset>,
-    tally_at_progress: Tally,
+    tally_at_progress: ReplayTally,
     poisoned: Vec<Offset>,
     last_heard: Instant,
 }
@@ -101,9 +101,9 @@ impl<'a> PartitionReplay<'a> {
             effects: Vec::new(),
             handed_out: 0,
             has_begun: false,
-            tally: Tally::default(),
+            tally: ReplayTally::default(),
             progress,
-            tally_at_progress: Tally::default(),
+            tally_at_progress: ReplayTally::default(),
             poisoned: Vec::new(),
             last_heard: Instant::now(),
         })
@@ -129,7 +129,7 @@ impl<'a> PartitionReplay<'a> {
 
     /// What it has come to so far.
     #[must_use]
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &ReplayTally {
         &self.tally
     }
 
@@ -257,7 +257,7 @@ impl<'a> PartitionReplay<'a> {
 
     /// Ends the replay of the partition.
     #[must_use]
-    pub fn finish(mut self) -> Tally {
+    pub fn finish(mut self) -> ReplayTally {
         let commit = self.core.acknowledged(self.handed_out);
         let open = commit.iter().flat_map(Commit::open).map(|&(window, _)| window);
         self.tally.still_open = open.filter(|&window| self.span.wants(window)).collect();
@@ -267,7 +267,7 @@ impl<'a> PartitionReplay<'a> {
     }
 }
 
-struct Opened {
+struct OpenedSpan {
     core: Box<dyn AnyPartition>,
     reader: Box<dyn LogReader>,
     next: Offset,
@@ -279,7 +279,7 @@ fn open(
     span: &Span,
     progress: Option<&CommittedOffset>,
     poisoned: &[Offset],
-) -> Result<Opened, ReplayError> {
+) -> Result<OpenedSpan, ReplayError> {
     let Subject { plan, raw, identity } = subject;
     let partition = span.partition;
     let log_start = log.bounds(raw, &[partition])?[0].start;
@@ -299,10 +299,15 @@ fn open(
         .open(plan.policy, *identity, history)
         .map_err(|refusal| JobFailure::Refused { topic: raw.clone(), partition, refusal })?;
     let reader = log.reader(raw, &[(partition, opened.read_from)], Isolation::Uncommitted)?;
-    Ok(Opened { core: opened.core, reader, next: opened.read_from })
+    Ok(OpenedSpan { core: opened.core, reader, next: opened.read_from })
 }
 
-fn fold(core: &mut dyn AnyPartition, record: &LogRecord<'_>, effects: &mut Vec<Effect>, tally: &mut Tally) {
+fn fold(
+    core: &mut dyn AnyPartition,
+    record: &LogRecord<'_>,
+    effects: &mut Vec<Effect>,
+    tally: &mut ReplayTally,
+) {
     tally.records += 1;
     match core.ingest(*record, effects) {
         RecordOutcome::Folded(outcomes) => tally.outcomes.add(outcomes),
@@ -311,7 +316,7 @@ fn fold(core: &mut dyn AnyPartition, record: &LogRecord<'_>, effects: &mut Vec<E
 }
 
 /// After the first record it is known which windows lack input.
-fn note_gap(core: &dyn AnyPartition, tally: &mut Tally) {
+fn note_gap(core: &dyn AnyPartition, tally: &mut ReplayTally) {
     let incomplete = core.status().incomplete;
     tally.incomplete_through = incomplete.reach_through().max(tally.incomplete_through);
     tally.incomplete.extend(incomplete.windows());

@@ -127,7 +127,7 @@ impl World {
         Self { _folder: folder, log, subject, layout, end_ms: now_ms }
     }
 
-    fn replay(&self, range: Range) -> (Vec<Recomputed>, Tally, Window) {
+    fn replay(&self, range: Range) -> (Vec<Recomputed>, ReplayTally, Window) {
         let span = range.resolve(&self.log, &self.subject, &[ONLY]).unwrap().swap_remove(0);
         let mut part = PartitionReplay::open(&self.log, &self.subject, span, None, None).unwrap();
         let mut all = Vec::new();

@@ -5,12 +5,12 @@ use yahtzee_core::effect::{DeadLetter, Late};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
-use super::write::JobTopics;
+use super::write::WorkerTopics;
 
 /// Returns partition, key and value of the record of a dead letter.
 pub(super) fn dead_letter(
     letter: DeadLetter,
-    topics: &JobTopics,
+    topics: &WorkerTopics,
     partition: Partition,
 ) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, letter.offset);
@@ -29,7 +29,7 @@ pub(super) fn dead_letter(
 }
 
 /// Returns partition, key and value of the record of what came too late or too early.
-pub(super) fn late(late: Late, topics: &JobTopics, partition: Partition) -> (Partition, Vec<u8>, Vec<u8>) {
+pub(super) fn late(late: Late, topics: &WorkerTopics, partition: Partition) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, late.offset);
     let message = yahtzee_proto::Late {
         job: topics.job.to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn late(late: Late, topics: &JobTopics, partition: Partition) -> (Par
 }
 
 /// `job/topic/partition/offset`: the same for every delivery, so that a reader can drop repetitions.
-fn key(topics: &JobTopics, partition: Partition, offset: Offset) -> Vec<u8> {
+fn key(topics: &WorkerTopics, partition: Partition, offset: Offset) -> Vec<u8> {
     format!("{}/{}/{partition}/{offset}", topics.job, topics.raw).into_bytes()
 }
 
@@ -60,8 +60,8 @@ mod tests {
     use super::super::write::record_of;
     use super::*;
 
-    fn topics() -> JobTopics {
-        JobTopics {
+    fn topics() -> WorkerTopics {
+        WorkerTopics {
             job: "errors",
             raw: "ERROR.v1".to_owned(),
             summary: "ERROR_SUMMARY.v1".into(),

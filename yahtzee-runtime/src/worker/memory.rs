@@ -1,4 +1,4 @@
-//! How much memory a worker can come to need: known before it starts.
+//! The memory that a worker can come to need: known before it starts.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::JobPlan;
 /// allocates. As measured with router latency and uneven traffic, under "What state takes" in `benches/README.md`.
 const BYTES_BESIDE_ACCUMULATOR: u64 = 250;
 
-/// What the windows of a worker's jobs can hold at most, by configuration.
+/// The most that the windows of a worker's jobs can hold, by configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBound {
     /// Series over all jobs, partitions and open windows.

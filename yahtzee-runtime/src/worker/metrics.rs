@@ -10,7 +10,7 @@ use yahtzee_core::slot::AssignedPartition;
 use crate::metric_names;
 
 use super::late_owners::LateOwners;
-use super::write::Written;
+use super::write::WriteCounts;
 use super::{JobProgress, Progress};
 
 /// Names of [`yahtzee_core::record::LATE_CLASSES_MS`].
@@ -36,12 +36,12 @@ pub(super) struct WorkerMetrics {
     series: metrics::Gauge,
     partitions: Vec<PartitionGauges>,
     late_owners: LateOwners,
-    batch: Batch,
+    batch: RecordCounts,
 }
 
 /// Counts since the last [`WorkerMetrics::publish`]: one addition per record, no lock and no atomic.
 #[derive(Default)]
-struct Batch {
+struct RecordCounts {
     records: u64,
     bytes: u64,
     outcomes: MeasurementCounts,
@@ -74,7 +74,7 @@ impl WorkerMetrics {
             series: metric_names::WINDOW_SERIES.with(&[job]),
             partitions: partitions.map(|partition| PartitionGauges::new(job, partition)).collect(),
             late_owners: LateOwners::default(),
-            batch: Batch::default(),
+            batch: RecordCounts::default(),
         }
     }
 
@@ -131,7 +131,7 @@ impl WorkerMetrics {
     }
 
     /// Counts one write.
-    pub(super) fn written(&self, written: Written) {
+    pub(super) fn written(&self, written: WriteCounts) {
         self.changes.increment(written.changes);
         self.finals.increment(written.finals);
         self.dead_letters.increment(written.dead_letters);

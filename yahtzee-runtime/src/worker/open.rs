@@ -11,13 +11,13 @@ use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer
 use crate::log::{Isolation, LogReader, SharedLog, SlotName, SlotWriter, require_topic};
 use crate::topics::group;
 
-use super::write::JobTopics;
+use super::write::WorkerTopics;
 use super::writer::open_writer;
 use super::{JobFailure, JobPlan, JobSlot, WorkerSettings};
 
-/// What a job works with once its slots are open.
+/// A job whose slots are open.
 pub(super) struct OpenJob {
-    pub(super) topics: JobTopics,
+    pub(super) topics: WorkerTopics,
     /// The writers of the slots, in their order.
     pub(super) writers: Vec<Box<dyn SlotWriter>>,
     pub(super) reader: Box<dyn LogReader>,
@@ -50,7 +50,7 @@ struct SlotOpener<'a> {
     log: &'a SharedLog,
     settings: &'a WorkerSettings,
     group: &'a str,
-    topics: &'a JobTopics,
+    topics: &'a WorkerTopics,
     identity: Identity,
 }
 
@@ -122,7 +122,7 @@ fn check_topics(
     plan: &JobPlan,
     log: &SharedLog,
     settings: &WorkerSettings,
-) -> Result<(JobTopics, Identity), JobFailure> {
+) -> Result<(WorkerTopics, Identity), JobFailure> {
     let mut raw_id = None;
     for wanted in plan.topics(&settings.layout) {
         let found = require_topic(&**log, &wanted)?;
@@ -140,7 +140,7 @@ fn check_topics(
         },
     };
     let (layout, measurement) = (&settings.layout, plan.job.measurement());
-    let topics = JobTopics {
+    let topics = WorkerTopics {
         job: plan.job.name(),
         raw: layout.raw(measurement),
         summary: layout.summary(plan.job.summary()).into(),

@@ -17,7 +17,7 @@ use super::poison_limit::PoisonLimit;
 use super::write::write_due;
 use super::{JobFailure, JobPlan, JobSlot, ProcessContext, WorkerSettings};
 
-/// How long one poll waits at most; also how soon a stop is seen.
+/// Longest wait of one poll; a stop is seen as soon.
 const POLL: Duration = Duration::from_millis(50);
 const LATE_OWNERS_INTERVAL_MS: u64 = 60_000;
 const GAUGE_INTERVAL_MS: u64 = 1_000;

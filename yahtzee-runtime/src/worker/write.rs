@@ -14,7 +14,7 @@ use super::{JobFailure, dead_letters};
 
 /// The topics of a job.
 #[derive(Clone)]
-pub(super) struct JobTopics {
+pub(super) struct WorkerTopics {
     pub(super) job: &'static str,
     pub(super) raw: String,
     pub(super) summary: Arc<str>,
@@ -25,7 +25,7 @@ pub(super) struct JobTopics {
     pub(super) window_length_ms: u32,
 }
 
-impl JobTopics {
+impl WorkerTopics {
     pub(super) fn of(&self, destination: Destination) -> Arc<str> {
         Arc::clone(match destination {
             Destination::Summaries => &self.summary,
@@ -37,14 +37,14 @@ impl JobTopics {
 
 /// Numbers of what was made durable.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WriteCounts {
     pub(super) changes: u64,
     pub(super) finals: u64,
     pub(super) dead_letters: u64,
     pub(super) commits: u64,
 }
 
-impl Written {
+impl WriteCounts {
     fn count(&mut self, effect: &Effect) {
         match effect {
             Effect::Emit(Emit { is_final: true, .. }) => self.finals += 1,
@@ -62,10 +62,10 @@ impl Written {
 pub(super) fn write_due(
     machine: &mut SlotMachine,
     writer: &mut dyn SlotWriter,
-    topics: &JobTopics,
+    topics: &WorkerTopics,
     now_ms: u64,
-) -> Result<Written, JobFailure> {
-    let mut written = Written::default();
+) -> Result<WriteCounts, JobFailure> {
+    let mut written = WriteCounts::default();
     while let Some(request) = machine.poll(now_ms) {
         match request {
             SlotRequest::Append(effects) => {
@@ -87,7 +87,11 @@ pub(super) fn write_due(
     Ok(written)
 }
 
-fn records(effects: Vec<(Partition, Effect)>, topics: &JobTopics, written: &mut Written) -> Vec<NewRecord> {
+fn records(
+    effects: Vec<(Partition, Effect)>,
+    topics: &WorkerTopics,
+    written: &mut WriteCounts,
+) -> Vec<NewRecord> {
     // For the retention of the topic only.
     let timestamp_ms = wall_clock_ms();
     let record = |(partition, effect)| {
@@ -99,7 +103,7 @@ fn records(effects: Vec<(Partition, Effect)>, topics: &JobTopics, written: &mut 
 
 pub(super) fn record_of(
     effect: Effect,
-    topics: &JobTopics,
+    topics: &WorkerTopics,
     partition: Partition,
     timestamp_ms: i64,
 ) -> NewRecord {
@@ -115,8 +119,8 @@ pub(super) fn record_of(
 fn commit(
     acknowledged: Acknowledged<'_>,
     commits: &[PartitionCommit],
-    topics: &JobTopics,
-    written: &mut Written,
+    topics: &WorkerTopics,
+    written: &mut WriteCounts,
 ) -> Result<(), JobFailure> {
     let offset = |commit: &PartitionCommit| OffsetCommit {
         topic: &topics.raw,
@@ -130,7 +134,7 @@ fn commit(
 }
 
 /// Says which windows have lost input, once.
-fn warn_of_incomplete(commit: &PartitionCommit, topics: &JobTopics) {
+fn warn_of_incomplete(commit: &PartitionCommit, topics: &WorkerTopics) {
     let Some(incomplete) = &commit.newly_incomplete else { return };
     let start_ms = |window: Window| window.start_ms(topics.window_length_ms);
     let windows_ms: Vec<i64> = incomplete.windows().map(start_ms).collect();

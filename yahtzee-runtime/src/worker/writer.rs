@@ -1,4 +1,4 @@
-//! How a slot writes: fenced, or at least once.
+//! The writers of a slot: fenced, or at least once.
 
 use std::sync::Arc;
 

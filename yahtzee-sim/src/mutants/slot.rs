@@ -1,7 +1,7 @@
 //! Mistakes in the slot machine: each type replaces one rule.
 
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
+use yahtzee_core::slot::rules::{OpeningStep, PlantedMistake, SlotRules, WriteStep};
 use yahtzee_core::slot::{Bounds, SlotFailure};
 use yahtzee_core::window::Policy;
 
@@ -10,6 +10,8 @@ macro_rules! mistake {
     ($name:ident, fn $rule:ident($($argument:ident: $type:ty),*) -> $answer:ty $body:block) => {
         #[derive(Debug)]
         pub(super) struct $name;
+
+        impl PlantedMistake for $name {}
 
         impl SlotRules for $name {
             fn $rule(&self, $($argument: $type),*) -> $answer $body

@@ -17,9 +17,9 @@ const BLOCK: u16 = 64;
 pub(super) enum Cells {
     /// Index and counter, ascending by index, no counter is 0.
     Sparse(Vec<(u16, u16)>),
-    Dense16(Span<u16>),
-    Dense32(Span<u32>),
-    Dense64(Span<u64>),
+    Dense16(CellSpan<u16>),
+    Dense32(CellSpan<u32>),
+    Dense64(CellSpan<u64>),
 }
 
 impl Default for Cells {
@@ -57,7 +57,7 @@ impl Cells {
     /// The next representation with the same content. The last one accepts every sum, so it is its own successor.
     fn promoted(self) -> Self {
         match self {
-            Self::Sparse(entries) => Self::Dense16(Span::from_entries(&entries)),
+            Self::Sparse(entries) => Self::Dense16(CellSpan::from_entries(&entries)),
             Self::Dense16(span) => Self::Dense32(span.widened()),
             Self::Dense32(span) => Self::Dense64(span.widened()),
             Self::Dense64(span) => Self::Dense64(span),
@@ -106,12 +106,12 @@ fn used<T: Copy + Into<u64>>(first: u16, counts: &[T]) -> impl DoubleEndedIterat
 
 /// One counter per bucket from index `first` on, in whole blocks; empty, or both ends are blocks in use.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Span<T> {
+pub(super) struct CellSpan<T> {
     first: u16,
     counts: Box<[T]>,
 }
 
-impl<T: Copy + Default + Into<u64> + TryFrom<u64>> Span<T> {
+impl<T: Copy + Default + Into<u64> + TryFrom<u64>> CellSpan<T> {
     fn try_add(&mut self, index: u16, count: u64) -> bool {
         self.cover(index);
         let cell = &mut self.counts[usize::from(index - self.first)];
@@ -135,12 +135,12 @@ impl<T: Copy + Default + Into<u64> + TryFrom<u64>> Span<T> {
         *self = Self { first, counts: grown };
     }
 
-    fn widened<U: From<T>>(&self) -> Span<U> {
-        Span { first: self.first, counts: self.counts.iter().map(|&count| U::from(count)).collect() }
+    fn widened<U: From<T>>(&self) -> CellSpan<U> {
+        CellSpan { first: self.first, counts: self.counts.iter().map(|&count| U::from(count)).collect() }
     }
 }
 
-impl Span<u16> {
+impl CellSpan<u16> {
     fn from_entries(entries: &[(u16, u16)]) -> Self {
         let mut span = Self::default();
         // Both ends first: the span is allocated once.

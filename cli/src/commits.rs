@@ -17,7 +17,7 @@ mod flags;
 mod report;
 
 use flags::Deadline;
-use report::{Committed, JobCommits, PartitionCommit};
+use report::{Committed, CommittedPartition, JobCommits};
 
 /// Show the commit of every partition: who works on it, how far it is, and what is wrong with it
 ///
@@ -73,7 +73,7 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
         let at_deadline = deadline.offset(log, &raw, partition)?;
         let read = committed.map(|committed| Committed::read(&committed));
         let flags = flags::of(read.as_ref(), &bounds, &running, at_deadline);
-        report.partitions.push(PartitionCommit::of(partition, &bounds, read, flags, now_ms));
+        report.partitions.push(CommittedPartition::of(partition, &bounds, read, flags, now_ms));
     }
     Ok(report)
 }

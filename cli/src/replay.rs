@@ -7,7 +7,7 @@ use clap::Args;
 use yahtzee_core::assignment::WorkerIndex;
 use yahtzee_runtime::log::SharedLog;
 use yahtzee_runtime::replay::{
-    Begun, Journal, PartitionReplay, Publisher, Recomputed, ReplayTally, Span, Subject,
+    Begun, Journal, PartitionReplay, Publisher, Recomputed, ReplaySpan, ReplayTally, Subject,
 };
 use yahtzee_runtime::worker::JobPlan;
 
@@ -182,7 +182,7 @@ impl Replay<'_> {
         output: &mut Output,
         meter: &mut ReplayMeter,
     ) -> Result<()> {
-        let Span { start, .. } = *part.span();
+        let ReplaySpan { start, .. } = *part.span();
         // What an earlier attempt has read counts as done.
         meter.advance(part.position().0.saturating_sub(start.0));
         let (mut waiting, mut noted) = (Vec::new(), Instant::now());

@@ -8,7 +8,7 @@ use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::SharedLog;
-use yahtzee_runtime::replay::{Edge, PartitionReplay, Span, Subject};
+use yahtzee_runtime::replay::{Edge, PartitionReplay, ReplaySpan, Subject};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
 
@@ -209,14 +209,14 @@ impl Verification<'_> {
 
 /// What is read of one partition.
 struct Part {
-    span: Span,
+    span: ReplaySpan,
     /// Records of the range that the worker has not committed; they are not read.
     unpromised: u64,
 }
 
 impl Part {
     /// Without a promise the whole span is read: what should have been published and was not is a difference.
-    fn of(mut span: Span, promised: Option<Offset>) -> Self {
+    fn of(mut span: ReplaySpan, promised: Option<Offset>) -> Self {
         let end = span.end;
         span.end = promised.unwrap_or(end).clamp(span.start, end);
         Self { unpromised: end.0 - span.end.0, span }

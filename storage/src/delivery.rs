@@ -101,7 +101,7 @@ impl threads::TaskFailure for DeliveryFailure {
 
 /// A running sink or retry process.
 pub struct DeliveryTask {
-    shared: Arc<Shared>,
+    shared: Arc<TaskContext>,
     readers: Vec<JoinHandle<Result<Option<Session>, DeliveryFailure>>>,
     shards: Vec<JoinHandle<()>>,
     /// Disconnected when the last shard thread has ended.
@@ -109,7 +109,7 @@ pub struct DeliveryTask {
 }
 
 /// What the threads of a task share.
-struct Shared {
+struct TaskContext {
     log: SharedLog,
     store: Arc<dyn SummaryStore>,
     settings: DeliverySettings,
@@ -142,7 +142,7 @@ impl DeliveryTask {
         health: &Health,
         stop: &StopSignal,
     ) -> Result<Self, LogError> {
-        let shared = Arc::new(Shared::new(plan, log, store, health, stop)?);
+        let shared = Arc::new(TaskContext::new(plan, log, store, health, stop)?);
         let reader = |index: usize| {
             let of_thread = Arc::clone(&shared);
             threads::spawn(&shared.sources[index].part, health, stop, move || session::run(&of_thread, index))
@@ -197,7 +197,7 @@ impl DeliveryTask {
     }
 }
 
-impl Shared {
+impl TaskContext {
     fn new(
         plan: DeliveryPlan,
         log: &SharedLog,

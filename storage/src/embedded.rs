@@ -15,8 +15,8 @@ use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::fjall_folder::reason_of;
 
-use self::folder::{Folder, Refused, View};
-use self::read::Unreadable;
+use self::folder::{Folder, FolderView, Refused};
+use self::read::UnreadableRow;
 use crate::store::Day;
 use crate::store::Summary;
 use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
@@ -24,14 +24,14 @@ use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, St
 const NAME: &str = "embedded";
 
 /// The open store.
-pub struct EmbeddedStore(Arc<Shared>);
+pub struct EmbeddedStore(Arc<SharedFolder>);
 
-struct Shared {
+struct SharedFolder {
     path: PathBuf,
     /// `None` where it could not be opened again after a failed write.
     folder: Mutex<Option<Folder>>,
     /// What readers see; `None` as above.
-    view: RwLock<Option<Arc<View>>>,
+    view: RwLock<Option<Arc<FolderView>>>,
 }
 
 impl EmbeddedStore {
@@ -43,7 +43,7 @@ impl EmbeddedStore {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let opened = Folder::open(folder).map_err(|refused| unusable(folder, &refused))?;
         let view = RwLock::new(Some(Arc::clone(opened.view())));
-        Ok(Self(Arc::new(Shared { path: folder.to_owned(), folder: Mutex::new(Some(opened)), view })))
+        Ok(Self(Arc::new(SharedFolder { path: folder.to_owned(), folder: Mutex::new(Some(opened)), view })))
     }
 
     /// Calls `each` with every row, by day, job and owner.
@@ -69,7 +69,7 @@ impl SummaryStore for EmbeddedStore {
     }
 
     fn writer(&self, _shard: Shard) -> Box<dyn ShardWriter> {
-        Box::new(Writer(Arc::clone(&self.0)))
+        Box::new(EmbeddedWriter(Arc::clone(&self.0)))
     }
 
     fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
@@ -99,9 +99,9 @@ impl SummaryStore for EmbeddedStore {
     }
 }
 
-struct Writer(Arc<Shared>);
+struct EmbeddedWriter(Arc<SharedFolder>);
 
-impl ShardWriter for Writer {
+impl ShardWriter for EmbeddedWriter {
     fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
         self.0.change(|folder| write::write(folder, batch)).unwrap_or_else(|error| {
             let fault = Fault::new(error.to_string());
@@ -110,7 +110,7 @@ impl ShardWriter for Writer {
     }
 }
 
-impl Shared {
+impl SharedFolder {
     /// Changes the folder and shows readers the result. Opens it again first where the change before has failed.
     fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
         let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,13 +126,13 @@ impl Shared {
         result.map_err(|error| self.unavailable(reason_of(&error)))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&View) -> Result<T, Unreadable>) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl FnOnce(&FolderView) -> Result<T, UnreadableRow>) -> Result<T, StoreError> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || self.unavailable("closed by a failed write, which is tried again".to_owned());
         let view = view.ok_or_else(closed)?;
         read(&view).map_err(|unreadable| match unreadable {
-            Unreadable::Failed(error) => self.unavailable(reason_of(&error)),
-            Unreadable::Malformed(day) => StoreError::Misconfigured {
+            UnreadableRow::Failed(error) => self.unavailable(reason_of(&error)),
+            UnreadableRow::Malformed(day) => StoreError::Misconfigured {
                 place: self.place(),
                 reason: format!("{day} holds a row that this version does not understand"),
             },

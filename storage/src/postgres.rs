@@ -8,16 +8,16 @@
 //! the database what may be written (`gate`): the floor below which days were dropped, and the shard map that a day
 //! was created with. Nothing needs a session, so it works behind PgBouncer in transaction mode. PostgreSQL 15 or later.
 
+mod bisect;
 mod classify;
 mod connection;
 mod define;
-mod gate;
-mod isolate;
-mod lines;
 mod names;
 mod node;
+mod preflight;
 mod reads;
 mod retention;
+mod rows;
 mod series;
 pub mod settings;
 pub mod shard_map;
@@ -33,14 +33,14 @@ use std::sync::Arc;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 
-use self::classify::Failure;
+use self::classify::ServerFailure;
 use self::connection::Io;
-use self::gate::{Asked, Verdict};
 use self::node::Node;
-use self::reads::Range;
+use self::preflight::{TableRef, Verdict};
+use self::reads::RangeQuery;
 use self::settings::{PostgresSettings, SettingsError};
 use self::shard_map::{ShardKey, ShardMap};
-use self::writer::Writer;
+use self::writer::PostgresWriter;
 use crate::store::Day;
 use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
@@ -92,7 +92,7 @@ impl PostgresStore {
 /// The first failure as readers are told, or all results.
 fn all<N: Deref<Target = Node>, T>(
     nodes: &[N],
-    results: Vec<Result<T, Failure>>,
+    results: Vec<Result<T, ServerFailure>>,
 ) -> Result<Vec<T>, StoreError> {
     let pairs = nodes.iter().zip(results);
     pairs.map(|(node, result)| result.map_err(|failure| failure.into_store_error(&node.name))).collect()
@@ -115,11 +115,11 @@ impl SummaryStore for PostgresStore {
     }
 
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
-        Box::new(Writer::new(Arc::clone(&self.nodes[shard.index()]), Arc::clone(&self.io)))
+        Box::new(PostgresWriter::new(Arc::clone(&self.nodes[shard.index()]), Arc::clone(&self.io)))
     }
 
     fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
-        let range = Range { job, owner, from_ms, to_ms };
+        let range = RangeQuery { job, owner, from_ms, to_ms };
         let nodes = self.nodes_of(range.first_day(), range.last_day(), Some(owner));
         let works = nodes.iter().map(|node| reads::range(node, &range));
         let parts = all(&nodes, self.io.wait_all(works))?;
@@ -169,15 +169,15 @@ impl SummaryStore for PostgresStore {
 }
 
 /// Creates days on one shard; a day of another shard map is told after the others are there.
-async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), Failure> {
+async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), ServerFailure> {
     let connection = node.connect().await?;
     let mut other_map = None;
     for day in (first.0..=last.0).map(Day) {
         if node.place_on(day).is_some() {
-            let asked: Vec<_> = jobs.iter().map(|job| Asked { day, job }).collect();
+            let asked: Vec<_> = jobs.iter().map(|job| TableRef { day, job }).collect();
             let verdicts = define::create(&connection, node, &asked).await?;
             other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
         }
     }
-    other_map.map_or(Ok(()), |text| Err(Failure::Settings(text)))
+    other_map.map_or(Ok(()), |text| Err(ServerFailure::Settings(text)))
 }

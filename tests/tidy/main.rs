@@ -12,6 +12,7 @@ mod manifests;
 mod size;
 mod style;
 mod tree;
+mod type_names;
 
 use tree::Tree;
 
@@ -24,6 +25,7 @@ const RULES: &[(&str, Rule)] = &[
     ("nothing uses what is banned where it is", bans::violations),
     ("crates know whom they may know", manifests::violations),
     ("documents are there and have a title", documents::violations),
+    ("a type name stands for one thing", type_names::violations),
     ("dependencies are free to use and from crates.io", dependencies::violations),
 ];
 

@@ -3,20 +3,20 @@
 //! `yahtzee replay` publishes what comes out, `yahtzee verify` compares it with what was published.
 //!
 //! A range begins in the middle of a log, so its first windows lack input. They are not guessed at: the core
-//! quarantines them, as it does after a gap. Windows that no record of the range has closed are not final either.
+//! holds them to be incomplete, as it does after a gap. Windows that no record of the range has closed are not final either.
 //! So what comes out is final and whole, byte for byte what a worker publishes, and the windows at both edges are
 //! named in the [`ReplayTally`].
 //!
 //! | edge   | by offset                                    | by time                                               |
 //! |--------|----------------------------------------------|-------------------------------------------------------|
-//! | start  | windows that the first record tells are left out | reading begins `F` windows and a clock difference earlier |
+//! | start  | windows that the first record shows are left out | reading begins `F` windows and a clock difference earlier |
 //! | end    | windows open there are left out              | reading goes on for `L` windows, until they are closed |
 //!
 //! | file | subject |
 //! |---|---|
-//! | `span` | from a range to what is read of each partition |
+//! | `span` | the range, resolved into offsets of each partition |
 //! | `partition` | one partition's span through a core |
-//! | `journal` | what a replay that was interrupted goes on with |
+//! | `journal` | plan and progress, with which an interrupted replay continues |
 //! | `publish` | writing what came out, together with the progress |
 
 use yahtzee_core::commit::{Identity, OwnerTag};
@@ -34,7 +34,7 @@ mod span;
 pub use journal::{Begun, Journal};
 pub use partition::{PartitionReplay, Recomputed, ReplayTally};
 pub use publish::Publisher;
-pub use span::{Edge, Range, Span};
+pub use span::{Edge, ReplayRange, ReplaySpan};
 
 /// A job and the raw topic that it is recomputed from.
 #[derive(Clone)]
@@ -43,11 +43,11 @@ pub struct Subject {
     pub plan: JobPlan,
     /// Name of the raw topic.
     pub raw: String,
-    /// What summaries and progress belong to.
+    /// Identity that summaries and progress belong to.
     pub identity: Identity,
 }
 
-/// Why a replay stopped. Texts say what to do.
+/// Reasons why a replay stopped. Texts say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The log failed.
@@ -64,9 +64,9 @@ pub enum ReplayError {
     OtherSettings {
         /// Its id.
         id: String,
-        /// What was asked for when it began.
+        /// The request with which it began.
         before: String,
-        /// What is asked for now.
+        /// The request now.
         now: String,
     },
     /// The journal cannot be read.
@@ -81,11 +81,11 @@ pub enum ReplayError {
 }
 
 impl Subject {
-    /// Finds the raw topic of a job. `generation` is what recomputed summaries carry; `token` tells this replay's
-    /// progress from another's.
+    /// Finds the raw topic of a job. `generation` is what recomputed summaries carry; `token` marks this replay's
+    /// progress.
     ///
     /// # Errors
-    /// Where the topic is missing or has another number of partitions than configured.
+    /// If the topic is missing or has another number of partitions than configured.
     pub fn open(
         log: &dyn Log,
         plan: &JobPlan,
@@ -105,7 +105,7 @@ impl Subject {
         Ok(Self { plan: plan.clone(), raw: wanted.name, identity })
     }
 
-    /// All partitions of the raw topic.
+    /// Returns all partitions of the raw topic.
     #[must_use]
     pub fn partitions(&self) -> Vec<Partition> {
         (0..self.identity.partition_count).map(Partition).collect()

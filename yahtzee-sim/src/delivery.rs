@@ -119,27 +119,19 @@ impl<'m> Deliveries<'m> {
 
     /// Lets a sink take a step.
     pub(crate) fn sink(&mut self, sink: usize, batch: Batch, broker: &Broker, findings: &mut Findings) {
-        self.step(Role::Sink, sink, STORE_OF_SINK[sink], batch, broker, findings);
+        self.step((Role::Sink, sink), batch, broker, findings);
     }
 
     /// Lets the retry process of a store take a step.
     pub(crate) fn retry(&mut self, store: usize, batch: Batch, broker: &Broker, findings: &mut Findings) {
-        self.step(Role::Retry, store, store, batch, broker, findings);
+        self.step((Role::Retry, store), batch, broker, findings);
     }
 
-    fn step(
-        &mut self,
-        role: Role,
-        index: usize,
-        store: usize,
-        batch: Batch,
-        broker: &Broker,
-        findings: &mut Findings,
-    ) {
+    fn step(&mut self, (role, index): (Role, usize), batch: Batch, broker: &Broker, findings: &mut Findings) {
         self.steps += 1;
-        let process = match role {
-            Role::Sink => &mut self.sinks[index],
-            Role::Retry => &mut self.retries[index],
+        let (process, store) = match role {
+            Role::Sink => (&mut self.sinks[index], STORE_OF_SINK[index]),
+            Role::Retry => (&mut self.retries[index], index),
         };
         let mut outside = Outside {
             rows: &mut self.stores[store],

@@ -42,12 +42,12 @@ pub(super) struct JobCommits {
     consumer_group: String,
     topic_partitions: u32,
     configured_partitions: u32,
-    pub(super) partitions: Vec<PartitionCommit>,
+    pub(super) partitions: Vec<CommittedPartition>,
 }
 
 /// One partition.
 #[derive(Serialize)]
-pub(super) struct PartitionCommit {
+pub(super) struct CommittedPartition {
     partition: u32,
     log_start: u64,
     log_end: u64,
@@ -114,7 +114,7 @@ impl JobCommits {
     }
 }
 
-impl PartitionCommit {
+impl CommittedPartition {
     pub(super) fn of(
         partition: Partition,
         bounds: &Bounds,

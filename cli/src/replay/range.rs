@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::replay::{Edge, Range};
+use yahtzee_runtime::replay::{Edge, ReplayRange};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::time::Moment;
@@ -46,7 +46,7 @@ pub(crate) struct Scope {
     pub(crate) plans: Vec<JobPlan>,
     pub(crate) partitions: Vec<Partition>,
     pub(crate) owner: Option<Owner>,
-    pub(crate) range: Range,
+    pub(crate) range: ReplayRange,
 }
 
 fn parse_owner(text: &str) -> Result<Owner, String> {
@@ -68,7 +68,7 @@ impl RangeOptions {
         if let Some(beyond) = partitions.iter().find(|partition| partition.0 >= count) {
             bail!("there is no partition {beyond}: topics.partitions = {count}, they are 0 to {}", count - 1);
         }
-        let range = Range {
+        let range = ReplayRange {
             from: edge(self.from.as_ref(), self.from_offset),
             to: edge(self.to.as_ref(), self.to_offset),
         };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use yahtzee_core::window::Window;
-use yahtzee_runtime::replay::{ReplayTally, Span, Subject};
+use yahtzee_runtime::replay::{ReplaySpan, ReplayTally, Subject};
 
 use super::target::ReplayTarget;
 use yahtzee_runtime::utc;
@@ -56,7 +56,7 @@ pub(crate) struct ReplayedPartition {
 
 impl ReplayedPartition {
     /// `length_ms` is that of a window.
-    pub(crate) fn of(span: &Span, tally: &ReplayTally, length_ms: u32) -> Self {
+    pub(crate) fn of(span: &ReplaySpan, tally: &ReplayTally, length_ms: u32) -> Self {
         let text = |window: &Window| utc::window_start(*window, length_ms);
         let outcomes = &tally.outcomes;
         Self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_core::window::Window;
-use yahtzee_runtime::replay::{ReplayTally, Span};
+use yahtzee_runtime::replay::{ReplaySpan, ReplayTally};
 
 use super::found::FoundSummaries;
 
@@ -15,7 +15,7 @@ pub(super) type ComparedSummaries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Which summaries a recomputation tells of.
 pub(super) struct Comparable {
-    pub(super) span: Span,
+    pub(super) span: ReplaySpan,
     pub(super) owner: Option<Owner>,
     pub(super) length_ms: u32,
     /// First window that is not final; none where open ones are compared too.

@@ -42,7 +42,7 @@ pub fn list(
     jobs: &[JobTopics],
 ) -> Result<BTreeMap<String, ShardWaiting>, LogError> {
     let group = retry_group(store, version);
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut tallies: BTreeMap<String, RetryTally> = BTreeMap::new();
     for topics in jobs {
         let stretches = uncommitted(log, &group, &topics.retry, &topics.all_partitions())?;
         scan(log, &topics.retry, &stretches, |_, record, headers| {
@@ -58,14 +58,14 @@ pub fn list(
 
 /// What is counted of one shard. Keys are kept as hashes: a collision in 64 bits makes the count one too small.
 #[derive(Default)]
-struct Tally {
+struct RetryTally {
     records: u64,
     keys: HashSet<u64>,
     first_failure_ms: Option<i64>,
     errors: BTreeMap<String, u64>,
 }
 
-impl Tally {
+impl RetryTally {
     fn count(&mut self, job: &str, key: &[u8], trail: FailureHeaders) {
         self.records += 1;
         let mut hasher = DefaultHasher::new();

@@ -10,7 +10,7 @@ use yahtzee_runtime::shutdown::StopSignal;
 use super::metrics::{Ending, Endings};
 use super::row::PendingRow;
 use super::source::Source;
-use super::{DeliveryRole, Shared};
+use super::{DeliveryRole, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
 use crate::store::{Fault, Shard};
@@ -86,7 +86,7 @@ impl DeadLetterWriter {
     }
 }
 
-impl Shared {
+impl TaskContext {
     /// Hands rows of a shard over to RETRY: the shard does not take them now.
     pub(super) fn hand_over(&self, rows: Vec<PendingRow>, shard: Shard, fault: &Fault) {
         let mut letters = DeadLetters::default();

@@ -14,14 +14,14 @@ use crate::store::Fault;
 pub(super) struct SharedQueue {
     patience: Duration,
     pub(super) metrics: ShardMetrics,
-    state: Mutex<Locked>,
+    state: Mutex<QueueState>,
     /// For the shard thread.
     work: Condvar,
     /// For sources.
     room: Condvar,
 }
 
-struct Locked {
+struct QueueState {
     queue: ShardQueue<DeliveryRow>,
     /// Why the last write failed.
     fault: Option<Fault>,
@@ -29,7 +29,7 @@ struct Locked {
 
 impl SharedQueue {
     pub(super) fn new(policy: QueuePolicy, rules: &'static dyn DeliveryRules, metrics: ShardMetrics) -> Self {
-        let state = Locked { queue: ShardQueue::new(policy, rules), fault: None };
+        let state = QueueState { queue: ShardQueue::new(policy, rules), fault: None };
         let (work, room) = <(Condvar, Condvar)>::default();
         Self { patience: policy.patience, metrics, state: Mutex::new(state), work, room }
     }
@@ -141,7 +141,7 @@ impl SharedQueue {
         self.metrics.set(waiting, mode);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Locked> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

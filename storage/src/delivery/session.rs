@@ -18,7 +18,7 @@ use super::metrics::{Ending, SourceMetrics};
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
 use super::source::{Source, Stream};
-use super::{DeliveryFailure, DeliveryRole, Shared};
+use super::{DeliveryFailure, DeliveryRole, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
 use crate::store::{Day, OwnedSummary, Shard};
@@ -32,7 +32,7 @@ const LOG_BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration
 ///
 /// # Errors
 /// If the log fails for good.
-pub(super) fn run(shared: &Arc<Shared>, index: usize) -> Result<Option<Session>, DeliveryFailure> {
+pub(super) fn run(shared: &Arc<TaskContext>, index: usize) -> Result<Option<Session>, DeliveryFailure> {
     let Source { part, task, .. } = &shared.sources[index];
     let back_off = BackOff::new(LOG_BACK_OFF.0, LOG_BACK_OFF.1, back_off::seed());
     threads::supervise(part, &shared.health, &shared.stop, back_off, |back_off| {
@@ -62,7 +62,7 @@ struct TopicReader {
 
 /// One opening of a source.
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<TaskContext>,
     index: usize,
     epoch: u64,
     next_commit: Duration,
@@ -75,7 +75,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn open(shared: &Arc<Shared>, index: usize) -> Result<Self, LogError> {
+    fn open(shared: &Arc<TaskContext>, index: usize) -> Result<Self, LogError> {
         let source = &shared.sources[index];
         let (mut positions, mut readers) = (Vec::new(), Vec::new());
         for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
@@ -350,7 +350,7 @@ impl Session {
     }
 }
 
-impl Shared {
+impl TaskContext {
     /// Reports at the start what would otherwise show in the first outage.
     fn check_topics(&self, job: usize) -> Result<(), LogError> {
         let topics = &self.jobs[job];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
 use yahtzee_runtime::health::Condition;
 
-use super::Shared;
+use super::TaskContext;
 use super::dead_letter_writer::DeadLetters;
 use super::metrics::Ending;
 use super::queue::SharedQueue;
@@ -14,7 +14,7 @@ use crate::store::{Fault, Outcome, Shard, ShardWriter, Summary};
 
 /// Writes to one shard.
 pub(super) struct ShardThread {
-    shared: Arc<Shared>,
+    shared: Arc<TaskContext>,
     shard: Shard,
     /// Name in the health report.
     part: String,
@@ -25,7 +25,7 @@ pub(super) struct ShardThread {
 }
 
 impl ShardThread {
-    pub(super) fn new(shared: &Arc<Shared>, shard: Shard, name: &str) -> Self {
+    pub(super) fn new(shared: &Arc<TaskContext>, shard: Shard, name: &str) -> Self {
         let part = format!("shard-{name}");
         shared.health.set(&part, Condition::Ready);
         let writer = shared.store.writer(shard);

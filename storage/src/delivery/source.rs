@@ -33,12 +33,12 @@ pub(super) struct Source {
     pub(super) streams: Vec<Stream>,
     /// Of a retry process: the shards that it feeds, and their names. A sink feeds all.
     pub(super) shards: Option<(String, Vec<Shard>)>,
-    state: Mutex<Locked>,
+    state: Mutex<LockedSource>,
     /// Something was settled, or the source is to begin again.
     changed: Condvar,
 }
 
-struct Locked {
+struct LockedSource {
     source: SourceState,
     /// Why an append failed.
     failure: Option<LogError>,
@@ -54,7 +54,7 @@ impl Source {
         shards: Option<(String, Vec<Shard>)>,
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
-        let state = Mutex::new(Locked { source, failure: None, settled: 0 });
+        let state = Mutex::new(LockedSource { source, failure: None, settled: 0 });
         Self { part, task, group, streams, shards, state, changed: Condvar::new() }
     }
 
@@ -109,7 +109,7 @@ impl Source {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Locked) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut LockedSource) -> bool) {
         let mut state = self.lock();
         let has_changed = change(&mut state);
         drop(state);
@@ -143,7 +143,7 @@ impl Source {
         RecordPosition { topic: topic.to_string(), partition: *partition, offset: ticket.offset }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Locked> {
+    fn lock(&self) -> MutexGuard<'_, LockedSource> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,16 +36,16 @@ const META: &str = "meta";
 const FORMAT_KEY: &[u8] = b"format";
 const FLOOR_KEY: &[u8] = b"floor";
 
-/// The open folder. Belongs to whoever changes something; readers hold a [`View`].
+/// The open folder. Belongs to whoever changes something; readers hold a [`FolderView`].
 pub(super) struct Folder {
     database: Database,
     meta: Keyspace,
-    view: Arc<View>,
+    view: Arc<FolderView>,
 }
 
 /// What readers see. Days that are dropped later stay readable for who holds it.
 #[derive(Clone)]
-pub(super) struct View {
+pub(super) struct FolderView {
     /// Days below are dropped.
     pub(super) floor: Day,
     /// The days that are there.
@@ -106,7 +106,7 @@ impl Folder {
         let floor =
             meta.get(FLOOR_KEY)?.and_then(|bytes| Some(i64::from_be_bytes((*bytes).try_into().ok()?)));
         let floor = floor.map_or(Day::MIN, Day);
-        let view = Arc::new(View { floor, days: BTreeMap::new() });
+        let view = Arc::new(FolderView { floor, days: BTreeMap::new() });
         let mut folder = Self { database, meta, view };
         folder.check_format()?;
         for day in folder.numbers().into_iter().filter(|&day| day >= floor) {
@@ -125,7 +125,7 @@ impl Folder {
     }
 
     /// What readers see now.
-    pub(super) fn view(&self) -> &Arc<View> {
+    pub(super) fn view(&self) -> &Arc<FolderView> {
         &self.view
     }
 

@@ -8,27 +8,32 @@ use fjall::Keyspace;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::Provenance;
 
-use super::folder::View;
+use super::folder::FolderView;
 use super::row_key::{after, at, job_prefix, owner_prefix, parts, series_prefix};
 use crate::store::Day;
 use crate::store::{OwnerCount, Row, Rows};
 
 /// Why a read gave nothing.
-pub(super) enum Unreadable {
+pub(super) enum UnreadableRow {
     /// What the store or the operating system said.
     Failed(fjall::Error),
     /// A row of this day is not of the documented form.
     Malformed(Day),
 }
 
-impl From<fjall::Error> for Unreadable {
+impl From<fjall::Error> for UnreadableRow {
     fn from(error: fjall::Error) -> Self {
         Self::Failed(error)
     }
 }
 
 /// See [`crate::store::SummaryStore::range`].
-pub(super) fn range(view: &View, job: &str, owner: Owner, times_ms: Range<i64>) -> Result<Rows, Unreadable> {
+pub(super) fn range(
+    view: &FolderView,
+    job: &str,
+    owner: Owner,
+    times_ms: Range<i64>,
+) -> Result<Rows, UnreadableRow> {
     let mut rows = Vec::new();
     if !times_ms.is_empty() {
         let days = Day::of_ms(times_ms.start)..=Day::of_ms(times_ms.end - 1);
@@ -44,11 +49,11 @@ pub(super) fn range(view: &View, job: &str, owner: Owner, times_ms: Range<i64>) 
 
 /// See [`crate::store::SummaryStore::top_owners`].
 pub(super) fn top_owners(
-    view: &View,
+    view: &FolderView,
     job: &str,
     window_start_ms: i64,
     limit: usize,
-) -> Result<Vec<OwnerCount>, Unreadable> {
+) -> Result<Vec<OwnerCount>, UnreadableRow> {
     let day = Day::of_ms(window_start_ms);
     let mut rows = Vec::new();
     let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
@@ -70,11 +75,11 @@ pub(super) fn top_owners(
 }
 
 /// Calls `each` with every row, by day, job, owner and series.
-pub(super) fn scan(view: &View, mut each: impl FnMut(Row)) -> Result<(), Unreadable> {
+pub(super) fn scan(view: &FolderView, mut each: impl FnMut(Row)) -> Result<(), UnreadableRow> {
     for (&day, keyspace) in &view.days {
         for guard in keyspace.iter() {
             let (key, value) = guard.into_inner()?;
-            each(row(&key, &value).ok_or(Unreadable::Malformed(day))?);
+            each(row(&key, &value).ok_or(UnreadableRow::Malformed(day))?);
         }
     }
     Ok(())
@@ -87,7 +92,7 @@ fn collect(
     series: &[u8],
     times_ms: &Range<i64>,
     rows: &mut Vec<Row>,
-) -> Result<(), Unreadable> {
+) -> Result<(), UnreadableRow> {
     // Beyond the day there is no row, and starts of one sign sort as their bytes do.
     let first_ms = times_ms.start.max(day.start_ms());
     let end = match times_ms.end < day.plus(1).start_ms() {
@@ -96,7 +101,7 @@ fn collect(
     };
     for guard in keyspace.range(at(series, first_ms)..end) {
         let (key, value) = guard.into_inner()?;
-        rows.push(row(&key, &value).ok_or(Unreadable::Malformed(day))?);
+        rows.push(row(&key, &value).ok_or(UnreadableRow::Malformed(day))?);
     }
     Ok(())
 }
@@ -116,19 +121,19 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn step(&mut self) -> Result<Option<Vec<u8>>, Unreadable> {
+    fn step(&mut self) -> Result<Option<Vec<u8>>, UnreadableRow> {
         let from = self.last.as_deref().map_or_else(|| self.prefix.clone(), after);
         let Some(guard) = self.keyspace.range(from..).next() else { return Ok(None) };
         let key = guard.key()?;
         if !key.starts_with(&self.prefix) {
             return Ok(None);
         }
-        Ok(Some(series_prefix(&key).ok_or(Unreadable::Malformed(self.day))?.to_vec()))
+        Ok(Some(series_prefix(&key).ok_or(UnreadableRow::Malformed(self.day))?.to_vec()))
     }
 }
 
 impl Iterator for Steps<'_> {
-    type Item = Result<Vec<u8>, Unreadable>;
+    type Item = Result<Vec<u8>, UnreadableRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step().transpose()?;

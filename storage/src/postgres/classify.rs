@@ -20,7 +20,7 @@ pub(super) enum Class {
 
 /// Why something asked of a shard was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum ServerFailure {
     /// The server said no.
     Server(ServerError),
     /// The connection broke, or was never made.
@@ -46,7 +46,7 @@ pub(super) struct ServerError {
     pub(super) schema: Option<String>,
 }
 
-impl From<tokio_postgres::Error> for Failure {
+impl From<tokio_postgres::Error> for ServerFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(database) = error.as_db_error() {
             let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -71,13 +71,13 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 /// The class of a failure. SQLSTATE codes: PostgreSQL documentation, appendix A.
-pub(super) fn classify(failure: &Failure) -> Class {
+pub(super) fn classify(failure: &ServerFailure) -> Class {
     match failure {
-        Failure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
-        Failure::Connection(_) | Failure::Timeout(_) => Class::Retryable,
-        Failure::Missing(_) => Class::Schema,
-        Failure::NotCopied => Class::Retryable,
-        Failure::Settings(_) => Class::Configuration,
+        ServerFailure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
+        ServerFailure::Connection(_) | ServerFailure::Timeout(_) => Class::Retryable,
+        ServerFailure::Missing(_) => Class::Schema,
+        ServerFailure::NotCopied => Class::Retryable,
+        ServerFailure::Settings(_) => Class::Configuration,
     }
 }
 
@@ -98,7 +98,7 @@ fn classify_code(code: &str, schema: Option<&str>) -> Class {
     }
 }
 
-impl Failure {
+impl ServerFailure {
     /// Whether the session cannot be used again.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
@@ -175,7 +175,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ServerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => write!(formatter, "SQLSTATE {}: {}", error.code, error.text),
@@ -190,9 +190,9 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
 
-    fn server(code: &str, schema: Option<&str>) -> Failure {
+    fn server(code: &str, schema: Option<&str>) -> ServerFailure {
         let (text, schema) = ("said no".to_owned(), schema.map(ToOwned::to_owned));
-        Failure::Server(ServerError { code: code.to_owned(), text, schema })
+        ServerFailure::Server(ServerError { code: code.to_owned(), text, schema })
     }
 
     #[test]
@@ -232,10 +232,10 @@ mod tests {
 
     #[test]
     fn what_has_no_code_is_worth_another_try() {
-        assert_eq!(classify(&Failure::Connection("reset".into())), Class::Retryable);
-        assert_eq!(classify(&Failure::Timeout(Duration::from_secs(1))), Class::Retryable);
-        assert_eq!(classify(&Failure::Settings("two shards".into())), Class::Configuration);
-        assert_eq!(classify(&Failure::Missing("yahtzee".into())), Class::Schema);
+        assert_eq!(classify(&ServerFailure::Connection("reset".into())), Class::Retryable);
+        assert_eq!(classify(&ServerFailure::Timeout(Duration::from_secs(1))), Class::Retryable);
+        assert_eq!(classify(&ServerFailure::Settings("two shards".into())), Class::Configuration);
+        assert_eq!(classify(&ServerFailure::Missing("yahtzee".into())), Class::Schema);
     }
 
     #[test]

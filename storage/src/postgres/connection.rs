@@ -14,7 +14,7 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::settings::Timeouts;
 use super::tls::Tls;
 
@@ -83,9 +83,10 @@ pub(super) enum Purpose {
 
 impl Connection {
     /// Connects, authenticates, and looks whether the server will do.
-    pub(super) async fn open(config: &Config, tls: Tls, timeouts: Timeouts) -> Result<Self, Failure> {
+    pub(super) async fn open(config: &Config, tls: Tls, timeouts: Timeouts) -> Result<Self, ServerFailure> {
         let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls.0));
-        let (client, connection) = connecting.await.map_err(|_| Failure::Timeout(timeouts.connect))??;
+        let (client, connection) =
+            connecting.await.map_err(|_| ServerFailure::Timeout(timeouts.connect))??;
         let parameter = |name| connection.parameter(name).unwrap_or_default().to_owned();
         check_server(&parameter("server_version"), &parameter("server_encoding"))?;
         // What breaks it is told to whoever waits for an answer.
@@ -103,7 +104,7 @@ impl Connection {
         purpose: Purpose,
         question: &str,
         params: Params<'_>,
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, ServerFailure> {
         let begin = begin_text(purpose, self.timeouts);
         let both = async {
             tokio::join!(
@@ -118,12 +119,12 @@ impl Connection {
     }
 
     /// Runs one statement and gives what it returns.
-    pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
         Ok(self.limited(self.client.query_typed(sql, params)).await??)
     }
 
     /// Runs statements without parameters.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
+    pub(super) async fn run(&self, sql: &str) -> Result<(), ServerFailure> {
         Ok(self.limited(self.client.batch_execute(sql)).await??)
     }
 
@@ -133,7 +134,7 @@ impl Connection {
         sql: &str,
         types: &[Type],
         rows: impl Iterator<Item = Vec<&'a (dyn ToSql + Sync)>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ServerFailure> {
         let copy = async {
             let sink = self.client.copy_in(sql).await?;
             let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
@@ -146,12 +147,12 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) async fn commit(&self) -> Result<(), Failure> {
+    pub(super) async fn commit(&self) -> Result<(), ServerFailure> {
         self.run("COMMIT").await
     }
 
     /// Ends the transaction after a failure; `None` where the session is of no more use.
-    pub(super) async fn recover(self, failure: &Failure) -> Option<Self> {
+    pub(super) async fn recover(self, failure: &ServerFailure) -> Option<Self> {
         if !failure.breaks_connection() && !self.is_closed() && self.run("ROLLBACK").await.is_ok() {
             return Some(self);
         }
@@ -160,9 +161,9 @@ impl Connection {
         None
     }
 
-    async fn limited<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+    async fn limited<T>(&self, work: impl Future<Output = T>) -> Result<T, ServerFailure> {
         let limit = self.timeouts.statement + GRACE;
-        tokio::time::timeout(limit, work).await.map_err(|_| Failure::Timeout(limit))
+        tokio::time::timeout(limit, work).await.map_err(|_| ServerFailure::Timeout(limit))
     }
 }
 
@@ -186,15 +187,15 @@ fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
     )
 }
 
-fn check_server(version: &str, encoding: &str) -> Result<(), Failure> {
+fn check_server(version: &str, encoding: &str) -> Result<(), ServerFailure> {
     let major = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
     if major.is_some_and(|major: u32| major < MAJOR_VERSION_MIN) {
-        return Err(Failure::Settings(format!(
+        return Err(ServerFailure::Settings(format!(
             "the server is PostgreSQL {version}; {MAJOR_VERSION_MIN} or later is needed: upgrade it"
         )));
     }
     if encoding != "UTF8" {
-        return Err(Failure::Settings(format!(
+        return Err(ServerFailure::Settings(format!(
             "the database is encoded in {encoding}; create it anew: CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0"
         )));
     }

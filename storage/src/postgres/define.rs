@@ -2,11 +2,11 @@
 
 use tokio_postgres::types::Type;
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
-use super::gate::{self, Asked, Verdict};
 use super::names::{TableName, quoted, schema_of};
 use super::node::Node;
+use super::preflight::{self, TableRef, Verdict};
 use super::sql_types::PgDay;
 use crate::store::Day;
 
@@ -35,12 +35,12 @@ const BOOKKEEPING: &str = "\
 pub(super) async fn create(
     connection: &Connection,
     node: &Node,
-    asked: &[Asked<'_>],
-) -> Result<Vec<Verdict>, Failure> {
+    asked: &[TableRef<'_>],
+) -> Result<Vec<Verdict>, ServerFailure> {
     // Others may be creating right now: wait for them as long as for a statement.
     connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
     create_bookkeeping(connection, node).await?;
-    let verdicts = gate::ask(connection, node, asked).await?;
+    let verdicts = preflight::ask(connection, node, asked).await?;
     for (it, verdict) in asked.iter().zip(&verdicts) {
         if *verdict == Verdict::Missing {
             create_day(connection, node, it.day).await?;
@@ -52,7 +52,7 @@ pub(super) async fn create(
 }
 
 /// Creates the bookkeeping where there is none, and checks that the database is this shard's. Under the lock.
-pub(super) async fn create_bookkeeping(connection: &Connection, node: &Node) -> Result<(), Failure> {
+pub(super) async fn create_bookkeeping(connection: &Connection, node: &Node) -> Result<(), ServerFailure> {
     let known = connection.query("SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
     let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
     if !is_known {
@@ -64,7 +64,7 @@ pub(super) async fn create_bookkeeping(connection: &Connection, node: &Node) -> 
     rows.iter().try_for_each(|row| node.check_identity(row.try_get(0)?))
 }
 
-async fn create_day(connection: &Connection, node: &Node, day: Day) -> Result<(), Failure> {
+async fn create_day(connection: &Connection, node: &Node, day: Day) -> Result<(), ServerFailure> {
     let Some(place) = node.place_on(day) else { return Ok(()) };
     let schema = schema_of(day);
     // `IF NOT EXISTS` asks for the right to create even where there is nothing to do.

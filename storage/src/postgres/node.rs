@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::Config;
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::connection::Connection;
-use super::gate::Place;
+use super::preflight::Place;
 use super::settings::Timeouts;
 use super::shard_map::ShardMap;
 use super::tls::Tls;
@@ -36,12 +36,12 @@ impl Node {
     }
 
     /// A session of one's own.
-    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+    pub(super) async fn connect(&self) -> Result<Connection, ServerFailure> {
         Connection::open(&self.config, self.tls.clone(), self.timeouts).await
     }
 
     /// A kept session, or a new one. To be given back with [`Self::give_back`] while it is good.
-    pub(super) async fn borrow(&self) -> Result<Connection, Failure> {
+    pub(super) async fn borrow(&self) -> Result<Connection, ServerFailure> {
         loop {
             let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match kept {
@@ -68,11 +68,11 @@ impl Node {
     }
 
     /// Whether the database is the one of this shard.
-    pub(super) fn check_identity(&self, remembered: &str) -> Result<(), Failure> {
+    pub(super) fn check_identity(&self, remembered: &str) -> Result<(), ServerFailure> {
         if remembered == self.name {
             return Ok(());
         }
-        Err(Failure::Settings(format!(
+        Err(ServerFailure::Settings(format!(
             "the database says it is shard {remembered:?}, and is configured as shard {:?}; give each shard a \
              database of its own, and its name back if it was renamed",
             self.name

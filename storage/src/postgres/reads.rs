@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
-use super::gate::{Place, other_map};
 use super::names::{TableName, quoted, table_of};
 use super::node::Node;
+use super::preflight::{Place, other_map};
 use super::series;
 use super::sql_types::{PgDay, PgTime, PgUuid};
 use crate::store::Day;
@@ -21,7 +21,7 @@ const TRIES_MAX: usize = 8;
 
 /// What is asked of a shard.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Range<'a> {
+pub(super) struct RangeQuery<'a> {
     pub(super) job: &'a str,
     pub(super) owner: Owner,
     pub(super) from_ms: i64,
@@ -29,7 +29,7 @@ pub(super) struct Range<'a> {
     pub(super) to_ms: i64,
 }
 
-impl Range<'_> {
+impl RangeQuery<'_> {
     pub(super) fn first_day(&self) -> Day {
         Day::of_ms(self.from_ms)
     }
@@ -46,14 +46,14 @@ struct Kept {
 }
 
 /// The rows of an owner in a range that this shard holds, in no order.
-pub(super) async fn range(node: &Node, range: &Range<'_>) -> Result<Rows, Failure> {
+pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
         let owner = PgUuid(range.owner.0);
         let (from, to) = (PgTime::clamped_ms(range.from_ms), PgTime::clamped_ms(range.to_ms));
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&owner, Type::UUID), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
         let found = connection.query(&range_text(range.job, &kept.days), &params).await?;
-        found.iter().map(|row| read_row(range, row)).collect::<Result<Vec<_>, Failure>>()
+        found.iter().map(|row| read_row(range, row)).collect::<Result<Vec<_>, ServerFailure>>()
     };
     let (floor, rows) = read(node, range.job, range.first_day(), range.last_day(), ask).await?;
     Ok(Rows { rows, floor })
@@ -65,7 +65,7 @@ pub(super) async fn counts(
     job: &str,
     start_ms: i64,
     limit: Option<i64>,
-) -> Result<Vec<OwnerCount>, Failure> {
+) -> Result<Vec<OwnerCount>, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
         let mut counts = Vec::new();
         for &day in &kept.days {
@@ -106,8 +106,8 @@ async fn read<T>(
     job: &str,
     first: Day,
     last: Day,
-    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, Failure>,
-) -> Result<(Day, Vec<T>), Failure> {
+    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, ServerFailure>,
+) -> Result<(Day, Vec<T>), ServerFailure> {
     let mut failed = None;
     for _ in 0..TRIES_MAX {
         let connection = node.borrow().await?;
@@ -130,8 +130,8 @@ async fn read_once<T>(
     node: &Node,
     job: &str,
     (first, last): (Day, Day),
-    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, Failure>,
-) -> Result<(Day, Vec<T>), Failure> {
+    ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, ServerFailure>,
+) -> Result<(Day, Vec<T>), ServerFailure> {
     let known =
         connection.begin(Purpose::Read, "SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
     let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
@@ -158,7 +158,7 @@ async fn kept_days(
     job: &str,
     first: Day,
     last: Day,
-) -> Result<Kept, Failure> {
+) -> Result<Kept, ServerFailure> {
     let (first, last, table) = (PgDay(first), PgDay(last), quoted(&table_of(job)));
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&first, Type::DATE), (&last, Type::DATE), (&table, Type::TEXT)];
@@ -170,7 +170,7 @@ async fn kept_days(
         let theirs = Place { count: row.try_get(3)?, index: row.try_get(4)?, key: row.try_get(5)? };
         let ours = node.place_on(day);
         if ours.as_ref() != Some(&theirs) {
-            return Err(Failure::Settings(other_map(day, &theirs, ours.as_ref(), None)));
+            return Err(ServerFailure::Settings(other_map(day, &theirs, ours.as_ref(), None)));
         }
         if row.try_get(6)? {
             kept.days.push(day);
@@ -199,11 +199,15 @@ fn counts_text(job: &str, day: Day) -> String {
     )
 }
 
-fn read_row(range: &Range<'_>, row: &tokio_postgres::Row) -> Result<Row, Failure> {
+fn read_row(range: &RangeQuery<'_>, row: &tokio_postgres::Row) -> Result<Row, ServerFailure> {
     let text: &str = row.try_get(0)?;
-    let foreign =
-        || Failure::Settings(format!("job {}: a row that Yahtzee did not write: series {text:?}", range.job));
-    let unsigned = |column: usize| Ok::<_, Failure>(row.try_get::<_, i64>(column)?.cast_unsigned());
+    let foreign = || {
+        ServerFailure::Settings(format!(
+            "job {}: a row that Yahtzee did not write: series {text:?}",
+            range.job
+        ))
+    };
+    let unsigned = |column: usize| Ok::<_, ServerFailure>(row.try_get::<_, i64>(column)?.cast_unsigned());
     let key = SummaryKey {
         owner: range.owner,
         dimensions: series::decode(text).ok_or_else(foreign)?,

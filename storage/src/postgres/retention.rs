@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::define::{LOCK, create_bookkeeping};
 use super::names::quoted;
@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// What was dropped, and what went wrong with other days.
 pub(super) struct Dropped {
     pub(super) days: Vec<Day>,
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<ServerFailure>,
 }
 
 /// Raises the floor of a shard and drops the days below, oldest first; goes on past a day that cannot be dropped.
-pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, Failure> {
+pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, ServerFailure> {
     let mut connection = node.connect().await?;
     raise_floor(&connection, node, floor).await?;
     let question = "SELECT d.day, d.schema_name FROM yahtzee.days AS d, yahtzee.shard AS s WHERE d.day < s.floor \
@@ -45,7 +45,7 @@ pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, Failu
 }
 
 /// Under the lock, so that whoever creates a day has seen either the new floor or no floor's drop yet.
-async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result<(), Failure> {
+async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result<(), ServerFailure> {
     connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
     create_bookkeeping(connection, node).await?;
     let raise = "UPDATE yahtzee.shard SET floor = $1 WHERE floor < $1";
@@ -58,7 +58,7 @@ async fn drop_day(
     mut connection: Connection,
     day: Day,
     schema: &str,
-) -> Result<(Connection, Option<Failure>), Failure> {
+) -> Result<(Connection, Option<ServerFailure>), ServerFailure> {
     let mut tries = 1;
     loop {
         let Err(failure) = try_drop_day(&connection, day, schema).await else {
@@ -75,7 +75,7 @@ async fn drop_day(
 }
 
 /// One transaction per day: the number of locks in one is limited.
-async fn try_drop_day(connection: &Connection, day: Day, schema: &str) -> Result<(), Failure> {
+async fn try_drop_day(connection: &Connection, day: Day, schema: &str) -> Result<(), ServerFailure> {
     let forget = "DELETE FROM yahtzee.days WHERE day = $1";
     connection.begin(Purpose::Define(LOCK_PATIENCE), forget, &[(&PgDay(day), Type::DATE)]).await?;
     connection.run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(schema))).await?;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::classify::{Class, Failure, classify};
+use super::classify::{Class, ServerFailure, classify};
 use super::connection::Connection;
-use super::lines::{COLUMNS, Group, Line, Lines, TYPES};
 use super::names::TableName;
+use super::rows::{COLUMNS, Group, RowColumns, TYPES, TableRow};
 use super::sql_types::{PgTime, PgUuid};
 use crate::store::Outcome;
 
@@ -48,8 +48,8 @@ pub(super) async fn upsert(
     connection: &Connection,
     group: &Group<'_>,
     has_filter: bool,
-) -> Result<Vec<Outcome>, Failure> {
-    let lines = Lines::of(&group.lines);
+) -> Result<Vec<Outcome>, ServerFailure> {
+    let lines = RowColumns::of(&group.lines);
     let rows = connection.query(&statement(&group.table, has_filter), &lines.params()).await?;
     let mut chains = HashMap::with_capacity(rows.len());
     for row in &rows {
@@ -100,14 +100,14 @@ fn statement(table: &TableName, has_filter: bool) -> String {
 /// Copies the rows of a group into a table that should have none of their keys.
 ///
 /// # Errors
-/// [`Failure::NotCopied`] where a row is there already or is refused: [`upsert`] will tell more, because a binary
+/// [`ServerFailure::NotCopied`] where a row is there already or is refused: [`upsert`] will tell more, because a binary
 /// COPY into a table of another shape takes the bytes of one type for those of another.
-pub(super) async fn copy(connection: &Connection, group: &Group<'_>) -> Result<Vec<Outcome>, Failure> {
+pub(super) async fn copy(connection: &Connection, group: &Group<'_>) -> Result<Vec<Outcome>, ServerFailure> {
     let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", group.table);
-    let rows = group.lines.iter().map(Line::values);
+    let rows = group.lines.iter().map(TableRow::values);
     match connection.copy(&sql, &TYPES, rows).await {
         Ok(()) => Ok(vec![Outcome::Stored; group.lines.len()]),
-        Err(failure) if classify(&failure) == Class::Poison => Err(Failure::NotCopied),
+        Err(failure) if classify(&failure) == Class::Poison => Err(ServerFailure::NotCopied),
         Err(failure) => Err(failure),
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::classify::{Class, Failure, classify};
+use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
-use super::gate::{self, Asked, Verdict};
-use super::lines::{Group, group};
 use super::names::TableName;
 use super::node::Node;
+use super::preflight::{self, TableRef, Verdict};
+use super::rows::{Group, group};
 use super::upsert::{StaleFilter, copy, upsert};
-use super::{define, isolate};
+use super::{bisect, define};
 use crate::store::Summary;
 use crate::store::{Fault, Outcome, ShardWriter};
 
@@ -18,17 +18,17 @@ use crate::store::{Fault, Outcome, ShardWriter};
 const TABLES_MAX: usize = 10_000;
 
 /// The writer of one shard.
-pub(super) struct Writer {
+pub(super) struct PostgresWriter {
     node: Arc<Node>,
     io: Arc<Io>,
     connection: Option<Connection>,
     filter: StaleFilter,
-    ways: HashMap<TableName, Way>,
+    ways: HashMap<TableName, WriteMode>,
 }
 
 /// How rows get into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum WriteMode {
     /// It was empty when first met, and no row collided or was refused since: cheapest.
     Copy,
     /// Each row is guarded. Once so, always so.
@@ -39,9 +39,9 @@ enum Way {
 type Portion<'a> = Vec<Group<'a>>;
 
 /// What became of rows, by their index in the batch.
-type Settled = Vec<(usize, Outcome)>;
+type SettledBatch = Vec<(usize, Outcome)>;
 
-impl Writer {
+impl PostgresWriter {
     pub(super) fn new(node: Arc<Node>, io: Arc<Io>) -> Self {
         Self { node, io, connection: None, filter: StaleFilter::default(), ways: HashMap::new() }
     }
@@ -55,13 +55,13 @@ impl Writer {
             match self.write_portion(&portion).await {
                 Ok(settled) => settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome),
                 Err(failure) if failure.is_local() => {
-                    work.extend(isolate::divide(&self.node, portion, &failure, outcomes));
+                    work.extend(bisect::divide(&self.node, portion, &failure, outcomes));
                 }
                 Err(failure) => {
                     // The shard itself does not work: nothing that is left would fare better.
                     work.push(portion);
                     for group in work.drain(..).flatten() {
-                        isolate::fail(&self.node, &group, &failure, outcomes);
+                        bisect::fail(&self.node, &group, &failure, outcomes);
                     }
                 }
             }
@@ -69,11 +69,11 @@ impl Writer {
     }
 
     /// Writes a portion in one transaction. Creates what is missing, once; does without COPY where that failed.
-    async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
+    async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<SettledBatch, ServerFailure> {
         let mut has_created = false;
         loop {
             match self.transact(portion).await {
-                Err(Failure::NotCopied) => {}
+                Err(ServerFailure::NotCopied) => {}
                 Err(failure) if classify(&failure) == Class::Schema && !has_created => {
                     self.create(portion).await?;
                     has_created = true;
@@ -83,7 +83,7 @@ impl Writer {
         }
     }
 
-    async fn transact(&mut self, portion: &[Group<'_>]) -> Result<Settled, Failure> {
+    async fn transact(&mut self, portion: &[Group<'_>]) -> Result<SettledBatch, ServerFailure> {
         let connection = self.take_connection().await?;
         let result = self.transact_on(&connection, portion).await;
         self.keep(connection, &result).await;
@@ -94,9 +94,9 @@ impl Writer {
         &mut self,
         connection: &Connection,
         portion: &[Group<'_>],
-    ) -> Result<Settled, Failure> {
-        let asked: Vec<Asked<'_>> = portion.iter().map(Group::asked).collect();
-        let verdicts = gate::begin(connection, &self.node, Purpose::Write, &asked).await?;
+    ) -> Result<SettledBatch, ServerFailure> {
+        let tables: Vec<TableRef<'_>> = portion.iter().map(Group::table_ref).collect();
+        let verdicts = preflight::begin(connection, &self.node, Purpose::Write, &tables).await?;
         let mut settled = Vec::new();
         for (group, verdict) in portion.iter().zip(verdicts) {
             let outcomes = match verdict {
@@ -107,7 +107,7 @@ impl Writer {
                 }
                 Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
                 Verdict::Missing => {
-                    return Err(Failure::Missing(format!("table {} is not there", group.table)));
+                    return Err(ServerFailure::Missing(format!("table {} is not there", group.table)));
                 }
             };
             settled.extend(group.lines.iter().map(|line| line.index).zip(outcomes));
@@ -120,11 +120,11 @@ impl Writer {
         &mut self,
         connection: &Connection,
         group: &Group<'_>,
-    ) -> Result<Vec<Outcome>, Failure> {
-        if self.way_into(connection, &group.table).await? == Way::Copy {
+    ) -> Result<Vec<Outcome>, ServerFailure> {
+        if self.way_into(connection, &group.table).await? == WriteMode::Copy {
             let copied = copy(connection, group).await;
-            if copied == Err(Failure::NotCopied) {
-                self.ways.insert(group.table.clone(), Way::Upsert);
+            if copied == Err(ServerFailure::NotCopied) {
+                self.ways.insert(group.table.clone(), WriteMode::Upsert);
             }
             return copied;
         }
@@ -135,14 +135,18 @@ impl Writer {
     }
 
     /// A table that is empty at first sight is copied into, until the first collision.
-    async fn way_into(&mut self, connection: &Connection, table: &TableName) -> Result<Way, Failure> {
+    async fn way_into(
+        &mut self,
+        connection: &Connection,
+        table: &TableName,
+    ) -> Result<WriteMode, ServerFailure> {
         if let Some(way) = self.ways.get(table) {
             return Ok(*way);
         }
         let rows = connection.query(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?;
         let has_rows = rows.first().map_or(Ok(true), |row| row.try_get(0))?;
-        let way = if has_rows { Way::Upsert } else { Way::Copy };
-        if way == Way::Copy {
+        let way = if has_rows { WriteMode::Upsert } else { WriteMode::Copy };
+        if way == WriteMode::Copy {
             // COPY would not notice a table of another shape, where the bytes of one type can be those of another.
             upsert(connection, &Group::empty(table), false).await?;
         }
@@ -154,11 +158,11 @@ impl Writer {
     }
 
     /// Creates what is missing, a day at a time: a transaction can hold a limited number of locks.
-    async fn create(&mut self, portion: &[Group<'_>]) -> Result<(), Failure> {
+    async fn create(&mut self, portion: &[Group<'_>]) -> Result<(), ServerFailure> {
         let connection = self.take_connection().await?;
         let mut result = Ok(());
         for group in portion {
-            result = define::create(&connection, &self.node, &[group.asked()]).await.map(drop);
+            result = define::create(&connection, &self.node, &[group.table_ref()]).await.map(drop);
             if result.is_err() {
                 break;
             }
@@ -167,7 +171,7 @@ impl Writer {
         result
     }
 
-    async fn take_connection(&mut self) -> Result<Connection, Failure> {
+    async fn take_connection(&mut self) -> Result<Connection, ServerFailure> {
         match self.connection.take() {
             Some(connection) if !connection.is_closed() => Ok(connection),
             _ => self.node.connect().await,
@@ -175,7 +179,7 @@ impl Writer {
     }
 
     /// Ends a transaction that failed; a session that cannot do even that is not used again.
-    async fn keep<T>(&mut self, connection: Connection, result: &Result<T, Failure>) {
+    async fn keep<T>(&mut self, connection: Connection, result: &Result<T, ServerFailure>) {
         self.connection = match result {
             Ok(_) => Some(connection),
             Err(failure) => connection.recover(failure).await,
@@ -183,7 +187,7 @@ impl Writer {
     }
 }
 
-impl ShardWriter for Writer {
+impl ShardWriter for PostgresWriter {
     fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
         // What is not the newest of its key in the batch stays at this.
         let mut outcomes = vec![Outcome::Stale; batch.len()];

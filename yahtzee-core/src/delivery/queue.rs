@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::outcome::{Disposal, OutcomeKind};
-use super::rules::{DeliveryRules, Written};
+use super::rules::{DeliveryRules, WrittenRow};
 use super::source::Ticket;
 use super::waits::WaitBounds;
 use crate::summary::Revision;
@@ -262,8 +262,9 @@ impl<R: Deliverable> ShardQueue<R> {
         jitter: u64,
     ) -> Finished<R> {
         assert_eq!(outcomes.len(), batch.len(), "a store says of every row what became of it");
-        let written = batch.iter().zip(outcomes).map(|(write, &kind)| Written { kind, tries: write.tries });
-        let written: Vec<Written> = written.collect();
+        let written =
+            batch.iter().zip(outcomes).map(|(write, &kind)| WrittenRow { kind, tries: write.tries });
+        let written: Vec<WrittenRow> = written.collect();
         let is_down = self.rules.is_down(&written, &self.policy);
         let has_failed = written.iter().any(|row| row.kind == OutcomeKind::Retryable);
         let is_failing = is_down || self.policy.waits_after_failures && has_failed;

@@ -14,7 +14,7 @@ pub const TRIES_MAX: u32 = 3;
 
 /// A summary's part in a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenRow {
     /// What the store said.
     pub kind: OutcomeKind,
     /// Writes before this one in which it failed while others of its batch did not.
@@ -58,14 +58,14 @@ pub trait DeliveryRules: Sync {
 
     /// Whether a write shows that the shard is down: it took nothing, and not only rows that fail by themselves.
     /// Without RETRY every failure is waited for in place.
-    fn is_down(&self, batch: &[Written], policy: &QueuePolicy) -> bool {
+    fn is_down(&self, batch: &[WrittenRow], policy: &QueuePolicy) -> bool {
         let failed = batch.iter().filter(|row| row.kind == OutcomeKind::Retryable).count();
         let says_something = batch.iter().any(|row| row.tries == 0);
         failed > 0 && (!policy.has_retry || failed == batch.len() && says_something)
     }
 
     /// What is done with each row of a batch.
-    fn dispose(&self, batch: &[Written], is_down: bool) -> Vec<Disposal> {
+    fn dispose(&self, batch: &[WrittenRow], is_down: bool) -> Vec<Disposal> {
         batch.iter().map(|&row| disposal(row, is_down)).collect()
     }
 
@@ -95,7 +95,7 @@ pub trait DeliveryRules: Sync {
     }
 }
 
-fn disposal(row: Written, is_down: bool) -> Disposal {
+fn disposal(row: WrittenRow, is_down: bool) -> Disposal {
     match row.kind {
         OutcomeKind::Stored | OutcomeKind::Stale | OutcomeKind::Expired => Disposal::Settle,
         OutcomeKind::Retryable if is_down => Disposal::Again { is_own_failure: false },
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_row_that_fails_beside_others_is_tried_three_times() {
         fn check(tries: u32, is_down: bool, expected: Disposal) {
-            let row = Written { kind: OutcomeKind::Retryable, tries };
+            let row = WrittenRow { kind: OutcomeKind::Retryable, tries };
             assert_eq!(ProductionDelivery.dispose(&[row], is_down), [expected]);
         }
         check(0, false, Disposal::Again { is_own_failure: true });

@@ -1,4 +1,4 @@
-//! What an interrupted replay goes on with: its ranges and its progress, as commits of two groups of its own.
+//! Plan and progress of a replay, as commits of two groups of its own, with which an interrupted replay continues.
 //!
 //! | group                            | offset            | metadata                                                     |
 //! |----------------------------------|-------------------|--------------------------------------------------------------|
@@ -15,9 +15,9 @@ use yahtzee_core::window::Window;
 
 use crate::log::{CommittedOffset, Log, OffsetCommit};
 
-use super::{Range, ReplayError, Span, Subject};
+use super::{ReplayError, ReplayRange, ReplaySpan, Subject};
 
-/// Names the form of the metadata of a plan.
+/// Version of the metadata of a plan.
 const FORM: &str = "replay-1";
 
 /// The journal of one job in the replay of one id.
@@ -32,28 +32,28 @@ pub struct Journal<'a> {
 pub struct Begun {
     /// The job, with the token that its progress carries.
     pub subject: Subject,
-    /// What is read, with the progress of an earlier attempt.
-    pub parts: Vec<(Span, Option<CommittedOffset>)>,
-    /// Whether an earlier attempt had begun it.
+    /// Spans to be read, with the progress of an earlier attempt.
+    pub parts: Vec<(ReplaySpan, Option<CommittedOffset>)>,
+    /// True if an earlier attempt had begun it.
     pub is_continued: bool,
 }
 
-/// What stands in the metadata of a plan.
+/// Content of the metadata of a plan.
 struct Planned {
-    span: Span,
+    span: ReplaySpan,
     token: u32,
     topic_id: String,
     asked: String,
 }
 
 impl<'a> Journal<'a> {
-    /// The journal of `job` in the replay `id`, which was asked for as `asked` (ASCII).
+    /// Creates the journal of `job` in the replay `id`, which was asked for as `asked` (ASCII).
     #[must_use]
     pub fn new(log: &'a dyn Log, id: &str, job: &str, asked: &str) -> Self {
         Self { log, id: id.to_owned(), job: job.to_owned(), asked: asked.to_owned() }
     }
 
-    /// Group of the progress; also names the fenced writer.
+    /// Returns the group of the progress; also names the fenced writer.
     #[must_use]
     pub fn group(&self) -> String {
         format!("yahtzee.replay.{}.{}", self.id, self.job)
@@ -63,15 +63,15 @@ impl<'a> Journal<'a> {
         format!("yahtzee.replay-plan.{}.{}", self.id, self.job)
     }
 
-    /// Goes on with what an earlier attempt has begun, or begins: always if `is_fresh`.
+    /// Continues an earlier attempt, or begins a new one: always if `is_fresh`.
     ///
     /// # Errors
-    /// [`ReplayError::OtherSettings`] where the earlier attempt was asked for something else.
+    /// [`ReplayError::OtherSettings`] if the earlier attempt was asked for something else.
     pub fn begin(
         &self,
         subject: Subject,
         partitions: &[Partition],
-        range: &Range,
+        range: &ReplayRange,
         is_fresh: bool,
     ) -> Result<Begun, ReplayError> {
         let earlier = if is_fresh { None } else { self.earlier(&subject, partitions)? };
@@ -90,12 +90,12 @@ impl<'a> Journal<'a> {
         Ok(Begun { subject, parts, is_continued: true })
     }
 
-    /// Token and spans of an earlier attempt. One that had not noted all of its plan has not begun.
+    /// Returns token and spans of an earlier attempt. One that had not noted all of its plan has not begun.
     fn earlier(
         &self,
         subject: &Subject,
         partitions: &[Partition],
-    ) -> Result<Option<(u32, Vec<Span>)>, ReplayError> {
+    ) -> Result<Option<(u32, Vec<ReplaySpan>)>, ReplayError> {
         let plans = self.log.committed(&self.plan_group(), &subject.raw, partitions)?;
         let Some(plans) = plans.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
         let (mut token, mut spans) = (None, Vec::new());
@@ -120,8 +120,8 @@ impl<'a> Journal<'a> {
         ReplayError::OtherSettings { id: self.id.clone(), before, now: self.asked.clone() }
     }
 
-    fn note(&self, subject: &Subject, spans: &[Span]) -> Result<(), ReplayError> {
-        let plan = |span: &Span| {
+    fn note(&self, subject: &Subject, spans: &[ReplaySpan]) -> Result<(), ReplayError> {
+        let plan = |span: &ReplaySpan| {
             let planned = Planned {
                 span: span.clone(),
                 token: subject.identity.owner_tag.incarnation,
@@ -139,7 +139,7 @@ impl Planned {
     /// Words in order: form, token, topic id, end, first window, end window, and what was asked.
     fn commit(&self) -> CommittedOffset {
         let Self { span, token, topic_id, asked } = self;
-        let Span { start, end, first_window, end_window, .. } = span;
+        let ReplaySpan { start, end, first_window, end_window, .. } = span;
         let metadata =
             format!("{FORM} {token:08x} {topic_id} {end} {} {} {asked}", first_window.0, end_window.0);
         CommittedOffset { offset: *start, metadata }
@@ -156,7 +156,7 @@ impl Planned {
         let first_window = Window(words.next()?.parse().ok()?);
         let end_window = Window(words.next()?.parse().ok()?);
         let asked = words.next()?.to_owned();
-        let span = Span { partition, start: commit.offset, end, first_window, end_window };
+        let span = ReplaySpan { partition, start: commit.offset, end, first_window, end_window };
         Some(Self { span, token, topic_id, asked })
     }
 }
@@ -183,7 +183,7 @@ mod tests {
             token: u32,
             asked in "[ -~]{0,80}",
         ) {
-            let span = Span {
+            let span = ReplaySpan {
                 partition: Partition(3),
                 start: Offset(start),
                 end: Offset(end),

@@ -18,29 +18,29 @@ use yahtzee_core::window::Window;
 use crate::log::{CommittedOffset, Isolation, Item, Log, LogCause, LogError, LogReader};
 use crate::worker::JobFailure;
 
-use super::{ReplayError, Span, Subject};
+use super::{ReplayError, ReplaySpan, Subject};
 
 const POLL: Duration = Duration::from_millis(50);
-/// A log that gives nothing for this long has lost what it had, or nobody answers.
+/// Longest time without progress: the log has lost its records, or does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One summary that came out.
+/// A recomputed summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recomputed {
     /// Its window.
     pub window: Window,
-    /// What a worker would publish.
+    /// The effect with which a worker would publish it.
     pub emit: Emit,
 }
 
-/// What one partition has come to.
+/// Numbers of what one partition has read and published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayTally {
     /// Records read.
     pub records: u64,
     /// Records that could not be used.
     pub poison: u64,
-    /// Measurements by what became of them.
+    /// Measurements by outcome.
     pub outcomes: MeasurementCounts,
     /// Final summaries of wanted windows.
     pub summaries: u64,
@@ -58,7 +58,7 @@ pub struct ReplayTally {
 pub struct PartitionReplay<'a> {
     log: &'a dyn Log,
     subject: &'a Subject,
-    span: Span,
+    span: ReplaySpan,
     owner: Option<Owner>,
     core: Box<dyn AnyPartition>,
     reader: Box<dyn LogReader>,
@@ -66,14 +66,14 @@ pub struct PartitionReplay<'a> {
     effects: Vec<Effect>,
     /// Effects that were handed out and not acknowledged.
     handed_out: u64,
-    /// Whether the first record, which may tell how far a gap reaches, has been read.
+    /// True once the first record, which may show how far a gap reaches, has been read.
     has_begun: bool,
     tally: ReplayTally,
-    /// The newest progress and the tally at it: where a panic of the job leads back to.
+    /// The newest progress and the tally at it: a panic of the job leads back there.
     progress: Option<CommittedOffset>,
     tally_at_progress: ReplayTally,
     poisoned: Vec<Offset>,
-    last_heard: Instant,
+    last_progress: Instant,
 }
 
 impl<'a> PartitionReplay<'a> {
@@ -81,11 +81,11 @@ impl<'a> PartitionReplay<'a> {
     /// read, because all of them move the watermark, and only this owner's summaries come out.
     ///
     /// # Errors
-    /// Where the log does not answer, or the progress belongs to another topic or generation.
+    /// If the log does not answer, or the progress belongs to another topic or generation.
     pub fn open(
         log: &'a dyn Log,
         subject: &'a Subject,
-        span: Span,
+        span: ReplaySpan,
         owner: Option<Owner>,
         progress: Option<CommittedOffset>,
     ) -> Result<Self, ReplayError> {
@@ -105,29 +105,29 @@ impl<'a> PartitionReplay<'a> {
             progress,
             tally_at_progress: ReplayTally::default(),
             poisoned: Vec::new(),
-            last_heard: Instant::now(),
+            last_progress: Instant::now(),
         })
     }
 
-    /// What is read.
+    /// Returns the span that is read.
     #[must_use]
-    pub fn span(&self) -> &Span {
+    pub fn span(&self) -> &ReplaySpan {
         &self.span
     }
 
-    /// The next offset to be read.
+    /// Returns the next offset to be read.
     #[must_use]
     pub fn position(&self) -> Offset {
         self.next
     }
 
-    /// Whether the whole span has been read.
+    /// Returns whether the whole span has been read.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.next >= self.span.end
     }
 
-    /// What it has come to so far.
+    /// Returns the numbers so far.
     #[must_use]
     pub fn tally(&self) -> &ReplayTally {
         &self.tally
@@ -139,7 +139,7 @@ impl<'a> PartitionReplay<'a> {
     /// progress without it. Summaries may then come a second time, with the same bytes.
     ///
     /// # Errors
-    /// Where the log fails, or has nothing to say for a minute.
+    /// If the log fails, or delivers nothing for a minute.
     pub fn turn(&mut self) -> Result<Vec<Recomputed>, ReplayError> {
         if self.is_done() {
             return Ok(Vec::new());
@@ -181,19 +181,19 @@ impl<'a> PartitionReplay<'a> {
         if self.is_done() {
             self.core.reached(self.span.end);
         }
-        self.hear(before)?;
+        self.check_progress(before)?;
         Ok(None)
     }
 
-    /// Gives up on a log that does not come any nearer to the end of the span.
-    fn hear(&mut self, before: Offset) -> Result<(), LogError> {
+    /// Fails if the position has not moved towards the end of the span for too long.
+    fn check_progress(&mut self, before: Offset) -> Result<(), LogError> {
         if self.next > before {
-            self.last_heard = Instant::now();
+            self.last_progress = Instant::now();
         }
-        if self.last_heard.elapsed() < PATIENCE {
+        if self.last_progress.elapsed() < PATIENCE {
             return Ok(());
         }
-        let Span { partition, end, .. } = self.span;
+        let ReplaySpan { partition, end, .. } = self.span;
         let what = format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next);
         let cause = LogCause::new("no-progress", format!("nothing came for {PATIENCE:?}"));
         Err(LogError::unavailable(what, cause))
@@ -209,7 +209,7 @@ impl<'a> PartitionReplay<'a> {
         Ok(())
     }
 
-    /// The waiting final summaries of wanted windows.
+    /// Takes the waiting final summaries of wanted windows.
     fn take(&mut self) -> Vec<Recomputed> {
         self.handed_out += self.effects.len() as u64;
         let effects = std::mem::take(&mut self.effects);
@@ -227,7 +227,7 @@ impl<'a> PartitionReplay<'a> {
         is_wanted.then_some(Recomputed { window, emit })
     }
 
-    /// All that was returned is durable. Answers with the progress that this allows, to be stored for a later
+    /// Notes that all returned summaries are durable; returns the progress that this allows, to be stored for a later
     /// attempt.
     #[must_use = "progress that is not stored is work that a later attempt repeats"]
     pub fn acknowledged(&mut self) -> Option<CommittedOffset> {
@@ -239,7 +239,7 @@ impl<'a> PartitionReplay<'a> {
         Some(progress)
     }
 
-    /// The summaries of wanted windows that are still open at the end of the span, as a worker that has read as far
+    /// Returns the summaries of wanted windows that are still open at the end of the span, as a worker that has read as far
     /// and is asked to stop publishes them. None before the end is reached.
     pub fn take_open(&mut self) -> Vec<Recomputed> {
         self.core.flush(&mut self.effects);
@@ -248,8 +248,8 @@ impl<'a> PartitionReplay<'a> {
         effects.into_iter().filter_map(|effect| self.wanted(effect)).collect()
     }
 
-    /// First window that can still change at the end of the span: all before it are final. The oldest possible
-    /// window where nothing was read.
+    /// Returns the first window that can still change at the end of the span: all before it are final. Returns the
+    /// oldest possible window if nothing was read.
     #[must_use]
     pub fn open_from(&self) -> Window {
         open_from(self.core.status().watermark_ms, &self.subject.plan.policy)
@@ -267,7 +267,7 @@ impl<'a> PartitionReplay<'a> {
     }
 }
 
-struct OpenedSpan {
+struct OpenedReplay {
     core: Box<dyn AnyPartition>,
     reader: Box<dyn LogReader>,
     next: Offset,
@@ -276,10 +276,10 @@ struct OpenedSpan {
 fn open(
     log: &dyn Log,
     subject: &Subject,
-    span: &Span,
+    span: &ReplaySpan,
     progress: Option<&CommittedOffset>,
     poisoned: &[Offset],
-) -> Result<OpenedSpan, ReplayError> {
+) -> Result<OpenedReplay, ReplayError> {
     let Subject { plan, raw, identity } = subject;
     let partition = span.partition;
     let log_start = log.bounds(raw, &[partition])?[0].start;
@@ -299,7 +299,7 @@ fn open(
         .open(plan.policy, *identity, history)
         .map_err(|refusal| JobFailure::Refused { topic: raw.clone(), partition, refusal })?;
     let reader = log.reader(raw, &[(partition, opened.read_from)], Isolation::Uncommitted)?;
-    Ok(OpenedSpan { core: opened.core, reader, next: opened.read_from })
+    Ok(OpenedReplay { core: opened.core, reader, next: opened.read_from })
 }
 
 fn fold(
@@ -315,7 +315,7 @@ fn fold(
     }
 }
 
-/// After the first record it is known which windows lack input.
+/// Notes which windows lack input, which is known after the first record.
 fn note_gap(core: &dyn AnyPartition, tally: &mut ReplayTally) {
     let incomplete = core.status().incomplete;
     tally.incomplete_through = incomplete.reach_through().max(tally.incomplete_through);

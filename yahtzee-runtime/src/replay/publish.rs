@@ -1,4 +1,4 @@
-//! Writing what came out, together with the progress: a reader sees both or neither.
+//! Writing recomputed summaries, together with the progress: a reader sees both or neither.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Opens the writer of the replay whose progress is kept in `group`. `topic` has `partitions` partitions.
+    /// Opens the writer of the replay that keeps its progress in `group`. `topic` has `partitions` partitions.
     ///
     /// # Errors
     /// If the log does not answer.

@@ -1,4 +1,4 @@
-//! From a range of offsets or times to what is read of each partition.
+//! Ranges of offsets or times, resolved into the spans to be read of each partition.
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::Start;
@@ -9,12 +9,12 @@ use crate::log::{Bounds, Log, LogError};
 
 use super::Subject;
 
-/// What to recompute. An edge that is absent is the log's own.
+/// The range to recompute. An absent edge is the log's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// Where it begins; the edge belongs to it.
+pub struct ReplayRange {
+    /// Its begin; the edge belongs to it.
     pub from: Option<Edge>,
-    /// Where it ends; the edge does not belong to it.
+    /// Its end; the edge does not belong to it.
     pub to: Option<Edge>,
 }
 
@@ -27,37 +27,37 @@ pub enum Edge {
     Time(i64),
 }
 
-/// What is read of one partition, and which windows are wanted of it.
+/// Offsets to be read of one partition, and the windows that are wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct ReplaySpan {
     /// The partition.
     pub partition: Partition,
     /// First offset to be read.
     pub start: Offset,
     /// The offset after the last one to be read.
     pub end: Offset,
-    /// First window that is wanted; none is refused where the range does not begin at a time.
+    /// First window that is wanted; none is refused if the range does not begin at a time.
     pub first_window: Window,
     /// The window after the last one that is wanted.
     pub end_window: Window,
 }
 
-/// No window is older.
+/// The oldest possible window.
 const FIRST: Window = Window(i64::MIN);
-/// No window is younger.
+/// The newest possible window.
 const END: Window = Window(i64::MAX);
 
-impl Range {
-    /// What is read of `partitions`, given what the log keeps now.
+impl ReplayRange {
+    /// Returns the spans to be read of `partitions`, given what the log keeps now.
     ///
     /// # Errors
-    /// Where the log does not answer.
+    /// If the log does not answer.
     pub fn resolve(
         &self,
         log: &dyn Log,
         subject: &Subject,
         partitions: &[Partition],
-    ) -> Result<Vec<Span>, LogError> {
+    ) -> Result<Vec<ReplaySpan>, LogError> {
         let bounds = log.bounds(&subject.raw, partitions)?;
         let each = partitions.iter().zip(bounds);
         each.map(|(&partition, bounds)| self.span(log, subject, partition, bounds)).collect()
@@ -69,7 +69,7 @@ impl Range {
         subject: &Subject,
         partition: Partition,
         bounds: Bounds,
-    ) -> Result<Span, LogError> {
+    ) -> Result<ReplaySpan, LogError> {
         let policy = &subject.plan.policy;
         let at = |time_ms: i64| log.offset_for_time(&subject.raw, partition, time_ms.max(0));
         let within = |offset: Offset| offset.clamp(bounds.start, bounds.end);
@@ -89,11 +89,11 @@ impl Range {
                 (within(at(closed_at_ms(end, policy))?.next()), end)
             }
         };
-        Ok(Span { partition, start, end: end.max(start), first_window, end_window })
+        Ok(ReplaySpan { partition, start, end: end.max(start), first_window, end_window })
     }
 }
 
-/// The first window that begins at or after a time.
+/// Returns the first window that begins at or after a time.
 fn first_within(time_ms: i64, length_ms: u32) -> Window {
     Window::of_ms(time_ms.saturating_sub(1), length_ms).plus(1)
 }
@@ -110,26 +110,26 @@ fn closed_at_ms(end: Window, policy: &Policy) -> i64 {
     end.plus(policy.lateness_windows).start_ms(policy.length_ms)
 }
 
-impl Span {
-    /// Whether the window is wanted.
+impl ReplaySpan {
+    /// Returns whether the window is wanted.
     #[must_use]
     pub fn wants(&self, window: Window) -> bool {
         (self.first_window..self.end_window).contains(&window)
     }
 
-    /// Records to be read, at most.
+    /// Returns the greatest number of records to be read.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.end.0.saturating_sub(self.start.0)
     }
 
-    /// Whether there is nothing to be read.
+    /// Returns whether there is nothing to be read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What a partition starts from that has no progress yet. If the range begins at a time, no record before the start
+    /// Returns the history of a partition that has no progress yet. If the range begins at a time, no record before the start
     /// reaches a wanted window.
     ///
     /// That is not known if the log itself begins there, because what was deleted before may have been received later;

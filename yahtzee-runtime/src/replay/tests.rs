@@ -127,7 +127,7 @@ impl World {
         Self { _folder: folder, log, subject, layout, end_ms: now_ms }
     }
 
-    fn replay(&self, range: Range) -> (Vec<Recomputed>, ReplayTally, Window) {
+    fn replay(&self, range: ReplayRange) -> (Vec<Recomputed>, ReplayTally, Window) {
         let span = range.resolve(&self.log, &self.subject, &[ONLY]).unwrap().swap_remove(0);
         let mut part = PartitionReplay::open(&self.log, &self.subject, span, None, None).unwrap();
         let mut all = Vec::new();
@@ -140,7 +140,7 @@ impl World {
 
     /// Key and value of all finished windows, by window.
     fn whole(&self) -> Vec<Recomputed> {
-        self.replay(Range::default()).0
+        self.replay(ReplayRange::default()).0
     }
 
     /// The newest value of every key of a topic.
@@ -172,7 +172,7 @@ proptest! {
     fn offsets_give_whole_windows_and_name_the_others(drawn in records(1..120), from in 0..120_u64, len in 0..120_u64) {
         let world = World::of(&drawn, &[], None);
         let edge = |offset| Some(Edge::Offset(Offset(offset)));
-        let (found, tally, open_from) = world.replay(Range { from: edge(from), to: edge(from + len) });
+        let (found, tally, open_from) = world.replay(ReplayRange { from: edge(from), to: edge(from + len) });
         let is_complete = |window| tally.incomplete_through.is_none_or(|last| window > last) && window < open_from;
         // All of what is complete came out, and nothing else.
         prop_assert_eq!(&found, &only(&world.whole(), is_complete));
@@ -187,7 +187,7 @@ proptest! {
         let world = World::of(&drawn, &[], None);
         let (from_ms, to_ms) = (BEGIN_MS + from_ms, BEGIN_MS + from_ms + len_ms);
         let (found, tally, _) =
-            world.replay(Range { from: Some(Edge::Time(from_ms)), to: Some(Edge::Time(to_ms)) });
+            world.replay(ReplayRange { from: Some(Edge::Time(from_ms)), to: Some(Edge::Time(to_ms)) });
         let is_within = |window: Window| {
             window.start_ms(LENGTH_MS) >= from_ms && window.plus(1).start_ms(LENGTH_MS) <= to_ms
         };
@@ -203,7 +203,7 @@ proptest! {
         let whole = world.whole();
         world.log.maintain(world.end_ms - kept_ms + 1_000_000).unwrap();
         let from = from_ms.map(|from_ms| Edge::Time(BEGIN_MS + from_ms));
-        let (found, tally, open_from) = world.replay(Range { from, to: None });
+        let (found, tally, open_from) = world.replay(ReplayRange { from, to: None });
         let is_complete = |window: Window| {
             let is_wanted = from_ms.is_none_or(|from_ms| window.start_ms(LENGTH_MS) >= BEGIN_MS + from_ms);
             is_wanted && tally.incomplete_through.is_none_or(|last| window > last) && window < open_from
@@ -222,7 +222,7 @@ proptest! {
         for (attempt, writes) in stops.iter().copied().chain([usize::MAX]).enumerate() {
             let mut subject = world.subject.clone();
             subject.identity.owner_tag.incarnation = attempt as u32;
-            let begun = journal.begin(subject, &[ONLY], &Range::default(), false).unwrap();
+            let begun = journal.begin(subject, &[ONLY], &ReplayRange::default(), false).unwrap();
             prop_assert_eq!(begun.is_continued, attempt > 0);
             let publisher = Publisher::open(&world.log, &journal.group(), &begun.subject.raw, "SHADOW", 1);
             run(&world, begun, publisher.unwrap(), writes);
@@ -238,7 +238,7 @@ fn run(world: &World, begun: Begun, mut publisher: Publisher, writes: usize) {
     for end in (span.start.0..span.end.0).step_by(10).chain([span.end.0]).skip(1).take(writes) {
         let committed = world.log.committed("yahtzee.replay.test.sum", &begun.subject.raw, &[ONLY]).unwrap();
         let progress = committed.into_iter().next().flatten().or_else(|| progress.clone());
-        let step = Span { end: Offset(end), ..span.clone() };
+        let step = ReplaySpan { end: Offset(end), ..span.clone() };
         let mut part = PartitionReplay::open(&world.log, &begun.subject, step, None, progress).unwrap();
         let mut summaries = Vec::new();
         while !part.is_done() {
@@ -253,7 +253,7 @@ fn other_settings_are_refused_until_it_is_begun_afresh() {
     let world = World::of(&[(0, 0, vec![0], 1)], &[], None);
     let begin = |asked: &str, is_fresh| {
         let journal = Journal::new(&world.log, "test", "sum", asked);
-        journal.begin(world.subject.clone(), &[ONLY], &Range::default(), is_fresh)
+        journal.begin(world.subject.clone(), &[ONLY], &ReplayRange::default(), is_fresh)
     };
     assert!(!begin("into A", false).unwrap().is_continued);
     assert!(begin("into A", false).unwrap().is_continued);
@@ -274,7 +274,7 @@ fn progress_of_an_attempt_before_a_fresh_one_counts_for_nothing() {
         let mut subject = world.subject.clone();
         subject.identity.owner_tag.incarnation = token;
         let journal = Journal::new(&world.log, "test", "sum", "into SUM_SUMMARY.v1");
-        journal.begin(subject, &[ONLY], &Range::default(), is_fresh).unwrap()
+        journal.begin(subject, &[ONLY], &ReplayRange::default(), is_fresh).unwrap()
     };
     let first = begin(1, false);
     let publisher =
@@ -290,7 +290,7 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
     let drawn: Vec<Drawn> =
         (0..40).map(|frame| (if frame == 0 { 0 } else { 500 }, 0, vec![0], frame)).collect();
     let world = World::of(&drawn, &[7, 23], None);
-    let (found, tally, _) = world.replay(Range::default());
+    let (found, tally, _) = world.replay(ReplayRange::default());
     assert_eq!(tally.poison, 2);
     let folded: u64 = by_key(found).values().map(|value| Provenance::of_value(value).unwrap().count).sum();
     let open = tally.still_open.len() as u64;
@@ -302,7 +302,7 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
 fn open_windows_come_out_on_request_and_are_not_final() {
     let drawn: Vec<Drawn> = (0..9).map(|frame| (500, 0, vec![0], frame)).collect();
     let world = World::of(&drawn, &[], None);
-    let span = Range::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+    let span = ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
     let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
     while !part.is_done() {
         part.turn().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use yahtzee_core::delivery::rules::{DeliveryRules, ProductionDelivery, Written};
+use yahtzee_core::delivery::rules::{DeliveryRules, ProductionDelivery, WrittenRow};
 use yahtzee_core::delivery::{Disposal, OutcomeKind, QueuePolicy};
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Revision;
@@ -101,9 +101,9 @@ macro_rules! misplaced {
     ($name:ident, $kind:ident, $disposal:expr) => {
         mistake!(
             $name,
-            fn dispose(batch: &[Written], is_down: bool) -> Vec<Disposal> {
+            fn dispose(batch: &[WrittenRow], is_down: bool) -> Vec<Disposal> {
                 let disposals = ProductionDelivery.dispose(batch, is_down);
-                let replace = |(row, disposal): (&Written, Disposal)| match row.kind {
+                let replace = |(row, disposal): (&WrittenRow, Disposal)| match row.kind {
                     OutcomeKind::$kind => $disposal,
                     _ => disposal,
                 };
@@ -121,7 +121,7 @@ misplaced!(StaleIsFailure, Stale, Disposal::Again { is_own_failure: true });
 
 mistake!(
     PoisonTakesNeighbours,
-    fn dispose(batch: &[Written], is_down: bool) -> Vec<Disposal> {
+    fn dispose(batch: &[WrittenRow], is_down: bool) -> Vec<Disposal> {
         if batch.iter().any(|row| row.kind == OutcomeKind::Poison) {
             return vec![Disposal::Quarantine; batch.len()];
         }

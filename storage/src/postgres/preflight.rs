@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::classify::Failure;
+use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::names::TableName;
 use super::node::Node;
@@ -12,7 +12,7 @@ use crate::store::Day;
 
 /// A table that is asked about.
 #[derive(Clone, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct TableRef<'a> {
     pub(super) day: Day,
     pub(super) job: &'a str,
 }
@@ -53,8 +53,8 @@ pub(super) async fn begin(
     connection: &Connection,
     node: &Node,
     purpose: Purpose,
-    asked: &[Asked<'_>],
-) -> Result<Vec<Verdict>, Failure> {
+    asked: &[TableRef<'_>],
+) -> Result<Vec<Verdict>, ServerFailure> {
     let (days, names) = lists(asked);
     let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)];
@@ -66,28 +66,28 @@ pub(super) async fn begin(
 pub(super) async fn ask(
     connection: &Connection,
     node: &Node,
-    asked: &[Asked<'_>],
-) -> Result<Vec<Verdict>, Failure> {
+    asked: &[TableRef<'_>],
+) -> Result<Vec<Verdict>, ServerFailure> {
     let (days, names) = lists(asked);
     let rows = connection.query(QUESTION, &[(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)]).await?;
     verdicts(node, asked, &rows)
 }
 
-fn lists(asked: &[Asked<'_>]) -> (Vec<PgDay>, Vec<String>) {
+fn lists(asked: &[TableRef<'_>]) -> (Vec<PgDay>, Vec<String>) {
     let days = asked.iter().map(|it| PgDay(it.day)).collect();
     let names = asked.iter().map(|it| TableName::new(it.day, it.job).to_string()).collect();
     (days, names)
 }
 
-fn verdicts(node: &Node, asked: &[Asked<'_>], rows: &[Row]) -> Result<Vec<Verdict>, Failure> {
+fn verdicts(node: &Node, asked: &[TableRef<'_>], rows: &[Row]) -> Result<Vec<Verdict>, ServerFailure> {
     if rows.len() != asked.len() {
-        return Err(Failure::Missing("the database does not know yet which shard it is".to_owned()));
+        return Err(ServerFailure::Missing("the database does not know yet which shard it is".to_owned()));
     }
     let pairs = asked.iter().zip(rows);
     pairs.map(|(it, row)| verdict(node, it.day, row)).collect()
 }
 
-fn verdict(node: &Node, day: Day, row: &Row) -> Result<Verdict, Failure> {
+fn verdict(node: &Node, day: Day, row: &Row) -> Result<Verdict, ServerFailure> {
     node.check_identity(row.try_get(0)?)?;
     let PgDay(floor) = row.try_get(1)?;
     if day < floor {

@@ -1,8 +1,8 @@
 //! After a failure: which rows it was about, so that their neighbours are stored.
 
-use super::classify::{Class, Failure, classify};
-use super::lines::Group;
+use super::classify::{Class, ServerFailure, classify};
 use super::node::Node;
+use super::rows::Group;
 use crate::store::Outcome;
 
 /// Parts of a failed portion that are worth a try of their own: its tables, then the halves of a table while a row is
@@ -10,7 +10,7 @@ use crate::store::Outcome;
 pub(super) fn divide<'a>(
     node: &Node,
     mut portion: Vec<Group<'a>>,
-    failure: &Failure,
+    failure: &ServerFailure,
     outcomes: &mut [Outcome],
 ) -> Vec<Vec<Group<'a>>> {
     if portion.len() > 1 {
@@ -31,7 +31,7 @@ pub(super) fn divide<'a>(
 }
 
 /// All rows of the group come out as the failure says.
-pub(super) fn fail(node: &Node, group: &Group<'_>, failure: &Failure, outcomes: &mut [Outcome]) {
+pub(super) fn fail(node: &Node, group: &Group<'_>, failure: &ServerFailure, outcomes: &mut [Outcome]) {
     let outcome = failure.outcome(&node.name, &group.table.to_string());
     for line in &group.lines {
         outcomes[line.index] = outcome.clone();

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::gate::Asked;
 use super::names::TableName;
+use super::preflight::TableRef;
 use super::series;
 use super::sql_types::{PgTime, PgUuid};
 use crate::store::Day;
 use crate::store::{Fault, Outcome};
 use crate::store::{Summary, newest_by_key};
 
-/// Columns in the order of [`Line::values`] and [`Lines::params`].
+/// Columns in the order of [`TableRow::values`] and [`RowColumns::params`].
 pub(super) const COLUMNS: &str = "owner, series, window_start, window_length_ms, generation, last_offset, final, \
                                   first_offset, count, value";
 
@@ -32,7 +32,7 @@ pub(super) const TYPES: [Type; 10] = [
 
 /// One summary as a row.
 #[derive(Clone, Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct TableRow<'a> {
     /// Its index in the batch.
     pub(super) index: usize,
     pub(super) owner: PgUuid,
@@ -53,15 +53,15 @@ pub(super) struct Group<'a> {
     pub(super) day: Day,
     pub(super) job: &'a str,
     pub(super) table: TableName,
-    pub(super) lines: Vec<Line<'a>>,
+    pub(super) lines: Vec<TableRow<'a>>,
 }
 
 /// The newest of each key as rows by table, tables in order; what cannot be a row is told in `outcomes`.
 pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<Group<'a>> {
-    let mut groups: BTreeMap<(&str, Day), Vec<Line<'a>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Day), Vec<TableRow<'a>>> = BTreeMap::new();
     for index in newest_by_key(batch) {
         let summary = &batch[index];
-        match Line::of(summary, index) {
+        match TableRow::of(summary, index) {
             Ok(line) => groups.entry((summary.job, summary.day())).or_default().push(line),
             Err(fault) => outcomes[index] = Outcome::Poison(fault),
         }
@@ -70,7 +70,7 @@ pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<
     groups.map(|((job, day), lines)| Group { day, job, table: TableName::new(day, job), lines }).collect()
 }
 
-impl<'a> Line<'a> {
+impl<'a> TableRow<'a> {
     /// The row of a summary; a fault where a figure is none that Kafka or a job can have come to.
     fn of(summary: &Summary<'a>, index: usize) -> Result<Self, Fault> {
         let (parts, provenance) = (summary.parts, &summary.provenance);
@@ -119,8 +119,8 @@ impl<'a> Group<'a> {
         Self { day: Day::MIN, job: "", table: table.clone(), lines: Vec::new() }
     }
 
-    pub(super) fn asked(&self) -> Asked<'a> {
-        Asked { day: self.day, job: self.job }
+    pub(super) fn table_ref(&self) -> TableRef<'a> {
+        TableRef { day: self.day, job: self.job }
     }
 
     /// Two halves; the row itself where it is a single one.
@@ -135,7 +135,7 @@ impl<'a> Group<'a> {
 }
 
 /// Rows turned into one array per column, as `unnest` takes them.
-pub(super) struct Lines<'a> {
+pub(super) struct RowColumns<'a> {
     owners: Vec<PgUuid>,
     series: Vec<&'a str>,
     starts: Vec<PgTime>,
@@ -148,8 +148,8 @@ pub(super) struct Lines<'a> {
     values: Vec<&'a [u8]>,
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn of(lines: &'a [Line<'a>]) -> Self {
+impl<'a> RowColumns<'a> {
+    pub(super) fn of(lines: &'a [TableRow<'a>]) -> Self {
         Self {
             owners: lines.iter().map(|line| line.owner).collect(),
             series: lines.iter().map(|line| &*line.series).collect(),

@@ -1,4 +1,4 @@
-//! `yahtzee quarantine`: summaries that a store will not take as they are, and what becomes of them.
+//! `yahtzee quarantine`: lists summaries that a store does not take as they are, and requeues or drops them.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -18,57 +18,58 @@ use crate::process::GlobalOptions;
 use crate::stores::{self, POSTGRES, topics_of};
 use yahtzee_runtime::utc;
 
-/// How long the log may take to acknowledge what settles a summary.
+/// Time that the log may take to acknowledge the record that settles a summary.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What to do with quarantined summaries.
+/// Subcommands of `yahtzee quarantine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// Show what waits for an operator: its id, whose it is, and why no store takes it
     ///
-    /// Of every summary the newest revision that was refused. Look at one with `yahtzee retry inspect ID`. What a newer
-    /// revision has replaced in the store may be listed still: requeued, it comes out as stale and is gone.
+    /// Lists the newest refused revision of every summary. Show one in full with `yahtzee retry inspect ID`. A revision
+    /// that a newer one has replaced in the store may still be listed: requeued, it turns out to be stale and is
+    /// removed.
     List(QuarantineListOptions),
-    /// Hand summaries to the retry process once more, after their cause was mended
+    /// Hand summaries to the retry process again, after the cause is fixed
     ///
-    /// `yahtzee retry postgres` then carries them; what is refused again comes back here with a new id.
+    /// `yahtzee retry postgres` then writes them; a summary that is refused again returns here with a new id.
     Requeue(Chosen),
-    /// Give summaries up: they will be missing in the store
+    /// Drop summaries: they will be missing in the store
     Drop(DropOptions),
 }
 
-/// What to list.
+/// Options of `yahtzee quarantine list`.
 #[derive(Debug, Args)]
 pub(crate) struct QuarantineListOptions {
-    /// This job only
+    /// Only this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Which of the quarantined summaries.
+/// Selection of quarantined summaries.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Chosen {
     /// Ids, as `yahtzee quarantine list` shows them
     #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
     ids: Vec<RecordPosition>,
-    /// All of this job
+    /// All summaries of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// All of all jobs
+    /// All summaries of all jobs
     #[arg(long)]
     all: bool,
 }
 
-/// What to give up.
+/// Options of `yahtzee quarantine drop`.
 #[derive(Debug, Args)]
 pub(crate) struct DropOptions {
     #[command(flatten)]
     chosen: Chosen,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -121,7 +122,7 @@ fn give_up(global: &GlobalOptions, config: &Config, options: &DropOptions) -> Re
     Ok(())
 }
 
-/// Asks on a terminal; without one `--yes` must have been given.
+/// Asks for confirmation on a terminal; without a terminal `--yes` must have been given.
 fn is_confirmed(count: usize) -> Result<bool> {
     ensure!(
         std::io::stdin().is_terminal(),
@@ -152,7 +153,7 @@ fn told(done: &str, what_follows: &str, counts: SettledCounts) -> String {
     text
 }
 
-/// The log and the topics of the jobs in question.
+/// The log and the topics of the selected jobs.
 struct Ward {
     log: SharedLog,
     topics: Vec<JobTopics>,
@@ -165,7 +166,7 @@ impl Ward {
         Ok(Self { log: config.log.open()?, topics })
     }
 
-    /// What was asked for; every id must be there.
+    /// Returns the selected summaries; fails if an id is not in the quarantine.
     fn choose(&self, chosen: &Chosen) -> Result<Vec<Quarantined>> {
         let mut found = quarantine::list(&*self.log, None, &self.topics)?;
         if chosen.all || chosen.job.is_some() {
@@ -181,7 +182,7 @@ impl Ward {
     }
 }
 
-/// A quarantined summary as it is shown.
+/// A quarantined summary in the output.
 #[derive(Serialize)]
 struct QuarantineListing {
     id: String,

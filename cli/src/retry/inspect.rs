@@ -1,4 +1,4 @@
-//! `yahtzee retry inspect`: one record of a RETRY or QUARANTINE topic in full.
+//! `yahtzee retry inspect`: shows one record of a RETRY or QUARANTINE topic in full.
 
 use std::fmt::Write as _;
 
@@ -15,18 +15,18 @@ use yahtzee_storage::dead_letter::retry_list::{self, Inspected};
 use crate::process::{GlobalOptions, Registry};
 use yahtzee_runtime::utc;
 
-/// Show one record of a RETRY or QUARANTINE topic: the summary, where it comes from, and why it is there
+/// Show one record of a RETRY or QUARANTINE topic: the summary, its source, and the reason why it is there
 #[derive(Debug, Args)]
 pub(crate) struct InspectOptions {
     /// Place of the record, as `yahtzee retry list` and `yahtzee quarantine list` show it
     #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
     place: RecordPosition,
-    /// One JSON document instead of text; key and value are in it as base64
+    /// Print one JSON document instead of text; key and value are base64
     #[arg(long)]
     json: bool,
 }
 
-/// A record as it is shown. What cannot be read is left out.
+/// A record in the output. Parts that cannot be read are left out.
 #[derive(Serialize)]
 struct RecordReport {
     place: String,

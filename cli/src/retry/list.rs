@@ -1,4 +1,4 @@
-//! `yahtzee retry list`: how much waits for which shard, since when, and why.
+//! `yahtzee retry list`: shows how many summaries wait for each shard, since when, and why.
 
 use std::collections::BTreeMap;
 
@@ -18,19 +18,19 @@ use yahtzee_runtime::utc;
 
 /// Show what waits for each shard: how much, since when, and the error that most of it has
 ///
-/// Counted is what lies between the offsets that `yahtzee retry postgres` has committed and the ends of the RETRY topics.
+/// Counts the records between the offsets that `yahtzee retry postgres` has committed and the ends of the RETRY topics.
 /// Only reads; connects to no database.
 #[derive(Debug, Args)]
 pub(crate) struct RetryListOptions {
-    /// This shard only
+    /// Only this shard
     #[arg(long, value_name = "NAME")]
     shard: Option<String>,
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// What waits.
+/// Summaries that wait for all shards.
 #[derive(Serialize)]
 struct WaitingReport {
     store: &'static str,
@@ -38,7 +38,7 @@ struct WaitingReport {
     partitions: Vec<WaitingInPartition>,
 }
 
-/// What waits for one shard.
+/// Summaries that wait for one shard.
 #[derive(Serialize)]
 struct ShardReport {
     shard: String,
@@ -54,10 +54,10 @@ struct ErrorReport {
     records: u64,
 }
 
-/// Where something waits.
+/// Partition in which summaries wait.
 #[derive(Serialize)]
 struct WaitingInPartition {
-    /// Place of the record that is next in line.
+    /// Place of the next record to be written.
     next: String,
     offsets: u64,
 }
@@ -82,7 +82,7 @@ pub(super) fn list(global: &GlobalOptions, options: &RetryListOptions) -> Result
     Ok(())
 }
 
-/// Leaves one shard, which must wait for something or be configured.
+/// Keeps only one shard; fails unless it is configured or summaries wait for it.
 fn keep(shards: &mut BTreeMap<String, ShardWaiting>, name: &str, config: &Config) -> Result<()> {
     let configured = config.sink.postgres.shards.iter().map(|(name, _)| name.clone());
     let known: Vec<String> = configured.chain(shards.keys().cloned()).collect();
@@ -93,7 +93,7 @@ fn keep(shards: &mut BTreeMap<String, ShardWaiting>, name: &str, config: &Config
     Ok(())
 }
 
-/// The partitions of RETRY topics in which something waits.
+/// Returns the partitions of RETRY topics in which summaries wait.
 fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Vec<WaitingInPartition>> {
     let group = retry_group(POSTGRES, &config.layout.version);
     let mut reports = Vec::new();

@@ -1,4 +1,4 @@
-//! The trail of a summary that was not stored: the headers of RETRY and QUARANTINE records.
+//! The failure headers of a summary that was not stored: those of RETRY and QUARANTINE records.
 //!
 //! | header                     | value                                                             |
 //! |----------------------------|-------------------------------------------------------------------|
@@ -12,8 +12,8 @@
 //! | `yahtzee-error`            | what the store said last, 512 bytes at most                       |
 //! | `yahtzee-settled`          | QUARANTINE only: `requeued` or `dropped`, by an operator          |
 //!
-//! Values are text. Key and value of the record are the summary's own bytes. Headers that are missing or make no
-//! sense are left out when they are read: the summary can be stored without any of them.
+//! Values are text. Key and value of the record are the summary's own bytes. Headers that are missing or invalid are
+//! ignored when they are read: the summary can be stored without any of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Revision;
 use yahtzee_runtime::log::Header;
 
-/// Greatest `yahtzee-error`, in bytes.
+/// Maximum size of `yahtzee-error`, in bytes.
 pub const ERROR_BYTES_MAX: usize = 512;
 
 const STORE: &str = "yahtzee-store";
@@ -36,7 +36,7 @@ const ATTEMPTS: &str = "yahtzee-attempts";
 const ERROR: &str = "yahtzee-error";
 const SETTLED: &str = "yahtzee-settled";
 
-/// Where a summary comes from and what became of it so far.
+/// Source of a summary, and its failures so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureHeaders {
     /// Name of the store that did not take it.
@@ -45,17 +45,17 @@ pub struct FailureHeaders {
     pub job: Option<String>,
     /// Name of the shard; a summary without a readable key has none.
     pub shard: Option<String>,
-    /// The summary's revision, where it has one.
+    /// Revision of the summary, if it has one.
     pub revision: Option<Revision>,
-    /// Where the summary lies in its own topic.
+    /// Place of the summary in its own topic.
     pub source: Option<RecordPosition>,
-    /// When it failed first, milliseconds since 1970.
+    /// Time of the first failure, milliseconds since 1970.
     pub first_failure_ms: Option<i64>,
-    /// Times that it was handed to RETRY since an operator last looked.
+    /// Number of times that it was handed to RETRY since an operator last requeued it.
     pub attempts: u32,
     /// What the store said last.
     pub error: Option<String>,
-    /// What an operator did with a quarantined summary.
+    /// Action of an operator on a quarantined summary.
     pub settled: Option<Settled>,
 }
 
@@ -70,17 +70,17 @@ pub struct RecordPosition {
     pub offset: Offset,
 }
 
-/// How an operator has settled a quarantined summary.
+/// Way in which an operator settled a quarantined summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It was handed to RETRY.
     Requeued,
-    /// It was given up.
+    /// It was discarded.
     Dropped,
 }
 
 impl FailureHeaders {
-    /// The headers of a record with this trail. An error that is too long is cut between characters.
+    /// Returns the headers of a record. An error that is too long is cut between characters.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
         let text = |name, value: Option<String>| {
@@ -102,7 +102,7 @@ impl FailureHeaders {
         headers.into_iter().flatten().collect()
     }
 
-    /// Reads what can be read. The last header of a name counts.
+    /// Reads headers, and ignores invalid ones. The last header of a name counts.
     #[must_use]
     pub fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut trail = Self::default();
@@ -147,7 +147,7 @@ impl fmt::Display for RecordPosition {
     }
 }
 
-/// Not of the form `topic/partition/offset`.
+/// Error for a text that is not of the form `topic/partition/offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not of the form topic/partition/offset, as in RETRY.ERROR_SUMMARY.v1/3/81723")]
 pub struct NotARecordPosition(String);
@@ -167,7 +167,7 @@ impl FromStr for RecordPosition {
 }
 
 impl Settled {
-    /// As in the header.
+    /// Returns the name, as in the header.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What waits in RETRY, for operators: an overview by shard, and one record in full.
+//! Reports on RETRY for operators: an overview by shard, and one record in full.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
@@ -20,21 +20,21 @@ const ERRORS_MAX: usize = 1_000;
 /// What waits for one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardWaiting {
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// Different summaries among them, by job and key.
+    /// Number of different summaries among them, by job and key.
     pub keys: u64,
-    /// When the one that failed first did so, milliseconds since 1970.
+    /// Time of the earliest first failure, milliseconds since 1970.
     pub first_failure_ms: Option<i64>,
     /// The error that most of them have, and how many.
     pub most_frequent_error: Option<(String, u64)>,
 }
 
-/// What waits for the shards of `store`, by name of the shard as the records have it (empty where they have none):
-/// the records between what the retry process has committed and the ends.
+/// Returns the records that wait for the shards of `store`: those between the commits of the retry process and the
+/// ends, by name of the shard in their headers (empty if they have none).
 ///
 /// # Errors
-/// Where a RETRY topic does not exist or the log does not answer.
+/// If a RETRY topic does not exist or the log does not answer.
 pub fn list(
     log: &dyn Log,
     store: &str,
@@ -56,7 +56,7 @@ pub fn list(
     Ok(tallies.into_iter().map(|(shard, tally)| (shard, tally.total())).collect())
 }
 
-/// What is counted of one shard. Keys are kept as hashes: a collision in 64 bits makes the count one too small.
+/// Counts of one shard. Keys are kept as hashes: a collision in 64 bits makes the count one too small.
 #[derive(Default)]
 struct RetryTally {
     records: u64,
@@ -98,20 +98,20 @@ pub struct Inspected {
     pub key: Vec<u8>,
     /// Value of the summary.
     pub value: Vec<u8>,
-    /// The key, where it can be read.
+    /// The key, if it can be read.
     pub parts: Option<SummaryKey>,
-    /// The value's provenance, revision included, where it can be read.
+    /// The value's provenance, revision included, if it can be read.
     pub provenance: Option<Provenance>,
-    /// What the headers say.
+    /// The parsed headers.
     pub trail: FailureHeaders,
-    /// All headers as they are, in their order.
+    /// All headers unparsed, in their order.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// Reads the record at a place of a RETRY or QUARANTINE topic; `None` where there is none (any more).
+/// Reads the record at a place of a RETRY or QUARANTINE topic; returns `None` if there is none (any more).
 ///
 /// # Errors
-/// Where the topic does not exist or the log does not answer.
+/// If the topic does not exist or the log does not answer.
 pub fn inspect(log: &dyn Log, place: &RecordPosition) -> Result<Option<Inspected>, LogError> {
     let bounds = log.bounds(&place.topic, &[place.partition])?;
     if bounds.iter().any(|bounds| !(bounds.start..bounds.end).contains(&place.offset)) {

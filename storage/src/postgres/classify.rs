@@ -1,48 +1,48 @@
-//! What a failure means for the rows that were under way: one function, one table.
+//! Classifies failures by what they mean for the rows being written: one function, one table.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::store::{Fault, Outcome, StoreError};
 
-/// What is to be done about a failure.
+/// Class of a failure, by what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// It may pass: try again later.
+    /// Temporary: try again later.
     Retryable,
-    /// Something is not there, or not as it was created: create what is missing, try once more.
+    /// An object is missing, or not as it was created: create what is missing, then try again.
     Schema,
-    /// A row can never be stored: find it and go on without it.
+    /// A row can never be stored: find it and continue without it.
     Poison,
-    /// Nothing will help before somebody has mended something.
+    /// Every try fails until an operator corrects the configuration.
     Configuration,
 }
 
-/// Why something asked of a shard was not done.
+/// Reason why a request to a shard failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ServerFailure {
-    /// The server said no.
+    /// The server returned an error.
     Server(ServerError),
-    /// The connection broke, or was never made.
+    /// The connection broke, or was not established.
     Connection(String),
-    /// No answer in time.
+    /// The server did not answer in time.
     Timeout(Duration),
-    /// A table or the bookkeeping is not there.
+    /// A table or the bookkeeping is missing.
     Missing(String),
-    /// A table that was believed to be empty was not, or refused a row that was copied into it.
+    /// A table that was believed to be empty was not, or it refused a row that was copied into it.
     NotCopied,
-    /// The settings are wrong, or do not fit what is in the database.
+    /// The settings are wrong, or contradict what is in the database.
     Settings(String),
 }
 
-/// What a server says when it refuses, as far as it matters.
+/// The relevant parts of an error of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerError {
     /// SQLSTATE.
     pub(super) code: String,
-    /// Message, with the detail where there is one.
+    /// Message, with the detail if there is one.
     pub(super) text: String,
-    /// Schema of the object it is about, where the server tells.
+    /// Schema of the object concerned, if the server names it.
     pub(super) schema: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl From<tokio_postgres::Error> for ServerFailure {
     }
 }
 
-/// The class of a failure. SQLSTATE codes: PostgreSQL documentation, appendix A.
+/// Returns the class of a failure. SQLSTATE codes: PostgreSQL documentation, appendix A.
 pub(super) fn classify(failure: &ServerFailure) -> Class {
     match failure {
         ServerFailure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
@@ -99,7 +99,7 @@ fn classify_code(code: &str, schema: Option<&str>) -> Class {
 }
 
 impl ServerFailure {
-    /// Whether the session cannot be used again.
+    /// Returns whether the session cannot be used again.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::Connection(_) | Self::Timeout(_) => true,
@@ -108,8 +108,8 @@ impl ServerFailure {
         }
     }
 
-    /// Whether it may be the matter of some of the rows, so that it is worth trying others by themselves. It is not
-    /// where the shard is down, or is the wrong one.
+    /// Returns whether some of the rows may be the cause, so that it is worth trying others by themselves. False if the
+    /// shard is down, or is the wrong one.
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Server(error) if error.code.starts_with("28") || error.code == "3D000" => false,
@@ -118,12 +118,12 @@ impl ServerFailure {
         }
     }
 
-    /// Whether another session was in the way.
+    /// Returns whether another session held a lock.
     pub(super) fn is_lock(&self) -> bool {
         matches!(self, Self::Server(error) if matches!(&*error.code, "55P03" | "40P01" | "40001"))
     }
 
-    /// Whether a schema or a table was not there.
+    /// Returns whether a schema or a table is missing.
     pub(super) fn is_missing(&self) -> bool {
         match self {
             Self::Missing(_) => true,
@@ -132,7 +132,7 @@ impl ServerFailure {
         }
     }
 
-    /// What becomes of the rows, now that nothing else was left to be tried. `table` is where they should have gone.
+    /// Returns the outcome of the rows after the last try. `table` is the one they were to be written to.
     pub(super) fn outcome(&self, shard: &str, table: &str) -> Outcome {
         match classify(self) {
             Class::Schema if !self.is_missing() => Outcome::Misconfigured(Fault::new(format!(
@@ -149,7 +149,7 @@ impl ServerFailure {
         Fault::new(format!("shard {shard}: {self}{}", self.advice()))
     }
 
-    /// What to do next, from the second word on.
+    /// Returns the advice in the message, from its second word on.
     fn advice(&self) -> &'static str {
         let Self::Server(error) = self else { return "" };
         match (&*error.code, error.code.get(..2).unwrap_or_default()) {
@@ -163,7 +163,7 @@ impl ServerFailure {
         }
     }
 
-    /// As readers and operators are told.
+    /// Converts the failure into the error for readers and operators.
     pub(super) fn into_store_error(self, shard: &str) -> StoreError {
         let place = format!("shard {shard}");
         let reason = format!("{self}{}", self.advice());

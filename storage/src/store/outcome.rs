@@ -1,27 +1,27 @@
-//! What a store makes of a summary.
+//! The outcome of writing a summary to a store.
 
 use std::fmt;
 use std::sync::Arc;
 
 use yahtzee_core::delivery::OutcomeKind;
 
-/// What became of one summary.
+/// Outcome of one summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is stored; nothing newer was there.
+    /// Stored; the store had nothing newer.
     Stored,
-    /// As [`Self::Stored`], but the row it replaced cannot have come before it: see
+    /// Stored, as [`Self::Stored`], but the row it replaced cannot have come before it: see
     /// [`Provenance::can_be_followed_by`].
     StoredAgainstChain,
-    /// The same or a newer revision was there, or is in the same batch.
+    /// Not stored: the store, or the same batch, has the same or a newer revision.
     Stale,
-    /// Its day is below the floor: it was dropped on purpose and is not created again.
+    /// Not stored: its day is below the floor; it was dropped on purpose and is not created again.
     Expired,
     /// Not stored: the shard, or a part of it, does not work now.
     Retryable(Fault),
-    /// Not stored and never will be as it is.
+    /// Not stored: no store takes it as it is.
     Poison(Fault),
-    /// Not stored until somebody mends the configuration: a wrong password, a missing right, another shard map.
+    /// Not stored until the configuration is corrected: a wrong password, a missing right, another shard map.
     Misconfigured(Fault),
 }
 
@@ -39,7 +39,7 @@ impl Outcome {
         }
     }
 
-    /// Returns why the summary was not stored; `None` if nothing is left to be done for it.
+    /// Returns the reason why the summary was not stored; `None` if it is settled.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
         match self {
@@ -48,13 +48,13 @@ impl Outcome {
         }
     }
 
-    /// Returns whether nothing is left to be done for the summary.
+    /// Returns whether the summary is settled: nothing is left to be done for it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.fault().is_none()
     }
 
-    /// Stable name for metrics.
+    /// Returns the stable name for metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use yahtzee_runtime::log::SharedLog;
+use yahtzee_storage::dead_letter::FailureTally;
 use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::quarantine::{self, Quarantined, SettledCounts};
 use yahtzee_storage::job_topics::JobTopics;
@@ -24,7 +25,7 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(30);
 /// What to do with quarantined summaries.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// Show what waits for an operator: its id, whose it is, and why no store takes it
+    /// Show what waits for an operator: its id, whose it is, and why no store takes it, with a count by code
     ///
     /// Of every summary the newest revision that was refused. Look at one with `yahtzee retry inspect ID`. What a newer
     /// revision has replaced in the store may be listed still: requeued, it comes out as stale and is gone.
@@ -194,6 +195,7 @@ struct QuarantineListing {
     value_bytes: usize,
     source: Option<String>,
     first_failure: Option<String>,
+    code: Option<String>,
     error: Option<String>,
 }
 
@@ -212,14 +214,18 @@ impl QuarantineListing {
             value_bytes,
             source: trail.source.map(|source| source.to_string()),
             first_failure: trail.first_failure_ms.map(utc::date_and_time),
+            code: trail.code,
             error: trail.error,
         }
     }
 }
 
 fn text(listed: &[QuarantineListing]) -> String {
-    let mut text = String::new();
-    for QuarantineListing { id, job, store, shard, owner, dimensions, window_start, error, .. } in listed {
+    let (mut text, mut failures) = (String::new(), FailureTally::default());
+    for QuarantineListing { id, job, store, shard, owner, dimensions, window_start, code, error, .. } in
+        listed
+    {
+        failures.count(code.as_deref(), error.as_deref());
         let shard = shard.as_ref().map(|shard| format!("/{shard}")).unwrap_or_default();
         let whose = match (owner, dimensions, window_start) {
             (Some(owner), Some(dimensions), Some(start)) => format!("{owner} {dimensions:?} {start}"),
@@ -228,5 +234,9 @@ fn text(listed: &[QuarantineListing]) -> String {
         let error = error.as_deref().unwrap_or("(no error was noted)");
         text += &format!("{id}\n  {job} in {store}{shard}: {whose}\n  {error}\n");
     }
-    text + &format!("{} in quarantine\n", listed.len())
+    text += &format!("{} in quarantine\n", listed.len());
+    for group in failures.groups() {
+        text += &format!("  {group}\n");
+    }
+    text
 }

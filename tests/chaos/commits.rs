@@ -47,6 +47,8 @@ pub(crate) struct History {
 pub(crate) struct Seen {
     pub(crate) at: Instant,
     pub(crate) position: Offset,
+    /// Where a restart reads from: the committed offset.
+    pub(crate) start: Offset,
     pub(crate) incarnation: u32,
 }
 
@@ -111,7 +113,12 @@ impl Commits {
         history.incomplete.extend(commit.incomplete().windows().map(|window| window.0));
         history.reaches.extend(commit.incomplete().reach_through().map(|window| window.0));
         history.reaches.dedup();
-        history.commits.push(Seen { at: Instant::now(), position: commit.position(), incarnation });
+        history.commits.push(Seen {
+            at: Instant::now(),
+            position: commit.position(),
+            start: offset,
+            incarnation,
+        });
     }
 }
 
@@ -207,7 +214,7 @@ mod tests {
         [&[0, 3][..], &position.to_be_bytes(), &[0; 4], &length, metadata.as_bytes(), &[0; 8]].concat()
     }
 
-    /// Shows commits `(position, incarnation)`, 0 for a deletion, and tells zombies and steps back.
+    /// Shows commits `(position, incarnation)`, 0 for a deletion, and counts zombies and steps back.
     fn check(shown: &[(u64, u32)], expected: (u64, u64)) {
         let mut commits = Commits::of("g", "t");
         for &(position, incarnation) in shown {

@@ -24,8 +24,8 @@ fn without_colours(line: &str) -> String {
 
 /// The greatest memory bound that a worker printed for its windows, in MiB.
 pub(crate) fn memory_bound_mib(lines: &[String]) -> Option<f64> {
-    let told = lines.iter().filter(|line| line.contains("memory bound"));
-    let bounds = told.filter_map(|line| line.split("mebibytes=").nth(1)?.split(' ').next()?.parse().ok());
+    let reports = lines.iter().filter(|line| line.contains("memory bound"));
+    let bounds = reports.filter_map(|line| line.split("mebibytes=").nth(1)?.split(' ').next()?.parse().ok());
     bounds.reduce(f64::max)
 }
 

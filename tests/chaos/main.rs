@@ -39,7 +39,7 @@ mod workers;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use options::Options;
@@ -66,6 +66,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<bool> {
     let name = options.name.as_deref().unwrap_or_default();
     let scenario = scenarios::find(name).with_context(|| format!("there is no {name}; try --list"))?;
+    if scenario.needs_fence && !options.is_fenced() {
+        bail!("{} is about the fence, which workers do not have under at-least-once", scenario.name);
+    }
     let folder = tempfile::Builder::new().prefix("yahtzee-chaos-").tempdir()?;
     let mut rig = Rig::start(options, scenario, folder.path())?;
     let played = play(&mut rig, scenario);

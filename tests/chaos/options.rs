@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use yahtzee_runtime::worker::Guarantee;
 
 /// Break things around running workers, and compare what they publish with one pass over the raw topic.
 ///
@@ -36,7 +38,13 @@ pub(crate) struct Options {
     /// Time between faults; by default a twelfth of the whole, at most five seconds
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) every: Option<Duration>,
+    /// The guarantee of the workers; under at-least-once the summary topic and the commits may go back, the stores not
+    #[arg(long, default_value = FENCED, value_parser = guarantee())]
+    pub(crate) guarantee: Guarantee,
 }
+
+const FENCED: &str = "fenced";
+const AT_LEAST_ONCE: &str = "at-least-once";
 
 impl Options {
     /// Time between faults.
@@ -44,6 +52,26 @@ impl Options {
         let by_default = (self.duration / 12).clamp(Duration::from_secs(1), Duration::from_secs(5));
         self.every.unwrap_or(by_default)
     }
+
+    /// Whether the workers fence each other.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.guarantee == Guarantee::Fenced
+    }
+
+    /// The guarantee as the configuration file names it.
+    pub(crate) fn guarantee_name(&self) -> &'static str {
+        match self.guarantee {
+            Guarantee::Fenced => FENCED,
+            Guarantee::AtLeastOnce => AT_LEAST_ONCE,
+        }
+    }
+}
+
+fn guarantee() -> impl clap::builder::TypedValueParser<Value = Guarantee> {
+    PossibleValuesParser::new([FENCED, AT_LEAST_ONCE]).map(|name| match name.as_str() {
+        AT_LEAST_ONCE => Guarantee::AtLeastOnce,
+        _ => Guarantee::Fenced,
+    })
 }
 
 fn seed_of_now() -> u64 {
@@ -66,6 +94,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guarantees_are_named_as_in_the_configuration() {
+        for name in [FENCED, AT_LEAST_ONCE] {
+            let options = Options::parse_from(["chaos", "C1", "--guarantee", name]);
+            assert_eq!(options.guarantee_name(), name);
+        }
+        assert!(Options::parse_from(["chaos", "C1"]).is_fenced());
+        assert!(Options::try_parse_from(["chaos", "C1", "--guarantee", "exactly-once"]).is_err());
+    }
 
     #[test]
     fn times_have_a_unit() {

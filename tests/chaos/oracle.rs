@@ -225,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// Folds records of one owner, `(log timestamp, frame, event times)`, and tells what was counted.
+    /// Folds records of one owner, `(log timestamp, frame, event times)`, and checks what was counted.
     fn check(records: &[(i64, u8, &[i64])], expected: (u64, u64, u64, u64)) {
         let owner = Owner([1; 16]);
         let mut oracle = Oracle::default();

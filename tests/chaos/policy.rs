@@ -41,6 +41,7 @@ pub(crate) fn config_file(
     store: &Path,
     shards: &[String],
     pause_max_ms: u64,
+    guarantee: &str,
 ) -> String {
     let mut text = String::new();
     let mut section = |name: &str, lines: &[String]| {
@@ -61,6 +62,7 @@ pub(crate) fn config_file(
         "worker",
         &[
             format!("slots = {SLOTS}"),
+            format!("guarantee = {guarantee:?}"),
             format!("write_deadline_ms = {WRITE_DEADLINE_MS}"),
             format!("pause_max_ms = {pause_max_ms}"),
         ],

@@ -141,7 +141,7 @@ fn connect(client: TcpStream, wire: &Arc<Wire>) -> io::Result<()> {
     thread::spawn(move || match shared.protocol {
         Protocol::Kafka => carry(&from, &to, |message, to| shared.request(message, to)),
         Protocol::Postgres => {
-            // That it fails is the purpose, so that nobody is told.
+            // That it fails is the purpose, so it is not reported.
             let _ = postgres::carry_requests(&from, &to, &shared.postgres);
             hang_up(&from);
             hang_up(&to);
@@ -160,7 +160,7 @@ fn connect(client: TcpStream, wire: &Arc<Wire>) -> io::Result<()> {
     Ok(())
 }
 
-/// Carries messages until something fails. That it fails is the purpose, so that nobody is told.
+/// Carries messages until something fails. That it fails is the purpose, so it is not reported.
 fn carry(from: &TcpStream, to: &TcpStream, pass: impl Fn(Vec<u8>, &TcpStream) -> io::Result<()>) {
     while read_message(from).and_then(|message| pass(message, to)).is_ok() {}
     hang_up(from);

@@ -1,4 +1,4 @@
-//! The raw topic as it is in the log: read along, folded by the oracle, and told apart record by record.
+//! The raw topic as it is in the log: read along, folded by the oracle, and distinguished record by record.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -16,8 +16,8 @@ use crate::rows::{self, StoredRow};
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Rows that went back and are told in words.
-const TOLD_MAX: u64 = 5;
+/// Rows that went back and are reported in words.
+const REPORTED_MAX: u64 = 5;
 
 /// A reader at work.
 pub(crate) struct StoreReader {
@@ -110,7 +110,7 @@ impl Seen {
 
     fn tell(&mut self, shard: usize, what: &str) {
         self.went_back += 1;
-        if self.went_back <= TOLD_MAX {
+        if self.went_back <= REPORTED_MAX {
             eprintln!("chaos: in shard s{shard} {what}");
         }
     }
@@ -158,7 +158,7 @@ mod tests {
         StoredRow { key, revision, is_broken: false, value: Vec::new() }
     }
 
-    /// Shows rows `(series, last offset)` look by look, and tells what went back and what was new.
+    /// Shows rows `(series, last offset)` look by look, and counts what went back and what was new.
     fn check(looks: &[&[(u8, u64)]], expected: (u64, usize)) {
         let mut seen = Seen { shards: vec![HashMap::new()], went_back: 0, sightings: Vec::new() };
         for look in looks {

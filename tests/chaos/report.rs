@@ -9,12 +9,14 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) test: String,
-    /// Of the repository, as far as it can be told.
+    /// Of the repository, where it is known.
     pub(crate) commit: Option<String>,
     pub(crate) seed: u64,
     pub(crate) duration_s: f64,
     pub(crate) window_s: f64,
     pub(crate) rate_rps: u32,
+    /// Of the workers.
+    pub(crate) guarantee: &'static str,
     /// Processes ended without warning: workers, sinks, retry processes and servers.
     pub(crate) kills: u64,
     /// Processes that went on after their successor had started.
@@ -45,21 +47,23 @@ pub(crate) struct Report {
 /// What may not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MustBeZero {
-    /// Keys whose last summary in the topic is not the oracle's.
+    /// Keys whose last summary in the topic, or without a fence whose greatest, is not the oracle's.
     pub(crate) diverged_topic: u64,
     /// Keys whose row in the store is not the oracle's.
     pub(crate) diverged_sink: u64,
     /// Different summaries under one revision: a store cannot tell which is right.
     pub(crate) dips_sink: u64,
-    /// Summaries older than the one that a reader had seen.
+    /// Summaries older than the one that a reader had seen; not judged without a fence.
     pub(crate) dips_topic: u64,
-    /// Summaries that do not contain what their predecessor contained, and commits that went back.
+    /// Summaries that do not contain what their predecessor contained, and with a fence commits that
+    /// went back.
     pub(crate) chain_violations: u64,
     /// Acknowledged raw records that are not in the log, and unusable ones without a dead letter.
     pub(crate) lost_acked: u64,
     /// Windows that lost input, are not published, and were named nowhere.
     pub(crate) unreported_gaps: u64,
-    /// Commits, and the summaries in their transactions, of a worker after its successor's.
+    /// Commits, and the summaries in their transactions, of a worker after its successor's; not
+    /// judged without a fence.
     pub(crate) zombie_visible: u64,
     /// Only of scenarios with PostgreSQL.
     #[serde(flatten)]

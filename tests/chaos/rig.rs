@@ -30,6 +30,10 @@ use crate::workers::{Launcher, Process, Worker};
 use yahtzee_loadgen::Rng;
 
 const POLL: Duration = Duration::from_millis(20);
+/// Shorter than a write takes, so that what follows hits one.
+const RELEASE_POLL: Duration = Duration::from_millis(1);
+/// Windows close every second while there is input and the broker works.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 /// For everything that comes by itself when nothing is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The platform kills after this time.
@@ -73,7 +77,14 @@ impl Rig {
         };
         let stores = StoreSide::new(open_store(scenario, &version, proxy.as_ref(), target.clone())?);
         let shards = stores.shards().map_or_else(Vec::new, |shards| shards.databases.config_lines());
-        let config = policy::config_file(&brokers, &version, &target, &shards, scenario.pause_max_ms);
+        let config = policy::config_file(
+            &brokers,
+            &version,
+            &target,
+            &shards,
+            scenario.pause_max_ms,
+            options.guarantee_name(),
+        );
         std::fs::write(folder.join("yahtzee.toml"), config)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
         let watch_commits = Commits::of(&cluster.group, &cluster.raw());
@@ -96,7 +107,7 @@ impl Rig {
                 &cluster.summary(),
                 &start,
                 Isolation::Committed,
-                Summaries::default(),
+                Summaries::under(options.guarantee),
             )?,
             letters: Watch::start(
                 log,
@@ -157,7 +168,7 @@ impl Rig {
         (0..self.workers.len()).map(|_| self.kill_worker(0)).collect()
     }
 
-    /// Ends all workers the polite way.
+    /// Ends all workers with SIGTERM.
     pub(crate) fn end_all_workers(&mut self) -> Result<Vec<WorkerIndex>> {
         let mut workers = self.take_all_workers();
         workers.iter().for_each(|worker| worker.process.signal(Signal::TERM));
@@ -183,7 +194,7 @@ impl Rig {
                 bail!(
                     "{} still runs {seconds} s {when}: {}",
                     worker.process.name,
-                    worker.process.last_words()
+                    worker.process.stderr_tail()
                 );
             }
             self.pause(POLL)?;
@@ -196,6 +207,22 @@ impl Rig {
     pub(crate) fn fence_all(&self) -> Result<()> {
         for slot in 0..SLOTS {
             drop(self.cluster.log.slot_writer(&SlotName { group: self.cluster.group.clone(), slot })?);
+        }
+        Ok(())
+    }
+
+    /// Waits for a commit with which a worker lets go of a window, but no longer than such a commit takes: from then on
+    /// nobody reads the window's records again, so that its final summaries must be durable.
+    pub(crate) fn wait_for_released_window(&mut self, at: usize) -> Result<()> {
+        let partitions = self.workers[at].partitions();
+        let starts = |rig: &Self| -> Vec<_> {
+            let commits = rig.commits.seen();
+            let start = |&partition: &Partition| commits.sight.newest(partition).map(|commit| commit.start);
+            partitions.iter().map(start).collect()
+        };
+        let (before, deadline) = (starts(self), Instant::now() + RELEASE_WITHIN);
+        while starts(self) == before && Instant::now() < deadline {
+            self.pause(RELEASE_POLL)?;
         }
         Ok(())
     }
@@ -223,7 +250,7 @@ impl Rig {
     pub(crate) fn pause(&mut self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         loop {
-            self.tend()?;
+            self.supervise()?;
             match until.checked_duration_since(Instant::now()) {
                 Some(left) if !left.is_zero() => std::thread::sleep(left.min(POLL)),
                 _ => return Ok(()),
@@ -231,7 +258,7 @@ impl Rig {
         }
     }
 
-    fn tend(&mut self) -> Result<()> {
+    fn supervise(&mut self) -> Result<()> {
         for at in 0..self.workers.len() {
             let worker = &mut self.workers[at];
             if worker.process.has_ended_by_itself()? {
@@ -239,10 +266,10 @@ impl Rig {
                 self.workers[at] = self.launcher.worker(place.index(), place.count())?;
             }
         }
-        self.tend_carriers()
+        self.supervise_carriers()
     }
 
-    /// Waits until something holds, tending to the processes.
+    /// Waits until something holds, supervising the processes.
     pub(crate) fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
@@ -293,7 +320,7 @@ impl Rig {
         ServerProcess::find(name, &postgres::address(name)?)
     }
 
-    /// Ends all processes the polite way.
+    /// Ends all processes with SIGTERM.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
         let processes: Vec<Process> = workers.chain(self.stores.take_processes()).collect();
@@ -306,7 +333,7 @@ impl Rig {
                 bail!("{} did not end within {} s of SIGTERM", process.name, STOP_WITHIN.as_secs());
             };
             if !status.success() {
-                bail!("{} ended with {status}: {}", process.name, process.last_words());
+                bail!("{} ended with {status}: {}", process.name, process.stderr_tail());
             }
         }
         Ok(())

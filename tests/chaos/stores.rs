@@ -179,7 +179,7 @@ impl Rig {
     }
 
     /// Starts again what has ended by itself.
-    pub(crate) fn tend_carriers(&mut self) -> Result<()> {
+    pub(crate) fn supervise_carriers(&mut self) -> Result<()> {
         for number in 0..self.stores.sinks.len() {
             if self.stores.sinks[number].has_ended_by_itself()? {
                 self.stores.sinks[number] = self.launcher.sink(self.stores.target.name())?;

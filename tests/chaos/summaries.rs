@@ -7,12 +7,15 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::LogRecord;
 use yahtzee_core::summary::Provenance;
 
+use yahtzee_runtime::worker::Guarantee;
+
 use crate::watch::Sight;
 
 /// The summaries under every key, and what was wrong with their order.
 #[derive(Default)]
 pub(crate) struct Summaries {
     keys: BTreeMap<Vec<u8>, Visible>,
+    guarantee: Guarantee,
     pub(crate) count: u64,
     /// A summary older than the one that was visible: a reader of the topic sees it go back.
     pub(crate) dips_topic: u64,
@@ -24,7 +27,8 @@ pub(crate) struct Summaries {
     pub(crate) seen_at: Vec<(Partition, u64, Instant)>,
 }
 
-/// The last summary of a key, which compaction keeps.
+/// The summary of a key that counts: the last one, which compaction keeps, or without a fence the greatest, which stores
+/// keep.
 pub(crate) struct Visible {
     pub(crate) provenance: Provenance,
     pub(crate) value: Vec<u8>,
@@ -42,7 +46,12 @@ impl Sight for Summaries {
             let order = before.provenance.revision().cmp(&new.revision());
             self.dips_topic += u64::from(order.is_gt());
             self.dips_sink += u64::from(order.is_eq() && before.value != record.value);
-            self.chain_violations += u64::from(order.is_lt() && !before.provenance.can_be_followed_by(&new));
+            let (older, newer) =
+                if order.is_gt() { (&new, &before.provenance) } else { (&before.provenance, &new) };
+            self.chain_violations += u64::from(order.is_ne() && !older.can_be_followed_by(newer));
+            if order.is_gt() && self.guarantee == Guarantee::AtLeastOnce {
+                return;
+            }
         }
         if before.is_none_or(|before| before.provenance.last_offset < new.last_offset) {
             self.seen_at.push((partition, new.last_offset, Instant::now()));
@@ -52,7 +61,12 @@ impl Sight for Summaries {
 }
 
 impl Summaries {
-    /// The newest summary of every key.
+    /// Nothing seen yet of workers with this guarantee.
+    pub(crate) fn under(guarantee: Guarantee) -> Self {
+        Self { guarantee, ..Self::default() }
+    }
+
+    /// The summary of every key that counts.
     pub(crate) fn visible(&self) -> &BTreeMap<Vec<u8>, Visible> {
         &self.keys
     }
@@ -72,17 +86,23 @@ mod tests {
 
     use super::*;
 
-    /// Shows summaries `(first, last, count, final)` of one key and tells dips of topic and sink, and violations.
+    /// Shows summaries `(first, last, count, final)` of one key and counts dips of topic and sink, and violations.
     fn check(shown: &[(u64, u64, u64, bool)], expected: (u64, u64, u64)) {
-        let mut summaries = Summaries::default();
+        see(Guarantee::Fenced, shown, expected);
+    }
+
+    /// The same under a guarantee; returns the last offset of what counts in the end.
+    fn see(guarantee: Guarantee, shown: &[(u64, u64, u64, bool)], expected: (u64, u64, u64)) -> u64 {
+        let mut summaries = Summaries::under(guarantee);
         for (&(first_offset, last_offset, count, is_final), requests) in shown.iter().zip(0..) {
             let provenance = Provenance { generation: 1, first_offset, last_offset, count, is_final };
             let value = provenance.join(&summary::RouterLatency { requests, ..Default::default() });
             let record = LogRecord { offset: Offset(0), timestamp_ms: 0, key: b"key", value: &value };
             summaries.see(Partition(0), &record);
         }
-        let Summaries { dips_topic, dips_sink, chain_violations, .. } = summaries;
+        let Summaries { dips_topic, dips_sink, chain_violations, ref keys, .. } = summaries;
         assert_eq!((dips_topic, dips_sink, chain_violations), expected, "{shown:?}");
+        keys[&b"key"[..]].provenance.last_offset
     }
 
     #[test]
@@ -92,6 +112,18 @@ mod tests {
         check(&[(1, 3, 2, true), (3, 5, 1, false)], (0, 0, 1));
         // `requests` differs with each summary shown.
         check(&[(1, 3, 2, false), (1, 3, 2, false)], (0, 1, 0));
+    }
+
+    #[test]
+    fn without_a_fence_the_greatest_summary_counts() {
+        let check = |shown: &[_], expected, fenced, at_least_once| {
+            assert_eq!(see(Guarantee::Fenced, shown, expected), fenced, "{shown:?}");
+            assert_eq!(see(Guarantee::AtLeastOnce, shown, expected), at_least_once, "{shown:?}");
+        };
+        check(&[(1, 1, 1, false), (1, 3, 2, false)], (0, 0, 0), 3, 3);
+        check(&[(1, 3, 2, true), (1, 1, 1, false)], (1, 0, 0), 1, 3);
+        // What comes late must be a part of what it comes after all the same.
+        check(&[(1, 3, 2, true), (0, 1, 1, false)], (1, 0, 1), 1, 3);
     }
 
     #[test]

@@ -134,11 +134,11 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Whether it has ended though nobody has asked it to, which is told.
+    /// Whether it has ended though nobody has asked it to, which is reported.
     pub(crate) fn has_ended_by_itself(&mut self) -> Result<bool> {
         let ended = self.ended()?;
         if let Some(status) = ended {
-            eprintln!("chaos: {} ended by itself with {status}: {}", self.name, self.last_words());
+            eprintln!("chaos: {} ended by itself with {status}: {}", self.name, self.stderr_tail());
         }
         Ok(ended.is_some())
     }
@@ -159,8 +159,8 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The last line it has logged.
-    pub(crate) fn last_words(&self) -> String {
+    /// The last line of what it has written to standard output and error.
+    pub(crate) fn stderr_tail(&self) -> String {
         self.log_text().lines().last().unwrap_or("nothing").to_owned()
     }
 }

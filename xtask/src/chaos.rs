@@ -12,7 +12,7 @@ use crate::services::daemon::Server;
 use crate::shell::command_line;
 use crate::test_command::servers::Servers;
 
-/// Tells the scenarios how to start a server again.
+/// Names the program with which scenarios start a server again.
 const XTASK_VARIABLE: &str = "YAHTZEE_XTASK";
 
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// Builds optimised programs
     #[arg(long)]
     release: bool,
-    /// The scenario and its options, as in `C1 --for 60s --json`; --list and --help tell more
+    /// The scenario and its options, as in `C1 --for 60s --json`; see --list and --help
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME and options")]
     chaos: Vec<String>,
 }

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// Runs the same seeds in two processes and compares the hashes of their traces
     #[arg(long)]
     check_determinism: bool,
-    /// Options of the simulator, as in `--seeds 100000 --mutant NAME`; --help tells more
+    /// Options of the simulator, as in `--seeds 100000 --mutant NAME`; see --help
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     simulator: Vec<String>,
 }

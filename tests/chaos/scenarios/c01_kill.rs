@@ -1,4 +1,5 @@
-//! C1: kill -9 of a random worker every few seconds; it is started again after up to a second.
+//! C1: kill -9 of a random worker every few seconds, half of the time right behind a commit that has let go of a window;
+//! it is started again after up to a second.
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
             rig.kill_sink()?;
         }
         let at = rig.rng.below(rig.workers.len() as u64) as usize;
+        if rig.rng.one_in(2) {
+            rig.wait_for_released_window(at)?;
+        }
         let place = rig.kill_worker(at)?;
         let down = rig.rng.duration(Duration::ZERO, Duration::from_secs(1));
         rig.pause(down)?;

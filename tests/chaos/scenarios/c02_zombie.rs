@@ -1,5 +1,5 @@
 //! C2: a worker is stopped in the middle of whatever it does, its successor takes over, and then it goes on. It must
-//! find itself fenced, or see that it stood still, and end.
+//! find itself fenced, or see that it stood still, and end. Without a fence it works on beside its successor for a while.
 
 use std::time::Duration;
 
@@ -23,7 +23,14 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         let stands_still = rig.rng.duration(longest / 4, longest);
         rig.pause(stands_still)?;
         zombie.process.signal(Signal::CONT);
-        rig.expect_end(&mut zombie, "after it went on beside its successor")?;
+        if rig.options.is_fenced() {
+            rig.expect_end(&mut zombie, "after it went on beside its successor")?;
+        } else {
+            let beside = rig.rng.duration(Duration::ZERO, rig.options.interval());
+            rig.pause(beside)?;
+            zombie.process.signal(Signal::TERM);
+            rig.expect_end(&mut zombie, "after SIGTERM")?;
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
     while !rig.is_over() {
         let interval = rig.options.interval();
         rig.pause(interval * 2)?;
-        // A group with an open transaction cannot be deleted, so that they end the polite way.
+        // A group with an open transaction cannot be deleted, so they end on SIGTERM.
         let places = rig.end_all_workers()?;
         forget(rig)?;
         for place in places {

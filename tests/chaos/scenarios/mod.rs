@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     pub(crate) workers: u32,
     /// A worker that stood still for longer ends itself.
     pub(crate) pause_max_ms: u64,
+    /// Whether what is done can only be seen by workers that fence each other.
+    pub(crate) needs_fence: bool,
     /// Whether the processes reach the broker through the proxy.
     pub(crate) through_proxy: bool,
     pub(crate) store: StoreKind,
@@ -55,6 +57,7 @@ const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> 
         about,
         workers: 3,
         pause_max_ms: 30_000,
+        needs_fence: false,
         through_proxy: false,
         store: StoreKind::Embedded,
         sinks: 1,
@@ -90,7 +93,10 @@ pub(crate) const ALL: &[Scenario] = &[
         c10_offsets_deleted::run,
     ),
     scenario("C11", "somebody else subscribes with our consumer group", c11_stranger::run),
-    scenario("C12", "somebody else takes a slot's transactional id", c12_hijack::run),
+    Scenario {
+        needs_fence: true,
+        ..scenario("C12", "somebody else takes a slot's transactional id", c12_hijack::run)
+    },
     Scenario {
         workers: 2,
         ..scenario("C13", "workers are rescaled 2, 3, 1, 3, ... with overlap", c13_rescale::run)

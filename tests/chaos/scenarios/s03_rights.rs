@@ -33,7 +33,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
     Ok(())
 }
 
-/// Readers see the rows vanish, and are told so.
+/// Readers see the rows vanish, and are made to expect it.
 fn drop_days(rig: &Rig, shard: &Database) -> Result<()> {
     rig.shards()?.reader.forget_after(|| for_each_table(shard, "DROP SCHEMA {schema} CASCADE"))
 }

@@ -51,7 +51,7 @@ pub(crate) trait Server: Sync {
     /// If it cannot be had.
     fn fetch(&self, dir: &ServiceDir) -> Result<()>;
 
-    /// Writes settings, creates data if there is none, and tells what runs the server in the foreground.
+    /// Writes settings, creates data if there is none, and returns what runs the server in the foreground.
     ///
     /// # Errors
     /// If something cannot be written or prepared.

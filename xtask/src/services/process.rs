@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// SIGKILL needs no cooperation: a process that survives this long is stuck in the kernel.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
-/// One process, told apart from any later one with the same id.
+/// One process, distinguished from any later one with the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ProcessHandle {
     pub(super) pid: i32,

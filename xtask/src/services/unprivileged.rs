@@ -66,8 +66,8 @@ impl Unprivileged {
         match command.output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
-                let told = String::from_utf8_lossy(&output.stderr);
-                bail!("`{} --version` failed with {}: {told}", program.display(), output.status)
+                let errors = String::from_utf8_lossy(&output.stderr);
+                bail!("`{} --version` failed with {}: {errors}", program.display(), output.status)
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
                 "user `{NOBODY}`, which stands in for root here, may not reach {}: \

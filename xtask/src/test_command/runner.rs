@@ -63,14 +63,14 @@ impl Runner {
 
     fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
         let group = Pid::from_child(child);
-        let mut told = false;
+        let mut is_signalled = false;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            if self.interrupted.load(Ordering::Relaxed) && !told {
+            if self.interrupted.load(Ordering::Relaxed) && !is_signalled {
                 kill_process_group(group, Signal::TERM)?;
-                told = true;
+                is_signalled = true;
             }
             thread::sleep(POLL);
         }

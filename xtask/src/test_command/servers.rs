@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::services::daemon::{self, Server, Up};
 use crate::services::{SERVERS, promtool};
 
-/// What the tests are told about servers. Dropping it stops what it started and nothing else.
+/// The servers that tests are given. Dropping it stops what it started and nothing else.
 #[derive(Default)]
 pub(crate) struct Servers {
     environment: Vec<(&'static str, String)>,

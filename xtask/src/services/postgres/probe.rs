@@ -38,7 +38,7 @@ fn startup_message() -> Vec<u8> {
     [&length_bytes, &PROTOCOL_3_0.to_be_bytes(), PARAMETERS].concat()
 }
 
-/// Passes over what the server tells of itself.
+/// Skips what the server reports of itself.
 fn greeting_ends_ready(input: &mut impl Read) -> io::Result<bool> {
     loop {
         let (mut kind, mut length_bytes) = ([0], [0; 4]);

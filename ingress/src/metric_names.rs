@@ -12,17 +12,17 @@ yahtzee_runtime::metrics! {
     Counter INGRESS_MEASUREMENTS = "yahtzee_ingress_measurements_total" ["type"] Count,
         "Measurements written to raw topics, by measurement type";
     Counter INGRESS_REPAIRED = "yahtzee_ingress_frames_repaired_total" [] Count,
-        "Messages whose octet count did not hold and whose border was found by repair";
+        "Messages with a wrong octet count and a boundary that was found by repair";
     Counter INGRESS_SKIPPED_BYTES = "yahtzee_ingress_skipped_bytes_total" [] Count,
         "Bytes of drain bodies that belong to no readable message";
     Counter INGRESS_COUNT_MISMATCHES = "yahtzee_ingress_count_mismatches_total" [] Count,
-        "Bodies whose number of messages differs from Logplex-Msg-Count";
+        "Bodies with a number of messages other than in Logplex-Msg-Count";
     Counter INGRESS_TIME_REPLACED = "yahtzee_ingress_time_replaced_total" [] Count,
-        "Measurements whose time was unreadable or too far ahead and became the receive time";
+        "Measurements with a time that was unreadable or too far ahead, replaced by the receive time";
     Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] Count,
         "Platform lines that were cut and gave no measurement";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,
-        "Bodies whose drain token is in no table, so that the owner was derived from the token";
+        "Bodies with a drain token that is in no table: the owner was derived from the token";
     Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
         "Values of language metrics that are no number in range, or have no usable name";
     Histogram INGRESS_ACK_SECONDS = "yahtzee_ingress_ack_seconds" [] Seconds,

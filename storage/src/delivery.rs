@@ -7,15 +7,16 @@
 //! group's offsets                      RETRY               QUARANTINE
 //! ```
 //!
-//! One task with two kinds of sources. The **sink** reads the summary topics, a source per job; a shard that is down
-//! for long does not hold up the others, because its summaries go to RETRY. The **retry process** reads the RETRY
-//! topics, a source per shard with its own partition of all of them, keeps the newest row of every key, and waits for
-//! its shard for as long as it takes.
+//! One kind of task runs with two kinds of sources. The **sink** reads the summary topics, one source per job; a shard
+//! that is down for long does not delay the others, because its summaries go to RETRY. The **retry process** reads the
+//! RETRY topics, one source per shard with its own partition of all of them; it keeps the newest row of every key and
+//! waits for its shard for as long as it takes.
 //!
-//! A record is settled when it is stored, stale, expired, superseded, or acknowledged in RETRY or QUARANTINE; only
-//! then may a commit pass it. After a crash some records come again; revisions make that harmless. What waits for
-//! somebody to repair the configuration is held: it stays in the log, is in no memory, and is read again once a probe
-//! works. All of this is decided in [`yahtzee_core::delivery`]; here are the threads, the log and the store.
+//! A record is settled when it is stored, stale, expired, superseded, or acknowledged in RETRY or QUARANTINE; only then
+//! may a commit pass it. After a crash some records are read again; revisions make that harmless. A record that the
+//! store refuses because of its configuration is held: it stays in the log, is dropped from memory, and is read again
+//! once a probe succeeds. [`yahtzee_core::delivery`] makes these decisions; this module runs the threads and calls the
+//! log and the store.
 
 mod assignment;
 mod dead_letter_writer;
@@ -47,47 +48,47 @@ use self::source::Source;
 use crate::job_topics::JobTopics;
 use crate::store::{Shard, SummaryStore};
 
-/// What a process carries, and how.
+/// Configuration of a delivery task: what it carries, and how.
 #[derive(Clone)]
 pub struct DeliveryPlan {
-    /// Jobs whose summaries are carried. For a retry process all have the same number of partitions.
+    /// Jobs to carry the summaries of. In a retry process all of them must have the same number of partitions.
     pub jobs: Vec<JobTopics>,
     /// Version of the topics, as in `v1`: part of the names of the consumer groups.
     pub version: String,
-    /// From where.
+    /// Topics to read from.
     pub role: DeliveryRole,
-    /// Bounds and times.
+    /// Limits and timeouts.
     pub settings: DeliverySettings,
-    /// Called with every summary after it was stored.
+    /// Observer that is called with every summary after it was stored.
     pub observer: Option<Arc<StoredObserver>>,
 }
 
-/// Called with a stored summary: name of the job, wire form of the key, value. Must not block.
+/// Callback for a stored summary: name of the job, wire form of the key, value. Must not block.
 pub type StoredObserver = dyn Fn(&str, &[u8], &[u8]) + Send + Sync;
 
-/// From which topics summaries are carried.
+/// Topics that a task reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryRole {
-    /// From the summary topics.
+    /// Reads the summary topics.
     Sink {
-        /// Whether a retry process stands behind this sink. If not, a shard that is down is waited for in place: right
-        /// for a store with one shard in the same process, which has no other shard to hold up.
+        /// Whether a retry process empties RETRY for this sink. If not, the sink waits for a shard that is down: right
+        /// for a store with one shard in the same process, where no other shard is delayed.
         has_retry: bool,
     },
-    /// From the RETRY topics.
+    /// Reads the RETRY topics.
     Retry {
-        /// Only this shard, and those that share its partition; `None` is all shards.
+        /// Limits the process to this shard, and those that share its partition; `None` selects all shards.
         shard: Option<Shard>,
     },
 }
 
-/// Why a process stopped.
+/// Failure that stopped a process.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{task}: {error}")]
 pub struct DeliveryFailure {
-    /// Which task, as in `sink of errors` or `retry of shard s1`.
+    /// Task that failed, as in `sink of errors` or `retry of shard s1`.
     pub task: String,
-    /// What the log said.
+    /// Error of the log.
     #[source]
     pub error: LogError,
 }
@@ -108,18 +109,18 @@ pub struct DeliveryTask {
     shards_ended: mpsc::Receiver<()>,
 }
 
-/// What the threads of a task share.
+/// State that the threads of a task share.
 struct TaskContext {
     log: SharedLog,
     store: Arc<dyn SummaryStore>,
     settings: DeliverySettings,
     role: DeliveryRole,
     observer: Option<Arc<StoredObserver>>,
-    /// By index, as in rows that wait.
+    /// Jobs by index, as pending rows refer to them.
     jobs: Vec<JobTopics>,
-    /// By index, as in tickets.
+    /// Sources by index, as tickets refer to them.
     sources: Arc<[Source]>,
-    /// By number of the shard.
+    /// Queues by number of the shard.
     queues: Vec<SharedQueue>,
     shard_names: Vec<String>,
     dead_letters: DeadLetterWriter,
@@ -130,11 +131,11 @@ struct TaskContext {
 }
 
 impl DeliveryTask {
-    /// Starts a thread per source and one per shard. They run until `stop` is given; a source that fails for good
-    /// gives it.
+    /// Starts a thread per source and one per shard. They run until `stop` is raised; a source that fails for good
+    /// raises it.
     ///
     /// # Errors
-    /// If the log gives no appender.
+    /// If the log cannot create an appender.
     pub fn start(
         plan: DeliveryPlan,
         log: &SharedLog,
@@ -162,10 +163,11 @@ impl DeliveryTask {
         Ok(Self { shared, readers, shards, shards_ended })
     }
 
-    /// Waits for the stop, writes what is read where that goes at once, commits, and returns the first failure.
+    /// Waits for the stop, writes the rows already read if their shard takes them without delay, commits, and returns
+    /// the first failure.
     ///
-    /// Takes at most the deadline of the settings from the stop on, and what the log takes to commit. A thread in a
-    /// write that does not come back is abandoned: its records were not committed.
+    /// Returns within the deadline of the settings after the stop, plus the time that the log takes to commit. A thread
+    /// whose write does not return is abandoned: its records were not committed.
     ///
     /// # Errors
     /// If a source has failed for good.
@@ -234,12 +236,12 @@ impl TaskContext {
         })
     }
 
-    /// Time since the start.
+    /// Returns the time since the start.
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Whether any source of this task feeds the shard.
+    /// Returns whether any source of this task feeds the shard.
     fn is_fed(&self, shard: Shard) -> bool {
         self.sources.iter().any(|source| source.feeds(shard))
     }

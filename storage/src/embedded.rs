@@ -1,7 +1,7 @@
 //! The embedded store: one folder, one process, one keyspace per day of event time.
 //!
-//! Whoever changes something has the [`Folder`], one at a time; readers hold what was visible when they began. After a
-//! failed write nobody can tell what is on disk, so the folder is opened again before the next one: recovery finds out.
+//! A writer locks the [`Folder`], one at a time; readers keep the view that was current when they began. After a failed
+//! write it is unknown what is on disk, so the folder is opened again before the next write: recovery determines it.
 
 mod folder;
 mod read;
@@ -28,9 +28,9 @@ pub struct EmbeddedStore(Arc<SharedFolder>);
 
 struct SharedFolder {
     path: PathBuf,
-    /// `None` where it could not be opened again after a failed write.
+    /// The folder; `None` if it could not be opened again after a failed write.
     folder: Mutex<Option<Folder>>,
-    /// What readers see; `None` as above.
+    /// The view that readers take; `None` as above.
     view: RwLock<Option<Arc<FolderView>>>,
 }
 
@@ -38,8 +38,8 @@ impl EmbeddedStore {
     /// Opens the folder, or creates it.
     ///
     /// # Errors
-    /// [`StoreError::FolderInUse`] where another process has it, [`StoreError::Misconfigured`] where it cannot be
-    /// used as it is.
+    /// If another process has the folder open ([`StoreError::FolderInUse`]), or it cannot be used as it is
+    /// ([`StoreError::Misconfigured`]).
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let opened = Folder::open(folder).map_err(|refused| unusable(folder, &refused))?;
         let view = RwLock::new(Some(Arc::clone(opened.view())));
@@ -49,7 +49,7 @@ impl EmbeddedStore {
     /// Calls `each` with every row, by day, job and owner.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn scan(&self, each: impl FnMut(Row)) -> Result<(), StoreError> {
         self.0.read(|view| read::scan(view, each))
     }
@@ -128,11 +128,13 @@ impl FolderFailure {
 }
 
 impl SharedFolder {
+    /// As [`Self::try_change`], with the failure as readers and operators get it.
     fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
         self.try_change(change).map_err(|failure| self.unavailable(failure.reason))
     }
 
-    /// Changes the folder and shows readers the result. Opens it again first where the change before has failed.
+    /// Changes the folder and publishes the result to readers. Opens the folder again first if the previous change
+    /// failed.
     fn try_change<T>(
         &self,
         change: impl FnOnce(&mut Folder) -> fjall::Result<T>,
@@ -176,7 +178,7 @@ fn place(folder: &Path) -> String {
     format!("store folder {}", folder.display())
 }
 
-/// Why a process does not come up.
+/// Converts the reason why a folder was not opened into the error that ends the process.
 fn unusable(folder: &Path, refused: &Refused) -> StoreError {
     if let Refused::InUse = refused {
         return StoreError::FolderInUse(folder.display().to_string());

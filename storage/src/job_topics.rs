@@ -1,4 +1,4 @@
-//! The topics of one job that sink, retry process and quarantine have to do with.
+//! The topics of one job that sink, retry process and quarantine use.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::store::Shard;
 pub struct JobTopics {
     /// Name of the job.
     pub job: Arc<str>,
-    /// Its summaries.
+    /// Name of the topic of its summaries.
     pub summary: Arc<str>,
-    /// Summaries that a shard could not take; deleted by age alone.
+    /// Name of the topic of summaries that a shard could not take; deleted by age alone.
     pub retry: Arc<str>,
-    /// Summaries that no shard will take as they are, and what operators did with them.
+    /// Name of the topic of summaries that no shard takes as they are, and of what operators did with them.
     pub quarantine: Arc<str>,
-    /// Partitions of each of the three.
+    /// Number of partitions of each of the three.
     pub partitions: u32,
 }
 
 impl JobTopics {
-    /// The topics of `job`, which publishes under the stem `summary`.
+    /// Returns the topics of `job`, which publishes under the stem `summary`.
     #[must_use]
     pub fn new(job: &str, summary: &str, layout: &TopicLayout) -> Self {
         Self {
@@ -35,26 +35,26 @@ impl JobTopics {
         }
     }
 
-    /// Where the summaries of a shard wait for it: a partition of its own while there are enough of them.
+    /// Returns the partition of RETRY in which summaries wait for a shard: one per shard while there are enough.
     #[must_use]
     pub fn retry_partition(&self, shard: Shard) -> Partition {
         Partition(shard.0 % self.partitions)
     }
 
-    /// All partitions.
+    /// Returns all partitions.
     #[must_use]
     pub fn all_partitions(&self) -> Vec<Partition> {
         (0..self.partitions).map(Partition).collect()
     }
 }
 
-/// Consumer group of a job's sink: never shared, never subscribed with.
+/// Returns the consumer group of a job's sink: never shared, and used for commits only, not to subscribe.
 #[must_use]
 pub fn sink_group(store: &str, job: &str, version: &str) -> String {
     format!("yahtzee.sink.{store}.{job}.{version}")
 }
 
-/// Consumer group of the retry process of a store, over the RETRY topics of all jobs.
+/// Returns the consumer group of the retry process of a store, over the RETRY topics of all jobs.
 #[must_use]
 pub fn retry_group(store: &str, version: &str) -> String {
     format!("yahtzee.retry.{store}.{version}")

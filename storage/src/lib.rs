@@ -1,4 +1,4 @@
-//! Stores for summaries, and what fills them.
+//! Stores for summaries, and the tasks that fill them.
 //!
 //! | folder | subject |
 //! |---|---|

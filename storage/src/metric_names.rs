@@ -31,11 +31,11 @@ yahtzee_runtime::metrics! {
     Gauge RETRY_WAITING = "yahtzee_retry_waiting" ["store", "shard"] Count,
         "Records of RETRY that are not settled yet. Alarm if it grows for longer than an outage should last";
     Gauge RETRY_OLDEST_AGE_SECONDS = "yahtzee_retry_oldest_age_seconds" ["store", "shard"] Seconds,
-        "Time since the oldest record at hand failed first. Alarm well before the retention of RETRY";
+        "Time since the first failure of the oldest record that waits. Alarm well before the retention of RETRY";
 
     // Retention
     Counter RETENTION_DAYS_DROPPED = "yahtzee_retention_days_dropped_total" ["store"] Count,
-        "Days that retention has dropped from the store";
+        "Number of days that retention has dropped from the store";
     Counter RETENTION_FAILURES = "yahtzee_retention_failures_total" ["store", "task"] Count,
         "Times that the store could not do a task: create, drop. Alarm if it lasts a day: midnight needs tomorrow's day";
 }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A batch is one guarded `INSERT .. SELECT FROM unnest(..) ON CONFLICT` per table, in one transaction that first asks
-//! the database what may be written (`gate`): the floor below which days were dropped, and the shard map that a day
+//! the database what may be written (`preflight`): the floor below which days were dropped, and the shard map that a
+//! day
 //! was created with. Nothing needs a session, so it works behind PgBouncer in transaction mode. PostgreSQL 15 or later.
 
 mod bisect;
@@ -51,22 +52,23 @@ pub struct PostgresStore {
     io: Arc<Io>,
 }
 
-/// Why there is no store.
+/// Reason why a store was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The settings cannot be right.
+    /// Invalid settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// No thread for the sockets.
+    /// The thread for the sockets could not be started.
     #[error("cannot start the thread of the PostgreSQL store: {0}")]
     Thread(#[from] std::io::Error),
 }
 
 impl PostgresStore {
-    /// Checks the settings. Connects to nothing: a shard that is down shows in what is asked of it.
+    /// Creates the store after checking the settings. Connects to nothing: a shard that is down shows in the first
+    /// call.
     ///
     /// # Errors
-    /// [`SettingsError`] where the settings contradict themselves.
+    /// If the settings contradict themselves ([`SettingsError`]), or the thread for the sockets cannot be started.
     pub fn new(settings: PostgresSettings) -> Result<Self, OpenError> {
         let configs = settings.check()?;
         let tls = settings.tls()?;
@@ -78,7 +80,7 @@ impl PostgresStore {
         Ok(Self { map, nodes, io: Arc::new(Io::start()?) })
     }
 
-    /// Nodes of the shards that hold a part of the days `first` to `last`; of one owner, if one is given.
+    /// Returns the nodes of the shards that hold a part of the days `first` to `last`; of one owner, if one is given.
     fn nodes_of(&self, first: Day, last: Day, owner: Option<Owner>) -> Vec<&Node> {
         let epochs = self.map.epochs_of(first, last).iter();
         let names: BTreeSet<&str> = match owner {
@@ -89,7 +91,7 @@ impl PostgresStore {
     }
 }
 
-/// The first failure as readers are told, or all results.
+/// Returns all results, or the first failure as an error for readers.
 fn all<N: Deref<Target = Node>, T>(
     nodes: &[N],
     results: Vec<Result<T, ServerFailure>>,
@@ -168,7 +170,7 @@ impl SummaryStore for PostgresStore {
     }
 }
 
-/// Creates days on one shard; a day of another shard map is told after the others are there.
+/// Creates days on one shard; a day of another shard map is reported after the others are created.
 async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), ServerFailure> {
     let connection = node.connect().await?;
     let mut other_map = None;

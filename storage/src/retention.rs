@@ -1,5 +1,5 @@
-//! The retention task: creates the next days of a store ahead of time, so that midnight is no event, and drops those
-//! that retention has passed.
+//! The retention task: creates the next days of a store ahead of time, so that midnight causes no burst of work, and
+//! drops those past their retention.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,19 +12,19 @@ use yahtzee_runtime::threads;
 
 use crate::store::{DAYS_AHEAD_MAX, Day, StoreError, SummaryStore};
 
-/// Time between rounds that did all.
+/// Time between rounds if all tasks succeeded.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// Time to the next round after one that did not.
+/// Time to the next round after one with a failure.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
-/// Name of its part in the health report.
+/// Name of the task in the health report.
 const PART: &str = "retention";
 
-/// What is kept, and for how long.
+/// Retention policy of a store: what is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionPlan {
     /// Jobs whose days are created.
     pub jobs: Vec<Arc<str>>,
-    /// Whole days before today that are kept; `None` keeps all.
+    /// Number of whole days before today to keep; `None` keeps all.
     pub retention_days: Option<u32>,
 }
 
@@ -32,7 +32,7 @@ pub struct RetentionPlan {
 pub struct RetentionTask(JoinHandle<()>);
 
 impl RetentionTask {
-    /// Starts the thread: one round at once, then one an hour, until `stop`.
+    /// Starts the thread: one round immediately, then one an hour, until `stop`.
     pub fn start(
         plan: RetentionPlan,
         store: &Arc<dyn SummaryStore>,
@@ -44,7 +44,7 @@ impl RetentionTask {
         Self(threads::spawn(PART, health, stop, move || run(&plan, &*store, &of_thread, &stop_of_thread)))
     }
 
-    /// Waits for the end of the thread.
+    /// Blocks until the thread has ended.
     pub fn join(self) {
         threads::join(self.0);
     }
@@ -69,10 +69,10 @@ fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &S
     }
 }
 
-/// Creates and drops as of `today`. A failure of the one does not keep the other from being tried.
+/// Creates and drops days as of `today`. A failure of one does not prevent the other.
 ///
 /// # Errors
-/// The first failure.
+/// If either fails; returns the first failure.
 pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Result<(), StoreError> {
     let failed = |task| {
         let count = metric_names::RETENTION_FAILURES.with(&[store.name(), task]);

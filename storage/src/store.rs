@@ -1,4 +1,4 @@
-//! The one interface of all stores, in the vocabulary of the sink: what goes in, what became of it, what comes out.
+//! The interface of all stores: writing summaries, their outcomes, and reading rows.
 //!
 //! All calls block. A [`SummaryStore`] is shared; a [`ShardWriter`] belongs to one thread.
 
@@ -16,33 +16,33 @@ pub use summary::{DAYS_AHEAD_MAX, KEY_BYTES_MAX, OwnedSummary, Summary, Unusable
 
 /// A store of summaries: one row per job, series and window, the newest revision wins.
 ///
-/// One conformance suite (`tests/services/stores/`) holds every store to what is written here.
+/// One conformance suite (`tests/services/stores/`) checks every store against this documentation.
 pub trait SummaryStore: Send + Sync {
-    /// Short name, as in metrics, headers and the command line: `embedded`, `postgres`.
+    /// Returns the short name, as in metrics, headers and the command line: `embedded`, `postgres`.
     fn name(&self) -> &'static str;
 
-    /// Names of the shards, in the order of [`Shard`] numbers. At least one.
+    /// Returns the names of the shards, in the order of [`Shard`] numbers. At least one.
     fn shards(&self) -> Vec<String>;
 
-    /// The shard that a summary belongs to: a pure function of its day and of the parts of its key that the shard map
-    /// names, so that two processes with the same configuration agree.
+    /// Returns the shard that a summary belongs to: a pure function of its day and of the parts of its key that the
+    /// shard map names, so that two processes with the same configuration agree.
     fn shard_of(&self, key: &SummaryKey) -> Shard;
 
-    /// A writer for one shard. Does not connect: a shard that is down shows in the first write.
+    /// Creates a writer for one shard. Does not connect: a shard that is down shows in the first write.
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter>;
 
-    /// The rows of one owner and job with windows that start in `from_ms..to_ms` (milliseconds since 1970), in the
-    /// order of their keys. Windows of dropped days are left out; [`Rows::floor`] says where they end.
+    /// Returns the rows of one owner and job with windows that start in `from_ms..to_ms` (milliseconds since 1970), in
+    /// the order of their keys. Windows of dropped days are left out; [`Rows::floor`] is the first day kept.
     ///
     /// # Errors
-    /// Where a shard that holds a part of the answer does not give it: never a part of the answer alone.
+    /// If a shard that holds a part of the answer fails: a partial answer is never returned.
     fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError>;
 
-    /// The owners with most measurements in the window that starts at `window_start_ms`, over all their series,
-    /// greatest first, equal ones by owner; `limit` of them at most.
+    /// Returns the owners with most measurements in the window that starts at `window_start_ms`, over all their series,
+    /// greatest first, ties by owner; at most `limit` of them.
     ///
     /// # Errors
-    /// As [`Self::range`].
+    /// If [`Self::range`] would fail.
     fn top_owners(
         &self,
         job: &str,
@@ -50,29 +50,29 @@ pub trait SummaryStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OwnerCount>, StoreError>;
 
-    /// Creates `first` to `last` for these jobs ahead of time, so that midnight is no event. Days that are there, or
-    /// below the floor, are left alone.
+    /// Creates the days `first` to `last` for these jobs ahead of time, so that midnight causes no burst of work. Days
+    /// that exist, or lie below the floor, are left alone.
     ///
     /// # Errors
-    /// Where a shard cannot; days of other shards are created all the same.
+    /// If a shard cannot; days of other shards are created all the same.
     fn create_days(&self, jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError>;
 
     /// Moves the floor up to `floor` on every shard, then drops the days below. A floor never goes down. Returns the
     /// dropped days, oldest first.
     ///
     /// # Errors
-    /// Where a shard cannot; days of other shards are dropped all the same. Worth another try later: what is left
-    /// is not seen by readers.
+    /// If a shard cannot; days of other shards are dropped all the same. Call it again later: readers do not see the
+    /// days that are left.
     fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError>;
 }
 
-/// Writes to one shard. Reconnects by itself.
+/// A writer to one shard. Reconnects by itself.
 pub trait ShardWriter: Send {
-    /// Writes a batch, each row guarded by its revision, and says what became of each summary, in the order of
-    /// `batch`. What is reported as settled survives a crash of the store.
+    /// Writes a batch, each row guarded by its revision, and returns the outcome of each summary, in the order of
+    /// `batch`. A row that is reported as settled survives a crash of the store.
     ///
-    /// The same key may come more than once: the newest is written, the others are [`Outcome::Stale`]. A failure
-    /// is told per summary: a poison row does not take its neighbours along.
+    /// The same key may occur more than once: the newest is written, the others are [`Outcome::Stale`]. Failures are
+    /// reported per summary: a poison row does not fail its neighbours.
     fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome>;
 }
 
@@ -81,19 +81,19 @@ pub trait ShardWriter: Send {
 pub struct Shard(pub u32);
 
 impl Shard {
-    /// As an index into a list of all shards.
+    /// Returns the number as an index into a list of all shards.
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// What a read of a range found.
+/// Result of reading a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
-    /// In the order of their keys.
+    /// Rows in the order of their keys.
     pub rows: Vec<Row>,
-    /// Nothing before this day is kept: no row there means "dropped", not "no traffic".
+    /// First day kept. Before it, the absence of a row means "dropped", not "no traffic".
     pub floor: Day,
 }
 
@@ -102,9 +102,9 @@ pub struct Rows {
 pub struct Row {
     /// Name of the job.
     pub job: String,
-    /// Whose, which series, which window.
+    /// Owner, series and window.
     pub key: SummaryKey,
-    /// Where it comes from.
+    /// Provenance of the summary.
     pub provenance: Provenance,
     /// Summary value, provenance included: the bytes that the worker published.
     pub value: Vec<u8>,
@@ -119,28 +119,28 @@ pub struct OwnerCount {
     pub count: u64,
 }
 
-/// Why a store did not do as asked.
+/// Reason why a store failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has the folder.
+    /// The folder is in use by another process.
     #[error(
         "store folder {0} is in use by another process; stop it, or choose another with `sink.embedded.folder`"
     )]
     FolderInUse(String),
-    /// Worth another try.
+    /// A temporary failure: try again.
     #[error("{place}: {reason}; it is tried again, and the log still has everything")]
     Unavailable {
         /// Folder, or name of the shard.
         place: String,
-        /// What the store or the operating system said.
+        /// Message of the store or the operating system.
         reason: String,
     },
-    /// No try will do before somebody has mended something.
+    /// A permanent failure: every try fails until an operator has corrected the configuration.
     #[error("{place}: {reason}")]
     Misconfigured {
         /// Folder, or name of the shard.
         place: String,
-        /// What is wrong, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
 }

@@ -1,6 +1,6 @@
-//! What the tests of this crate share: a real embedded log, a store with scripted faults, and summaries.
+//! Fixtures of this crate's tests: a real embedded log, a store with scripted faults, and summaries.
 //!
-//! Nothing here sleeps: whoever waits is woken by a bell that the log and the store ring.
+//! Nothing here sleeps: a waiting test is woken by a bell that the log and the store ring.
 
 mod bell;
 mod model_store;
@@ -47,7 +47,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// One partition per shard, and the given jobs.
+    /// Creates a world with one partition per shard and the given jobs.
     pub(crate) fn new(shards: u32, jobs: &[&str]) -> Self {
         Self::with_partitions(shards, shards, jobs)
     }
@@ -90,7 +90,7 @@ impl World {
         NewRecord { topic, partition, timestamp_ms: 1, key: key.to_vec(), value, headers: Vec::new() }
     }
 
-    /// Past whatever fault the log is told to have.
+    /// Appends records, bypassing any fault the log is scripted to have.
     pub(crate) fn append(&self, records: Vec<NewRecord>) {
         self.log.inner.appender(Duration::from_secs(10)).unwrap().append_and_wait(&records).unwrap();
     }
@@ -100,7 +100,7 @@ impl World {
         self.sink_into(&self.shared_store(), change)
     }
 
-    /// As [`Self::sink`], into another store.
+    /// Starts a sink as [`Self::sink`], into another store.
     pub(crate) fn sink_into(
         &self,
         store: &Arc<dyn SummaryStore>,
@@ -134,18 +134,18 @@ impl World {
         self.bell.wait(what, reached);
     }
 
-    /// Whether the sink of every job has committed all that there is.
+    /// Returns whether the sink of every job has committed all records.
     pub(crate) fn is_all_settled(&self) -> bool {
         self.is_all_settled_by("model")
     }
 
-    /// As [`Self::is_all_settled`], for the sink into another store.
+    /// Returns the same as [`Self::is_all_settled`], for the sink into another store.
     pub(crate) fn is_all_settled_by(&self, store: &str) -> bool {
         let group = |job: &JobTopics| sink_group(store, &job.job, VERSION);
         self.jobs.iter().all(|job| self.uncommitted(&group(job), &job.summary) == 0)
     }
 
-    /// Whether the retry process has committed all that there is.
+    /// Returns whether the retry process has committed all records.
     pub(crate) fn is_drained(&self) -> bool {
         let group = retry_group("model", VERSION);
         self.jobs.iter().all(|job| self.uncommitted(&group, &job.retry) == 0)
@@ -159,7 +159,7 @@ impl World {
         bounds.iter().zip(offset).map(|(bounds, offset)| bounds.end.0 - offset).sum()
     }
 
-    /// What the sink of the first job has committed of a partition.
+    /// Returns the offset that the sink of the first job has committed of a partition.
     pub(crate) fn committed(&self, partition: u32) -> Option<Offset> {
         let (job, group) = (&self.jobs[0], sink_group("model", &self.jobs[0].job, VERSION));
         self.log.committed(&group, &job.summary, &[Partition(partition)]).unwrap()[0]
@@ -167,7 +167,7 @@ impl World {
             .map(|it| it.offset)
     }
 
-    /// Records of a topic by place.
+    /// Returns the records of a topic by partition and offset.
     pub(crate) fn records(&self, topic: &str) -> BTreeMap<(Partition, Offset), Letter> {
         let stretches = whole(&*self.log, topic, &self.jobs[0].all_partitions()).unwrap();
         let mut found = BTreeMap::new();
@@ -182,7 +182,7 @@ impl World {
         found
     }
 
-    /// Summaries in RETRY of the first job.
+    /// Returns the summaries in RETRY of the first job.
     pub(crate) fn in_retry(&self) -> Vec<Id> {
         let letters = self.records(&self.jobs[0].retry).into_values();
         letters.map(|letter| summaries::id(&letter.key, &letter.value)).collect()
@@ -210,7 +210,8 @@ impl Running {
     }
 }
 
-/// Waits of milliseconds, so that tests need not wait for the product's seconds. No test depends on their length.
+/// Shortens all waits to milliseconds, so that tests need not wait for the product's seconds. No test depends on their
+/// length.
 pub(crate) fn quick(settings: DeliverySettings) -> DeliverySettings {
     let waits = WaitBounds { base: Duration::from_millis(1), cap: Duration::from_millis(5) };
     DeliverySettings {
@@ -225,7 +226,7 @@ pub(crate) fn quick(settings: DeliverySettings) -> DeliverySettings {
     }
 }
 
-/// An observer that keeps what it is called with.
+/// Returns an observer that records its calls.
 pub(crate) fn recording_observer() -> (Arc<StoredObserver>, Arc<std::sync::Mutex<Vec<Id>>>) {
     let observed = Arc::new(std::sync::Mutex::new(Vec::new()));
     let keep = Arc::clone(&observed);

@@ -1,4 +1,4 @@
-//! Which source reads which partitions, and which shards it feeds.
+//! Assigns partitions and shards to sources.
 
 use yahtzee_core::owner::Partition;
 
@@ -55,12 +55,13 @@ fn of_retry(jobs: &[JobTopics], assignment: RetryAssignment, group: &str, shard_
     Source::new(part, task, group.to_owned(), streams.collect(), Some((name, shards)))
 }
 
-/// What one thread of a retry process has to do with.
+/// Shards and partitions of one thread of a retry process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RetryAssignment {
-    /// More than one only where there are fewer partitions than shards.
+    /// Shards to feed; more than one only if there are fewer partitions than shards.
     shards: Vec<Shard>,
-    /// The partition of the shards, and some of those without a shard: a changed shard map may have left something.
+    /// The partition of the shards, and a share of the partitions without a shard: a changed shard map may have left
+    /// records in those.
     partitions: Vec<Partition>,
 }
 

@@ -1,4 +1,4 @@
-//! What the store does not take goes to RETRY or QUARANTINE, and is settled when the log has acknowledged it.
+//! Writes rows that the store does not take to RETRY or QUARANTINE, and settles them when the log has acknowledged it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,14 +24,14 @@ pub(super) struct DeadLetterWriter {
     unacknowledged: Arc<Unacknowledged>,
 }
 
-/// Records that may wait for their acknowledgement, and their bytes: beyond them the task waits for the log, on which
-/// everything depends. Well below what an appender of any log takes before it refuses.
+/// Maximum number of unacknowledged records; the next item limits their bytes. Beyond either the task waits for the
+/// log, on which everything depends. Well below the limit at which an appender of any log refuses records.
 const RECORDS_MAX: usize = 16 * 1_024;
 const BYTES_MAX: usize = 16 << 20;
-/// How soon a stop is seen while waiting.
+/// Interval at which a waiting thread checks for a stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Records that go to RETRY or QUARANTINE, and what they stand for.
+/// Records to append to RETRY or QUARANTINE, with the tickets that they settle.
 #[derive(Default)]
 pub(super) struct DeadLetters {
     records: Vec<NewRecord>,
@@ -56,8 +56,7 @@ impl DeadLetterWriter {
         Self { appender, sources, endings, stop, unacknowledged: Arc::default() }
     }
 
-    /// Appends without waiting for the acknowledgement. On failure the sources begin again at what they have
-    /// committed.
+    /// Appends without waiting for the acknowledgement. If an append fails, the sources restart at their commits.
     pub(super) fn send(&self, letters: DeadLetters) {
         let DeadLetters { records, tickets } = letters;
         let load = Load::of(&records);
@@ -78,7 +77,7 @@ impl DeadLetterWriter {
         self.appender.append(&records, Box::new(done));
     }
 
-    /// Waits until everything is acknowledged or has failed, `time` at most.
+    /// Blocks until every append is acknowledged or has failed, at most for `time`.
     pub(super) fn wait_until_idle(&self, time: Duration) {
         let load = self.unacknowledged.lock();
         let is_busy = |load: &mut Load| load.records > 0;
@@ -87,7 +86,7 @@ impl DeadLetterWriter {
 }
 
 impl TaskContext {
-    /// Hands rows of a shard over to RETRY: the shard does not take them now.
+    /// Appends rows to RETRY because their shard does not take them now.
     pub(super) fn hand_over(&self, rows: Vec<PendingRow>, shard: Shard, fault: &Fault) {
         let mut letters = DeadLetters::default();
         for row in rows {
@@ -111,7 +110,7 @@ impl TaskContext {
         letters.push(row.ticket, Ending::HandedOver, record);
     }
 
-    /// Adds the QUARANTINE record of a row: no store will take it as it is.
+    /// Adds the QUARANTINE record of a row that no store takes as it is.
     pub(super) fn add_to_quarantine(
         &self,
         letters: &mut DeadLetters,
@@ -127,7 +126,8 @@ impl TaskContext {
         letters.push(row.ticket, Ending::Quarantined, record);
     }
 
-    /// What is known of a row's failures, with the newest: those of its RETRY record go on, others begin here.
+    /// Returns the failure headers of a row, the newest failure included: continues those of its RETRY record, or
+    /// begins new ones.
     fn failures_of(&self, row: &PendingRow, shard: Shard, fault: &Fault) -> FailureHeaders {
         let summary = &row.row.summary;
         let before = row.row.failures.as_deref().cloned();
@@ -139,7 +139,7 @@ impl TaskContext {
         FailureHeaders { revision: Some(summary.revision()), ..self.failed_now(before, row.job, fault) }
     }
 
-    /// The same for a record that need not be a summary.
+    /// Returns the failure headers after `before` for a record that need not be a summary.
     pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, fault: &Fault) -> FailureHeaders {
         FailureHeaders {
             store: Some(self.store.name().to_owned()),
@@ -153,13 +153,13 @@ impl TaskContext {
         }
     }
 
-    /// Whether records come from RETRY.
+    /// Returns whether the task reads RETRY.
     pub(super) fn is_retry(&self) -> bool {
         matches!(self.role, DeliveryRole::Retry { .. })
     }
 }
 
-/// What waits for its acknowledgement.
+/// Load of the records that are not acknowledged yet.
 #[derive(Default)]
 struct Unacknowledged {
     load: Mutex<Load>,
@@ -184,7 +184,8 @@ impl Load {
 }
 
 impl Unacknowledged {
-    /// Waits for room. False if the process stops instead: then the records stay open, and come again.
+    /// Blocks until there is room. Returns false if the process stops first: then the records stay open, and are read
+    /// again.
     fn enter(&self, more: Load, stop: &StopSignal) -> bool {
         let mut load = self.lock();
         while load.is_full() {

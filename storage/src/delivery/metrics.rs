@@ -8,26 +8,27 @@ use yahtzee_core::delivery::ShardMode;
 use super::DeliveryRole;
 use crate::store::Outcome;
 
-/// How a record can end.
+/// Way in which a record leaves its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Stored,
     Stale,
     Expired,
-    /// It is in RETRY: from a sink, or at its end once more.
+    /// Appended to RETRY: by a sink for the first time, or by a retry process at the end of the topic again.
     HandedOver,
     Quarantined,
-    /// A sink has left it in the log for now.
+    /// Left in the log for now, by a sink.
     Held,
-    /// A newer revision of its key waits as well.
+    /// Superseded by a newer revision of its key that waits as well.
     Superseded,
-    /// It is in another partition of RETRY: the shard map has changed.
+    /// Moved to another partition of RETRY, because the shard map has changed.
     Moved,
-    /// It is another store's.
+    /// Belongs to another store.
     Foreign,
 }
 
-/// Names of endings in the metrics of a sink and of a retry process, in their order; none where it cannot end so.
+/// Names of endings in the metrics of a sink and of a retry process, in the order of the variants; `None` if that
+/// process has no such ending.
 const NAMES: [(Option<&str>, Option<&str>); 9] = [
     (Some("stored"), Some("stored")),
     (Some("stale"), Some("stale")),
@@ -40,7 +41,7 @@ const NAMES: [(Option<&str>, Option<&str>); 9] = [
     (None, Some("foreign")),
 ];
 
-/// Endings of summaries, for the whole store.
+/// Counters of endings, over the whole store.
 pub(super) struct Endings {
     counters: [metrics::Counter; 9],
     chain_violations: metrics::Counter,
@@ -66,7 +67,7 @@ impl Endings {
         self.counters[ending as usize].increment(1);
     }
 
-    /// Counts what a store has settled; the other outcomes are counted when they are handed over.
+    /// Counts summaries that a store has settled; other outcomes are counted when they are handed over.
     pub(super) fn count_settled(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Stored => self.count(Ending::Stored),
@@ -82,7 +83,7 @@ impl Endings {
     }
 }
 
-/// One shard.
+/// Metrics of one shard.
 pub(super) enum ShardMetrics {
     OfSink {
         queued: metrics::Gauge,
@@ -127,7 +128,7 @@ impl ShardMetrics {
     }
 }
 
-/// One source.
+/// Metrics of one source.
 pub(super) enum SourceMetrics {
     OfSink { lag: metrics::Gauge, span: metrics::Gauge, open_records: metrics::Gauge },
     OfRetry { waiting: metrics::Gauge, oldest_age_s: metrics::Gauge },

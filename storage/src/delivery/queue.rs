@@ -1,4 +1,4 @@
-//! The queue of one shard as its threads share it: sources offer, one shard thread takes.
+//! The queue of one shard, shared by its threads: sources offer rows, one shard thread takes them.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,15 +15,15 @@ pub(super) struct SharedQueue {
     patience: Duration,
     pub(super) metrics: ShardMetrics,
     state: Mutex<QueueState>,
-    /// For the shard thread.
+    /// Wakes the shard thread when there is work.
     work: Condvar,
-    /// For sources.
+    /// Wakes sources when there is room.
     room: Condvar,
 }
 
 struct QueueState {
     queue: ShardQueue<DeliveryRow>,
-    /// Why the last write failed.
+    /// Reason why the last write failed.
     fault: Option<Fault>,
 }
 
@@ -43,19 +43,19 @@ impl SharedQueue {
         offer
     }
 
-    /// Why a row is not written now, for its headers.
+    /// Returns the reason why a row is not written now, for its headers.
     pub(super) fn reason(&self) -> Fault {
         let text = || format!("a write has not come back for more than {:?}", self.patience);
         let slow = || Fault::new("slow-write", text());
         self.lock().fault.clone().unwrap_or_else(slow)
     }
 
-    /// Waits until there may be room, `time` at most.
+    /// Blocks until there may be room, at most for `time`.
     pub(super) fn wait_for_room(&self, time: Duration) {
         drop(self.room.wait_timeout(self.lock(), time));
     }
 
-    /// Waits for the next thing to do.
+    /// Blocks until there is a next step, and returns it.
     pub(super) fn next(&self, now: impl Fn() -> Duration) -> Step<DeliveryRow> {
         let mut state = self.lock();
         loop {
@@ -78,7 +78,7 @@ impl SharedQueue {
         }
     }
 
-    /// Ends the write of a batch; `fault` is why it failed, if anything of it did.
+    /// Ends the write of a batch; `fault` is the reason if any part of it failed.
     pub(super) fn finish(
         &self,
         batch: InFlight<DeliveryRow>,
@@ -104,29 +104,30 @@ impl SharedQueue {
         self.lock().queue.probed(samples, outcomes, now, fastrand::u64(..))
     }
 
-    /// Takes everything out if `ticket` is part of it: it is waited for too long.
+    /// Takes all rows out if `ticket` is one of them, because it has waited too long.
     pub(super) fn release(&self, ticket: Ticket) -> Option<Vec<PendingRow>> {
         self.lock().queue.release(ticket)
     }
 
-    /// Drops what waits of a source that begins again.
+    /// Drops the waiting rows of a source that restarts.
     pub(super) fn reopened(&self, source: usize, epoch: u64) {
         self.lock().queue.reopened(source, epoch);
         self.room.notify_all();
     }
 
-    /// Whether something is held for a configuration that is wrong.
+    /// Returns whether rows are held because of a wrong configuration.
     pub(super) fn is_holding(&self) -> bool {
         self.lock().queue.is_holding()
     }
 
-    /// Nothing more comes. What waits is written where that goes at once, until `until`.
+    /// Closes the queue to new rows. Waiting rows are written until `until`, as far as the shard takes them without
+    /// delay.
     pub(super) fn close(&self, until: Duration) {
         self.lock().queue.close(until);
         self.work.notify_all();
     }
 
-    /// When the row failed first that has waited longest, milliseconds since 1970.
+    /// Returns the time of the first failure of the row that has waited longest, in milliseconds since 1970.
     pub(super) fn first_failure_ms(&self) -> Option<i64> {
         let state = self.lock();
         let failures = state.queue.rows().filter_map(|write| write.row.failures.as_ref());

@@ -10,11 +10,11 @@ use crate::store::OwnedSummary;
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryRow {
     pub(super) summary: OwnedSummary,
-    /// Of the RETRY record that it comes from.
+    /// Failure headers of the RETRY record that the summary was read from.
     pub(super) failures: Option<Box<FailureHeaders>>,
 }
 
-/// One that waits for its shard.
+/// A row that waits for its shard.
 pub(super) type PendingRow = PendingWrite<DeliveryRow>;
 
 impl Deliverable for DeliveryRow {

@@ -1,4 +1,4 @@
-//! One opening of a source: from its topics into the queues of the shards, and back the commits of what is settled.
+//! One session of a source: reads its topics into the queues of the shards, and commits settled records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
 use crate::store::{Day, Fault, OwnedSummary, Shard};
 
-/// How long one poll waits, over all topics; also how soon a stop is seen.
+/// Time that one poll waits, over all topics; also the interval at which a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
-/// First and greatest wait before the log is tried again.
+/// First and longest pause before the log is tried again.
 const LOG_BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// Reads until the stop. `None` if the log was not there at the end, so that there is nothing to commit.
+/// Reads until the stop. Returns `None` if the log was unavailable at the end, so that there is nothing to commit.
 ///
 /// # Errors
 /// If the log fails for good.
@@ -46,7 +46,7 @@ pub(super) fn run(shared: &Arc<TaskContext>, index: usize) -> Result<Option<Sess
     })
 }
 
-/// How a session has ended without an error.
+/// Way in which a session ended without an error.
 enum Ended {
     Stopped(Box<Session>),
     Repaired,
@@ -60,7 +60,7 @@ struct TopicReader {
     partitions: Vec<Partition>,
 }
 
-/// One opening of a source.
+/// One session of a source.
 pub(super) struct Session {
     shared: Arc<TaskContext>,
     index: usize,
@@ -125,7 +125,8 @@ impl Session {
         Ok(Ended::Stopped(Box::new(self)))
     }
 
-    /// Commits what was settled since. The process ends, so a failure only means that more is read again.
+    /// Commits the records settled since the last commit. The process ends, so a failure only means that more is read
+    /// again.
     pub(super) fn close(mut self) {
         if let Err(error) = self.commit() {
             let task = &self.source().task;
@@ -133,7 +134,7 @@ impl Session {
         }
     }
 
-    /// Hands one batch of each topic to the shards.
+    /// Reads one batch of each topic and offers it to the shards.
     fn read(&mut self, readers: &mut [TopicReader]) -> Result<(), LogError> {
         let (today, wait) = (Day::today(), POLL / u32::try_from(readers.len().max(1)).unwrap_or(u32::MAX));
         for TopicReader { reader, first, partitions } in &mut *readers {
@@ -170,7 +171,7 @@ impl Session {
         partitions.iter().zip(&positions[*first..]).filter_map(lag).sum()
     }
 
-    /// Opens the ticket as soon as its partition is not too far ahead. False if the session is to end instead.
+    /// Opens the ticket as soon as its partition is not too far ahead. Returns false if the session must end first.
     fn take(&mut self, ticket: Ticket) -> bool {
         let span_max = self.shared.settings.span_max;
         while let Err(lowest) = self.source().with(|state| state.take(ticket, span_max)) {
@@ -227,7 +228,7 @@ impl Session {
         self.offer(shard, PendingRow::new(ticket, job, row))
     }
 
-    /// Waits for room while the shard makes progress. If the session ends meanwhile, the row stays open and comes
+    /// Waits for room while the shard makes progress. If the session ends meanwhile, the row stays open and is read
     /// again.
     fn offer(&mut self, shard: Shard, mut row: PendingRow) -> Result<(), LogError> {
         let shared = Arc::clone(&self.shared);
@@ -332,7 +333,7 @@ impl Session {
         Ok(())
     }
 
-    /// Records of RETRY that are not committed.
+    /// Returns the number of records of RETRY that are not committed.
     fn waiting(&self) -> Result<u64, LogError> {
         let source = self.source();
         let committed = source.with(|state| state.last_committed().to_vec());
@@ -352,7 +353,7 @@ impl Session {
 }
 
 impl TaskContext {
-    /// Reports at the start what would otherwise show in the first outage.
+    /// Checks the topics at the start, and reports faults that would otherwise show only in the first outage.
     fn check_topics(&self, job: usize) -> Result<(), LogError> {
         let topics = &self.jobs[job];
         let has_retry = self.role != DeliveryRole::Sink { has_retry: false };
@@ -364,7 +365,7 @@ impl TaskContext {
         Ok(())
     }
 
-    /// Where reading begins: at what was committed, or at the start of the log if that lies behind it.
+    /// Returns the offsets to read from: those committed, or the start of the log if that lies after them.
     fn positions(&self, group: &str, topic: &str, partitions: &[Partition]) -> Result<Vec<Offset>, LogError> {
         let committed = self.log.committed(group, topic, partitions)?;
         let bounds = self.log.bounds(topic, partitions)?;
@@ -384,13 +385,13 @@ impl TaskContext {
         Ok(positions)
     }
 
-    /// Leaves a record in the log until somebody has repaired the configuration.
+    /// Leaves a record in the log until the configuration is repaired.
     pub(super) fn hold(&self, ticket: Ticket) {
         self.endings.count(Ending::Held);
         self.sources[ticket.source].hold(ticket);
     }
 
-    /// Gives everything that one shard has to RETRY if `ticket` is part of it: too much waits for it.
+    /// Moves all rows of one shard to RETRY if `ticket` is one of them: too much waits for it.
     fn release(&self, ticket: Ticket) {
         for (number, queue) in (0..).zip(&self.queues) {
             if let Some(rows) = queue.release(ticket) {

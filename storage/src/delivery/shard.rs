@@ -1,4 +1,4 @@
-//! The thread of one shard: writes batches and does what follows from their outcomes.
+//! The thread of one shard: writes batches and acts on their outcomes.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) struct ShardThread {
     part: String,
     writer: Box<dyn ShardWriter>,
     condition: Condition,
-    /// Something waits for a configuration to be repaired.
+    /// Whether rows wait for the configuration to be repaired.
     is_held: bool,
 }
 
@@ -32,7 +32,7 @@ impl ShardThread {
         Self { shared: Arc::clone(shared), shard, part, writer, condition: Condition::Ready, is_held: false }
     }
 
-    /// Works until the queue is closed.
+    /// Runs until the queue is closed.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
@@ -69,7 +69,7 @@ impl ShardThread {
         }
     }
 
-    /// Calls the store, and the observer for what it has stored.
+    /// Writes rows to the store, and calls the observer for those stored.
     fn call(&mut self, rows: &[PendingRow]) -> Vec<Outcome> {
         let summaries: Vec<Summary<'_>> = rows.iter().map(|row| row.row.summary.lend()).collect();
         let started = self.shared.now();
@@ -106,7 +106,7 @@ impl ShardThread {
         source.settle(row.ticket);
     }
 
-    /// Tries one row of every job that is held. Jobs that are not refused for their configuration any more are read
+    /// Tries one row of every job that is held. Jobs that are no longer refused because of their configuration are read
     /// again.
     fn probe(&mut self, samples: &[PendingRow]) {
         let outcomes = self.call(samples);
@@ -120,7 +120,7 @@ impl ShardThread {
         }
     }
 
-    /// Reports what is held, which operators see until all of it works.
+    /// Reports held jobs to the health report, where they stay until all of them work.
     fn report_held(&mut self, fault: Option<&Fault>) {
         if let Some(fault) = fault.filter(|_| !self.is_held) {
             tracing::error!(part = self.part, %fault, "held until somebody repairs the configuration");
@@ -130,7 +130,7 @@ impl ShardThread {
         }
     }
 
-    /// Reports how the shard does.
+    /// Reports the health of the shard.
     fn report_health(&mut self, fault: Option<&Fault>) {
         let condition = fault.map_or(Condition::Ready, |fault| Condition::Troubled(fault.to_string()));
         if condition == self.condition {

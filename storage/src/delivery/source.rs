@@ -1,4 +1,4 @@
-//! A source as the threads of a task share it: the state of its records behind a lock.
+//! A source, shared by the threads of a task: the state of its records behind a lock.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Stream {
     pub(super) partition: Partition,
 }
 
-/// What is read by one thread, and the state of its records.
+/// The partitions that one thread reads, and the state of their records.
 pub(super) struct Source {
     /// Name in the health report.
     pub(super) part: String,
@@ -29,18 +29,18 @@ pub(super) struct Source {
     pub(super) task: String,
     /// Consumer group.
     pub(super) group: String,
-    /// By index, as in tickets: partitions of a topic stand together.
+    /// Partitions by index, as tickets refer to them; those of one topic are adjacent.
     pub(super) streams: Vec<Stream>,
-    /// Of a retry process: the shards that it feeds, and their names. A sink feeds all.
+    /// Shards that a source of a retry process feeds, and their names; `None` in a sink, which feeds all.
     pub(super) shards: Option<(String, Vec<Shard>)>,
     state: Mutex<LockedSource>,
-    /// Something was settled, or the source is to begin again.
+    /// Signalled when a record is settled, or the source must restart.
     changed: Condvar,
 }
 
 struct LockedSource {
     source: SourceState,
-    /// Why an append failed.
+    /// Error of a failed append.
     failure: Option<LogError>,
     settled: u64,
 }
@@ -58,24 +58,24 @@ impl Source {
         Self { part, task, group, streams, shards, state, changed: Condvar::new() }
     }
 
-    /// Whether it feeds a shard.
+    /// Returns whether the source feeds the shard.
     pub(super) fn feeds(&self, shard: Shard) -> bool {
         self.shards.as_ref().is_none_or(|(_, shards)| shards.contains(&shard))
     }
 
-    /// Calls `with` with the state, and lets go of it.
+    /// Calls `with` on the locked state.
     pub(super) fn with<T>(&self, with: impl FnOnce(&mut SourceState) -> T) -> T {
         with(&mut self.lock().source)
     }
 
-    /// Begins anew at these positions.
+    /// Restarts at these positions.
     pub(super) fn open(&self, positions: &[Offset]) -> u64 {
         let mut state = self.lock();
         state.failure = None;
         state.source.open(positions)
     }
 
-    /// Nothing is left to be done for the record.
+    /// Marks the record as settled.
     pub(super) fn settle(&self, ticket: Ticket) {
         self.change(|state| {
             state.settled += 1;
@@ -83,12 +83,12 @@ impl Source {
         });
     }
 
-    /// The record stays in the log until the source begins again.
+    /// Leaves the record in the log until the source restarts.
     pub(super) fn hold(&self, ticket: Ticket) {
         self.change(|state| state.source.hold(ticket));
     }
 
-    /// Reports what the log did with the RETRY or QUARANTINE record of `ticket`.
+    /// Records the result of appending the RETRY or QUARANTINE record of `ticket`.
     pub(super) fn appended(&self, ticket: Ticket, result: &Result<(), LogError>) {
         self.change(|state| {
             let has_changed = state.source.appended(ticket, result.is_ok());
@@ -101,7 +101,7 @@ impl Source {
         });
     }
 
-    /// Makes the source begin again, so that what was held is read again.
+    /// Makes the source restart, so that held records are read again.
     pub(super) fn repaired(&self) {
         self.change(|state| {
             state.source.repaired();
@@ -118,7 +118,7 @@ impl Source {
         }
     }
 
-    /// Whether the source must begin again, or the error with which it must.
+    /// Returns `Some` if the source must restart, with the error if one is the reason.
     pub(super) fn interruption(&self) -> Option<Result<(), LogError>> {
         let state = self.lock();
         state.source.interruption().map(|interruption| match (interruption, &state.failure) {
@@ -127,17 +127,17 @@ impl Source {
         })
     }
 
-    /// Records that were settled since the process started.
+    /// Returns the number of records settled since the process started.
     pub(super) fn settled(&self) -> u64 {
         self.lock().settled
     }
 
-    /// Waits until something changes, `time` at most.
+    /// Blocks until the state changes, at most for `time`.
     pub(super) fn wait(&self, time: Duration) {
         drop(self.changed.wait_timeout(self.lock(), time));
     }
 
-    /// Where a record lies.
+    /// Returns the topic, partition and offset of a record.
     pub(super) fn position(&self, ticket: Ticket) -> RecordPosition {
         let Stream { topic, partition, .. } = &self.streams[ticket.stream];
         RecordPosition { topic: topic.to_string(), partition: *partition, offset: ticket.offset }

@@ -1,4 +1,4 @@
-//! The folder: an fjall database with one keyspace per day and one for what the store knows about itself.
+//! The folder: an fjall database with one keyspace per day and one for the store's own metadata.
 //!
 //! | keyspace       | key                    | value                                              |
 //! |----------------|------------------------|----------------------------------------------------|
@@ -6,9 +6,9 @@
 //! | `meta`         | `format`               | version of this layout (4 bytes, big endian)       |
 //! | `meta`         | `floor`                | number of the first day kept (8 bytes, big endian) |
 //!
-//! The number of a day is its days since 1970. fjall opens every keyspace with the database and shares cache, journal,
-//! file handles and threads among them; a further handle is a counted reference. So the opened days are not limited
-//! here: retention limits them.
+//! The number of a day counts days since 1970. fjall opens every keyspace with the database and shares cache, journal,
+//! file handles and threads among them; a further handle is a counted reference. So the number of open days needs no
+//! limit here: retention limits it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ const FORMAT: u32 = 2;
 /// Blocks kept in memory, over all days.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// Memory per day before it goes to a table: a replay writes to many days at once.
+/// Memory per day before it is flushed to a table; small, because a replay writes to many days at once.
 const DAY_MEMTABLE_BYTES: u64 = 16 << 20;
 const META_MEMTABLE_BYTES: u64 = 1 << 20;
 
@@ -36,29 +36,29 @@ const META: &str = "meta";
 const FORMAT_KEY: &[u8] = b"format";
 const FLOOR_KEY: &[u8] = b"floor";
 
-/// The open folder. Belongs to whoever changes something; readers hold a [`FolderView`].
+/// The open folder. Owned by the thread that changes it; readers hold a [`FolderView`].
 pub(super) struct Folder {
     database: Database,
     meta: Keyspace,
     view: Arc<FolderView>,
 }
 
-/// What readers see. Days that are dropped later stay readable for who holds it.
+/// Snapshot for readers. Days that are dropped later stay readable for its holder.
 #[derive(Clone)]
 pub(super) struct FolderView {
-    /// Days below are dropped.
+    /// First day kept; days below it are dropped.
     pub(super) floor: Day,
-    /// The days that are there.
+    /// Keyspaces of the days that exist.
     pub(super) days: BTreeMap<Day, Keyspace>,
 }
 
-/// Why a folder was not opened.
+/// Reason why a folder was not opened.
 pub(super) enum Refused {
-    /// Another process, or a reader of this one, has it.
+    /// Another process, or a reader in this one, has it open.
     InUse,
-    /// It holds another version's rows.
+    /// It holds rows of another layout version.
     Format,
-    /// What the store or the operating system said.
+    /// Error of fjall or the operating system.
     Failed(fjall::Error),
 }
 
@@ -115,7 +115,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Writes the version into an empty folder, refuses another one.
+    /// Writes the version into an empty folder; refuses a folder of another version.
     fn check_format(&self) -> Result<(), Refused> {
         match self.meta.get(FORMAT_KEY)? {
             Some(format) if *format == FORMAT.to_be_bytes() => Ok(()),
@@ -124,17 +124,17 @@ impl Folder {
         }
     }
 
-    /// What readers see now.
+    /// Returns the current view of readers.
     pub(super) fn view(&self) -> &Arc<FolderView> {
         &self.view
     }
 
-    /// A batch that is on disk when its commit has returned.
+    /// Returns a batch that is on disk when its commit has returned.
     pub(super) fn batch(&self) -> OwnedWriteBatch {
         self.database.batch().durability(Some(PersistMode::SyncData))
     }
 
-    /// The keyspace of a day at or above the floor, created if missing.
+    /// Returns the keyspace of a day at or above the floor, created if missing.
     pub(super) fn create(&mut self, day: Day) -> fjall::Result<Keyspace> {
         if let Some(keyspace) = self.view.days.get(&day) {
             return Ok(keyspace.clone());
@@ -156,8 +156,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Deletes the days below the floor, and those that an earlier call has left. Their files go with the last view
-    /// that holds them. Returns them, oldest first.
+    /// Deletes the days below the floor, and those that an earlier call left. Their files are removed with the last
+    /// view that holds them. Returns the days, oldest first.
     pub(super) fn delete_below_floor(&self) -> fjall::Result<Vec<Day>> {
         let mut days = self.numbers();
         days.retain(|&day| day < self.view.floor);
@@ -168,7 +168,7 @@ impl Folder {
         Ok(days)
     }
 
-    /// All days on disk, hidden ones included, in order.
+    /// Returns all days on disk, hidden ones included, in order.
     fn numbers(&self) -> Vec<Day> {
         let names = self.database.list_keyspace_names();
         let numbers = names.iter().filter_map(|name| name.strip_prefix(DAY_PREFIX)?.parse().ok());

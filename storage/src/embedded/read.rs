@@ -13,9 +13,9 @@ use super::row_key::{after, at, job_prefix, owner_prefix, parts, series_prefix};
 use crate::store::Day;
 use crate::store::{OwnerCount, Row, Rows};
 
-/// Why a read gave nothing.
+/// Reason why a read failed.
 pub(super) enum UnreadableRow {
-    /// What the store or the operating system said.
+    /// Error of fjall or the operating system.
     Failed(fjall::Error),
     /// A row of this day is not of the documented form.
     Malformed(Day),
@@ -112,7 +112,7 @@ fn row(row_key: &[u8], value: &[u8]) -> Option<Row> {
     Some(Row { job: job.to_owned(), key, provenance, value: value.to_vec() })
 }
 
-/// Walks through the series of a day whose rows start with a prefix: one look-up each, however many windows it has.
+/// Iterator over the series of a day whose rows start with a prefix: one look-up each, however many windows it has.
 struct Steps<'a> {
     keyspace: &'a Keyspace,
     day: Day,

@@ -12,7 +12,7 @@ const OWNER_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 2;
 const WINDOW_BYTES: usize = 8 + 4;
 
-/// The key of a row, from the wire form of a readable summary key.
+/// Returns the key of a row, from the wire form of a readable summary key.
 pub(super) fn row_key(job: &str, summary_key: &[u8]) -> Vec<u8> {
     let (owner, rest) = summary_key.split_at(OWNER_BYTES);
     let (dimensions, window) = rest.split_at(rest.len() - WINDOW_BYTES);
@@ -25,7 +25,7 @@ pub(super) fn row_key(job: &str, summary_key: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Job and summary key of a row; `None` where the bytes are no key of this form.
+/// Returns job and summary key of a row; `None` if the bytes are no key of this form.
 pub(super) fn parts(row_key: &[u8]) -> Option<(&str, SummaryKey)> {
     let (&job_bytes, rest) = row_key.split_first()?;
     let (job, rest) = rest.split_at_checked(usize::from(job_bytes))?;
@@ -35,31 +35,31 @@ pub(super) fn parts(row_key: &[u8]) -> Option<(&str, SummaryKey)> {
     Some((str::from_utf8(job).ok()?, key))
 }
 
-/// What all rows of a job start with.
+/// Returns the common prefix of all rows of a job.
 pub(super) fn job_prefix(job: &str) -> Vec<u8> {
     let mut prefix = vec![u8::try_from(job.len()).expect("names of jobs are short")];
     prefix.extend_from_slice(job.as_bytes());
     prefix
 }
 
-/// What all rows of an owner and job start with.
+/// Returns the common prefix of all rows of an owner and job.
 pub(super) fn owner_prefix(job: &str, owner: Owner) -> Vec<u8> {
     let mut prefix = job_prefix(job);
     prefix.extend_from_slice(&owner.0);
     prefix
 }
 
-/// What all rows of the series of this row start with; `None` as for [`parts`].
+/// Returns the common prefix of all rows in the series of this row; `None` as for [`parts`].
 pub(super) fn series_prefix(row_key: &[u8]) -> Option<&[u8]> {
     row_key.len().checked_sub(WINDOW_BYTES).map(|bytes| &row_key[..bytes])
 }
 
-/// Smallest key of the series with a window that starts at `start_ms` or later.
+/// Returns the smallest key of the series with a window that starts at `start_ms` or later.
 pub(super) fn at(series: &[u8], start_ms: i64) -> Vec<u8> {
     [series, &start_ms.to_be_bytes()].concat()
 }
 
-/// Greater than all keys of the series, less than those of the next.
+/// Returns a key greater than all keys of the series, less than those of the next.
 pub(super) fn after(series: &[u8]) -> Vec<u8> {
     [series, &[u8::MAX; WINDOW_BYTES + 1]].concat()
 }

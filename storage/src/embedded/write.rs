@@ -1,4 +1,4 @@
-//! One batch into the folder: what is newer than its row is written, all of it or nothing.
+//! Writes one batch into the folder: each summary that is newer than its row, all of them or none.
 
 use fjall::Keyspace;
 use yahtzee_core::summary::Provenance;
@@ -8,7 +8,7 @@ use super::row_key::row_key;
 use crate::store::Outcome;
 use crate::store::{Summary, newest_by_key};
 
-/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored where it fails.
+/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored if it fails.
 pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result<Vec<Outcome>> {
     let floor = folder.view().floor;
     let unless_newest = |summary: &Summary<'_>| match summary.day() {
@@ -33,7 +33,7 @@ pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result
     Ok(outcomes)
 }
 
-/// Where the stored row comes from. A value that cannot be read is as good as none.
+/// Returns the provenance of the stored row; `None` if there is none or its value cannot be read.
 fn stored(day: &Keyspace, row_key: &[u8]) -> fjall::Result<Option<Provenance>> {
     Ok(day.get(row_key)?.and_then(|value| Provenance::of_value(&value).ok()))
 }

@@ -1,12 +1,12 @@
-//! After a failure: which rows it was about, so that their neighbours are stored.
+//! Bisects a failed write to find the rows at fault, so that their neighbours are stored.
 
 use super::classify::{Class, ServerFailure, classify};
 use super::node::Node;
 use super::rows::Group;
 use crate::store::Outcome;
 
-/// Parts of a failed portion that are worth a try of their own: its tables, then the halves of a table while a row is
-/// to blame. What is left over has its outcome.
+/// Returns the parts of a failed write that are worth a separate try: its tables, then the halves of a table while a
+/// single row may be at fault. The remaining rows have their outcome.
 pub(super) fn divide<'a>(
     node: &Node,
     mut portion: Vec<Group<'a>>,
@@ -30,7 +30,7 @@ pub(super) fn divide<'a>(
     }
 }
 
-/// All rows of the group come out as the failure says.
+/// Gives all rows of the group the outcome of the failure.
 pub(super) fn fail(node: &Node, group: &Group<'_>, failure: &ServerFailure, outcomes: &mut [Outcome]) {
     let outcome = failure.outcome(&node.name, &group.table.to_string());
     for line in &group.lines {

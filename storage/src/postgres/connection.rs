@@ -1,4 +1,4 @@
-//! One connection to one shard, with a limit to every wait; and the thread that all sockets of the store live on.
+//! One connection to one shard, with a limit to every wait; and the thread that runs all sockets of the store.
 //!
 //! Nothing here or above needs a session: no prepared statement is kept, settings are local to a transaction. So all
 //! of it works behind PgBouncer with `pool_mode = transaction`.
@@ -18,18 +18,18 @@ use super::classify::ServerFailure;
 use super::settings::Timeouts;
 use super::tls::Tls;
 
-/// The oldest server with all that is used here; older ones are out of support.
+/// Minimum server version that has every feature used here; older ones are out of support.
 const MAJOR_VERSION_MIN: u32 = 15;
 
-/// What the client allows on top of the server's own limit, so that the server is the one to say why.
+/// Time that the client waits beyond the server's own limit, so that the server is the one to report the reason.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Parameters of a statement, each with its type: the server need not be asked for them.
+/// Parameters of a statement with their types, so that the server need not be asked for them.
 pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// Waits for sockets on a thread of its own, and lends its patience to the calling threads.
+/// Runs the asynchronous client on one background thread; callers block on it.
 pub(super) struct Io {
-    /// There until dropped.
+    /// The runtime; `None` only while being dropped.
     runtime: Option<Runtime>,
 }
 
@@ -49,14 +49,14 @@ impl Io {
         self.runtime().block_on(work)
     }
 
-    /// Blocks the calling thread until all of `works`, side by side, are done; results in the order of `works`.
+    /// Blocks the calling thread until all of `works`, run concurrently, are done; results in the order of `works`.
     pub(super) fn wait_all<T>(&self, works: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
         self.wait(join_all(works))
     }
 }
 
 impl Drop for Io {
-    /// In the background, because a store may be dropped where blocking is forbidden.
+    /// Shuts the runtime down in the background, because a store may be dropped where blocking is forbidden.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -67,12 +67,12 @@ impl Drop for Io {
 /// An open session.
 pub(super) struct Connection {
     client: Client,
-    /// Moves bytes between the client and the socket; ends with either.
+    /// Task that moves bytes between the client and the socket; ends with either.
     pump: JoinHandle<Result<(), tokio_postgres::Error>>,
     timeouts: Timeouts,
 }
 
-/// What a transaction is for.
+/// Purpose of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Write,
@@ -82,7 +82,7 @@ pub(super) enum Purpose {
 }
 
 impl Connection {
-    /// Connects, authenticates, and looks whether the server will do.
+    /// Connects, authenticates, and checks that the server is usable.
     pub(super) async fn open(config: &Config, tls: Tls, timeouts: Timeouts) -> Result<Self, ServerFailure> {
         let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls.0));
         let (client, connection) =
@@ -98,7 +98,7 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// Begins a transaction and asks its first question, in one round trip.
+    /// Begins a transaction and runs its first query, in one round trip.
     pub(super) async fn begin(
         &self,
         purpose: Purpose,
@@ -118,7 +118,7 @@ impl Connection {
         Ok(answer?)
     }
 
-    /// Runs one statement and gives what it returns.
+    /// Runs one statement and returns its rows.
     pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
         Ok(self.limited(self.client.query_typed(sql, params)).await??)
     }
@@ -151,7 +151,7 @@ impl Connection {
         self.run("COMMIT").await
     }
 
-    /// Ends the transaction after a failure; `None` where the session is of no more use.
+    /// Ends the transaction after a failure; returns `None` if the session is no longer usable.
     pub(super) async fn recover(self, failure: &ServerFailure) -> Option<Self> {
         if !failure.breaks_connection() && !self.is_closed() && self.run("ROLLBACK").await.is_ok() {
             return Some(self);
@@ -167,10 +167,12 @@ impl Connection {
     }
 }
 
-/// Settings are local to the transaction. With JIT or sequential scans the planner, which knows nothing of the arrays
-/// it is given, takes many times as long per batch. The guard sees rows of others only if it reads what is committed.
-/// A commit is on disk, whatever the role's default. That it writes is not said: a standby would take it for a feature
-/// that it has not, instead of for a time when it is no primary.
+/// Returns the statements that begin a transaction. Settings are local to it. JIT is off, and for writes sequential
+/// scans: the planner does not know the size of the arrays it is given, and with either takes many times as long per
+/// batch. The
+/// isolation is READ COMMITTED, so that the guard sees rows that others have committed. A commit is on disk, whatever
+/// the role's default. READ WRITE is not requested: a standby would refuse it as an unsupported feature, instead of
+/// reporting that it is not the primary now.
 fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
     let (mode, lock, more) = match purpose {
         Purpose::Write => ("", timeouts.lock, "SET LOCAL enable_seqscan = off; "),

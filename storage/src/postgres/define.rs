@@ -1,4 +1,4 @@
-//! Creating what rows go into: the bookkeeping of a shard, a schema per day, a table per job in it.
+//! Creates what rows are stored in: the bookkeeping of a shard, a schema per day, a table per job in it.
 
 use tokio_postgres::types::Type;
 
@@ -14,7 +14,7 @@ use crate::store::Day;
 /// sessions that create the same thing at once collide in the catalogue, `IF NOT EXISTS` or not.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(34165573440660837)";
 
-/// What a shard knows of itself. The floor is here, so that no process with an older idea creates a dropped day.
+/// Bookkeeping tables of a shard. The floor is kept here, so that no process with an older floor creates a dropped day.
 const BOOKKEEPING: &str = "\
     CREATE SCHEMA IF NOT EXISTS yahtzee; \
     CREATE TABLE IF NOT EXISTS yahtzee.shard ( \
@@ -30,8 +30,8 @@ const BOOKKEEPING: &str = "\
         shard_key text NOT NULL); \
     COMMENT ON TABLE yahtzee.days IS 'Days that are kept, each with the place of this shard in the map of the day.'";
 
-/// Creates what is missing of the tables asked for, in one transaction; what was found. Days below the floor, and those
-/// of another map, are left alone.
+/// Creates the missing ones of the requested tables, in one transaction; returns what was found. Days below the floor,
+/// and those of another map, are left alone.
 pub(super) async fn create(
     connection: &Connection,
     node: &Node,
@@ -51,7 +51,7 @@ pub(super) async fn create(
     Ok(verdicts)
 }
 
-/// Creates the bookkeeping where there is none, and checks that the database is this shard's. Under the lock.
+/// Creates the bookkeeping if there is none, and checks that the database is this shard's. Runs under the lock.
 pub(super) async fn create_bookkeeping(connection: &Connection, node: &Node) -> Result<(), ServerFailure> {
     let known = connection.query("SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
     let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
@@ -91,7 +91,7 @@ async fn create_day(connection: &Connection, node: &Node, day: Day) -> Result<()
     Ok(())
 }
 
-/// The table of a job and day.
+/// Returns the statements that create the table of a job and day.
 ///
 /// `window_start` is a `timestamptz`, because people read this with psql; it is exact to the microsecond and sorts and
 /// compares as the integer that it is. Columns of fixed width come first, so that no row is padded. Room is left on

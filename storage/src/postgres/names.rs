@@ -1,4 +1,4 @@
-//! What things are called in the database: a schema per day, a table per job in it.
+//! Names in the database: a schema per day, a table per job in it.
 
 use std::fmt;
 
@@ -6,13 +6,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::store::Day;
 
-/// PostgreSQL cuts longer identifiers without a word (`NAMEDATALEN` less 1), and two jobs would share a table.
+/// Maximum length of an identifier (`NAMEDATALEN` less 1). PostgreSQL truncates longer ones silently, and two jobs
+/// would share a table.
 const IDENTIFIER_BYTES_MAX: usize = 63;
 
-/// The longest of what is appended to the name of a table: `_by_time`.
+/// Length of the longest suffix of a table name: `_by_time`.
 const SUFFIX_BYTES_MAX: usize = 8;
 
-/// Name of the schema of a day: `yahtzee_20261121`; `yahtzee_day_m99999999` where there is no such date.
+/// Returns the name of the schema of a day: `yahtzee_20261121`; `yahtzee_day_m99999999` if there is no such date.
 pub(super) fn schema_of(day: Day) -> String {
     let digits = day.to_string().replace('-', "");
     if digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -21,7 +22,7 @@ pub(super) fn schema_of(day: Day) -> String {
     format!("yahtzee_day_{}", day.0.to_string().replace('-', "m"))
 }
 
-/// Name of the table of a job: the job's, or its start and a hash where that is no identifier.
+/// Returns the name of the table of a job: the job's name, or its start and a hash if that is no identifier.
 pub(super) fn table_of(job: &str) -> String {
     if job.len() <= IDENTIFIER_BYTES_MAX - SUFFIX_BYTES_MAX && !job.contains('\0') {
         return job.to_owned();
@@ -30,7 +31,7 @@ pub(super) fn table_of(job: &str) -> String {
     format!("{start}_{:016x}", xxh3_64(job.as_bytes()))
 }
 
-/// The table of one job and day.
+/// Name of the table of one job and day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TableName {
     schema: String,
@@ -42,25 +43,25 @@ impl TableName {
         Self { schema: schema_of(day), table: table_of(job) }
     }
 
-    /// The primary key's constraint, quoted.
+    /// Returns the name of the primary key's constraint, quoted.
     pub(super) fn key_constraint(&self) -> String {
         quoted(&format!("{}_key", self.table))
     }
 
-    /// The index by time, quoted; it lies in the table's schema.
+    /// Returns the name of the index by time, quoted; the index lies in the table's schema.
     pub(super) fn time_index(&self) -> String {
         quoted(&format!("{}_by_time", self.table))
     }
 }
 
-/// Qualified and quoted, as it stands in SQL.
+/// Writes the name qualified and quoted, as SQL takes it.
 impl fmt::Display for TableName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.{}", quoted(&self.schema), quoted(&self.table))
     }
 }
 
-/// As an SQL identifier.
+/// Returns the name quoted as an SQL identifier.
 pub(super) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! One shard: its name, its database, its place in the shard map.
+//! One shard: its name, its database, its index in the shard map.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use super::shard_map::ShardMap;
 use super::tls::Tls;
 use crate::store::Day;
 
-/// Sessions that are kept for the next reader; more are opened where more read at once.
+/// Maximum number of idle sessions kept for readers; more are opened if more read at once.
 const IDLE_MAX: usize = 4;
 
 /// One shard, shared by its writer and all readers.
@@ -35,12 +35,12 @@ impl Node {
         Self { name, timeouts, map, config, tls, idle: Mutex::default() }
     }
 
-    /// A session of one's own.
+    /// Opens a session for the caller alone.
     pub(super) async fn connect(&self) -> Result<Connection, ServerFailure> {
         Connection::open(&self.config, self.tls.clone(), self.timeouts).await
     }
 
-    /// A kept session, or a new one. To be given back with [`Self::give_back`] while it is good.
+    /// Returns a kept session, or a new one. Return it with [`Self::give_back`] while it is good.
     pub(super) async fn borrow(&self) -> Result<Connection, ServerFailure> {
         loop {
             let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -59,7 +59,7 @@ impl Node {
         }
     }
 
-    /// The place in the map of a day; `None` where the day's map does without this shard.
+    /// Returns the index of the shard in the map of a day; `None` if the day's map does not contain this shard.
     pub(super) fn place_on(&self, day: Day) -> Option<Place> {
         let epoch = self.map.epoch_of(day);
         let index = epoch.shards.iter().position(|shard| *shard == self.name)?;
@@ -67,7 +67,7 @@ impl Node {
         Some(Place { count: number(epoch.shards.len()), index: number(index), key: epoch.key.to_string() })
     }
 
-    /// Whether the database is the one of this shard.
+    /// Checks that the database is the one of this shard.
     pub(super) fn check_identity(&self, remembered: &str) -> Result<(), ServerFailure> {
         if remembered == self.name {
             return Ok(());

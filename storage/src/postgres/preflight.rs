@@ -1,4 +1,4 @@
-//! What may be written now: asked within the transaction that writes, so that no cache can be out of date.
+//! Checks what may be written, within the transaction that writes, so that no cache can be out of date.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -10,28 +10,28 @@ use super::node::Node;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
-/// A table that is asked about.
+/// A table to check.
 #[derive(Clone, Debug)]
 pub(super) struct TableRef<'a> {
     pub(super) day: Day,
     pub(super) job: &'a str,
 }
 
-/// What may be done with a table.
+/// Whether a table may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Write to it.
+    /// It may be written to.
     Open,
-    /// Create it first.
+    /// It must be created first.
     Missing,
     /// Its day was dropped.
     Expired,
-    /// Its day was created with another shard map, as this text says.
+    /// Its day was created with another shard map, which this text describes.
     OtherMap(String),
 }
 
 impl Verdict {
-    /// The text about another map.
+    /// Returns the text about another map.
     pub(super) fn other_map(self) -> Option<String> {
         match self {
             Self::OtherMap(text) => Some(text),
@@ -48,7 +48,7 @@ const QUESTION: &str = "\
     LEFT JOIN yahtzee.days AS d ON d.day = w.day \
     ORDER BY w.place";
 
-/// Begins a transaction and asks; verdicts in the order of `asked`.
+/// Begins a transaction and checks the tables; verdicts in the order of `asked`.
 pub(super) async fn begin(
     connection: &Connection,
     node: &Node,
@@ -62,7 +62,7 @@ pub(super) async fn begin(
     verdicts(node, asked, &rows)
 }
 
-/// Asks within a transaction.
+/// Checks the tables within a transaction.
 pub(super) async fn ask(
     connection: &Connection,
     node: &Node,
@@ -108,14 +108,14 @@ fn verdict(node: &Node, day: Day, row: &Row) -> Result<Verdict, ServerFailure> {
     Ok(if row.try_get(5)? { Verdict::Open } else { Verdict::Missing })
 }
 
-/// A shard's place in the map of a day, as the shard remembers it.
+/// A shard's place in the map of a day, as its database records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Shards in the map.
+    /// Number of shards in the map.
     pub(super) count: i32,
     /// Index of this one.
     pub(super) index: i32,
-    /// What rows are spread by.
+    /// Name of the [`ShardKey`](super::shard_map::ShardKey) that spreads rows.
     pub(super) key: String,
 }
 
@@ -125,7 +125,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Tells the day, both maps, and from which day on a new one can hold.
+/// Describes the day, both maps, and from which day on a new map can hold.
 pub(super) fn other_map(day: Day, theirs: &Place, ours: Option<&Place>, last: Option<PgDay>) -> String {
     let ours = ours.map_or_else(|| "no place".to_owned(), ToString::to_string);
     let free = last.map_or(day, |PgDay(last)| last).plus(1);

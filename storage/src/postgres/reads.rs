@@ -1,4 +1,4 @@
-//! Reading: all days and shards that hold a part of an answer, or an error.
+//! Reads from all days and shards that hold a part of an answer; fails if one of them does.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,17 @@ use crate::store::{OwnerCount, Row, Rows};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
-/// Days can be dropped while they are read; each try sees a later floor, and few days are dropped at once.
+/// Maximum number of tries. Days can be dropped while they are read; each try sees a later floor, and few days are
+/// dropped at once.
 const TRIES_MAX: usize = 8;
 
-/// What is asked of a shard.
+/// A range to read from a shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RangeQuery<'a> {
     pub(super) job: &'a str,
     pub(super) owner: Owner,
     pub(super) from_ms: i64,
-    /// Exclusive.
+    /// End of the range, exclusive.
     pub(super) to_ms: i64,
 }
 
@@ -39,13 +40,13 @@ impl RangeQuery<'_> {
     }
 }
 
-/// Days of a shard that have a table of the job, and the shard's floor.
+/// The days of a shard that have a table of the job, and the shard's floor.
 struct Kept {
     floor: Day,
     days: Vec<Day>,
 }
 
-/// The rows of an owner in a range that this shard holds, in no order.
+/// Returns the rows of an owner in a range that this shard holds, in no order.
 pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
         let owner = PgUuid(range.owner.0);
@@ -59,7 +60,7 @@ pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, S
     Ok(Rows { rows, floor })
 }
 
-/// Measurements per owner in the window that starts at `start_ms`; the greatest `limit`, or all for `None`.
+/// Returns the measurements per owner in the window that starts at `start_ms`: the greatest `limit`, or all for `None`.
 pub(super) async fn counts(
     node: &Node,
     job: &str,
@@ -87,7 +88,7 @@ pub(super) async fn counts(
     Ok(read(node, job, day, day, ask).await?.1)
 }
 
-/// The greatest `limit` of all shards' counts, an owner's added up.
+/// Returns the greatest `limit` of all shards' counts, with those of one owner added up.
 pub(super) fn top(counts: impl IntoIterator<Item = OwnerCount>, limit: usize) -> Vec<OwnerCount> {
     let mut by_owner: BTreeMap<Owner, u64> = BTreeMap::new();
     for OwnerCount { owner, count } in counts {
@@ -100,7 +101,7 @@ pub(super) fn top(counts: impl IntoIterator<Item = OwnerCount>, limit: usize) ->
     owners
 }
 
-/// Runs `ask` in a read-only transaction on the days that are kept; again where one of them is dropped meanwhile.
+/// Runs `ask` in a read-only transaction on the days that are kept; repeats if one of them is dropped meanwhile.
 async fn read<T>(
     node: &Node,
     job: &str,
@@ -190,7 +191,8 @@ fn range_text(job: &str, days: &[Day]) -> String {
     days.iter().map(of_day).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
-/// A sum of `bigint` has any size; the greatest that is told is that of `bigint`.
+/// Returns the query for counts per owner. A sum of `bigint` is a `numeric` of any size; it is capped at the greatest
+/// `bigint`.
 fn counts_text(job: &str, day: Day) -> String {
     format!(
         "SELECT owner, least(sum(count), 9223372036854775807)::bigint AS total FROM {} \

@@ -1,4 +1,4 @@
-//! Dropping days: the floor first, so that nobody creates or reads them any more, then their schemas.
+//! Drops days: raises the floor first, so that nobody creates or reads them any more, then drops their schemas.
 
 use std::time::Duration;
 
@@ -12,20 +12,21 @@ use super::node::Node;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
-/// A drop waits for readers, and new readers queue behind it: so it waits for this long only, and comes again.
+/// Time that a drop waits for its lock. A drop waits for readers, and new readers queue behind it, so it waits briefly
+/// and is tried again.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Tries per day, and the pause between two of them.
+/// Tries per day; the next item is the pause between two of them.
 const TRIES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What was dropped, and what went wrong with other days.
+/// The days that were dropped, and the failures of other days.
 pub(super) struct Dropped {
     pub(super) days: Vec<Day>,
     pub(super) failure: Option<ServerFailure>,
 }
 
-/// Raises the floor of a shard and drops the days below, oldest first; goes on past a day that cannot be dropped.
+/// Raises the floor of a shard and drops the days below, oldest first; continues after a day that cannot be dropped.
 pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, ServerFailure> {
     let mut connection = node.connect().await?;
     raise_floor(&connection, node, floor).await?;
@@ -44,7 +45,8 @@ pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, Serve
     Ok(dropped)
 }
 
-/// Under the lock, so that whoever creates a day has seen either the new floor or no floor's drop yet.
+/// Raises the floor under the lock, so that a session that creates a day has seen either the new floor, or a floor from
+/// before any of its drops.
 async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result<(), ServerFailure> {
     connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
     create_bookkeeping(connection, node).await?;
@@ -53,7 +55,8 @@ async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result
     connection.commit().await
 }
 
-/// Drops a day, with some tries while others hold a lock on it; the session again, and what the last try failed with.
+/// Drops a day, with several tries while other sessions hold a lock on it. Returns the session, and the failure of the
+/// last try.
 async fn drop_day(
     mut connection: Connection,
     day: Day,
@@ -74,7 +77,7 @@ async fn drop_day(
     }
 }
 
-/// One transaction per day: the number of locks in one is limited.
+/// Drops a day in a transaction of its own: the number of locks in one transaction is limited.
 async fn try_drop_day(connection: &Connection, day: Day, schema: &str) -> Result<(), ServerFailure> {
     let forget = "DELETE FROM yahtzee.days WHERE day = $1";
     connection.begin(Purpose::Define(LOCK_PATIENCE), forget, &[(&PgDay(day), Type::DATE)]).await?;

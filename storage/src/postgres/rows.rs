@@ -56,7 +56,8 @@ pub(super) struct Group<'a> {
     pub(super) lines: Vec<TableRow<'a>>,
 }
 
-/// The newest of each key as rows by table, tables in order; what cannot be a row is told in `outcomes`.
+/// Returns the newest summary of each key as rows by table, tables in order; reports in `outcomes` what cannot be a
+/// row.
 pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<(&str, Day), Vec<TableRow<'a>>> = BTreeMap::new();
     for index in newest_by_key(batch) {
@@ -71,7 +72,7 @@ pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<
 }
 
 impl<'a> TableRow<'a> {
-    /// The row of a summary; a fault where a figure is none that Kafka or a job can have come to.
+    /// Returns the row of a summary; a fault if a number is one that neither Kafka nor a job can produce.
     fn of(summary: &Summary<'a>, index: usize) -> Result<Self, Fault> {
         let (parts, provenance) = (summary.parts, &summary.provenance);
         let start = PgTime::of_ms(parts.window_start_ms);
@@ -91,12 +92,12 @@ impl<'a> TableRow<'a> {
         })
     }
 
-    /// What the row is called in the answer of the server.
+    /// Returns the columns that identify the row in the answer of the server.
     pub(super) fn key(&self) -> (PgUuid, &str, PgTime, i32) {
         (self.owner, &self.series, self.start, self.length_ms)
     }
 
-    /// In the order of [`COLUMNS`].
+    /// Returns the values in the order of [`COLUMNS`].
     pub(super) fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.owner,
@@ -114,7 +115,7 @@ impl<'a> TableRow<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// No rows for a table.
+    /// Creates an empty group for a table.
     pub(super) fn empty(table: &TableName) -> Self {
         Self { day: Day::MIN, job: "", table: table.clone(), lines: Vec::new() }
     }
@@ -123,7 +124,7 @@ impl<'a> Group<'a> {
         TableRef { day: self.day, job: self.job }
     }
 
-    /// Two halves; the row itself where it is a single one.
+    /// Splits the group into two halves; returns the group itself as the error if it has a single row.
     pub(super) fn halves(mut self) -> Result<[Self; 2], Self> {
         if self.lines.len() < 2 {
             return Err(self);
@@ -164,7 +165,7 @@ impl<'a> RowColumns<'a> {
         }
     }
 
-    /// In the order of [`COLUMNS`].
+    /// Returns the values in the order of [`COLUMNS`].
     pub(super) fn params(&self) -> [(&(dyn ToSql + Sync), Type); 10] {
         [
             (&self.owners, Type::UUID_ARRAY),

@@ -1,7 +1,7 @@
-//! The series as one text column that people can read: `/web/H12`.
+//! Encodes the series as one text column that people can read: `/web/H12`.
 
-/// Each dimension after a `/`. Within one, `\/` is a slash, `\\` a backslash and `\0` the character NUL, which
-/// PostgreSQL has no text for. No two lists of dimensions have the same text.
+/// Returns the text of the dimensions, each after a `/`. Within a dimension, `\/` is a slash, `\\` a backslash and `\0`
+/// the character NUL, which PostgreSQL cannot store. No two lists of dimensions have the same text.
 pub(super) fn encode(dimensions: &[String]) -> String {
     let mut series = String::with_capacity(dimensions.iter().map(|dimension| dimension.len() + 1).sum());
     for dimension in dimensions {
@@ -18,7 +18,7 @@ pub(super) fn encode(dimensions: &[String]) -> String {
     series
 }
 
-/// The dimensions; `None` for a text that [`encode`] does not write.
+/// Returns the dimensions; `None` for a text that [`encode`] does not write.
 pub(super) fn decode(series: &str) -> Option<Vec<String>> {
     let mut dimensions: Vec<String> = Vec::new();
     let mut characters = series.chars();

@@ -11,37 +11,38 @@ use super::shard_map::ShardMap;
 use super::tls::Tls;
 use crate::store::Day;
 
-/// What the store is made of.
+/// Settings of the store.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// All shards of all epochs of the map. Their order gives the numbers of [`Shard`](crate::store::Shard).
+    /// Shards of all epochs of the map. Their order gives the numbers of [`Shard`](crate::store::Shard).
     pub shards: Vec<ShardSettings>,
-    /// Which rows lie where.
+    /// Map of rows to shards.
     pub map: ShardMap,
-    /// How long a shard may take.
+    /// Timeouts of every shard.
     pub timeouts: Timeouts,
     /// PEM file with the certificates that sign those of the shards: connections are then encrypted, and servers are
-    /// checked. Without it `sslmode` in the url decides, and nobody is checked, as libpq does it. Cargo feature `tls`.
+    /// verified. Without it `sslmode` in the url decides, and no server is verified, as in libpq. Needs the cargo
+    /// feature `tls`.
     pub ca_file: Option<PathBuf>,
 }
 
 /// One shard: one database.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
-    /// Its name, permanent: the database remembers it.
+    /// Name of the shard. Permanent: the database records it.
     pub name: String,
     /// Connection string, as libpq takes it: `postgres://user:password@host:5432/database`.
     pub url: Secret,
 }
 
-/// How long a shard may take before what was asked of it counts as failed.
+/// Timeouts after which a request to a shard counts as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until a connection stands, authentication included.
+    /// Time to establish a connection, authentication included.
     pub connect: Duration,
-    /// For one statement.
+    /// Time that one statement may take.
     pub statement: Duration,
-    /// For a lock that another session holds.
+    /// Time to wait for a lock that another session holds.
     pub lock: Duration,
 }
 
@@ -55,7 +56,7 @@ impl Default for Timeouts {
     }
 }
 
-/// What is wrong with the settings.
+/// Reason why the settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// No shards.
@@ -77,14 +78,14 @@ pub enum SettingsError {
         /// Name of the other.
         second: String,
     },
-    /// A connection string that is none.
+    /// An invalid connection string.
     #[error(
         "the url of shard {shard:?} cannot be used: {reason}; it looks like postgres://user:password@host:5432/database"
     )]
     Url {
         /// Name of the shard.
         shard: String,
-        /// What is wrong; without the url, which holds a password.
+        /// The fault; without the url, which holds a password.
         reason: String,
     },
     /// Certificates that cannot be used.
@@ -92,13 +93,13 @@ pub enum SettingsError {
     Certificates {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The fault.
         reason: String,
     },
     /// No shard map.
     #[error("there is no shard map; give one that starts at the beginning of time")]
     NoMap,
-    /// The first map starts somewhere.
+    /// The first map has a first day.
     #[error(
         "the first shard map starts on {first}, but late data and replays come from any day; let it have no `from`"
     )]
@@ -139,7 +140,7 @@ pub enum SettingsError {
 }
 
 impl PostgresSettings {
-    /// Checks all that can be checked without a connection; the shards' connection settings in their order.
+    /// Checks everything that needs no connection; returns the connection settings of the shards, in their order.
     pub(super) fn check(&self) -> Result<Vec<Config>, SettingsError> {
         if self.shards.is_empty() {
             return Err(SettingsError::NoShards);
@@ -161,7 +162,7 @@ impl PostgresSettings {
         Ok(configs)
     }
 
-    /// How connections are encrypted.
+    /// Returns the connector that encrypts connections.
     pub(super) fn tls(&self) -> Result<Tls, SettingsError> {
         let path = self.ca_file.as_deref();
         Tls::new(path).map_err(|reason| {
@@ -208,18 +209,18 @@ impl PostgresSettings {
     }
 }
 
-/// What a parser said; its cause names the key, never the password.
+/// Returns the parser's message; its cause names the key, never the password.
 fn reason_of(error: &tokio_postgres::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Whether two connection strings can lead to one database.
+/// Returns whether two connection strings can lead to one database.
 fn is_same_database(one: &Config, other: &Config) -> bool {
     let addresses = addresses_of(other);
     database_of(one) == database_of(other) && addresses_of(one).iter().any(|it| addresses.contains(it))
 }
 
-/// As libpq chooses it: the user's name where none is given.
+/// Returns the name of the database as libpq chooses it: the user's name if none is given.
 fn database_of(config: &Config) -> Option<&str> {
     config.get_dbname().or_else(|| config.get_user())
 }

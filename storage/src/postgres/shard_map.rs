@@ -1,4 +1,4 @@
-//! Which shard a summary belongs to: a function of its day and key, so that a new map moves no data.
+//! Maps a summary to its shard: a function of its day and key, so that a new map moves no data.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use yahtzee_core::summary::SummaryKey;
 use super::settings::SettingsError;
 use crate::store::Day;
 
-/// The shard maps of all time, one after the other.
+/// The sequence of shard maps over time.
 ///
 /// A map takes effect with the first window of its day (midnight UTC) and holds until the next one starts. Rows of
-/// earlier days stay where they are, and are looked for there.
+/// earlier days stay in their shards, and are read from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardMap {
-    /// At least one, ascending by `from`, the first from the beginning of time.
+    /// Epochs; at least one, ascending by `from`, the first from [`Day::MIN`].
     epochs: Vec<Epoch>,
 }
 
@@ -25,26 +25,26 @@ pub struct ShardMap {
 pub struct Epoch {
     /// First day; [`Day::MIN`] in the first epoch.
     pub from: Day,
-    /// Names of the shards. Their order counts: it numbers the places that rows are spread over.
+    /// Names of the shards. Their order matters: the hash of a key chooses an index into them.
     pub shards: Vec<String>,
-    /// What rows are spread by.
+    /// Parts of the key that rows are spread by.
     pub key: ShardKey,
 }
 
 /// The parts of a summary key that decide its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum ShardKey {
-    /// All series of an app lie together: one shard answers for it.
+    /// Keeps all series of an app in one shard: a query for the app asks that shard alone.
     #[default]
     #[serde(rename = "owner")]
     Owner,
-    /// Process types of an app lie apart: better balance with large apps, and a dead shard hides a part of an app
-    /// only; reads ask all shards.
+    /// Spreads the process types of an app: better balance with large apps, and a dead shard hides only a part of an
+    /// app; reads ask all shards.
     #[serde(rename = "owner-and-process-type")]
     OwnerAndFirstDimension,
 }
 
-/// As in the bookkeeping of the shards; never to be changed.
+/// Writes the name that the bookkeeping of the shards stores; must never change.
 impl fmt::Display for ShardKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -55,10 +55,10 @@ impl fmt::Display for ShardKey {
 }
 
 impl ShardMap {
-    /// From its epochs, oldest first.
+    /// Creates the map from its epochs, oldest first.
     ///
     /// # Errors
-    /// Where there is none, the first has a beginning, one is empty, names a shard twice, or they are out of order.
+    /// If there is no epoch, the first has a first day, one is empty or names a shard twice, or they are out of order.
     pub fn new(epochs: Vec<Epoch>) -> Result<Self, SettingsError> {
         let first = epochs.first().ok_or(SettingsError::NoMap)?;
         if first.from != Day::MIN {
@@ -73,28 +73,28 @@ impl ShardMap {
         }
     }
 
-    /// One map for all days.
+    /// Creates one map for all days.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// If [`Self::new`] fails.
     pub fn constant(shards: Vec<String>, key: ShardKey) -> Result<Self, SettingsError> {
         Self::new(vec![Epoch { from: Day::MIN, shards, key }])
     }
 
-    /// All epochs, oldest first.
+    /// Returns all epochs, oldest first.
     #[must_use]
     pub fn epochs(&self) -> &[Epoch] {
         &self.epochs
     }
 
-    /// The epoch that a day lies in.
+    /// Returns the epoch that a day lies in.
     #[must_use]
     pub fn epoch_of(&self, day: Day) -> &Epoch {
         let later = self.epochs.partition_point(|epoch| epoch.from <= day);
         &self.epochs[later.saturating_sub(1)]
     }
 
-    /// The epochs that the days `first` to `last` lie in; none where `last` comes before `first`.
+    /// Returns the epochs that the days `first` to `last` lie in; none if `last` comes before `first`.
     pub(super) fn epochs_of(&self, first: Day, last: Day) -> &[Epoch] {
         if last < first {
             return &[];
@@ -104,7 +104,7 @@ impl ShardMap {
         &self.epochs[start..end]
     }
 
-    /// Name of the shard of a summary.
+    /// Returns the name of the shard of a summary.
     #[must_use]
     pub fn shard_of(&self, key: &SummaryKey) -> &str {
         let epoch = self.epoch_of(Day::of_ms(key.window_start_ms));
@@ -125,7 +125,7 @@ impl Epoch {
         Ok(())
     }
 
-    /// Name of the shard of an owner, with the dimension if the map goes by it.
+    /// Returns the name of the shard of an owner, and of the dimension if the map depends on it.
     fn shard_of(&self, owner: Owner, first_dimension: Option<&str>) -> &str {
         let mut hash = Xxh3Default::new();
         hash.update(&owner.0);
@@ -135,7 +135,7 @@ impl Epoch {
         &self.shards[jump(hash.digest(), self.shards.len())]
     }
 
-    /// Names of the shards that can have rows of an owner.
+    /// Returns the names of the shards that can have rows of an owner.
     pub(super) fn shards_of_owner(&self, owner: Owner) -> Vec<&str> {
         match self.key {
             ShardKey::Owner => vec![self.shard_of(owner, None)],
@@ -144,8 +144,9 @@ impl Epoch {
     }
 }
 
-/// Jump consistent hash (Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014): a bucket
-/// below `buckets`; going from `n` to `n + 1` buckets moves one key in `n + 1`, all of them into the new bucket.
+/// Returns the bucket of a key, below `buckets`, by jump consistent hash (Lamping and Veach, "A Fast, Minimal Memory,
+/// Consistent Hash Algorithm", 2014): going from `n` to `n + 1` buckets moves one key in `n + 1`, all of them into the
+/// new bucket.
 fn jump(mut key: u64, buckets: usize) -> usize {
     let (mut bucket, mut next) = (0, 0);
     while next < buckets {

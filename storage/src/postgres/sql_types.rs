@@ -1,4 +1,4 @@
-//! Binary forms of the types that the store reads and writes, to the letter of PostgreSQL's `*_send` functions.
+//! Binary forms of the types that the store reads and writes, exactly those of PostgreSQL's `*_send` functions.
 
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -7,7 +7,7 @@ use crate::store::Day;
 
 type Wrong = Box<dyn std::error::Error + Sync + Send>;
 
-/// 2000-01-01, where PostgreSQL counts from, in days since 1970.
+/// PostgreSQL's epoch, 2000-01-01, in days since 1970.
 const EPOCH_DAYS: i64 = 10_957;
 const EPOCH_MS: i64 = EPOCH_DAYS * 24 * 60 * 60 * 1_000;
 
@@ -24,23 +24,23 @@ pub(super) struct PgTime(i64);
 pub(super) struct PgDay(pub(super) Day);
 
 impl PgTime {
-    /// First and last whole millisecond that `timestamptz` knows: 4713-11-24 BC and the end of the year 294276
+    /// First and last whole millisecond in the range of `timestamptz`: 4713-11-24 BC and the end of the year 294276
     /// (`MIN_TIMESTAMP` and `END_TIMESTAMP` in `datatype/timestamp.h`).
     const RANGE_MS: std::ops::RangeInclusive<i64> =
         (-211_813_488_000_000 + EPOCH_MS)..=(9_223_371_331_200_000 - 1 + EPOCH_MS);
 
-    /// `None` outside the range of the type.
+    /// Converts milliseconds since 1970; `None` outside the range of the type.
     pub(super) fn of_ms(time_ms: i64) -> Option<Self> {
         Self::RANGE_MS.contains(&time_ms).then(|| Self((time_ms - EPOCH_MS) * 1_000))
     }
 
-    /// The nearest time that the type knows.
+    /// Converts milliseconds since 1970 to the nearest time in the range of the type.
     pub(super) fn clamped_ms(time_ms: i64) -> Self {
         let time_ms = time_ms.clamp(*Self::RANGE_MS.start(), *Self::RANGE_MS.end());
         Self((time_ms - EPOCH_MS) * 1_000)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns milliseconds since 1970.
     pub(super) fn ms(self) -> i64 {
         self.0.div_euclid(1_000) + EPOCH_MS
     }

@@ -1,4 +1,4 @@
-//! How a connection is encrypted where the url or the server asks for it (cargo feature `tls`).
+//! Encryption of connections, if the url or the server asks for it (cargo feature `tls`).
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use self::with::{Connector, connector};
 #[cfg(not(feature = "tls"))]
 use self::without::{Connector, connector};
 
-/// What makes an encrypted connection of a plain one, or leaves it plain.
+/// Connector that encrypts a plain connection, or leaves it plain.
 #[derive(Clone)]
 pub(super) struct Tls(pub(super) Connector);
 
 impl Tls {
-    /// With the certificates that servers are checked against.
+    /// Creates the connector, with the certificates that servers are verified against.
     ///
     /// # Errors
-    /// Where they cannot be used.
+    /// If the certificates cannot be used.
     pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, String> {
         connector(ca_file).map(Self)
     }
@@ -27,7 +27,8 @@ mod without {
 
     pub(super) type Connector = tokio_postgres::NoTls;
 
-    /// Leaves connections plain; an error where certificates are to be checked, which this build cannot.
+    /// Returns a connector that leaves connections plain. Fails if certificates are given, since this build cannot
+    /// verify them.
     pub(super) fn connector(ca_file: Option<&Path>) -> Result<Connector, String> {
         match ca_file {
             None => Ok(tokio_postgres::NoTls),
@@ -51,8 +52,9 @@ mod with {
 
     pub(super) type Connector = tokio_postgres_rustls::MakeRustlsConnect;
 
-    /// Checks servers against the certificates in a PEM file and the host in the url, as libpq's `verify-full`;
-    /// without a file it encrypts only, as libpq's `require`. An error where the file has no certificate.
+    /// Returns a connector that verifies servers against the certificates in a PEM file and the host in the url, as
+    /// libpq's `verify-full`; without a file it only encrypts, as libpq's `require`. Fails if the file has no
+    /// certificate.
     pub(super) fn connector(ca_file: Option<&Path>) -> Result<Connector, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match ca_file {
@@ -85,8 +87,8 @@ mod with {
         Ok(roots)
     }
 
-    /// Takes a server for what it says it is, if it has the key to the certificate that it shows. Hosted PostgreSQL
-    /// mostly has certificates that nobody has signed.
+    /// Verifier that accepts any certificate, if the server has its key. Hosted PostgreSQL mostly has self-signed
+    /// certificates.
     #[derive(Debug)]
     struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! The statement that writes: one round trip, guarded per row, and free of anything a pooler could lose.
+//! The statement that writes: one round trip, guarded per row, without session state that a pooler could lose.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use super::rows::{COLUMNS, Group, RowColumns, TYPES, TableRow};
 use super::sql_types::{PgTime, PgUuid};
 use crate::store::Outcome;
 
-/// `chain` of a row whose latest revision cannot have come after the one it replaced.
+/// Value of `chain` in a row whose latest revision cannot have come after the one it replaced.
 const BROKEN_NOW: i16 = 2;
 
-/// Whether rows that will turn out stale are looked up first.
+/// Decides whether stale rows are looked up before the write.
 ///
-/// A conflict whose row then is not newer still locks, dirties and logs the row in place; a look costs less. With
-/// rows that are mostly newer it is the look that is for nothing. So it follows what the last batch was like: catching
-/// up and rebuilds bring mostly stale rows, steady state hardly any.
+/// A conflict whose row turns out not to be newer still locks, dirties and logs the stored row; a look-up costs less.
+/// If most rows are newer, the look-up is wasted. So the decision follows the last batch: catching up and rebuilds
+/// bring mostly stale rows, steady state hardly any.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StaleFilter {
     is_on: bool,
 }
 
-/// Too few rows to tell.
+/// Minimum number of rows in a batch to decide by.
 const FILTER_ROWS_MIN: usize = 32;
 
 impl StaleFilter {
@@ -30,7 +30,7 @@ impl StaleFilter {
         self.is_on
     }
 
-    /// On from a half of stale rows, off below a quarter.
+    /// Turns the look-up on if at least half of the rows are stale, off below a quarter.
     pub(super) fn observe(&mut self, rows: usize, stale: usize) {
         if rows < FILTER_ROWS_MIN {
             return;
@@ -43,7 +43,7 @@ impl StaleFilter {
     }
 }
 
-/// Writes the rows of a group; what became of each, in their order.
+/// Writes the rows of a group; returns the outcome of each, in their order.
 pub(super) async fn upsert(
     connection: &Connection,
     group: &Group<'_>,
@@ -65,9 +65,10 @@ pub(super) async fn upsert(
     Ok(group.lines.iter().map(|line| outcome(chains.get(&line.key()))).collect())
 }
 
-/// The guard is the order of `Revision`; `chain` is `Provenance::can_be_followed_by`, given that the guard held. The
-/// constraint is named, because while an index is rebuilt concurrently its columns alone do not find it. The look for
-/// stale rows is a correlated sub-query, because the planner makes a scan of the whole table of a join.
+/// Returns the statement. The guard is the order of `Revision`; `chain` is `Provenance::can_be_followed_by`, given that
+/// the guard held. The constraint is named, because while an index is rebuilt concurrently its columns alone do not
+/// identify it. The look-up of stale rows is a correlated sub-query, because the planner turns a join into a scan of
+/// the whole table.
 fn statement(table: &TableName, has_filter: bool) -> String {
     let filter = match has_filter {
         false => String::new(),
@@ -100,8 +101,8 @@ fn statement(table: &TableName, has_filter: bool) -> String {
 /// Copies the rows of a group into a table that should have none of their keys.
 ///
 /// # Errors
-/// [`ServerFailure::NotCopied`] where a row is there already or is refused: [`upsert`] will tell more, because a binary
-/// COPY into a table of another shape takes the bytes of one type for those of another.
+/// If a row exists already or is refused ([`ServerFailure::NotCopied`]): [`upsert`] then finds the precise reason,
+/// because a binary COPY into a table with other columns may read the bytes of one type as another.
 pub(super) async fn copy(connection: &Connection, group: &Group<'_>) -> Result<Vec<Outcome>, ServerFailure> {
     let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", group.table);
     let rows = group.lines.iter().map(TableRow::values);

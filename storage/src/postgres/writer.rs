@@ -1,4 +1,4 @@
-//! Writes batches to one shard, and finds out what became of each row when something goes wrong.
+//! Writes batches to one shard, and determines the outcome of each row after a failure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{bisect, define};
 use crate::store::Summary;
 use crate::store::{Fault, Outcome, ShardWriter};
 
-/// Tables whose way of writing is remembered; a replay of a month touches some hundred.
+/// Number of tables whose write mode is remembered; a replay of a month touches several hundred.
 const TABLES_MAX: usize = 10_000;
 
 /// The writer of one shard.
@@ -26,19 +26,19 @@ pub(super) struct PostgresWriter {
     ways: HashMap<TableName, WriteMode>,
 }
 
-/// How rows get into a table.
+/// Way of writing rows into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteMode {
-    /// It was empty when first met, and no row collided or was refused since: cheapest.
+    /// Copies rows: the table was empty at first use, and no row has collided or been refused since. Cheapest.
     Copy,
-    /// Each row is guarded. Once so, always so.
+    /// Guards each row. A table never leaves this mode.
     Upsert,
 }
 
-/// Rows that are written in one transaction. One is tried whole first, and in ever smaller parts after a failure.
+/// Rows that are written in one transaction: the whole batch at first, ever smaller parts after a failure.
 type Portion<'a> = Vec<Group<'a>>;
 
-/// What became of rows, by their index in the batch.
+/// Outcomes of rows, by their index in the batch.
 type SettledBatch = Vec<(usize, Outcome)>;
 
 impl PostgresWriter {
@@ -68,7 +68,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Writes a portion in one transaction. Creates what is missing, once; does without COPY where that failed.
+    /// Writes a portion in one transaction. Creates missing tables, once; falls back from COPY if that failed.
     async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<SettledBatch, ServerFailure> {
         let mut has_created = false;
         loop {
@@ -134,7 +134,7 @@ impl PostgresWriter {
         Ok(outcomes)
     }
 
-    /// A table that is empty at first sight is copied into, until the first collision.
+    /// Returns the write mode of a table: copy if it is empty at first use, until the first collision.
     async fn way_into(
         &mut self,
         connection: &Connection,
@@ -157,7 +157,7 @@ impl PostgresWriter {
         Ok(way)
     }
 
-    /// Creates what is missing, a day at a time: a transaction can hold a limited number of locks.
+    /// Creates missing tables, a day at a time: a transaction can hold a limited number of locks.
     async fn create(&mut self, portion: &[Group<'_>]) -> Result<(), ServerFailure> {
         let connection = self.take_connection().await?;
         let mut result = Ok(());
@@ -178,7 +178,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Ends a transaction that failed; a session that cannot do even that is not used again.
+    /// Ends a transaction that failed; drops a session that cannot even do that.
     async fn keep<T>(&mut self, connection: Connection, result: &Result<T, ServerFailure>) {
         self.connection = match result {
             Ok(_) => Some(connection),

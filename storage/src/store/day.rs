@@ -1,4 +1,4 @@
-//! Days of event time: what stores are divided by, and what retention drops.
+//! Days of event time: the unit by which stores are divided, and which retention drops.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,46 +8,46 @@ use yahtzee_runtime::clock::wall_clock_ms;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// A day in UTC, by its number since 1970-01-01.
+/// A day in UTC: the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i64);
 
 impl Day {
-    /// Before every day that a window can lie in: the floor of a store that has dropped nothing.
+    /// A day before any that a window can lie in: the floor of a store that has dropped nothing.
     pub const MIN: Self = Self(i64::MIN.div_euclid(DAY_MS));
 
-    /// The day of a time in milliseconds since 1970.
+    /// Returns the day of a time in milliseconds since 1970.
     #[must_use]
     pub fn of_ms(time_ms: i64) -> Self {
         Self(time_ms.div_euclid(DAY_MS))
     }
 
-    /// The wall clock's day.
+    /// Returns the current day by the wall clock.
     #[must_use]
     pub fn today() -> Self {
         Self::of_ms(wall_clock_ms())
     }
 
-    /// First millisecond of the day since 1970.
+    /// Returns the start of the day in milliseconds since 1970.
     #[must_use]
     pub fn start_ms(self) -> i64 {
         self.0.saturating_mul(DAY_MS)
     }
 
-    /// The day `days` later, or earlier where negative.
+    /// Returns the day `days` later, or earlier if negative.
     #[must_use]
     pub fn plus(self, days: i64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
-    /// Calendar date; `None` outside the years -9999 to 9999.
+    /// Returns the calendar date; `None` outside the years -9999 to 9999.
     fn date(self) -> Option<Date> {
         let days = jiff::Span::new().try_days(self.0).ok()?;
         Date::constant(1970, 1, 1).checked_add(days).ok()
     }
 }
 
-/// As in `2026-11-21`; the bare number for a day that has no date, and words for the first.
+/// Writes `2026-11-21`; the bare number for a day that has no date, and words for [`Day::MIN`].
 impl fmt::Display for Day {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.date() {
@@ -58,7 +58,7 @@ impl fmt::Display for Day {
     }
 }
 
-/// Not a date of the form `2026-11-21`.
+/// Error for a text that is not a date of the form `2026-11-21`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a date as in 2026-11-21")]
 pub struct NotADay(String);

@@ -1,4 +1,4 @@
-//! A summary as it comes out of its topic, read and checked once, before any store sees it.
+//! A summary read from its topic and checked once, before it is written to any store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,16 +7,17 @@ use yahtzee_core::summary::{Provenance, Revision, SummaryKey, UnreadableSummary}
 
 use super::day::Day;
 
-/// Greatest value that is stored, in bytes. A dense distribution has 10 KiB; ten times ten of them is a mistake.
+/// Maximum size of a value, in bytes. A dense distribution has 10 KiB; a hundred times as much is a mistake.
 pub const VALUE_BYTES_MAX: usize = 256 << 10;
 
-/// Greatest key that is stored, in bytes: what a PostgreSQL index entry can hold (a third of a page), with a margin.
+/// Maximum size of a key, in bytes: what a PostgreSQL index entry can hold (a third of a page), with a margin.
 pub const KEY_BYTES_MAX: usize = 2_048;
 
-/// Days ahead of the wall clock that a window may lie: more is a broken clock, and would create days without end.
+/// Maximum number of days that a window may lie ahead of the wall clock: more means a broken clock, and would create
+/// days without end.
 pub const DAYS_AHEAD_MAX: i64 = 2;
 
-/// A checked summary on its way into a store: read once, lent to every write.
+/// A checked summary on its way into a store, parsed once and borrowed by every write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedSummary {
     /// Name of the job.
@@ -25,13 +26,13 @@ pub struct OwnedSummary {
     pub key: Vec<u8>,
     /// Value, provenance included.
     pub value: Vec<u8>,
-    /// The key, read.
+    /// The parsed key.
     pub parts: SummaryKey,
     /// The value's provenance.
     pub provenance: Provenance,
 }
 
-/// An [`OwnedSummary`] as stores take it.
+/// A borrowed [`OwnedSummary`], as stores take it.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
     /// Name of the job.
@@ -40,7 +41,7 @@ pub struct Summary<'a> {
     pub key: &'a [u8],
     /// Value, provenance included.
     pub value: &'a [u8],
-    /// The key, read.
+    /// The parsed key.
     pub parts: &'a SummaryKey,
     /// The value's provenance.
     pub provenance: Provenance,
@@ -50,7 +51,7 @@ impl OwnedSummary {
     /// Reads, checks and copies a record of a summary topic. `today` is the wall clock's day.
     ///
     /// # Errors
-    /// If no store would take it: [`UnusableSummary`] is the reason.
+    /// If no store would take it; [`UnusableSummary`] is the reason.
     pub fn read(job: &Arc<str>, key: &[u8], value: &[u8], today: Day) -> Result<Self, UnusableSummary> {
         if key.len() > KEY_BYTES_MAX {
             return Err(UnusableSummary::Key { bytes: key.len() });
@@ -75,7 +76,7 @@ impl OwnedSummary {
         Summary { job, key, value, parts, provenance: *provenance }
     }
 
-    /// Returns its place among the summaries under the same key.
+    /// Returns its revision, which orders the summaries under the same key.
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.provenance.revision()
@@ -95,14 +96,14 @@ impl Summary<'_> {
         Day::of_ms(self.parts.window_start_ms)
     }
 
-    /// Returns its place among the summaries under the same key.
+    /// Returns its revision, which orders the summaries under the same key.
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.provenance.revision()
     }
 }
 
-/// Why a record of a summary topic can be in no store.
+/// Reason why a record of a summary topic cannot be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnusableSummary {
     /// Key or value are not those of a summary.
@@ -119,9 +120,9 @@ pub enum UnusableSummary {
     },
     /// The window lies too far in the future.
     Ahead {
-        /// Its day.
+        /// Day of the window.
         day: Day,
-        /// The wall clock's.
+        /// Current day by the wall clock.
         today: Day,
     },
 }
@@ -152,8 +153,8 @@ impl fmt::Display for UnusableSummary {
 
 impl std::error::Error for UnusableSummary {}
 
-/// Of each key the newest of a batch, by (job, key) in ascending order: indices into `batch`. Stores write in this
-/// order, so that two writers cannot wait for each other, and no statement meets a row twice.
+/// Returns the indices into `batch` of the newest summary of each key, by (job, key) in ascending order. Stores write
+/// in this order, so that two writers cannot wait for each other, and no statement contains a row twice.
 #[must_use]
 pub(crate) fn newest_by_key(batch: &[Summary<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..batch.len()).collect();

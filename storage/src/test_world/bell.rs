@@ -1,14 +1,14 @@
-//! Wakes who waits for a condition, whenever something has happened.
+//! Wakes threads that wait for a condition, whenever something has happened.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Far beyond what any test needs: reached only by a test that fails.
+/// Maximum time to wait, far beyond what any test needs: reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What does not ring, such as health, is looked at this often.
+/// Interval at which conditions that do not ring, such as health, are checked.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Cheap to clone.
+/// A bell that any thread can ring or wait for. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Bell(Arc<(Mutex<u64>, Condvar)>);
 
@@ -18,7 +18,7 @@ impl Bell {
         self.0.1.notify_all();
     }
 
-    /// Waits until `reached`.
+    /// Blocks until `reached` returns true.
     pub(crate) fn wait(&self, what: &str, reached: impl Fn() -> bool) {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -1,4 +1,4 @@
-//! A store in a map, whose shards fail as they are told.
+//! A store in a map, with shards that fail by script.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -11,13 +11,13 @@ use crate::store::Day;
 use crate::store::Summary;
 use crate::store::{Fault, Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
-/// How a shard behaves.
+/// Behaviour of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Works,
     /// Nothing is stored.
     Down,
-    /// Writes do not come back until the mode changes.
+    /// Writes do not return until the mode changes.
     Blocked,
     /// Everything is refused for the configuration.
     Wrong,
@@ -31,12 +31,12 @@ pub(crate) enum Mode {
     Panics,
 }
 
-/// What was asked of the store and what became of it.
+/// One write of a summary to the store, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) id: Id,
     pub(crate) outcome: &'static str,
-    /// Which call of a writer it was part of, over all shards.
+    /// Number of the writer's call it was part of, over all shards.
     pub(crate) call: u64,
 }
 
@@ -91,22 +91,22 @@ impl ModelStore {
         self.lock().expired = series.iter().copied().collect();
     }
 
-    /// All outcomes so far, in their order.
+    /// Returns all outcomes so far, in order.
     pub(crate) fn written(&self) -> Vec<Written> {
         self.lock().written.clone()
     }
 
-    /// Those with an outcome.
+    /// Returns the ids of the writes with an outcome.
     pub(crate) fn ids_of(&self, outcome: &str) -> Vec<Id> {
         self.lock().written.iter().filter(|it| it.outcome == outcome).map(|it| it.id).collect()
     }
 
-    /// Calls of writers that have begun.
+    /// Returns the number of writer calls that have begun.
     pub(crate) fn calls(&self) -> u64 {
         self.lock().calls
     }
 
-    /// Stored revision by series, of one job.
+    /// Returns the stored revisions of one job by series.
     pub(crate) fn rows(&self, job: &str) -> BTreeMap<u8, u64> {
         let model = self.lock();
         let of_job = model.rows.iter().filter(|((of, _), _)| of == job);
@@ -116,7 +116,7 @@ impl ModelStore {
         of_job.map(row).collect()
     }
 
-    /// Days that were created, and floors that were set.
+    /// Returns the days that were created, and the floors that were set.
     pub(crate) fn kept(&self) -> (Vec<(Day, Day)>, Vec<Day>) {
         let model = self.lock();
         (model.days.clone(), model.floors.clone())

@@ -1,4 +1,4 @@
-//! A log that rings a bell at every commit and append, and that dies when it is told to.
+//! A log that rings a bell at every commit and append, and fails by script.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use yahtzee_runtime::log::{
 
 use super::Bell;
 
-/// Commits and appends that a log lives through if it is told nothing.
+/// Number of commits and appends that work unless a test limits them.
 const FOR_EVER: u64 = u64::MAX / 2;
 
 pub(crate) struct WatchedLog {
@@ -21,10 +21,10 @@ pub(crate) struct WatchedLog {
     life: Arc<Life>,
 }
 
-/// Commits and appends that still work.
+/// Number of commits and appends that still work.
 struct Life {
     left: AtomicU64,
-    /// Appends that were refused while commits worked; `None` where none is.
+    /// Number of appends refused while commits worked; `None` if appends are not refused.
     refused: Mutex<Option<u64>>,
     bell: Bell,
 }
@@ -37,7 +37,7 @@ impl WatchedLog {
         }
     }
 
-    /// From now on so many commits and appends work, then none: as if the process had crashed there.
+    /// Lets `operations` more commits and appends work, then none: as if the process had crashed there.
     pub(crate) fn dies_after(&self, operations: u64) {
         self.life.left.store(operations, Ordering::SeqCst);
     }
@@ -46,17 +46,17 @@ impl WatchedLog {
         self.dies_after(FOR_EVER);
     }
 
-    /// From now on appends are refused, or not any more. Commits work.
+    /// Sets whether appends are refused. Commits still work.
     pub(crate) fn refuse_appends(&self, is_refused: bool) {
         *self.life.refused.lock().unwrap() = is_refused.then_some(0);
     }
 
-    /// Appends that were refused.
+    /// Returns the number of refused appends.
     pub(crate) fn refused(&self) -> u64 {
         self.life.refused.lock().unwrap().unwrap_or(0)
     }
 
-    /// Whether no more works.
+    /// Returns whether the log works no longer.
     pub(crate) fn is_dead(&self) -> bool {
         self.life.left.load(Ordering::SeqCst) == 0
     }

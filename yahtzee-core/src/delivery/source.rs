@@ -231,6 +231,8 @@ mod tests {
         let epoch = source.open(&[Offset(0)]);
         assert_eq!(source.take(ticket(epoch, 0), 10), Ok(()));
         source.appended(ticket(epoch, 0), false);
+        // A repair at the same time must not hide it: the failure is what is waited for.
+        source.repaired();
         assert_eq!(source.interruption(), Some(Interruption::AppendFailed));
         assert_eq!(source.committable(), [Offset(0)]);
     }

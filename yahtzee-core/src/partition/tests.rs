@@ -503,3 +503,20 @@ pub(super) fn compact(topic: &mut BTreeMap<i64, u64>, effects: &[Effect]) -> u32
     }
     dips
 }
+
+/// All windows before the first one of interest are incomplete, and no other; if the log has lost records since the
+/// offset was looked up, that must be noticed.
+#[test]
+fn a_start_at_a_time_knows_what_it_cannot_know() {
+    let open = |log_start| {
+        let start = Start::Time { offset: Offset(5), first_window: Window(10) };
+        let history = History { start, ..history(None, log_start, 9) };
+        PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap()
+    };
+    let whole = open(5);
+    let covered: Vec<i64> =
+        (8..12).filter(|&number| whole.core.status().incomplete.covers(Window(number))).collect();
+    assert_eq!((whole.read_from, whole.verdict, covered), (Offset(5), ResumeKind::Resumed, vec![8, 9]));
+    let cut = open(6);
+    assert_eq!((cut.read_from, cut.verdict), (Offset(6), ResumeKind::Unknown));
+}

@@ -310,3 +310,72 @@ fn what_can_help_is_tried_again_and_nothing_else() {
     check(SlotFailure::Fenced, false);
     check(SlotFailure::Refused, false);
 }
+
+/// Who looks whether a partition keeps up must not take one in which nothing happens for one that hangs.
+#[test]
+fn a_partition_is_current_after_a_write_that_had_nothing_to_say() {
+    let mut machine = opened(settings(), 0);
+    feed(&mut machine, 0, 0);
+    obey(&mut machine, 0);
+    obey(&mut machine, FLUSH_MS);
+    assert_eq!(machine.assigned()[0].current_at_ms(), FLUSH_MS);
+}
+
+#[test]
+fn windows_that_have_lost_input_are_named_once() {
+    let mut machine = SlotMachine::new(settings());
+    begin(&mut machine);
+    let bounds = Bounds { start: Offset(5), end: Offset(5) };
+    for answer in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::Bounds(vec![bounds])] {
+        machine.poll(0).unwrap();
+        machine.answer(answer, 0).unwrap();
+    }
+    machine.poll(0).unwrap();
+    let mut named = Vec::new();
+    for (offset, now_ms) in [(5, 0), (6, FLUSH_MS)] {
+        feed(&mut machine, offset, 10);
+        while let Some(request) = machine.poll(now_ms) {
+            let done = match request {
+                SlotRequest::Commit(commits) => {
+                    named.push(commits[0].newly_incomplete.is_some());
+                    SlotAnswer::Committed
+                }
+                _ => SlotAnswer::Appended,
+            };
+            answer(&mut machine, done, now_ms);
+        }
+    }
+    assert_eq!(named, [true, false]);
+}
+
+/// A backlog is that of the slot, and a panic belongs to its partition alone.
+#[test]
+fn partitions_share_a_backlog_but_no_panic() {
+    let partitions = vec![Partition(3), Partition(7)];
+    let mut machine = SlotMachine::new(SlotSettings { partitions, ..settings() });
+    machine.failed(SlotFailure::Panicked { partition: Partition(7), offset: Offset(0) });
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&seen);
+    machine.open(Box::new(move |history| {
+        shared.lock().unwrap().push((history.partition, history.poisoned.len()));
+        Arc::new(Counter).open(POLICY, identity(), History { poisoned: &[], ..history })
+    }));
+    let bounds = Bounds { start: Offset(0), end: Offset(0) };
+    let answers =
+        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None; 2]), SlotAnswer::Bounds(vec![bounds; 2])];
+    for answer in answers {
+        machine.poll(0).unwrap();
+        machine.answer(answer, 0).unwrap();
+    }
+    machine.poll(0).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(Partition(3), 0), (Partition(7), 1)]);
+    obey(&mut machine, 0);
+    // Without a key each is a dead letter.
+    for (index, offset) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
+        assert_eq!(machine.poll(1), None, "no backlog yet");
+        let record = LogRecord { offset: Offset(offset), timestamp_ms: 0, key: b"?", value: b"?" };
+        machine.ingest(index, record);
+    }
+    let request = machine.poll(1);
+    assert!(matches!(&request, Some(SlotRequest::Append(effects)) if effects.len() == 5), "{request:?}");
+}

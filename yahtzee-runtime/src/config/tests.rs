@@ -7,6 +7,7 @@ use serde::Deserialize;
 use yahtzee_core::window::Policy;
 
 use super::*;
+use crate::worker::Guarantee;
 
 /// A file of somebody who runs workers only.
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +35,36 @@ fn a_file_is_composed_of_sections() {
     let log = file.log.check(&variables, Duration::from_secs(3)).unwrap();
     let LogChoice::Kafka(kafka) = log else { panic!("{log:?}") };
     assert_eq!((kafka.brokers.as_str(), kafka.timeouts.delivery), ("one:9092", Duration::from_secs(3)));
+    assert!(kafka.timeouts.transaction > kafka.timeouts.delivery, "a transaction outlives its records");
+}
+
+/// Values that all differ, so that no key can stand for another.
+#[test]
+fn every_key_of_a_worker_and_of_a_job_means_itself() {
+    let text = "[worker]\nslots = 2\nguarantee = \"at-least-once\"\nwrite_deadline_ms = 3\npoison_run_max = 4\n\
+        poison_percent_max = 5\npause_max_ms = 6\nmemory_max_mib = 7\n\
+        [jobs.errors]\nwindow_length_ms = 8\nlateness_windows = 9\nfuture_windows = 10\nflush_interval_ms = 11\n\
+        clock_skew_ms = 12\nseries_max = 13\nseries_per_owner_max = 14\npublish_late = true";
+    let file: WorkerFile = parse_file(text, "test.toml", &Environment::new()).unwrap();
+    let worker = file.worker.check(&file.topics.check(0).unwrap()).unwrap();
+    assert_eq!((worker.slots, worker.guarantee), (2, Guarantee::AtLeastOnce));
+    assert_eq!(
+        (worker.write_deadline, worker.pause_max),
+        (Duration::from_millis(3), Duration::from_millis(6))
+    );
+    assert_eq!((worker.poison.run_max, worker.poison.percent_max), (4, 5));
+    assert_eq!(worker.memory_max_bytes, Some(7 << 20));
+    let expected = Policy {
+        length_ms: 8,
+        lateness_windows: 9,
+        future_windows: 10,
+        flush_interval_ms: 11,
+        clock_skew_ms: 12,
+        series_max: 13,
+        series_per_owner_max: 14,
+        publishes_late: true,
+    };
+    assert_eq!(file.jobs["errors"].policy(Policy::default()), expected);
 }
 
 #[test]

@@ -113,6 +113,8 @@ mod tests {
         let record = record_of(Effect::Late(rejected), &topics(), Partition(1), 1_000);
         assert_eq!((&*record.topic, record.key.as_slice()), ("LATE.ERROR.v1", &b"errors/ERROR.v1/1/8"[..]));
         let published = yahtzee_proto::Late::decode(&*record.value).unwrap();
+        assert_eq!((published.job.as_str(), published.topic.as_str()), ("errors", "ERROR.v1"));
+        assert_eq!((published.partition, published.offset, published.timestamp_ms), (1, 8, 98));
         assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));
         assert_eq!((published.owner, published.value), (vec![6; 16], vec![1]));
     }

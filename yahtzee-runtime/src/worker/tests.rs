@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
+use yahtzee_core::commit::Commit;
 use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::Offset;
@@ -14,7 +15,7 @@ use super::*;
 
 mod scripted_log;
 
-use scripted_log::{Poll, RawRecord, Script, ScriptedLog, unavailable};
+use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
 
 /// Counts records; panics on the value 666.
 struct CountJob;
@@ -293,4 +294,30 @@ fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
         worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
         assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append DLQ 2"]);
     }
+}
+
+/// A control record at the end is never handed out, and the job would wait for it for ever.
+#[test]
+fn a_job_has_caught_up_when_it_is_told_of_the_end() {
+    let script = Script {
+        raw: records(2),
+        control_records: 1,
+        polls: [poll(2, 0), poll(0, FLUSH_MS), poll(0, FLUSH_MS)].into(),
+        ..Script::default()
+    };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    assert!(calls.contains(&"append 2".to_owned()), "{calls:?}");
+}
+
+/// A raw topic that was deleted and created again is recognised by it.
+#[test]
+fn a_commit_carries_the_identity_of_the_raw_topic() {
+    let script = Script { raw: records(1), polls: [poll(1, FLUSH_MS)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    let committed = worked.log.script().committed.clone().unwrap();
+    let (_, identity) = Commit::read(committed.offset, &committed.metadata).unwrap();
+    assert_eq!(identity.topic_id, RAW_ID);
 }

@@ -135,6 +135,14 @@ mod tests {
         check(Code::TopicAuthorizationFailed, false);
     }
 
+    /// Brokers and versions of the protocol have several words for it. Taken for anything else, a zombie would try again.
+    #[test]
+    fn a_successor_is_recognised_by_each_of_its_codes() {
+        let fenced = [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch].map(is_fenced);
+        assert_eq!(fenced, [true; 3]);
+        assert!(!is_fenced(Code::BrokerTransportFailure));
+    }
+
     #[test]
     fn a_missing_partition_is_named() {
         let partition = Some(Partition(7));

@@ -40,6 +40,8 @@ pub(super) struct Script {
     pub(super) calls: Vec<String>,
     pub(super) raw: Vec<RawRecord>,
     pub(super) log_start: u64,
+    /// Offsets behind the last record that are taken by what is never handed out.
+    pub(super) control_records: u64,
     pub(super) committed: Option<CommittedOffset>,
     /// After the last one the worker is stopped.
     pub(super) polls: VecDeque<Poll>,
@@ -48,6 +50,9 @@ pub(super) struct Script {
     /// Outcomes of the next commits.
     pub(super) commits: VecDeque<Result<(), LogError>>,
 }
+
+/// Identity of the raw topic; all others have another one.
+pub(super) const RAW_ID: [u8; 16] = [7; 16];
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -143,7 +148,10 @@ impl Log for ScriptedLog {
     fn bounds(&self, _topic: &str, _partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
         self.note("bounds");
         let script = self.script();
-        Ok(vec![Bounds { start: Offset(script.log_start), end: Offset(script.raw.len() as u64) }])
+        Ok(vec![Bounds {
+            start: Offset(script.log_start),
+            end: Offset(script.raw.len() as u64 + script.control_records),
+        }])
     }
 
     fn offset_for_time(&self, _topic: &str, _partition: Partition, _time: i64) -> Result<Offset, LogError> {
@@ -171,7 +179,7 @@ impl Log for ScriptedLog {
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
         Ok(Some(TopicDescription {
             name: topic.to_owned(),
-            id: [7; 16],
+            id: if topic.starts_with("COUNT.") { RAW_ID } else { [8; 16] },
             partitions: 1,
             replication: 1,
             cleanup: Cleanup::Delete,
@@ -227,7 +235,7 @@ impl LogReader for ScriptedReader {
             self.next += 1;
         }
         if self.next == script.raw.len() as u64 {
-            self.page.push_end(Partition(0), Offset(self.next));
+            self.page.push_end(Partition(0), Offset(self.next + script.control_records));
         }
         Ok(Batch::from(&self.page))
     }

@@ -9,11 +9,11 @@ use crate::process::GlobalOptions;
 
 /// Show which worker reads which partitions, and what moves when their number changes
 ///
-/// Computed as every worker computes it for itself: no log is asked.
+/// Computed from the configuration, as every worker computes it for itself; the log is not read.
 ///
-/// Slots are the groups of partitions that are fenced as one. Their number is fixed by configuration; a change of the
-/// number of workers moves whole slots. A slot that moves is read again from its last commit by its new worker, which
-/// takes about as long as reading the minutes of its open windows.
+/// A slot is a group of partitions that one worker owns and that is fenced as a unit. The number of slots is fixed by
+/// configuration; a change of the number of workers moves whole slots. The new worker of a slot reads it again from its
+/// last commit, which takes about as long as reading the minutes of its open windows.
 ///
 /// Try `yahtzee assign --workers 3 --compare 4` before starting a fourth worker.
 #[derive(Debug, Args)]
@@ -21,16 +21,16 @@ pub(crate) struct AssignOptions {
     /// Number of workers
     #[arg(long, value_name = "N", default_value_t = 1, env = "YAHTZEE_WORKERS")]
     workers: u32,
-    /// Another number of workers: show which slots and partitions move on the way there
+    /// Another number of workers: show which slots and partitions move when changing to it
     #[arg(long, value_name = "M")]
     compare: Option<u32>,
-    /// Number of slots, instead of `worker.slots`
+    /// Number of slots; default: `worker.slots` of the configuration
     #[arg(long, value_name = "S")]
     slots: Option<u32>,
-    /// Number of partitions, instead of `topics.partitions`
+    /// Number of partitions; default: `topics.partitions` of the configuration
     #[arg(long, value_name = "P")]
     partitions: Option<u32>,
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +44,7 @@ struct AssignmentReport {
     compare: Option<Comparison>,
 }
 
-/// What one worker has.
+/// Slots and partitions of one worker.
 #[derive(Serialize)]
 struct Share {
     worker: String,
@@ -52,7 +52,7 @@ struct Share {
     partitions: Vec<u32>,
 }
 
-/// What moves on the way to another number of workers.
+/// Slots and partitions that move at a change of the number of workers.
 #[derive(Serialize)]
 struct Comparison {
     workers: Vec<Share>,
@@ -60,7 +60,7 @@ struct Comparison {
     partitions_moved: usize,
 }
 
-/// A slot that changes hands.
+/// A slot that moves to another worker.
 #[derive(Serialize)]
 struct Move {
     slot: u32,
@@ -121,7 +121,7 @@ fn comparison(before: u32, after: u32, slots: u32, partitions: u32) -> Result<Co
     Ok(Comparison { workers: shares(after, slots, partitions)?, moves, partitions_moved })
 }
 
-/// The worker of every slot.
+/// Returns the worker of every slot.
 fn owners(workers: u32, slots: u32) -> Result<Vec<u32>> {
     let mut owners = vec![0; slots as usize];
     for index in 0..workers.max(1) {

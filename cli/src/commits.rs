@@ -1,4 +1,4 @@
-//! `yahtzee commits`: what every partition's worker has promised, and how far it is.
+//! `yahtzee commits`: the commit of every partition, and how far its worker is.
 
 use anyhow::Result;
 use clap::Args;
@@ -19,19 +19,20 @@ mod report;
 use flags::Deadline;
 use report::{Committed, CommittedPartition, JobCommits};
 
-/// Show the commit of every partition: who works on it, how far it is, and what is wrong with it
+/// Show the commit of every partition: its worker, its progress, and anything wrong with it
 ///
-/// A commit is an offset c to read again from, and in its metadata the position h that was reached and the watermark, which
-/// is the partition's time. Position lag is what has not been read; replay lag is what a restart reads once more, so it
-/// is never 0 while windows are open. Only reads: no worker is fenced and no group is joined.
+/// A commit is an offset c to read again from, and in its metadata the position h that was reached and the watermark,
+/// which is the partition's event time. Position lag is the number of records not read yet; replay lag is the number
+/// that a restart reads again, so it is never 0 while windows are open. The command only reads: it fences no worker and
+/// joins no consumer group.
 ///
-/// Watermarks that stand still while the log grows are partitions without a worker: compare with `yahtzee assign`.
+/// A watermark that does not move while the log grows belongs to a partition without a worker: see `yahtzee assign`.
 #[derive(Debug, Args)]
 pub(crate) struct CommitsOptions {
-    /// Jobs to show; all if none is named
+    /// Jobs to show; default: all
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
@@ -50,7 +51,7 @@ pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Resul
     Ok(())
 }
 
-/// The commits of one job. The topic is shown with the partitions it has, whatever is configured.
+/// Returns the commits of one job. The topic is shown with the partitions it has, whatever is configured.
 fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<JobCommits> {
     let raw = config.layout.raw(plan.job.measurement());
     let Some(topic) = log.describe_topic(&raw)? else {

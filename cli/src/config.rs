@@ -9,7 +9,7 @@
 //! | `PORT`                                        | `ingress.listen = "0.0.0.0:PORT"`                         |
 //! | `DYNO=worker.3` with `YAHTZEE_WORKERS=8`      | worker index 2 of 8 (dynos count from 1)                  |
 //!
-//! A platform variable gives way to an override of the same key.
+//! A `YAHTZEE_` variable takes precedence over a platform variable that sets the same key.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,7 +48,7 @@ struct ConfigFile {
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Which log.
+    /// The log to use.
     pub(crate) log: LogChoice,
     /// Names and sizes of topics.
     pub(crate) layout: TopicLayout,
@@ -72,7 +72,7 @@ impl Config {
     /// Reads `path` (or nothing, for defaults alone), applies the environment, and checks.
     ///
     /// # Errors
-    /// [`ConfigError`] names the file, key or variable and what to write instead.
+    /// If the configuration is invalid: [`ConfigError`] names the file, key or variable and what to write instead.
     pub(crate) fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
         let (text, origin) = read_text(path)?;
         Self::parse(&text, &origin, environment)
@@ -81,7 +81,7 @@ impl Config {
     /// Checks a configuration text; `origin` names it in errors.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// If [`Self::load`] would fail.
     pub(crate) fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Self, ConfigError> {
         let file: ConfigFile = parse_file(text, origin, environment)?;
         let layout = file.topics.check(file.sink.retention_days)?;
@@ -99,7 +99,7 @@ impl Config {
         })
     }
 
-    /// Returns the policy in force for a job: its own where the configuration is silent.
+    /// Returns the policy in force for a job: the job's own values, except those that the configuration sets.
     pub(crate) fn policy(&self, job: &str, own: Policy) -> Policy {
         self.jobs.get(job).map_or(own, |section| section.policy(own))
     }

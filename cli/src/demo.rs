@@ -1,4 +1,4 @@
-//! `yahtzee demo`: the configuration that the demo runs with; everything else is the crate of its own.
+//! `yahtzee demo`: the configuration of the demo; the rest is the crate `yahtzee-demo`.
 
 use anyhow::Result;
 use yahtzee_core::assignment::WorkerIndex;
@@ -10,7 +10,7 @@ use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::run;
 
-/// What differs from the defaults: small topics, and addresses that nobody else can reach or has taken.
+/// Settings that differ from the defaults: small topics, and local addresses on free ports.
 const CONFIGURATION: &str = "
     [topics]
     partitions = 8

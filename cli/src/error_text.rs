@@ -1,4 +1,4 @@
-//! What a failed command prints: the error, its causes, and what to do next.
+//! The text that a failed command prints: the error, its causes, and what to do next.
 
 use yahtzee_runtime::log::LogError;
 
@@ -19,7 +19,7 @@ pub(crate) fn error_text(error: &anyhow::Error) -> String {
     text
 }
 
-/// Returns what to do about an error of the log, which does not know by which commands it is used.
+/// Returns advice on an error of the log, which does not know the commands that use it.
 fn advice(error: &LogError) -> Option<&'static str> {
     match error {
         LogError::NoSuchTopic { .. } => Some("create the topics with `yahtzee topics create`"),

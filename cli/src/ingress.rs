@@ -28,7 +28,7 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     Ok(())
 }
 
-/// A missing topic, or one with another partition count, would put owners where no worker looks for them.
+/// Fails if a topic is missing or has another partition count, which would put owners where no worker looks for them.
 fn require_topics(global: &GlobalOptions, config: &Config, log: &SharedLog) -> Result<()> {
     let plans = plans(global, config, &[])?;
     for wanted in specs(&plans, &config.layout) {

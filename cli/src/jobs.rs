@@ -13,10 +13,10 @@ use yahtzee_runtime::worker::JobPlan;
 use crate::config::Config;
 use crate::process::GlobalOptions;
 
-/// How to list the jobs.
+/// Options of `yahtzee jobs`.
 #[derive(Debug, Args)]
 pub(crate) struct JobsOptions {
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
 }
@@ -36,7 +36,7 @@ struct JobListing {
     clock_skew_ms: u32,
     series_max: usize,
     series_per_owner_max: usize,
-    /// What becomes of measurements outside the windows: the topic that takes their records, or `counted`.
+    /// Destination of measurements outside the windows: the topic that receives their records, or `counted`.
     too_late: String,
 }
 
@@ -80,7 +80,8 @@ fn caps_text(job: &JobListing) -> String {
     format!("{series_max} series per window and partition, {series_per_owner_max} of them per owner")
 }
 
-/// What becomes of measurements that come too late or too early: the topic that takes their records, or `counted`.
+/// Returns the destination of measurements that are too late or too early: the topic that receives their records, or
+/// `counted`.
 pub(crate) fn too_late(policy: &Policy, layout: &TopicLayout, measurement: &str) -> String {
     if policy.publishes_late { layout.late(measurement) } else { "counted".to_owned() }
 }
@@ -105,7 +106,7 @@ fn list(config: &Config, plan: &JobPlan) -> JobListing {
     }
 }
 
-/// The jobs of these names (all if none is named) with the policies that are in force.
+/// Returns the jobs of these names (all if none is named) with the policies in force.
 pub(crate) fn plans(global: &GlobalOptions, config: &Config, names: &[String]) -> Result<Vec<JobPlan>> {
     for name in names.iter().chain(config.jobs.keys()) {
         if global.jobs.find(name).is_none() {

@@ -1,6 +1,6 @@
-//! The `yahtzee` command: one file per subcommand, everything else in the libraries.
+//! The `yahtzee` command: one file per subcommand; the work is done by the library crates.
 //!
-//! It is a library so that a crate with jobs of its own gets the whole command: its `main` hands its list to [`main`].
+//! It is a library so that a crate with its own jobs gets the whole command: its `main` passes its list to [`main`].
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,13 +55,13 @@ enum Command {
     Ingress,
     /// Run aggregation jobs: read raw records, write summaries
     Run(run::RunOptions),
-    /// Carry summaries from their topics into a store
+    /// Write summaries from their topics into a store
     #[command(subcommand)]
     Sink(sink::SinkCommand),
-    /// Carry what a shard could not take into it later, or look at what waits
+    /// Write the summaries that a shard could not take once it can, or list the waiting ones
     #[command(subcommand)]
     Retry(retry::RetryCommand),
-    /// Look at summaries that no store takes as they are; hand them in once more, or give them up
+    /// List summaries that no store takes as they are; requeue or drop them
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     Commits(commits::CommitsOptions),

@@ -1,6 +1,6 @@
-//! `yahtzee new-job`: a crate with a job, its schema, its tests and the whole command, to start from.
+//! `yahtzee new-job`: creates a crate with a job, its schema, its tests and the whole command.
 //!
-//! The files are those of `examples/slow-requests` under another name, so what is handed out is what CI builds.
+//! The files are those of `examples/slow-requests` under another name, so the scaffold is code that CI builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-/// Which job, and where.
+/// Options of `yahtzee new-job`.
 #[derive(Debug, Args)]
 pub(crate) struct NewJobOptions {
     /// Name of the job and of its crate: lower case letters, digits and dashes, as in `page-weight`
     name: String,
-    /// Folder that the crate's folder is created in
+    /// Folder to create the crate's folder in
     #[arg(long, value_name = "DIR", default_value = ".")]
     into: PathBuf,
-    /// Folder of the Yahtzee repository; without it the one that this folder lies in
+    /// Folder of the Yahtzee repository; default: the one that the current folder lies in
     #[arg(long, value_name = "DIR")]
     framework: Option<PathBuf>,
 }
 
-/// Path within the crate, and text under the example's name.
+/// Files of the crate: path, and text under the example's name.
 const FILES: [(&str, &str); 4] = [
     ("build.rs", include_str!("../../examples/slow-requests/build.rs")),
     ("proto/slow_requests.proto", include_str!("../../examples/slow-requests/proto/slow_requests.proto")),
@@ -134,7 +134,7 @@ impl CrateNames {
         })
     }
 
-    /// A text of the example with this name in all its forms.
+    /// Returns a text of the example with this name in all its forms.
     fn apply(&self, text: &str) -> String {
         text.replace("slow-requests", &self.dashed)
             .replace("slow_requests", &self.snake)

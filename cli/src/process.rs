@@ -1,4 +1,4 @@
-//! What all subcommands share: the options, the jobs, the configuration, and the process around long-running work.
+//! Shared parts of all subcommands: the options, the jobs, the configuration, and the process around long-running work.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use yahtzee_runtime::telemetry::metric::MetricDefinition;
 
 use crate::config::Config;
 
-/// The file that is read where none is named, if it is there.
+/// Configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "yahtzee.toml";
 
 /// The metrics of every process.
@@ -27,7 +27,7 @@ const METRICS: &[&[MetricDefinition]] =
 /// Options of every subcommand.
 #[derive(Debug, Args)]
 pub(crate) struct GlobalOptions {
-    /// Configuration file; without it `yahtzee.toml` in this folder, if there is one, else defaults
+    /// Configuration file; default: `yahtzee.toml` in the current folder, or the built-in defaults if there is none
     #[arg(long, global = true, value_name = "FILE", env = "YAHTZEE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// The jobs that the command was built with.
@@ -40,7 +40,7 @@ pub(crate) struct GlobalOptions {
 pub(crate) struct Registry(Vec<Arc<dyn AnyJob>>);
 
 impl Registry {
-    /// Every job, in the order of the list.
+    /// Returns every job, in the order of the list.
     pub(crate) fn all(&self) -> &[Arc<dyn AnyJob>] {
         &self.0
     }
@@ -51,12 +51,12 @@ impl Registry {
         refused.map_or(Ok(()), |(name, number)| Err(ResumeError::ReservedField { number }).context(name))
     }
 
-    /// The job of this name.
+    /// Returns the job of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn AnyJob>> {
         self.0.iter().find(|job| job.name() == name)
     }
 
-    /// The figures of a summary value of the job of this name.
+    /// Returns the figures of a summary value of the job of this name.
     pub(crate) fn figures(&self, name: &str, value: &[u8]) -> Result<Figures> {
         let job = self.find(name).ok_or_else(|| anyhow!("this command was built without job `{name}`"))?;
         Ok(job.figures(value)?)
@@ -76,12 +76,12 @@ impl fmt::Debug for Registry {
 }
 
 impl GlobalOptions {
-    /// The checked configuration, with the environment applied.
+    /// Returns the checked configuration, with the environment applied.
     pub(crate) fn load(&self) -> Result<Config> {
         Ok(Config::load(self.file(), &process_environment())?)
     }
 
-    /// Loads the configuration and starts a process as it says.
+    /// Loads the configuration and starts a process with it.
     pub(crate) fn start(&self) -> Result<(Config, Process)> {
         let config = self.load()?;
         let process = Process::start(ProcessSettings {
@@ -94,7 +94,7 @@ impl GlobalOptions {
         Ok((config, process))
     }
 
-    /// The file that is read, if any.
+    /// Returns the file to read, if any.
     pub(crate) fn file(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT_FILE);
         self.config.as_deref().or_else(|| default.exists().then_some(default))

@@ -1,4 +1,4 @@
-//! `yahtzee replay`: a range of the raw topics once more, beside the running workers.
+//! `yahtzee replay`: reads a range of the raw topics again, beside the running workers.
 
 use std::time::{Duration, Instant};
 
@@ -28,20 +28,20 @@ pub(crate) use report::ReplayedPartition;
 use report::{JobReplay, ReplayReport};
 use target::{ReplayTarget, TargetOptions};
 
-/// Summaries that may wait in memory for one write.
+/// Maximum number of summaries that wait in memory for one write.
 const BATCH_MAX: usize = 10_000;
-/// Between two writes of the progress.
+/// Interval at which progress is saved.
 const NOTE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Recompute a range of the raw topics and publish it again, or only count it
 ///
 /// Running workers are not disturbed: a replay has a consumer group and a writer of its own, `yahtzee.replay.ID.JOB`.
-/// What it publishes is what a worker publishes, byte for byte, and only windows that it has seen whole, from their
-/// first record until they were closed. With --from and --to it reads as much more as these windows need: the future
+/// It publishes the same bytes as a worker, and only windows that it has seen whole, from their first record until they
+/// were closed. With --from and --to it also reads the records around the range that these windows need: the future
 /// bound and the clock skew before the first, the allowed lateness after the last. With --from-offset and --to-offset
-/// exactly these records are read, and the windows at both ends that may be incomplete are left out and named.
+/// it reads exactly these records; windows at both ends that may be incomplete are left out and listed.
 ///
-/// A replay that was interrupted goes on where it was when the same command is given again.
+/// An interrupted replay continues where it stopped when the same command is given again.
 ///
 /// To look: `yahtzee replay --dry-run --from -2h`
 ///
@@ -52,16 +52,16 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct ReplayOptions {
     #[command(flatten)]
     target: TargetOptions,
-    /// Names the replay, so that it can be gone on with; without it the shadow topic's name, or `gG`
+    /// Id of the replay, under which it can be continued; default: the shadow topic's name, or `gG`
     #[arg(long, value_name = "ID", conflicts_with = "dry_run")]
     id: Option<String>,
-    /// Begin again, whatever an earlier attempt has done
+    /// Start from the beginning, even if an earlier attempt got further
     #[arg(long, conflicts_with = "dry_run")]
     fresh: bool,
-    /// Read no more than so many records per second
+    /// Maximum number of records to read per second
     #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// One JSON document at the end instead of text
+    /// Print one JSON document at the end instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -128,7 +128,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Finds out what is to be read. A dry run keeps no journal.
+    /// Determines the records to read. A dry run keeps no journal.
     fn begin(&self, plan: &JobPlan) -> Result<Begun> {
         let generation = self.target.generation(plan);
         let token = run::settings(self.config, WorkerIndex::ALONE).incarnation;
@@ -200,7 +200,7 @@ impl Replay<'_> {
     }
 }
 
-/// Where summaries go.
+/// Destination of summaries.
 enum Output {
     Nowhere,
     Topic(Publisher),

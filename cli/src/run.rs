@@ -13,14 +13,14 @@ use crate::config::Config;
 use crate::jobs::{plans, too_late};
 use crate::process::GlobalOptions;
 
-/// Which part of the work this process does.
+/// Options of `yahtzee run`: the share of the work that this process does.
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
-    /// This worker's index, from 0, and the number of workers, as in `0/2`; without it from YAHTZEE_WORKERS with
-    /// DYNO or HOSTNAME, else the only worker
+    /// This worker's index, from 0, and the number of workers, as in `0/2`; default: from YAHTZEE_WORKERS with DYNO or
+    /// HOSTNAME, else the only worker
     #[arg(long, value_name = "INDEX/COUNT")]
     worker: Option<String>,
-    /// Jobs to run; all if none is named
+    /// Jobs to run; default: all
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
 }
@@ -45,7 +45,7 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
     threads.join().map_err(stopped)
 }
 
-/// Settings of a worker, from configuration.
+/// Returns the settings of a worker, from configuration.
 pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
     WorkerSettings {
         worker,
@@ -60,12 +60,12 @@ pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
     }
 }
 
-/// Tells two processes with the same index apart: start time and process id, mixed.
+/// Returns a number that distinguishes two processes with the same index: start time and process id, mixed.
 fn incarnation() -> u32 {
     (since_1970().as_millis() as u32).wrapping_mul(0x9e37_79b9) ^ std::process::id()
 }
 
-/// Logs the values that are in force: no lateness, no interval and no cap is hidden.
+/// Logs the values in force: every lateness, interval and limit.
 fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
     let slots: Vec<u32> = slots_of(worker, config.worker.slots).collect();
     tracing::info!(
@@ -91,7 +91,7 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
     }
 }
 
-/// Logs what the windows can come to hold, and refuses what does not fit.
+/// Logs how much memory the windows can take, and fails if that exceeds the limit.
 fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
     let bound = MemoryBound::of(plans, worker, config.worker.slots, config.layout.partitions);
     tracing::info!(series = bound.series, mebibytes = bound.bytes >> 20, "memory bound of the windows");

@@ -11,7 +11,7 @@ use yahtzee_runtime::worker::JobPlan;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 
-/// What to do with the topics.
+/// Subcommands of `yahtzee topics`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// Create the topics that are missing; existing ones are compared, never changed
@@ -36,7 +36,7 @@ pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<
     check(&wanted, &*log)
 }
 
-/// Every topic of these jobs, as configured; each once, though several jobs may read it.
+/// Returns every topic of these jobs, as configured; each once, though several jobs may read it.
 pub(crate) fn specs(plans: &[JobPlan], layout: &TopicLayout) -> Vec<TopicSpec> {
     let by_name = plans.iter().flat_map(|plan| plan.topics(layout)).map(|topic| (topic.name.clone(), topic));
     by_name.collect::<BTreeMap<String, TopicSpec>>().into_values().collect()

@@ -1,4 +1,4 @@
-//! `yahtzee verify`: what was published, against the raw log.
+//! `yahtzee verify`: compares what was published with the raw log.
 
 use std::num::NonZeroU64;
 
@@ -26,39 +26,38 @@ use report::{ComparedPlace, JobVerification, VerifyReport};
 
 /// Recompute a range of the raw topics and compare it with what was published, byte for byte
 ///
-/// Nothing is written, and workers are not disturbed. Of each partition so much is read as its worker has committed:
-/// everything final up to there must have been published. The newest summary of every key counts, as it does for
-/// readers; windows that the raw log does not hold whole, or that are not closed, are named and not compared.
-///
-/// Exit code 0 if all is equal, 1 if something differs, 2 if the command line is wrong.
+/// Nothing is written, and workers are not disturbed. Each partition is read up to its worker's commit: everything
+/// final up to there must have been published. The newest summary of every key counts, as it does for readers; windows
+/// that the raw log does not hold whole, or that are not closed, are listed and not compared.
+/// Exit code 0 if everything is equal, 1 if something differs, 2 if the command line is wrong.
 ///
 /// After a repair with `yahtzee replay --as-generation G`, verify the same range with --generation G. The embedded store
 /// belongs to one process: stop the sink, or compare with --against topic.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
-    /// What to compare with: the summary topic, the embedded store (`sink.embedded.folder`), or both
+    /// Published summaries to compare with: the summary topic, the embedded store (`sink.embedded.folder`), or both
     #[arg(long, value_enum, default_value_t = Against::Both)]
     against: Against,
-    /// Compare windows that are still open as well; equal only where the worker was stopped in good order
+    /// Compare windows that are still open as well; they are equal only if the worker was shut down cleanly
     #[arg(long, conflicts_with_all = ["to", "to_offset"])]
     open: bool,
-    /// The generation that is expected, instead of the job's
+    /// Expected generation; default: the job's
     #[arg(long, value_name = "G")]
     generation: Option<u32>,
-    /// Print so many differences per job; all are counted
+    /// Maximum number of differences to print per job; all are counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     show: usize,
-    /// Read no more than so many records per second
+    /// Maximum number of records to read per second
     #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// One JSON document instead of text
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     range: RangeOptions,
 }
 
-/// What to compare with.
+/// Published summaries to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Against {
     /// The summary topic
@@ -122,7 +121,7 @@ impl Verification<'_> {
         Ok(report)
     }
 
-    /// What is read of a job.
+    /// Returns the topic of a job and the parts of it to read.
     fn parts(&self, plan: &JobPlan) -> Result<(Subject, Vec<Part>)> {
         let generation = self.options.generation.unwrap_or_else(|| plan.job.generation());
         let subject = Subject::open(&*self.log, plan, &self.config.layout, generation, 0)?;
@@ -132,7 +131,7 @@ impl Verification<'_> {
         Ok((subject, parts.collect()))
     }
 
-    /// How far the worker has promised that all is published: the positions of its commits.
+    /// Returns the offsets up to which the worker has committed, and so published everything final.
     fn promised(&self, subject: &Subject) -> Result<Vec<Option<Offset>>> {
         let job = &subject.plan.job;
         let group = group(job.name(), job.generation(), &self.config.layout.version);
@@ -170,7 +169,7 @@ impl Verification<'_> {
         Ok(report)
     }
 
-    /// What should be there, and which windows that is told of.
+    /// Recomputes the expected summaries, and the windows for which they are complete.
     fn recompute(
         &self,
         subject: &Subject,
@@ -207,7 +206,7 @@ impl Verification<'_> {
     }
 }
 
-/// What is read of one partition.
+/// Range to read of one partition.
 struct Part {
     span: ReplaySpan,
     /// Records of the range that the worker has not committed; they are not read.
@@ -215,7 +214,8 @@ struct Part {
 }
 
 impl Part {
-    /// Without a promise the whole span is read: what should have been published and was not is a difference.
+    /// Creates the range. Without a commit the whole span is read: what should have been published and was not is a
+    /// difference.
     fn of(mut span: ReplaySpan, promised: Option<Offset>) -> Self {
         let end = span.end;
         span.end = promised.unwrap_or(end).clamp(span.start, end);
@@ -223,14 +223,14 @@ impl Part {
     }
 }
 
-/// Whether a window that starts at this time can lie in the range.
+/// Returns whether a window that starts at this time can lie in the range.
 fn is_in_range(scope: &Scope, window_start_ms: i64) -> bool {
     let is_after = |edge| !matches!(edge, Some(Edge::Time(from_ms)) if window_start_ms < from_ms);
     let is_before = |edge| !matches!(edge, Some(Edge::Time(to_ms)) if window_start_ms >= to_ms);
     is_after(scope.range.from) && is_before(scope.range.to)
 }
 
-/// The partition that an owner's summaries of a topic lie in.
+/// Returns whether the range selects the partition.
 fn is_chosen(scope: &Scope, partition: Partition) -> bool {
     scope.partitions.binary_search(&partition).is_ok()
 }

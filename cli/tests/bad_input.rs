@@ -1,4 +1,4 @@
-//! Wrong things are named, with what to do next.
+//! Errors name the wrong input, and what to do next.
 
 use std::fs;
 

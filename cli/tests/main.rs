@@ -1,4 +1,4 @@
-//! The real `yahtzee` command, as processes: started, killed, started again, and told wrong things.
+//! The real `yahtzee` command, as processes: started, killed, started again, and given wrong input.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bad_input;

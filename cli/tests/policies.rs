@@ -1,4 +1,4 @@
-//! Every value of the policies in force is told: by `yahtzee jobs`, and in the log of a worker that starts.
+//! Every value of the policies in force is reported: by `yahtzee jobs`, and in the log of a worker that starts.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::support::yahtzee;
 
 const JOB: &str = "errors";
 
-/// Settings of the job that differ from its own, and under which name and how each must be told.
+/// Settings that differ from the job's own, with the name and form in which each must be reported.
 const SETTINGS: [(&str, &str, &str, &str); 8] = [
     ("WINDOW_LENGTH_MS", "1000", "window_length_ms", "1000"),
     ("LATENESS_WINDOWS", "7", "lateness_windows", "7"),

@@ -1,5 +1,5 @@
-//! `yahtzee sink postgres`, `retry` and `quarantine`: what waits for a store is shown, handed in again and given up,
-//! and wrong things are named with what to do next. No database is needed for any of it.
+//! `yahtzee sink postgres`, `retry` and `quarantine`: waiting summaries are shown, requeued and dropped, and errors
+//! name the wrong input and what to do next. No database is needed for any of it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Ends the demo in the direction of the flow, so that everything that was taken in is in the report.
+//! Stops the demo in the direction of the flow, so that the report includes everything that was received.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use crate::poster::PosterCounts;
 use crate::report::{DemoReport, OwnerReport, SummaryReport};
 use crate::source::{Feeding, Recorded};
 
-/// How long one part may take to come to the end of what it is given.
+/// Maximum time for one part to finish its input.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TURN: Duration = Duration::from_millis(20);
 
-/// Stops source, ingress, worker and sinks, each when the one before it has handed over everything.
+/// Stops source, ingress, worker and sinks, each when the one before it has passed on everything.
 pub(crate) fn end(
     process: &Process,
     pipeline: RunningPipeline,
@@ -70,7 +70,7 @@ fn wait_until(what: &str, mut is_reached: impl FnMut() -> Result<bool>) -> Resul
     Ok(())
 }
 
-/// Summary records of a job that its sink has not committed.
+/// Returns the number of summary records of a job that its sink has not committed.
 fn unstored(layout: &TopicLayout, log: &SharedLog, plan: &JobPlan) -> Result<u64> {
     let topics = job_topics(plan, layout);
     let group = sink_group("embedded", &topics.job, &layout.version);
@@ -83,7 +83,7 @@ fn unstored(layout: &TopicLayout, log: &SharedLog, plan: &JobPlan) -> Result<u64
     Ok(committed.into_iter().zip(bounds).map(lag).sum())
 }
 
-/// The part of the report that was counted on the way.
+/// Returns the report with the counts of the running pipeline.
 fn counted(
     received: &IngressSnapshot,
     progress: &Progress,
@@ -112,7 +112,7 @@ fn counted(
     report
 }
 
-/// The part of the report that is read from the store.
+/// Adds the part of the report that is read from the store.
 fn add_stored(
     plans: &[JobPlan],
     store: &EmbeddedStore,

@@ -33,34 +33,34 @@ use source::Feed;
 const METRICS: &[&[MetricDefinition]] =
     &[yahtzee_ingress::metric_names::ALL, metric_names::ALL, yahtzee_storage::metric_names::ALL];
 
-/// How to run the demo.
+/// Options of `yahtzee demo`.
 #[derive(Debug, Args)]
 pub struct DemoOptions {
-    /// Seed of the generated traffic: the same seed, the same fleet
+    /// Seed of the generated traffic: equal seeds give equal fleets
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Apps of the generated fleet
+    /// Number of apps in the generated fleet
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     apps: u32,
     /// Log lines per second of the generated fleet
     #[arg(long, default_value_t = 600.0, value_name = "LINES")]
     rate: f64,
-    /// End after this time with a report, as in `60s` or `5m`; without it on `q` or Ctrl-C
+    /// End after this time with a report, as in `60s` or `5m`; default: on `q` or Ctrl-C
     #[arg(long = "for", value_name = "TIME")]
     duration: Option<SignedDuration>,
-    /// Make the report one JSON document on standard output, and show nothing before it
+    /// Print the report as one JSON document on standard output, and nothing before it
     #[arg(long)]
     json: bool,
-    /// Read recorded drain bodies, syslog lines or `heroku logs` text instead of generating traffic; minutes are those
-    /// of the recording
+    /// Read recorded drain bodies, syslog lines or `heroku logs` text instead of generating traffic; windows are those
+    /// of the recorded times
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
-    /// Keep log and store in this folder, and continue from it; without it a temporary folder
+    /// Keep log and store in this folder, and continue from it; default: a temporary folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
-/// What the demo takes from the configuration of the command.
+/// Settings of the demo, from the configuration of the command.
 pub struct DemoSettings {
     /// The jobs with their policies.
     pub plans: Vec<JobPlan>,
@@ -122,14 +122,14 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
     Ok(())
 }
 
-/// Lifts retention, which goes by the records' own time: a recording of 2016 would be deleted at once.
+/// Disables retention, which goes by the records' own time: a recording of 2016 would be deleted at once.
 fn keep_for_ever(layout: &mut TopicLayout) {
     layout.raw_retention_ms = None;
     layout.summary_retention_ms = None;
     layout.store_retention_ms = None;
 }
 
-/// While the terminal shows the view, log lines go to a file.
+/// Returns the output of log lines: a file while the terminal shows the view.
 fn log_output(folder: &Path, is_live: bool) -> Result<LogOutput> {
     if !is_live {
         return Ok(LogOutput::StandardError);
@@ -151,7 +151,7 @@ fn announce(process: &Process, pipeline: &RunningPipeline, folder: &DataFolder, 
     eprintln!("data     {} ({keeping})", folder.path().display());
 }
 
-/// Where log and store are.
+/// Folder of log and store.
 enum DataFolder {
     Kept(PathBuf),
     Temporary(tempfile::TempDir),

@@ -25,7 +25,7 @@ use yahtzee_storage::store::SummaryStore;
 use crate::DemoSettings;
 use crate::snapshot::AppRows;
 
-/// Apps by owner: their names and, where they have one, their drain tokens.
+/// Apps by owner: their names and, if they have one, their drain tokens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AppNames {
     pub(crate) by_owner: HashMap<Owner, String>,
@@ -113,12 +113,13 @@ impl RunningPipeline {
         })
     }
 
-    /// Whether a part has stopped by itself.
+    /// Returns whether a part has stopped by itself.
     pub(crate) fn has_failed(&self) -> bool {
         self.worker_stop.is_stopped() || self.sink_stop.is_stopped()
     }
 
-    /// Total of the ends of all raw topics: what the worker's positions add up to when all is read.
+    /// Returns, by job, the sum of the ends of its raw topic's partitions: what the worker's positions add up to when
+    /// everything is read.
     pub(crate) fn raw_ends(&self) -> Result<HashMap<&'static str, u64>> {
         let layout = &self.layout;
         let partitions: Vec<_> = (0..layout.partitions).map(Partition).collect();
@@ -130,19 +131,19 @@ impl RunningPipeline {
     }
 }
 
-/// The topics around the summaries of a job.
+/// Returns the topics that carry the summaries of a job.
 pub(crate) fn job_topics(plan: &JobPlan, layout: &TopicLayout) -> JobTopics {
     JobTopics::new(plan.job.name(), plan.job.summary(), layout)
 }
 
-/// The figures of a summary value of the job of this name.
+/// Returns the figures of a summary value of the job of this name.
 pub(crate) fn figures(plans: &[JobPlan], job: &str, value: &[u8]) -> Result<Figures> {
     let plan = plans.iter().find(|plan| plan.job.name() == job);
     let plan = plan.with_context(|| format!("this command was built without job `{job}`"))?;
     Ok(plan.job.figures(value)?)
 }
 
-/// Keeps the newest figures of every app as the sink stores them.
+/// Returns an observer of the sink that keeps the newest figures of every app.
 fn observer(plans: Vec<JobPlan>, rows: Arc<Mutex<AppRows>>) -> Arc<StoredObserver> {
     Arc::new(move |job, key, value| {
         let read = || -> Result<_> { Ok((SummaryKey::decode(key)?, figures(&plans, job, value)?)) };

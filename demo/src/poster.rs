@@ -24,17 +24,17 @@ use yahtzee_runtime::shutdown::StopSignal;
 
 use yahtzee_loadgen::drain::{DrainFrame, FrameKind};
 
-/// Requests per frame.
+/// Maximum number of requests per frame.
 const MAX_REQUESTS: u32 = 3;
 
-/// Logplex's own limits.
+/// Time limits of Logplex.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause before the second request of a frame; twice as long before the third.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Frames that wait for one connection; a sender waits for room beyond.
+/// Maximum number of frames that wait for one connection; beyond it, a sender blocks.
 const QUEUE_FRAMES: usize = 256;
 
 /// A user and password for HTTP basic authentication.
@@ -46,14 +46,14 @@ pub(crate) struct DrainCredentials {
     pub(crate) password: String,
 }
 
-/// What became of the frames so far.
+/// Counts of frames by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PosterCounts {
     /// Frames that were accepted (2xx).
     pub(crate) posted: u64,
-    /// Of these, redeliveries on purpose: what the pipeline must not count twice.
+    /// Accepted frames that were deliberate redeliveries, which the pipeline must not count twice.
     pub(crate) posted_again: u64,
-    /// Of these, frames that are broken on purpose.
+    /// Accepted frames that were deliberately broken.
     pub(crate) posted_broken: u64,
     /// Requests that repeated an earlier one.
     pub(crate) retried: u64,
@@ -108,7 +108,7 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Where frames go, and what became of them.
+/// Destination of frames, and their outcomes.
 #[derive(Debug)]
 struct DrainTarget {
     url: String,
@@ -132,10 +132,10 @@ struct DrainConnection {
 
 impl DrainPoster {
     /// Starts `connections` threads (at least one) that post to `url` (`http://127.0.0.1:8080/drain`).
-    /// Once `abandon` is given, what is queued is not sent any more.
+    /// Once `abandon` is set, queued frames are no longer sent.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// If the system cannot start a thread.
     pub(crate) fn start(
         url: &str,
         credentials: Option<&DrainCredentials>,
@@ -163,7 +163,7 @@ impl DrainPoster {
         Ok(Self { connections: connections.collect::<io::Result<_>>()?, target })
     }
 
-    /// Queues `frame`; waits while its connection's queue is full, and counts that.
+    /// Queues `frame`; blocks while its connection's queue is full, and counts that.
     pub(crate) fn send(&self, frame: DrainFrame) {
         let mut hasher = DefaultHasher::new();
         frame.drain_token.hash(&mut hasher);
@@ -175,13 +175,13 @@ impl DrainPoster {
         }
     }
 
-    /// What became of the frames so far.
+    /// Counts of frames by outcome.
     #[cfg(test)]
     fn counts(&self) -> PosterCounts {
         self.target.counters.read()
     }
 
-    /// Waits until the queues are empty and ends the threads.
+    /// Blocks until the queues are empty, ends the threads, and returns the counts.
     pub(crate) fn finish(self) -> PosterCounts {
         let (queues, threads): (Vec<_>, Vec<_>) =
             self.connections.into_iter().map(|connection| (connection.queue, connection.thread)).unzip();
@@ -203,7 +203,7 @@ impl DrainConnection {
     }
 }
 
-/// What a reply asks for.
+/// Action that a reply requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Done,
@@ -271,7 +271,7 @@ impl DrainTarget {
     }
 }
 
-/// A client of one connection. The environment's proxies are not for a drain on loopback.
+/// Creates a client of one connection. It ignores the environment's proxies, since the drain is on loopback.
 fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)

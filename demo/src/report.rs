@@ -1,4 +1,4 @@
-//! What the demo says at its end: one text for people, one JSON document for programs.
+//! The final report of the demo: one text for people, one JSON document for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use yahtzee_jobs::figures::Figures;
 use crate::poster::PosterCounts;
 use yahtzee_runtime::utc;
 
-/// The text form shows the busiest app's newest windows, as many as this.
+/// Number of the busiest app's newest windows that the text form shows.
 const TEXT_WINDOWS: usize = 3;
 
 /// The final report. Its JSON form has exactly these fields, under these names.
@@ -26,7 +26,7 @@ pub(crate) struct DemoReport {
     pub(crate) late: u64,
     /// Measurements rejected: too far ahead of their record.
     pub(crate) future: u64,
-    /// Frames and measurements dropped because they had been taken before.
+    /// Frames and measurements dropped as duplicates.
     pub(crate) duplicates: u64,
     /// Records that could not be decoded.
     pub(crate) poison: u64,
@@ -38,7 +38,7 @@ pub(crate) struct DemoReport {
     pub(crate) commits: u64,
     /// Seconds from start to end.
     pub(crate) elapsed_s: f64,
-    /// What became of the generator's frames; absent without a generator.
+    /// Outcomes of the generator's frames; absent without a generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) posting: Option<PosterCounts>,
     /// The app with the most requests; absent without summaries.
@@ -51,9 +51,9 @@ pub(crate) struct DemoReport {
 pub(crate) struct OwnerReport {
     /// Its UUID.
     pub(crate) owner: String,
-    /// Its name, or its UUID where no name is known.
+    /// Its name, or its UUID if no name is known.
     pub(crate) name: String,
-    /// Its summaries, in the order that they are given in.
+    /// Its summaries, in the order in which they were added.
     pub(crate) summaries: Vec<SummaryReport>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct SummaryReport {
     pub(crate) window_start: String,
     /// Length of the window in seconds.
     pub(crate) window_length_s: f64,
-    /// Which of the summaries of this series and window it is.
+    /// Its revision among the summaries of this series and window.
     pub(crate) revision: RevisionReport,
     /// Offset of the raw record that opened the series in this window.
     pub(crate) first_offset: u64,
@@ -81,7 +81,7 @@ pub(crate) struct SummaryReport {
     pub(crate) figures: Figures,
 }
 
-/// The order of the summaries of one series and window, `final` apart.
+/// A revision, which orders the summaries of one series and window, except for `final`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RevisionReport {
     /// Version of the fold.
@@ -91,7 +91,7 @@ pub(crate) struct RevisionReport {
 }
 
 impl SummaryReport {
-    /// The report of one summary of the job named `job`.
+    /// Creates the report of one summary of the job named `job`.
     pub(crate) fn new(job: &str, key: &SummaryKey, provenance: &Provenance, figures: Figures) -> Self {
         Self {
             job: job.to_owned(),
@@ -111,13 +111,13 @@ impl SummaryReport {
 }
 
 impl DemoReport {
-    /// One JSON document over several lines, without a newline at its end.
+    /// Returns the report as one JSON document of several lines, without a newline at its end.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string_pretty(self)
             .expect("strings, numbers and maps with string keys have a JSON form")
     }
 
-    /// The same for people, each line with its newline.
+    /// Returns the report as text for people, each line with its newline.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         let mut total = |name: &str, value: String| {
@@ -198,7 +198,7 @@ impl SummaryReport {
     }
 }
 
-/// At most two decimals, and none for integers.
+/// Formats a number with at most two decimals, and none for integers.
 fn short(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.2}") }
 }

@@ -1,8 +1,8 @@
-//! What the demo shows at one moment: the newest figures of each app, and the pipeline's own.
+//! A snapshot of what the demo shows: the newest figures of each app, and the pipeline's own.
 //!
-//! Two minutes are shown, and named: the *running* minute, the newest one that any app has a summary of, with
-//! what it has so far; and the *previous* minute just before it. Nothing is extrapolated. An app without a
-//! summary in one of them has no figures there.
+//! Two minutes are shown: the *running* minute, the newest one that any app has a summary of, with its figures so far;
+//! and the *previous* minute just before it. Nothing is extrapolated. An app without a summary in one of them has no
+//! figures there.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use yahtzee_jobs::errors::Errors;
 use yahtzee_jobs::figures::Figures;
 use yahtzee_jobs::router_latency::RouterLatency;
 
-/// The process type whose load and memory stand for an app, where it has one.
+/// Process type that provides the load and memory shown for an app, if the app has it.
 const WEB: &str = "web";
 
 const BYTES_PER_MB: f64 = 1_048_576.0;
@@ -24,13 +24,13 @@ const BYTES_PER_MB: f64 = 1_048_576.0;
 /// Codes by which the log system announces that lines were lost.
 const LOSS_CODES: &[&str] = &["L10", "L11", "L12", "L13"];
 
-/// How much of the pipeline's past the view can draw.
+/// Number of past points that the view can draw.
 const HISTORY_POINTS: usize = 120;
 
-/// Everything that is shown.
+/// All data on the screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot {
-    /// Since the start of the demo.
+    /// Time since the start of the demo.
     pub(crate) elapsed: Duration,
     /// The two minutes; `None` before the first summary.
     pub(crate) minutes: Option<Minutes>,
@@ -42,7 +42,7 @@ pub(crate) struct Snapshot {
     pub(crate) throughput: Vec<u64>,
 }
 
-/// Which windows are shown.
+/// The windows that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Minutes {
     /// Start of the running one, milliseconds since 1970.
@@ -52,7 +52,7 @@ pub(crate) struct Minutes {
 }
 
 impl Minutes {
-    /// Start of the previous one, milliseconds since 1970.
+    /// Returns the start of the previous one, milliseconds since 1970.
     pub(crate) fn previous_start_ms(self) -> i64 {
         self.running_start_ms - i64::from(self.length_ms)
     }
@@ -90,13 +90,13 @@ pub(crate) struct PipelineFigures {
 /// One app.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AppRow {
-    /// Its name, or its UUID where no name is known.
+    /// Its name, or its UUID if no name is known.
     pub(crate) name: String,
     /// Its UUID.
     pub(crate) owner: Owner,
-    /// The running minute, as far as it has come.
+    /// Figures of the running minute so far.
     pub(crate) running: Minute,
-    /// The minute before.
+    /// Figures of the previous minute.
     pub(crate) previous: Minute,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct Minute {
     pub(crate) max_ms: Option<f64>,
     /// Requests by the first digit of their status: 1xx to 5xx.
     pub(crate) by_class: [u64; 5],
-    /// Mean 1-minute load average of the web dynos (of the first process type where there is no web).
+    /// Mean 1-minute load average of the web dynos (of the first process type if there is no web).
     pub(crate) load_mean: Option<f64>,
     /// Mean memory of the same dynos, in MB (1,048,576 bytes).
     pub(crate) memory_mean_mb: Option<f64>,
@@ -133,7 +133,7 @@ pub(crate) struct Minute {
 pub(crate) struct AppRows {
     names: HashMap<Owner, String>,
     length_ms: u32,
-    /// By window start, the last two of them; then by app.
+    /// Summaries by window start, of which the last two are kept, then by app.
     windows: BTreeMap<i64, HashMap<Owner, AppSummaries>>,
 }
 
@@ -147,14 +147,13 @@ struct AppSummaries {
 }
 
 impl AppRows {
-    /// No rows yet; `names` are what apps are called.
+    /// Creates an empty set of rows; `names` are the names of the apps.
     pub(crate) fn new(names: HashMap<Owner, String>) -> Self {
         Self { names, ..Self::default() }
     }
 
-    /// Takes a summary of the job named `job`; it replaces the one before under the same key, so that the
-    /// caller passes them in the order of their revisions. Windows older than the previous one, and unknown
-    /// jobs, are not shown.
+    /// Adds a summary of the job named `job`. It replaces the previous one under the same key, so the caller must pass
+    /// them in the order of their revisions. Windows older than the previous minute, and unknown jobs, are ignored.
     pub(crate) fn update(&mut self, job: &str, key: &SummaryKey, figures: &Figures) {
         if ![RouterLatency::NAME, DynoLoad::NAME, DynoMemory::NAME, Errors::NAME].contains(&job) {
             return;
@@ -173,13 +172,13 @@ impl AppRows {
         self.forget_old();
     }
 
-    /// Which minutes are shown; `None` before the first summary.
+    /// Returns the minutes to show; `None` before the first summary.
     pub(crate) fn minutes(&self) -> Option<Minutes> {
         let (&running_start_ms, _) = self.windows.last_key_value()?;
         Some(Minutes { running_start_ms, length_ms: self.length_ms })
     }
 
-    /// Apps with a summary in either minute, by requests in both, the busiest first.
+    /// Returns the apps with a summary in either minute, by requests in both, the busiest first.
     pub(crate) fn apps(&self) -> Vec<AppRow> {
         let Some(minutes) = self.minutes() else { return Vec::new() };
         let mut owners: Vec<Owner> = self.windows.values().flat_map(HashMap::keys).copied().collect();
@@ -257,12 +256,12 @@ fn web_or_first(by_process_type: &BTreeMap<String, Figures>) -> Option<&Figures>
     by_process_type.get(WEB).or_else(|| by_process_type.values().next())
 }
 
-/// The last points of a figure, for a small curve.
+/// The most recent points of a throughput curve.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ThroughputHistory(VecDeque<u64>);
 
 impl ThroughputHistory {
-    /// Takes one more point; negative ones and fractions are rounded away.
+    /// Appends a point, rounded to an integer; negative values count as 0.
     pub(crate) fn push(&mut self, value: f64) {
         if self.0.len() == HISTORY_POINTS {
             self.0.pop_front();
@@ -270,7 +269,7 @@ impl ThroughputHistory {
         self.0.push_back(value.round() as u64);
     }
 
-    /// The points, the newest last.
+    /// Returns the points, the newest last.
     pub(crate) fn points(&self) -> Vec<u64> {
         self.0.iter().copied().collect()
     }

@@ -1,4 +1,4 @@
-//! What feeds the demo: a generator over HTTP, or recordings.
+//! The source of the demo's input: a generator over HTTP, or recordings.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -20,15 +20,15 @@ use crate::pipeline::{AppNames, RunningPipeline};
 use crate::poster::{DrainPoster, PosterCounts};
 use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
-/// Connections of the generated drains.
+/// Number of connections of the generated drains.
 const CONNECTIONS: usize = 4;
-/// How often the generator is asked for frames.
+/// Interval at which the generator produces frames.
 const GENERATOR_TURN: Duration = Duration::from_millis(100);
-/// Chunks of a recording that may wait for the log.
+/// Maximum number of chunks of a recording that wait for the log.
 const CHUNKS_IN_FLIGHT: usize = 64;
 const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What will feed the demo.
+/// Configuration of the source.
 pub(crate) enum Feed {
     Generator(Box<Fleet>),
     Recordings(Vec<PathBuf>),
@@ -47,7 +47,7 @@ impl Feed {
         Ok(Self::Recordings(options.input.clone()))
     }
 
-    /// The apps that are known before anything is read.
+    /// Returns the apps that are known before anything is read.
     pub(crate) fn names(&self) -> AppNames {
         match self {
             Self::Generator(fleet) => AppNames {
@@ -61,7 +61,7 @@ impl Feed {
         }
     }
 
-    /// Starts to feed the pipeline.
+    /// Starts the source.
     pub(crate) fn start(self, pipeline: &RunningPipeline) -> Result<Feeding> {
         let (stop, abandon) = (StopSignal::new(), StopSignal::new());
         let is_done = Arc::new(AtomicBool::new(false));
@@ -93,7 +93,7 @@ impl Feed {
     }
 }
 
-/// A source at work.
+/// A running source.
 pub(crate) struct Feeding {
     thread: JoinHandle<Result<Option<PosterCounts>>>,
     stop: StopSignal,
@@ -102,29 +102,29 @@ pub(crate) struct Feeding {
     recorded: Arc<Mutex<Recorded>>,
 }
 
-/// What was read of recordings.
+/// Counts of what was read from recordings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorded {
-    /// Chunks, which stand for frames.
+    /// Chunks, each treated as a frame.
     pub(crate) chunks: u64,
     /// Lines that could not be read.
     pub(crate) bad_lines: u64,
-    /// What was seen in the others.
+    /// Counts of the lines that could be read.
     pub(crate) counts: BodyCounts,
 }
 
 impl Feeding {
-    /// Whether everything was fed; a generator never is.
+    /// Returns whether the input is exhausted; a generator's never is.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done.load(Ordering::Acquire)
     }
 
-    /// What was read of recordings so far.
+    /// Returns the counts of what was read from recordings so far.
     pub(crate) fn recorded(&self) -> Recorded {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stops and waits until what was fed is acknowledged; does not wait for more if the pipeline has failed.
+    /// Stops the source and blocks until its input is acknowledged; abandons what is queued if the pipeline has failed.
     pub(crate) fn finish(self, has_failed: bool) -> Result<(Option<PosterCounts>, Recorded)> {
         self.stop.stop();
         if has_failed {
@@ -144,7 +144,7 @@ impl Drop for SetWhenDropped {
     }
 }
 
-/// Posts what the fleet sends, as time passes.
+/// Posts the frames of the fleet as time passes.
 fn generate(mut fleet: Fleet, poster: DrainPoster, stop: &StopSignal) -> PosterCounts {
     while !stop.wait(GENERATOR_TURN) {
         for frame in fleet.frames_until(wall_clock_us()) {
@@ -154,8 +154,8 @@ fn generate(mut fleet: Fleet, poster: DrainPoster, stop: &StopSignal) -> PosterC
     poster.finish()
 }
 
-/// Writes a recording to the raw topics. Its chunks have ids that follow from its name, so that what was written
-/// before a crash is recognised when it is read again.
+/// Writes a recording to the raw topics. The ids of its chunks are derived from its name, so that chunks written before
+/// a crash are recognised when they are read again.
 fn read(path: &Path, topics: &RawTopics, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Result<()> {
     let open = || format!("cannot read --input {}", path.display());
     let mut recording = Recording::new(BufReader::new(File::open(path).with_context(open)?));
@@ -197,7 +197,7 @@ fn wait_for(acknowledged: &mpsc::Receiver<Result<(), LogError>>) -> Result<()> {
     Ok(result?)
 }
 
-/// The app that a recording is taken for, unless its lines name others: derived from the file's name.
+/// Returns the owner of those lines of a recording that name none: derived from the file's name.
 fn owner_of(path: &Path) -> Owner {
     derived_owner(name_of(path).as_bytes())
 }

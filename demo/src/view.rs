@@ -17,16 +17,16 @@ pub(crate) use lines::line;
 
 use crate::snapshot::Snapshot;
 
-/// Which of the two minutes the table shows.
+/// The minute that the table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ShownMinute {
     Running,
     Previous,
 }
 
-/// The terminal while the view has it: raw mode and the alternate screen.
+/// The terminal while the view owns it: raw mode and the alternate screen.
 ///
-/// It is given back when the view is dropped, and on a panic. While it is held, nothing else may write to it.
+/// It is restored when the view is dropped, and on a panic. Until then nothing else may write to it.
 #[derive(Debug)]
 pub(crate) struct TerminalView {
     terminal: DefaultTerminal,
@@ -35,31 +35,31 @@ pub(crate) struct TerminalView {
 }
 
 impl TerminalView {
-    /// Takes the terminal. `exit` is set when a key asks for the end (`q`, Escape or Ctrl-C, which is a mere
-    /// key in raw mode).
+    /// Takes over the terminal. Sets `exit` when a key asks to quit (`q`, Escape or Ctrl-C, which is an ordinary key in
+    /// raw mode).
     ///
     /// # Errors
-    /// Where standard output is no terminal or cannot be set up.
+    /// If standard output is no terminal or cannot be set up.
     pub(crate) fn start(exit: Arc<AtomicBool>) -> io::Result<Self> {
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
         Ok(Self { terminal, exit, shown: ShownMinute::Running })
     }
 
-    /// Draws `snapshot`, at the terminal's present size.
+    /// Draws `snapshot` at the current size of the terminal.
     ///
     /// # Errors
-    /// Where the terminal cannot be written to.
+    /// If the terminal cannot be written to.
     pub(crate) fn draw(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let shown = self.shown;
         self.terminal.draw(|frame| render::render(frame, snapshot, shown))?;
         Ok(())
     }
 
-    /// Waits for a key or a new size, at most for `timeout`. True if there was one, so that it is time to
-    /// draw.
+    /// Waits for a key or a new size, at most for `timeout`. Returns true if there was one, so that the view must be
+    /// drawn.
     ///
     /// # Errors
-    /// Where the terminal cannot be read.
+    /// If the terminal cannot be read.
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
         if !event::poll(timeout)? {
             return Ok(false);

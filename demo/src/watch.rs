@@ -17,10 +17,10 @@ use crate::view::{TerminalView, line};
 
 const LIVE_TURN: Duration = Duration::from_millis(250);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// Measurements per second are taken over this time.
+/// Time over which measurements per second are averaged.
 const RATE_SPAN: Duration = Duration::from_secs(3);
 
-/// How to show, and until when.
+/// Options of the display: its form, and when to end.
 pub(crate) struct Options {
     pub(crate) is_live: bool,
     pub(crate) is_quiet: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     pub(crate) started: Instant,
 }
 
-/// Shows until the time is over, a key or signal asks for the end, the input is read, or a part fails.
+/// Shows the pipeline until the time is over, a key or signal asks to quit, the input is read, or a part fails.
 pub(crate) fn watch(
     process: &Process,
     pipeline: &RunningPipeline,
@@ -67,7 +67,7 @@ pub(crate) fn watch(
     }
 }
 
-/// Turns sums into rates, over the last few seconds.
+/// Converts sums into rates over the last few seconds.
 #[derive(Default)]
 struct ThroughputMeter {
     sums: VecDeque<(Duration, u64)>,
@@ -106,7 +106,7 @@ impl ThroughputMeter {
     }
 }
 
-/// The pipeline's figures, all but the rate.
+/// Returns the pipeline's figures, except for the rate.
 fn figures(pipeline: &RunningPipeline, feeding: &Feeding) -> PipelineFigures {
     let ingress = pipeline.ingress.stats().snapshot();
     let recorded = feeding.recorded();

@@ -1,8 +1,8 @@
-//! A believable fleet of apps and the Logplex drain frames it sends, the same from seed to seed.
+//! A realistic fleet of apps and the Logplex drain frames it sends: equal seeds give equal frames.
 //!
-//! The apps follow from the seed alone. The frames follow from the settings and the start: the fleet reads no
-//! clock, it is told how far to go, and how often it is asked changes nothing. Frame ids depend on the start
-//! too, so that a second run over the same data is not taken for the first one's redelivery.
+//! The apps depend on the seed alone. The frames depend on the settings and the start: the fleet reads no clock, the
+//! caller says how far to advance, and the number of calls changes nothing. Frame ids depend on the start too, so that
+//! a second run over the same data is not mistaken for a redelivery of the first.
 
 mod app;
 mod delivery;
@@ -21,24 +21,24 @@ use app::{App, LINES_PER_REQUEST, Span};
 use delivery::Delivery;
 use traffic::Incidents;
 
-/// Drain processes send what has gathered this often.
+/// Interval at which drain processes send the lines gathered.
 const TICK_US: i64 = 100_000;
 
-/// Log lines of one dyno about its load and memory, per second.
+/// Rate of log lines of one dyno about its load and memory, per second.
 const SAMPLES_PER_DYNO_S: f64 = 0.1;
 
-/// Of a very small rate at least this share are requests, however many dynos there are.
+/// Minimum share of requests in a very small rate, however many dynos there are.
 const LEAST_REQUEST_SHARE: f64 = 0.2;
 
-/// Streams of randomness below this belong to the fleet, those above to its apps.
+/// First random stream of the apps; streams below it belong to the fleet.
 const FIRST_APP_STREAM: u64 = 16;
 const DELIVERY_STREAM: u64 = 0;
 const INCIDENT_STREAM: u64 = 1;
 
-/// Which fleet, and how busy.
+/// Settings of a fleet: its apps, and how busy they are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FleetSettings {
-    /// Everything random follows from it.
+    /// Seed of all randomness.
     pub seed: u64,
     /// Number of apps; 0 counts as 1.
     pub apps: u32,
@@ -52,7 +52,7 @@ impl Default for FleetSettings {
     }
 }
 
-/// What a frame is to its receiver.
+/// Kind of frame, as its receiver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// A first delivery.
@@ -70,15 +70,15 @@ pub struct DrainFrame {
     pub drain_token: String,
     /// 32 upper-case hexadecimal digits.
     pub frame_id: String,
-    /// Messages in the body, a notice of loss in front included.
+    /// Number of messages in the body, a leading notice of loss included.
     pub message_count: u32,
     /// `<octets> SP <message>`, repeated.
     pub body: Vec<u8>,
-    /// What it is to its receiver.
+    /// Kind of the frame.
     pub kind: FrameKind,
 }
 
-/// The fleet at one moment.
+/// The state of the fleet.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     apps: Vec<App>,
@@ -88,7 +88,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of `settings` at `start_us`, microseconds since 1970, all its apps up and running.
+    /// Creates the fleet of `settings` at `start_us`, microseconds since 1970, with all its apps up and running.
     pub fn new(settings: FleetSettings, start_us: i64) -> Self {
         let FleetSettings { seed, lines_per_second, .. } = settings;
         let count = settings.apps.max(1);
@@ -108,15 +108,15 @@ impl Fleet {
         }
     }
 
-    /// The apps, the busiest first.
+    /// Returns the apps, the busiest first.
     pub fn apps(&self) -> impl Iterator<Item = &AppIdentity> {
         self.apps.iter().map(|app| &app.identity)
     }
 
-    /// All frames that are sent after the last call and up to `now_us`, in the order of sending.
+    /// Returns all frames that are sent after the last call and up to `now_us`, in the order of sending.
     ///
-    /// A jump ahead gives all frames in between: who paces by a wall clock that stood still may prefer to
-    /// start anew.
+    /// A jump ahead returns all frames in between: a caller paced by a wall clock that stopped for a while may prefer a
+    /// new fleet.
     pub fn frames_until(&mut self, now_us: i64) -> Vec<DrainFrame> {
         let mut frames = Vec::new();
         while self.now_us + TICK_US <= now_us {

@@ -1,5 +1,5 @@
-//! Raw records as a seed decides them: owners, process types, late and future measurements, frames that come
-//! again, stamps that go back, and bytes that are no record at all.
+//! Raw records generated from a seed: owners, process types, late and future measurements, frames delivered again,
+//! timestamps that go back, and bytes that are no record.
 
 use std::collections::VecDeque;
 
@@ -14,25 +14,25 @@ use crate::zipf::Zipf;
 const OWNERS: usize = 40;
 const PROCESS_TYPES: [&str; 3] = ["web", "api", "admin.é"];
 const STATUSES: [u32; 5] = [200, 200, 200, 404, 503];
-/// Windows by which measurements are beyond what the policy accepts, at most.
+/// Maximum number of windows by which measurements exceed the policy.
 const BEYOND_WINDOWS: u32 = 2;
-/// Frames that may come again.
+/// Number of recent frames that may be delivered again.
 const RECENT: usize = 200;
 
 /// A raw record, well-formed or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostileRecord {
-    /// The partition that it goes to; not that of its owner in some that no job can use.
+    /// Partition it is written to; in some unusable records not that of the owner.
     pub partition: Partition,
     /// Log timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// The owner; too short in some that no job can use.
+    /// Owner; too short in some unusable records.
     pub key: Vec<u8>,
-    /// A [`RecordOf`] requests, or bytes that are none.
+    /// A [`RecordOf`] requests, or bytes that do not decode as one.
     pub value: Vec<u8>,
 }
 
-/// The limits that the jobs keep; the traffic oversteps each of them now and then.
+/// Limits of the jobs; the traffic exceeds each of them now and then.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Partitions of the raw topic.
@@ -43,11 +43,11 @@ pub struct Limits {
     pub lateness_windows: u32,
     /// Windows ahead of a record's own stamp that are accepted.
     pub future_windows: u32,
-    /// Greatest difference between two stamps that are made at one time; this one is kept.
+    /// Greatest difference between two timestamps made at the same time; the traffic keeps this limit.
     pub clock_skew_ms: u32,
 }
 
-/// Raw records without end, of which some are beyond every limit.
+/// An endless stream of raw records, some of which exceed every limit.
 #[derive(Clone, Debug)]
 pub struct HostileTraffic {
     rng: Rng,
@@ -170,7 +170,8 @@ impl HostileTraffic {
     }
 }
 
-/// Event time less receive time: mostly small, sometimes late by up to [`BEYOND_WINDOWS`], sometimes early by as much.
+/// Draws event time less receive time: mostly small, sometimes late by up to [`BEYOND_WINDOWS`], sometimes early by as
+/// much.
 fn offset_ms(limits: Limits, rng: &mut Rng) -> i64 {
     let windows_ms = |windows: u32| u64::from(limits.window_ms) * u64::from(windows);
     match rng.below(10) {
@@ -180,7 +181,7 @@ fn offset_ms(limits: Limits, rng: &mut Rng) -> i64 {
     }
 }
 
-/// Mostly short, with a long tail.
+/// Draws a service time: mostly short, with a long tail.
 fn service_ms(rng: &mut Rng) -> u32 {
     let scale = rng.pick(&[10, 100, 1_000, 30_000]);
     rng.below(scale) as u32

@@ -1,7 +1,7 @@
-//! Traffic that a seed decides, for everything that needs some: the demo, the benches and chaos.
+//! Traffic generated from a seed: for the demo, the benches and chaos.
 //!
-//! What is common stands once: the randomness ([`rng`]), how busy which app is ([`zipf`]), the apps of raw records
-//! ([`apps`]) and their requests. Three kinds of traffic are made of it, because they are for different readers:
+//! Shared parts are the randomness ([`rng`]), the distribution of load over apps ([`zipf`]), the apps of raw records
+//! ([`apps`]) and their requests. Three kinds of traffic are built from them, for different readers:
 //!
 //! | module | makes | for |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! Apps without end, made when they are asked for: input that need not fit into memory.
+//! Any number of apps, generated on demand: input that need not fit into memory.
 
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::RecordOf;
@@ -9,25 +9,25 @@ use crate::rng::Rng;
 use crate::steady::request;
 use crate::zipf::harmonic;
 
-/// Requests per app and window in the [`Mix::Zipf`]: of a million apps, 100,000 per second.
+/// Mean number of requests per app and window in the [`Mix::Zipf`]: of a million apps, 100,000 per second.
 const ZIPF_MEAN: f64 = 6.0;
 const FRAME_REQUESTS_MAX: u64 = 10;
-/// Means up to here are drawn after Poisson; greater ones vary too little to matter.
+/// Greatest mean that is drawn from a Poisson distribution; greater ones vary too little to matter.
 const POISSON_MEAN_MAX: f64 = 30.0;
 /// A prime above any number of apps: its multiples visit all of them before one again.
 const STRIDE: u64 = 4_294_967_311;
 
-/// How requests are spread over apps.
+/// Distribution of requests over apps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
     /// One request of every app in every window, in a frame of its own.
     Flat,
-    /// 6 requests per app and window on average, after Zipf with exponent 1; up to 10 per frame.
+    /// 6 requests per app and window on average, by Zipf's law with exponent 1; up to 10 per frame.
     Zipf,
 }
 
 impl Mix {
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,13 +47,13 @@ pub struct Population {
 }
 
 impl Population {
-    /// A population of `apps` apps, at least one and at most 2^32.
+    /// Creates a population of `apps` apps, at least one and at most 2^32.
     #[must_use]
     pub fn new(apps: u64, mix: Mix) -> Self {
         Self { apps, mix, first_mean: ZIPF_MEAN * apps as f64 / harmonic(apps) }
     }
 
-    /// The frames of one window, received at its `recv_us` or just before; apps come in another order in each.
+    /// Returns the frames of one window, received at its `recv_us` or just before; the order of apps differs by window.
     pub fn frames(&self, window: u64, recv_us: i64) -> impl Iterator<Item = RecordOf<RouterRequest>> + '_ {
         let visited = move |turn: u64| {
             let turn = u128::from(turn) * u128::from(STRIDE) + u128::from(window * self.apps / 7);
@@ -96,7 +96,7 @@ fn frame(app: &App, requests: u64, recv_us: i64, rng: &mut Rng) -> RecordOf<Rout
     }
 }
 
-/// Owner of a message that the population has made.
+/// Returns the owner of a message that the population has generated.
 #[must_use]
 pub fn owner_of(frame: &RecordOf<RouterRequest>) -> Owner {
     Owner::from_bytes(&frame.owner).expect("owners are written with 16 bytes")

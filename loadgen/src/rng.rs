@@ -1,4 +1,4 @@
-//! Randomness that a seed decides: equal seeds give equal traffic, on any day and with any version of any library.
+//! Random numbers from a seed: equal seeds give equal traffic, on any day and with any version of any library.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use yahtzee_pipeline_proto::raw::{RouterRequest, SourceKind};
 use crate::apps::{App, AppMix};
 use crate::rng::Rng;
 
-/// Partitions of all topics.
+/// Number of partitions of all topics.
 pub const PARTITIONS: u32 = 8;
 
 /// Log time that all records together cover: enough windows close while it is read, and six are open at its end.
@@ -21,21 +21,22 @@ const SEED: u64 = 2_012;
 /// Log timestamp of the first record: 14 November 2023, 22:13:20.
 const BEGIN_MS: i64 = 1_700_000_000_000;
 
-/// How measurements are spread over records.
+/// Distribution of measurements over records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// What drains deliver: 1 to 30 measurements per record, 10.5 on average.
+    /// Frames as drains deliver them: 1 to 30 measurements per record, 10.5 on average.
     Frames,
     /// One measurement per record, as other systems have it.
     Single,
 }
 
 impl Shape {
-    /// Both.
+    /// Both shapes.
     pub const ALL: [Self; 2] = [Self::Frames, Self::Single];
 
-    /// Records of a run of `frames` frames: the single ones are five times as many, for half as many measurements.
+    /// Returns the number of records of a run of `frames` frames: five times as many single ones, for half as many
+    /// measurements.
     fn records(self, frames: usize) -> usize {
         match self {
             Self::Frames => frames,
@@ -43,7 +44,8 @@ impl Shape {
         }
     }
 
-    /// The smaller of two uniform numbers of 1 to 30 has the mean 10.5.
+    /// Draws the number of measurements of a record; in a frame the smaller of two uniform numbers of 1 to 30, which
+    /// has the mean 10.5.
     fn measurements(self, rng: &mut Rng) -> u64 {
         match self {
             Self::Frames => 1 + rng.below(30).min(rng.below(30)),
@@ -64,7 +66,7 @@ impl fmt::Display for Shape {
 /// A well-formed raw record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SteadyRecord {
-    /// Whose measurements it carries.
+    /// Owner of its measurements.
     pub owner: Owner,
     /// Log timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
@@ -75,7 +77,7 @@ pub struct SteadyRecord {
 /// Returns the records of a run of `frames` frames, in the order of their log timestamps, evenly spread over
 /// [`SPAN_MS`].
 ///
-/// Apps are drawn after Zipf from 10,000. Of the frames 97 % are up to 2 s late, 2.5 % up to 60 s, 0.49 % up to 5
+/// Apps are drawn by Zipf's law from 10,000. Of the frames 97 % are up to 2 s late, 2.5 % up to 60 s, 0.49 % up to 5
 /// minutes, and 0.01 % up to an hour, most of those too late for their windows. No frame is delivered twice.
 pub fn records(shape: Shape, frames: usize) -> impl Iterator<Item = SteadyRecord> {
     let count = shape.records(frames);
@@ -89,7 +91,7 @@ pub fn records(shape: Shape, frames: usize) -> impl Iterator<Item = SteadyRecord
     })
 }
 
-/// All measurements of an app that came in one frame.
+/// Creates a frame of measurements of one app.
 fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RecordOf<RouterRequest> {
     let recv_us = timestamp_ms * 1_000;
     let newest_us = recv_us - delay_us(rng);
@@ -104,7 +106,7 @@ fn frame(shape: Shape, app: &App, timestamp_ms: i64, rng: &mut Rng) -> RecordOf<
     }
 }
 
-/// How long a frame has waited, in microseconds.
+/// Draws the time that a frame has waited, in microseconds.
 fn delay_us(rng: &mut Rng) -> i64 {
     let bound_s = match rng.below(10_000) {
         0..9_700 => 2,
@@ -115,7 +117,7 @@ fn delay_us(rng: &mut Rng) -> i64 {
     rng.below(bound_s * 1_000_000).cast_signed()
 }
 
-/// One request, up to a second before the newest of its frame.
+/// Creates one request, up to a second before the newest of its frame.
 pub(crate) fn request(app: &App, newest_us: i64, index: u64, rng: &mut Rng) -> RouterRequest {
     let service_ms = app.service_ms(rng);
     let status = match rng.below(1_000) {

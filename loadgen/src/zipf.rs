@@ -1,11 +1,12 @@
-//! How busy which app is: Zipf's law with exponent 1, by which the n-th busiest gets 1/n of what the first gets.
+//! Distribution of load over apps: Zipf's law with exponent 1, by which the n-th busiest gets 1/n of what the first
+//! gets.
 
 use crate::rng::Rng;
 
 /// Weight of the first rank: the weights are whole numbers, so that they add up to the same sum everywhere.
 const FIRST_WEIGHT: u64 = 1 << 40;
 
-/// Ranks from 0, each with its weight.
+/// Zipf's law over ranks from 0.
 #[derive(Clone, Debug)]
 pub struct Zipf {
     /// Sums of the weights up to and including each rank.
@@ -28,7 +29,7 @@ impl Zipf {
         Self { cumulated: cumulated.collect() }
     }
 
-    /// Draws a rank, each as often as its weight says.
+    /// Returns a rank, each as often as its weight says.
     pub fn draw(&self, rng: &mut Rng) -> usize {
         let drawn = rng.below(self.cumulated[self.cumulated.len() - 1]);
         self.cumulated.partition_point(|&sum| sum <= drawn)

@@ -1,4 +1,4 @@
-//! What can be wrong with a commit.
+//! Faults of a commit.
 
 use std::fmt;
 
@@ -10,35 +10,35 @@ use yahtzee_runtime::log::{Bounds, Log, LogError};
 
 use super::report::{Committed, Told};
 
-/// A commit that retention reaches within this time is told.
+/// A commit is flagged if retention reaches it within this time.
 const MARGIN_MS: i64 = 6 * 60 * 60 * 1_000;
 
-/// Something that an operator should look at.
+/// A fault that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Flag {
-    /// Nothing was ever committed although there are records.
+    /// There are records, but no commit.
     NoCommit,
-    /// The metadata is not a commit's.
+    /// The metadata cannot be decoded.
     Unreadable {
-        /// Why.
+        /// Reason.
         reason: String,
     },
     /// The topic was deleted and created again.
     OtherTopic,
-    /// Another number of partitions.
+    /// The commit was made with another number of partitions.
     OtherPartitionCount {
-        /// In the commit.
+        /// Value in the commit.
         committed: u32,
     },
-    /// Another window length.
+    /// The commit was made with another window length.
     OtherWindowLength {
-        /// In the commit, milliseconds.
+        /// Value in the commit, milliseconds.
         committed_ms: u32,
     },
-    /// Another version of the fold.
+    /// The commit was made by another version of the fold.
     OtherGeneration {
-        /// In the commit.
+        /// Value in the commit.
         committed: u32,
     },
     /// The log has lost records that a restart would read.
@@ -77,7 +77,8 @@ impl fmt::Display for Flag {
     }
 }
 
-/// What is to be told of one partition. `at_deadline` is the first offset that retention spares for some hours.
+/// Returns the faults of one partition. `at_deadline` is the first offset that retention will not delete for some
+/// hours.
 pub(super) fn of(
     committed: Option<&Committed>,
     bounds: &Bounds,
@@ -117,17 +118,17 @@ fn mismatches(told: &Told, running: &Identity) -> Vec<Flag> {
     possible.into_iter().filter_map(|(is_other, flag)| is_other.then_some(flag)).collect()
 }
 
-/// The time before which records are deleted soon; none where they are kept for ever.
+/// Time before which records are deleted soon; `None` if they are kept for ever.
 pub(super) struct Deadline(Option<i64>);
 
 impl Deadline {
-    /// Of a topic that keeps records for `retention_ms`.
+    /// Returns the deadline of a topic that keeps records for `retention_ms`.
     pub(super) fn of(retention_ms: Option<i64>, now_ms: i64) -> Self {
         // Where little is kept at all, a quarter of it counts as soon.
         Self(retention_ms.map(|kept_ms| now_ms - kept_ms + MARGIN_MS.min(kept_ms / 4)))
     }
 
-    /// The first offset that is spared.
+    /// Returns the first offset that retention spares.
     pub(super) fn offset(
         &self,
         log: &dyn Log,
@@ -159,7 +160,7 @@ mod tests {
         owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
     };
 
-    /// What a partition commits that has read up to `offset`.
+    /// Returns the commit of a partition that has read up to `offset`.
     fn committed(offset: u64, identity: &Identity) -> Committed {
         let offset = Offset(offset);
         let start = Start::Time { offset, first_window: Window(0) };

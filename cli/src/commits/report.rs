@@ -1,4 +1,4 @@
-//! Commits as they are shown.
+//! Report of commits, as text or JSON.
 
 use std::fmt::Write as _;
 
@@ -19,21 +19,21 @@ pub(super) struct Committed {
     pub(super) told: Result<Told, Unreadable>,
 }
 
-/// What the metadata tells.
+/// Contents of the metadata.
 pub(super) struct Told {
     pub(super) commit: Commit,
     pub(super) identity: Identity,
 }
 
 impl Committed {
-    /// Decodes what is stored.
+    /// Decodes a stored commit.
     pub(super) fn read(stored: &CommittedOffset) -> Self {
         let told = Commit::read(stored.offset, &stored.metadata);
         Self { offset: stored.offset, told: told.map(|(commit, identity)| Told { commit, identity }) }
     }
 }
 
-/// One job.
+/// The commits of one job.
 #[derive(Serialize)]
 pub(super) struct JobCommits {
     job: &'static str,
@@ -45,7 +45,7 @@ pub(super) struct JobCommits {
     pub(super) partitions: Vec<CommittedPartition>,
 }
 
-/// One partition.
+/// The commit of one partition.
 #[derive(Serialize)]
 pub(super) struct CommittedPartition {
     partition: u32,
@@ -206,7 +206,7 @@ impl Decoded {
     }
 }
 
-/// Of an age in milliseconds, the largest unit of which there are two or more.
+/// Formats an age in milliseconds, in the largest unit of which there are two or more.
 fn age_text(age_ms: i64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     let unit = units.into_iter().find(|(unit_ms, _)| age_ms >= 2 * unit_ms);

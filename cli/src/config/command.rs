@@ -1,4 +1,4 @@
-//! `yahtzee config`: an example to start from, and a check of one's own.
+//! `yahtzee config`: prints an example to start from, and checks a configuration.
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -8,12 +8,12 @@ use crate::process::GlobalOptions;
 /// The example file; a test reads it with the strict parser.
 const EXAMPLE: &str = include_str!("../../../yahtzee.example.toml");
 
-/// What to do with configuration.
+/// Subcommands of `yahtzee config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print an example with every key, its default and its meaning
     Example,
-    /// Check the configuration file and the environment, and print what is in force
+    /// Check the configuration file and the environment, and print the values in force
     Check,
 }
 
@@ -55,7 +55,7 @@ mod tests {
         crate::jobs::plans(&global(), &config, &[]).unwrap();
     }
 
-    /// Every key of every section stands in the example: the names are read off an error message of the parser.
+    /// The example contains every key of every section: the names are taken from an error message of the parser.
     #[test]
     fn the_example_names_every_key() {
         let sections = [

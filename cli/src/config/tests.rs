@@ -1,4 +1,4 @@
-//! Configurations in, meaning or a helpful error out.
+//! Parses configurations, and checks their meaning or the error.
 
 use yahtzee_storage::config::ShardMapSection;
 use yahtzee_storage::postgres::shard_map::ShardKey;
@@ -13,7 +13,7 @@ fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     Config::parse(text, "test.toml", &environment(variables)).map_err(|error| error.to_string())
 }
 
-/// The error for `text` must contain every one of `parts`.
+/// Checks that the error for `text` contains every one of `parts`.
 fn check_refused(text: &str, variables: &[(&str, &str)], parts: &[&str]) {
     let error = parse(text, variables).expect_err(text);
     for part in parts {

@@ -1,4 +1,4 @@
-//! How far a replay has come: a bar on a terminal, lines elsewhere; and how fast it may go.
+//! Progress of a replay, as a bar on a terminal and as lines elsewhere; and the limit of its rate.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use yahtzee_core::owner::Partition;
 
 const BAR: &str = "{msg}  {wide_bar}  {human_pos}/{human_len} records  {per_sec}  {eta}";
-/// Between two lines where there is no terminal.
+/// Interval between lines if there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Tells of the progress on standard error.
+/// Reports progress on standard error.
 pub(crate) struct ReplayMeter {
     view: MeterView,
     done: u64,
     total: u64,
     part: String,
-    /// Where the partition began.
+    /// Number of records done before the current partition.
     begun_at: u64,
     rate_limit: Option<ReplayRate>,
 }
@@ -27,7 +27,7 @@ enum MeterView {
 }
 
 impl ReplayMeter {
-    /// A meter of `total` records of which at most so many are read per second.
+    /// Creates a meter of `total` records, limited to this many per second.
     pub(crate) fn start(total: u64, records_per_second: Option<u32>) -> Self {
         let view = match stderr().is_terminal() {
             true => {
@@ -40,7 +40,7 @@ impl ReplayMeter {
         Self { view, done: 0, total, part: String::new(), begun_at: 0, rate_limit }
     }
 
-    /// A partition begins.
+    /// Begins a partition.
     pub(crate) fn begin(&mut self, job: &str, partition: Partition) {
         self.part = format!("{job}/{partition}");
         self.begun_at = self.done;
@@ -49,7 +49,7 @@ impl ReplayMeter {
         }
     }
 
-    /// So many more offsets are done. Waits where that was too fast.
+    /// Adds `records` offsets to those done. Blocks to keep the rate below the limit.
     pub(crate) fn advance(&mut self, records: u64) {
         self.done += records;
         match &mut self.view {
@@ -65,14 +65,14 @@ impl ReplayMeter {
         }
     }
 
-    /// The partition has ended.
+    /// Ends the partition.
     pub(crate) fn end(&self) {
         if matches!(self.view, MeterView::Lines { .. }) && self.done > self.begun_at {
             eprintln!("{}: done, {} of {} records", self.part, self.done, self.total);
         }
     }
 
-    /// All has ended.
+    /// Ends the report.
     pub(crate) fn finish(self) {
         if let MeterView::Bar(bar) = self.view {
             bar.finish_and_clear();

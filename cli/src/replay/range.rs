@@ -1,4 +1,4 @@
-//! What is to be recomputed: the options that `replay` and `verify` share.
+//! The range to recompute: options that `replay` and `verify` share.
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -12,36 +12,36 @@ use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 
-/// Which jobs, which partitions, which windows.
+/// Selection of jobs, partitions and windows.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to recompute")]
 pub(crate) struct RangeOptions {
-    /// Job to recompute, repeatable; all if none is named
+    /// Job to recompute, repeatable; default: all
     #[arg(long = "job", value_name = "JOB")]
     jobs: Vec<String>,
-    /// Only this owner's summaries; the whole partition is read all the same, since every record moves its time
+    /// Only this owner's summaries; the whole partition is read all the same, since every record advances its watermark
     #[arg(long, value_name = "UUID", value_parser = parse_owner, conflicts_with = "partitions")]
     owner: Option<Owner>,
     /// Only this partition, repeatable
     #[arg(long = "partition", value_name = "N")]
     partitions: Vec<u32>,
-    /// First window: a time like 2026-03-04T05:00:00Z, or back from now like -2h; without it from the log's start.
-    /// Reading begins as much earlier as its windows need
+    /// Start of the first window: a time like 2026-03-04T05:00:00Z, or back from now like -2h; default: the log's
+    /// start. Reading begins as much earlier as its windows need
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
     from: Option<Moment>,
-    /// End of the last window, written as --from; without it to the log's end. Reading goes on until these windows
-    /// are closed
+    /// End of the last window, written as --from; default: the log's end. Reading continues until these windows are
+    /// closed
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = Moment::parse)]
     to: Option<Moment>,
-    /// First offset to be read, of every partition chosen; windows that lack records before it are left out and named
+    /// First offset to read, of every chosen partition; windows that lack records before it are left out and listed
     #[arg(long, value_name = "OFFSET", conflicts_with = "from")]
     from_offset: Option<u64>,
-    /// Offset after the last one to be read; windows still open there are left out and named
+    /// Offset after the last one to read; windows still open there are left out and listed
     #[arg(long, value_name = "OFFSET", conflicts_with = "to")]
     to_offset: Option<u64>,
 }
 
-/// The same, checked against the configuration.
+/// A selection that was checked against the configuration.
 pub(crate) struct Scope {
     pub(crate) plans: Vec<JobPlan>,
     pub(crate) partitions: Vec<Partition>,
@@ -55,7 +55,7 @@ fn parse_owner(text: &str) -> Result<Owner, String> {
 }
 
 impl RangeOptions {
-    /// Checks what was asked for.
+    /// Checks the selection.
     pub(crate) fn scope(&self, global: &GlobalOptions, config: &Config) -> Result<Scope> {
         let count = config.layout.partitions;
         let mut partitions = match self.owner {
@@ -86,7 +86,7 @@ impl RangeOptions {
         Ok(())
     }
 
-    /// What was asked for, but for the jobs: equal for a repetition.
+    /// Returns the selection except for the jobs, as a text that is equal for a repetition.
     pub(crate) fn asked(&self) -> String {
         let mut words = Vec::new();
         let mut push =

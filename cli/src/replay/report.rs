@@ -1,4 +1,4 @@
-//! What a replay has come to.
+//! Report of a replay.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use yahtzee_runtime::replay::{ReplaySpan, ReplayTally, Subject};
 use super::target::ReplayTarget;
 use yahtzee_runtime::utc;
 
-/// All of it.
+/// The whole report.
 #[derive(Serialize)]
 pub(super) struct ReplayReport {
     target: String,
@@ -18,7 +18,7 @@ pub(super) struct ReplayReport {
     pub(super) jobs: Vec<JobReplay>,
 }
 
-/// One job.
+/// Report of one job.
 #[derive(Serialize)]
 pub(super) struct JobReplay {
     job: &'static str,
@@ -26,12 +26,12 @@ pub(super) struct JobReplay {
     raw_topic: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary_topic: Option<String>,
-    /// Whether an earlier attempt had begun it; counts are of this one.
+    /// Whether an earlier attempt had begun it; the counts are those of this attempt.
     is_continued: bool,
     pub(super) partitions: Vec<ReplayedPartition>,
 }
 
-/// One partition. Windows are told by their starts.
+/// Report of one partition. Windows are given by their starts.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReplayedPartition {
     pub(crate) partition: u32,
@@ -81,7 +81,7 @@ impl ReplayedPartition {
         }
     }
 
-    /// What was left out and why; empty where nothing was.
+    /// Returns what was left out and why; empty if nothing was.
     pub(crate) fn left_out(&self) -> String {
         let mut text = String::new();
         let partition = self.partition;
@@ -171,7 +171,7 @@ impl JobReplay {
 }
 
 impl ReplayedPartition {
-    /// Records, accepted, late, windows, summaries.
+    /// Returns the counts of records, accepted, late, windows and summaries.
     fn counts(&self) -> [u64; 5] {
         [self.records, self.accepted, self.late, self.windows as u64, self.summaries]
     }

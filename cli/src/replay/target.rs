@@ -1,4 +1,4 @@
-//! Where a replay publishes: nowhere, into a topic of its own, or into the summary topic as a new generation.
+//! Target of a replay: none, a topic of its own, or the summary topic as a new generation.
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
 
-/// Exactly one of these must be chosen.
+/// Options that choose the target; exactly one is required.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct TargetOptions {
-    /// Publish nothing: count records, windows and summaries per partition
+    /// Publish nothing; only count records, windows and summaries per partition
     #[arg(long)]
     dry_run: bool,
     /// Publish into this topic, created if missing with the settings of the summary topic: the same keys and bytes, for
@@ -27,18 +27,18 @@ pub(super) struct TargetOptions {
     as_generation: Option<u32>,
 }
 
-/// Where a replay publishes.
+/// Target of a replay.
 pub(super) enum ReplayTarget {
-    /// Nowhere.
+    /// Publishes nothing.
     DryRun,
-    /// Into a topic of its own.
+    /// Publishes into a topic of its own.
     Shadow(String),
-    /// Into the summary topic, as this generation.
+    /// Publishes into the summary topic, as this generation.
     Generation(u32),
 }
 
 impl TargetOptions {
-    /// Checks what was asked for.
+    /// Checks the options and returns the target.
     pub(super) fn target(
         &self,
         global: &GlobalOptions,
@@ -77,12 +77,12 @@ fn belongs_to_pipeline(topic: &str, layout: &TopicLayout, plans: &[JobPlan]) -> 
 }
 
 impl ReplayTarget {
-    /// Whether anything is written.
+    /// Returns whether anything is published.
     pub(super) fn publishes(&self) -> bool {
         !matches!(self, Self::DryRun)
     }
 
-    /// The id of a replay that is not given one.
+    /// Returns the default id of a replay.
     pub(super) fn id(&self) -> String {
         match self {
             Self::DryRun => "dry-run".to_owned(),
@@ -91,7 +91,7 @@ impl ReplayTarget {
         }
     }
 
-    /// The option that asked for it.
+    /// Returns the option that chose this target.
     pub(super) fn asked(&self) -> String {
         match self {
             Self::DryRun => "--dry-run".to_owned(),
@@ -100,7 +100,7 @@ impl ReplayTarget {
         }
     }
 
-    /// The generation that its summaries carry.
+    /// Returns the generation that its summaries carry.
     pub(super) fn generation(&self, plan: &JobPlan) -> u32 {
         match self {
             Self::DryRun | Self::Shadow(_) => plan.job.generation(),
@@ -108,7 +108,7 @@ impl ReplayTarget {
         }
     }
 
-    /// The topic of its summaries.
+    /// Returns the topic of its summaries.
     pub(super) fn topic(&self, layout: &TopicLayout, plan: &JobPlan) -> Option<String> {
         match self {
             Self::DryRun => None,

@@ -10,7 +10,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// RFC 3339, or a duration back from now, as in `-2h` or `-1d6h`.
+    /// Parses RFC 3339, or a duration back from now, as in `-2h` or `-1d6h`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Self::parse_at(text, Timestamp::now())
     }

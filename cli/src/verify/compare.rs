@@ -1,4 +1,4 @@
-//! Two sets of summaries, key by key and byte by byte.
+//! Compares two sets of summaries, key by key and byte by byte.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,18 +13,18 @@ use super::found::FoundSummaries;
 /// Values by key, in wire form.
 pub(super) type ComparedSummaries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Which summaries a recomputation tells of.
+/// The summaries that a recomputation covers.
 pub(super) struct Comparable {
     pub(super) span: ReplaySpan,
     pub(super) owner: Option<Owner>,
     pub(super) length_ms: u32,
-    /// First window that is not final; none where open ones are compared too.
+    /// First window that is not final; `None` if open ones are compared too.
     pub(super) open_from: Option<Window>,
     pub(super) tally: ReplayTally,
 }
 
 impl Comparable {
-    /// Whether a summary of this key must be what was recomputed.
+    /// Returns whether a summary of this key must equal the recomputed one.
     pub(super) fn covers(&self, key: &SummaryKey) -> bool {
         let window = Window::of_ms(key.window_start_ms, key.window_length_ms);
         let ReplayTally { incomplete_through, incomplete, .. } = &self.tally;
@@ -37,7 +37,7 @@ impl Comparable {
     }
 }
 
-/// How a summary that was found differs from the recomputed one.
+/// Way in which a summary that was found differs from the recomputed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
@@ -66,7 +66,7 @@ pub(super) struct Difference {
     pub(super) found: Option<Revision>,
 }
 
-/// What a comparison has come to.
+/// Result of a comparison.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct JobComparison {
     pub(super) equal: u64,

@@ -1,4 +1,4 @@
-//! What was published: in the summary topic, and in the embedded store.
+//! Published summaries: those of the summary topic, and those of the embedded store.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +16,7 @@ use super::compare::{Comparable, ComparedSummaries};
 use super::{is_chosen, is_in_range};
 use crate::replay::Scope;
 
-/// The newest value of every key, and what should not be there.
+/// The newest value of every key, and the keys of faulty values.
 #[derive(Debug, Default)]
 pub(super) struct FoundSummaries {
     pub(super) newest: ComparedSummaries,
@@ -27,7 +27,7 @@ pub(super) struct FoundSummaries {
 }
 
 impl FoundSummaries {
-    /// Takes one record in; the greatest revision wins, as in every sink.
+    /// Adds one record; the greatest revision wins, as in every sink.
     fn offer(&mut self, key: &[u8], value: &[u8]) {
         let Ok(provenance) = Provenance::of_value(value) else {
             self.unreadable.push(key.to_vec());
@@ -46,7 +46,7 @@ impl FoundSummaries {
     }
 }
 
-/// What one partition of a summary topic holds of these windows, as readers see it.
+/// Returns the summaries of these windows in one partition of a summary topic, as readers see them.
 pub(super) fn topic_rows(
     log: &dyn Log,
     topic: &str,
@@ -64,11 +64,11 @@ pub(super) fn topic_rows(
     Ok(found)
 }
 
-/// The rows of the store that lie in the range.
+/// Rows of the store that lie in the range.
 pub(super) struct StoredRows(HashMap<(String, Partition), Vec<Row>>);
 
 impl StoredRows {
-    /// Reads the store once; it is free again afterwards.
+    /// Reads the store once, and closes it.
     pub(super) fn read(folder: &Path, scope: &Scope, partition_count: u32) -> Result<Self> {
         let store = EmbeddedStore::open(folder)?;
         let mut rows: HashMap<_, Vec<Row>> = HashMap::new();
@@ -85,7 +85,7 @@ impl StoredRows {
         Ok(Self(rows))
     }
 
-    /// The rows of one partition of a job, of these windows.
+    /// Returns the rows of one partition of a job, of these windows.
     pub(super) fn take(
         &mut self,
         job: &str,

@@ -1,4 +1,4 @@
-//! What a verification has come to.
+//! Report of a verification.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::compare::{Difference, JobComparison, Kind};
 use crate::replay::ReplayedPartition;
 use yahtzee_runtime::utc;
 
-/// Where a summary was found, or should have been.
+/// Place where a summary was found, or is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ComparedPlace {
@@ -31,13 +31,13 @@ impl fmt::Display for ComparedPlace {
     }
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Default, Serialize)]
 pub(super) struct VerifyReport {
     pub(super) jobs: Vec<JobVerification>,
 }
 
-/// One job.
+/// Report of one job.
 #[derive(Serialize)]
 pub(super) struct JobVerification {
     job: &'static str,
@@ -48,13 +48,13 @@ pub(super) struct JobVerification {
     uncommitted_records: u64,
     partitions: Vec<ReplayedPartition>,
     places: BTreeMap<ComparedPlace, RowCounts>,
-    /// The first ones.
+    /// The first differences.
     differences: Vec<ShownDifference>,
     #[serde(skip)]
     show: usize,
 }
 
-/// Summaries of one place.
+/// Counts of summaries of one place.
 #[derive(Default, Serialize)]
 struct RowCounts {
     equal: u64,
@@ -92,7 +92,7 @@ impl VerifyReport {
 }
 
 impl JobVerification {
-    /// At most `show` differences are kept to be shown.
+    /// Creates the report of a job, which keeps at most `show` differences.
     pub(super) fn of(subject: &Subject, show: usize) -> Self {
         Self {
             job: subject.plan.job.name(),
@@ -107,14 +107,14 @@ impl JobVerification {
         }
     }
 
-    /// Adds what a partition was recomputed from.
+    /// Adds the records that a partition was recomputed from.
     pub(super) fn read(&mut self, part: ReplayedPartition, summaries: u64, uncommitted_records: u64) {
         self.summaries += summaries;
         self.uncommitted_records += uncommitted_records;
         self.partitions.push(part);
     }
 
-    /// Adds what came out of a comparison.
+    /// Adds the result of a comparison.
     pub(super) fn add(&mut self, place: ComparedPlace, partition: Partition, outcome: JobComparison) {
         let counts = self.places.entry(place).or_default();
         counts.equal += outcome.equal;

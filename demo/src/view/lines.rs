@@ -1,4 +1,4 @@
-//! The view where there is no terminal: one line per snapshot.
+//! The view without a terminal: one line per snapshot.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use super::numbers::{decimal, grouped};
 use crate::snapshot::{AppRow, PipelineFigures, Snapshot};
 use yahtzee_runtime::utc;
 
-/// So many of the busiest apps are named.
+/// Number of the busiest apps in a line.
 const NAMED_APPS: usize = 3;
 
-/// `snapshot` in one line, without its newline.
+/// Returns `snapshot` as one line, without its newline.
 pub(crate) fn line(snapshot: &Snapshot) -> String {
     let mut text = format!("{:>4} s  {}", snapshot.elapsed.as_secs(), pipeline(&snapshot.pipeline));
     if let Some(minutes) = snapshot.minutes {

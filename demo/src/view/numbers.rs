@@ -1,11 +1,11 @@
-//! Numbers in few characters.
+//! Formats numbers in few characters.
 
-/// At most four characters: `999`, `9.9k`, `999k`, `9.9M`. Cut, not rounded up.
+/// Formats a count in at most four characters: `999`, `9.9k`, `999k`, `9.9M`. Truncated, not rounded up.
 pub(super) fn count(value: u64) -> String {
     scaled(value, &[(1, ""), (1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G")])
 }
 
-/// A time in at most four characters: `34` is milliseconds, then `1.2s`, `30s`, `16m`, `9h`.
+/// Formats a time in at most four characters: `34` is milliseconds, then `1.2s`, `30s`, `16m`, `9h`.
 pub(super) fn duration(value_ms: f64) -> String {
     let value_ms = value_ms.round() as u64;
     match value_ms {
@@ -15,7 +15,7 @@ pub(super) fn duration(value_ms: f64) -> String {
     }
 }
 
-/// At most four characters up to 9,999: `0.46`, `12.3`, `123`.
+/// Formats a number in at most four characters up to 9,999: `0.46`, `12.3`, `123`.
 pub(super) fn decimal(value: f64) -> String {
     if value < 9.995 {
         format!("{value:.2}")
@@ -26,7 +26,7 @@ pub(super) fn decimal(value: f64) -> String {
     }
 }
 
-/// All digits, in groups of three: `12,345`.
+/// Formats a number with all digits, in groups of three: `12,345`.
 pub(super) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
@@ -39,7 +39,7 @@ pub(super) fn grouped(value: u64) -> String {
     text
 }
 
-/// In the greatest unit that `value` fills; one decimal below ten of a unit other than the first.
+/// Formats `value` in the greatest unit that it fills; one decimal below ten of a unit other than the first.
 fn scaled(value: u64, units: &[(u64, &str)]) -> String {
     let fits = |&&(size, _): &&(u64, &str)| value >= size;
     let &(size, unit) = units.iter().rev().find(fits).unwrap_or(&units[0]);

@@ -1,4 +1,4 @@
-//! The whole screen from a snapshot: a pure function of the two.
+//! Renders a snapshot onto the whole screen: a pure function of snapshot and shown minute.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -15,7 +15,7 @@ use yahtzee_runtime::utc;
 const PIPELINE_HEIGHT: u16 = 5;
 const CURVE_WIDTH: u16 = 22;
 
-/// Below this width the pipeline panel has no curve.
+/// Minimum width at which the pipeline panel has a curve.
 const LEAST_WIDTH_WITH_CURVE: u16 = 76;
 
 const FOOTER: &str = " q quit   m other minute   * log lines were lost: lower bounds";
@@ -41,7 +41,7 @@ fn render_header(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, shown: 
     frame.render_widget(Line::from(text).style(Style::new().add_modifier(Modifier::REVERSED)), area);
 }
 
-/// Which minute the table is of, in words.
+/// Returns the minute of the table in words.
 fn describe(minutes: Minutes, shown: ShownMinute) -> String {
     match shown {
         ShownMinute::Running => {

@@ -14,11 +14,11 @@ const LEAST_NAME_WIDTH: u16 = 14;
 const MOST_NAME_WIDTH: u16 = 24;
 const LEAST_ERRORS_WIDTH: u16 = 10;
 
-/// Service times from which a figure is coloured, in milliseconds.
+/// Service times from which on a figure is coloured, in milliseconds.
 const SLOW_MS: f64 = 1_000.0;
 const VERY_SLOW_MS: f64 = 10_000.0;
 
-/// A column. In the order in which they stand.
+/// The columns, from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
     Name,
@@ -53,7 +53,7 @@ impl Column {
         Self::Errors,
     ];
 
-    /// Those that are left out where the width does not suffice, the first first. The others always stay.
+    /// Columns that are left out if the width does not suffice, in this order. The others are always shown.
     const DISPENSABLE: [Self; 12] = [
         Self::OtherRequests,
         Self::Class(3),
@@ -99,7 +99,7 @@ impl Column {
     }
 }
 
-/// The columns for a table of this width, with their widths.
+/// Returns the columns for a table of this width, with their widths.
 fn columns(width: u16) -> Vec<(Column, u16)> {
     let mut columns = Column::ALL.to_vec();
     for left_out in Column::DISPENSABLE {
@@ -122,7 +122,7 @@ fn least_width(columns: &[Column]) -> u16 {
     columns.iter().map(|column| column.least_width() + SPACING).sum::<u16>() - SPACING
 }
 
-/// The table of `rows` for this width, which shows the minute `shown`.
+/// Returns the table of `rows` for this width, for the minute `shown`.
 pub(super) fn table(rows: &[AppRow], shown: ShownMinute, width: u16) -> Table<'static> {
     let columns = columns(width);
     let header = columns.iter().map(|&(column, _)| aligned(column, column.title(shown), Style::new()));
@@ -166,7 +166,7 @@ fn cell(column: Column, row: &AppRow, shown: ShownMinute, width: usize) -> (Stri
     }
 }
 
-/// The name, cut to `width`, with the mark of an incomplete minute.
+/// Returns the name, cut to `width`, with the mark of an incomplete minute.
 fn name(row: &AppRow, minute: &Minute, width: usize) -> String {
     let mark = if minute.is_incomplete { "*" } else { "" };
     let room = width - mark.len();
@@ -195,7 +195,7 @@ fn class_cell(minute: &Minute, class: usize) -> (String, Style) {
     (count(requests), if is_failure { Style::new().fg(Color::Red) } else { Style::new() })
 }
 
-/// Mean memory as a share of the quota.
+/// Returns the mean memory as a share of the quota.
 fn memory(minute: &Minute) -> (String, Style) {
     let (Some(mean_mb), Some(quota_mb)) = (minute.memory_mean_mb, minute.memory_quota_mb) else {
         return (String::new(), Style::new());
@@ -205,7 +205,7 @@ fn memory(minute: &Minute) -> (String, Style) {
     (format!("{:.0}%", 100.0 * mean_mb / quota_mb), style)
 }
 
-/// `H12:34 R14:2`, the most frequent first.
+/// Returns errors as `H12:34 R14:2`, the most frequent first.
 fn errors(minute: &Minute) -> String {
     let mut errors: Vec<(&String, &u64)> = minute.errors.iter().collect();
     errors.sort_by_key(|&(_, &occurrences)| std::cmp::Reverse(occurrences));

@@ -1,4 +1,4 @@
-//! What is to be seen on terminals of several sizes.
+//! Renders the view on terminals of several sizes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! One app of the fleet: who it is, what runs in it, and what its log says in a short span of time.
+//! One app of the fleet: its identity, its dynos, and its log lines in a short span of time.
 
 use yahtzee_core::owner::Owner;
 
@@ -11,28 +11,28 @@ use super::router_line::Router;
 use super::traffic::Wobble;
 use crate::rng::Rng;
 
-/// Lines that an app itself writes per request.
+/// Number of lines that an app itself writes per request.
 const OUTPUT_PER_REQUEST: f64 = 0.4;
 
-/// Lines of dynos other than web per request.
+/// Number of lines of dynos other than web per request.
 const WORK_PER_REQUEST: f64 = 0.2;
 
-/// All lines per request, the router's included.
+/// Number of all lines per request, the router's included.
 pub(super) const LINES_PER_REQUEST: f64 = 1.0 + OUTPUT_PER_REQUEST + WORK_PER_REQUEST;
 
 /// Mean time between two deploys of one app.
 const DEPLOY_PERIOD_S: f64 = 900.0;
 
-/// Every so many apps one has no web dynos, and hardly any requests.
+/// Period of apps without web dynos, which get hardly any requests: one in this many.
 const NO_WEB_EVERY: u32 = 9;
 
-/// What the web of such an app still gets.
+/// Share of requests that such an app still gets.
 const NO_WEB_TRAFFIC: f64 = 0.02;
 
-/// Most web dynos of an app.
+/// Maximum number of web dynos of an app.
 const MAX_WEB_DYNOS: f64 = 8.0;
 
-/// An app as the outside world knows it.
+/// Public identity of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppIdentity {
     /// `proud-river-1234`.
@@ -86,7 +86,7 @@ pub(super) struct App {
 }
 
 impl App {
-    /// The app of this `rank` (0 is the busiest): `character` decides what it is, `rng` what happens to it.
+    /// Creates the app of this `rank` (0 is the busiest): `character` decides what it is, `rng` what happens to it.
     pub(super) fn new(rank: u32, start_us: i64, mut character: Rng, rng: Rng) -> Self {
         let identity = AppIdentity::draw(&mut character);
         let router = match character.below(3) {
@@ -112,18 +112,18 @@ impl App {
         }
     }
 
-    /// Number of dynos.
+    /// Returns the number of dynos.
     pub(super) fn dyno_count(&self) -> usize {
         self.dynos.len()
     }
 
-    /// Sets the mean rate of requests, before waves, bursts and what the app cannot take.
+    /// Sets the mean rate of requests, before waves, bursts and the limit of what the app can serve.
     pub(super) fn set_requests_per_s(&mut self, requests_per_s: f64) {
         let is_served = self.dynos.iter().any(is_web);
         self.requests_per_s = requests_per_s * if is_served { 1.0 } else { NO_WEB_TRAFFIC };
     }
 
-    /// All lines of `span`, in the order of their times.
+    /// Returns all lines of `span`, in the order of their times.
     pub(super) fn lines(&mut self, span: Span, is_in_trouble: bool) -> Vec<Line> {
         let mut lines = Vec::new();
         self.deploy(span, &mut lines);
@@ -189,7 +189,7 @@ fn is_up(dyno: &Dyno) -> bool {
     matches!(dyno.state, State::Up { .. })
 }
 
-/// Where the router sends the next request.
+/// Returns the target of the next request.
 fn target<'a>(dynos: &'a [Dyno], rng: &mut Rng) -> RouterTarget<'a> {
     let web: Vec<&Dyno> = dynos.iter().filter(|dyno| is_web(dyno)).collect();
     let up: Vec<&Dyno> = web.iter().copied().filter(|dyno| is_up(dyno)).collect();

@@ -1,5 +1,5 @@
-//! How Logplex hands lines over: packed into frames, sometimes long after, twice, with a notice of loss in
-//! front, or broken.
+//! Delivery of lines by Logplex: packed into frames, sometimes long delayed, twice, with a leading notice of loss, or
+//! broken.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,11 @@ const NOTICE_CHANCE: f64 = 0.002;
 const NOTICE_CHANCE_IF_DELAYED: f64 = 0.3;
 const SECOND_US: i64 = 1_000_000;
 
-/// How long a frame's lines have been on their way, in seconds, and how often: mostly not at all, sometimes
-/// too long for any open minute.
+/// Delays of a frame's lines in seconds, with their weights: mostly none, sometimes too long for any open minute.
 const DELAYS_S: &[(f64, (f64, f64))] =
     &[(970.0, (0.0, 0.0)), (26.0, (10.0, 100.0)), (3.0, (100.0, 290.0)), (1.0, (360.0, 900.0))];
 
-/// How a frame can be broken.
+/// Way in which a frame is broken.
 const FAULTS: &[Fault] = &[Fault::CountTooLow, Fault::CountTooHigh, Fault::Garbage, Fault::Truncated];
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +38,7 @@ struct Loss {
     since_us: i64,
 }
 
-/// A frame before it is written; its notice of loss is written anew for each attempt.
+/// A frame before it is encoded; its notice of loss is created for each attempt.
 #[derive(Clone, Debug)]
 struct Draft {
     drain_token: String,
@@ -80,7 +79,7 @@ impl Draft {
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     rng: Rng,
-    /// By the time of sending and a running number.
+    /// Frames to send later, by time of sending and a sequence number.
     redeliveries: BTreeMap<(i64, u64), Draft>,
     redelivery_count: u64,
 }
@@ -120,7 +119,7 @@ impl Delivery {
         }
     }
 
-    /// Sends again what is due by `sent_us`.
+    /// Repeats the frames that are due by `sent_us`.
     pub(super) fn send_again(&mut self, sent_us: i64, frames: &mut Vec<DrainFrame>) {
         let later = self.redeliveries.split_off(&(sent_us + 1, 0));
         let due = std::mem::replace(&mut self.redeliveries, later);
@@ -160,7 +159,7 @@ impl Delivery {
     }
 }
 
-/// Messages for one body after the other: their number, and themselves with their counts.
+/// Packs messages into bodies: returns the number of messages and the bytes of each body.
 fn pack(lines: &[Line]) -> Vec<(u32, Vec<u8>)> {
     let mut bodies: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut message = Vec::new();
@@ -178,7 +177,7 @@ fn pack(lines: &[Line]) -> Vec<(u32, Vec<u8>)> {
     bodies
 }
 
-/// Writes another count in front of the first message.
+/// Changes the octet count of the first message.
 fn change_first_count(body: &mut Vec<u8>, change: impl FnOnce(usize) -> usize) {
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let octets = str::from_utf8(&body[..digits]).ok().and_then(|digits| digits.parse().ok());

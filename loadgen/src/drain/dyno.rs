@@ -1,4 +1,4 @@
-//! Dynos: their load and memory, their crashes and restarts, and what the platform says about them.
+//! Dynos: their load and memory, their crashes and restarts, and the platform's lines about them.
 
 use uuid::Uuid;
 
@@ -8,23 +8,23 @@ use crate::rng::Rng;
 const SECOND_US: i64 = 1_000_000;
 const SAMPLE_PERIOD_US: i64 = 20 * SECOND_US;
 
-/// A dyno younger than this has no load average over 5 and 15 minutes.
+/// Age below which a dyno has no load average over 5 and 15 minutes.
 const YOUNG_US: i64 = 60 * SECOND_US;
 
-/// Share of samples before which the process has crashed: once in some 20 minutes.
+/// Probability of a crash before a sample: one crash in some 20 minutes.
 const CRASH_CHANCE: f64 = 1.0 / 60.0;
 
-/// What a load average keeps of its old value from sample to sample: exp(-20 s / length).
+/// Share of its old value that a load average keeps from sample to sample: exp(-20 s / length).
 const LOAD_DECAY: [f64; 3] = [0.716_531, 0.935_507, 0.978_022];
 
-/// What a dyno is doing.
+/// State of a dyno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Running since this time, microseconds since 1970.
     Up { since_us: i64 },
-    /// Restarting, to be up at this time.
+    /// Restarting; up at this time.
     Booting { until_us: i64 },
-    /// Crashed, to be started anew at this time.
+    /// Crashed; restarted at this time.
     Crashed { until_us: i64 },
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Dyno {
     next_sample_us: i64,
 }
 
-/// What the dynos of one app have in common.
+/// Properties shared by the dynos of one app.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// The platform's number of the app.
@@ -56,7 +56,7 @@ pub(super) struct Size {
 }
 
 impl Dyno {
-    /// Dyno `number` of `process_type`, which has been up for some hours at `start_us`.
+    /// Creates dyno `number` of `process_type`, which has been up for some hours at `start_us`.
     pub(super) fn new(process_type: &str, number: u32, size: Size, start_us: i64, rng: &mut Rng) -> Self {
         let usual_load = rng.lognormal(0.4, 0.8);
         let is_leaky = rng.chance(0.12);
@@ -96,7 +96,7 @@ impl Dyno {
         self.state = State::Booting { until_us: time_us + rng.between(3e6, 8e6) as i64 };
     }
 
-    /// What is said about the dyno up to `end_us`.
+    /// Returns the platform's lines about the dyno up to `end_us`.
     pub(super) fn lines(&mut self, end_us: i64, is_in_trouble: bool, rng: &mut Rng, lines: &mut Vec<Line>) {
         match self.state {
             State::Booting { until_us } | State::Crashed { until_us } if until_us < end_us => {
@@ -165,7 +165,7 @@ impl Dyno {
         self.state = State::Crashed { until_us: time_us + rng.between(4e6, 12e6) as i64 };
     }
 
-    /// Moves load and memory on by one sample.
+    /// Advances load and memory by one sample.
     fn advance(&mut self, is_in_trouble: bool, rng: &mut Rng) {
         let present = rng.lognormal(self.usual_load, 0.4) * if is_in_trouble { 6.0 } else { 1.0 };
         for (load, decay) in self.load.iter_mut().zip(LOAD_DECAY) {
@@ -200,7 +200,7 @@ impl Dyno {
     }
 }
 
-/// The platform, speaking about one dyno in an unbroken row of lines.
+/// Writer of consecutive platform lines about one dyno.
 struct Speaker<'a> {
     time_us: i64,
     dyno: &'a str,

@@ -1,8 +1,8 @@
-//! One log line before it is written: who says what, and when.
+//! One log line before it is encoded: its source, time and text.
 
 use jiff::Timestamp;
 
-/// Who a line comes from: its priority, APP-NAME and PROCID.
+/// Source of a line: its priority, APP-NAME and PROCID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LineSource {
     priority: u8,
@@ -52,14 +52,14 @@ impl LineSource {
 pub(super) struct Line {
     /// Microseconds since 1970.
     pub(super) time_us: i64,
-    /// Who says it.
+    /// Source of the line.
     pub(super) source: LineSource,
-    /// What follows the header: any bytes, and the closing newline where the source writes one.
+    /// Message after the header: any bytes, and the closing newline if the source writes one.
     pub(super) text: Vec<u8>,
 }
 
 impl Line {
-    /// A line with the newline that nearly all sources write.
+    /// Creates a line with the newline that nearly all sources write.
     pub(super) fn new(time_us: i64, source: LineSource, text: impl Into<Vec<u8>>) -> Self {
         let mut text = text.into();
         text.push(b'\n');

@@ -14,13 +14,13 @@ const NOUNS: &[&str] = &[
     "peak", "pine", "plain", "reef", "ridge", "river", "shore", "stone", "valley", "wave",
 ];
 
-/// An app's name.
+/// Returns an app's name.
 pub(super) fn app_name(rng: &mut Rng) -> String {
     let (adjective, noun) = (rng.pick(ADJECTIVES), rng.pick(NOUNS));
     format!("{adjective}-{noun}-{:04}", rng.below(10_000))
 }
 
-/// An add-on's name: `postgresql-keen-reef-1234`.
+/// Returns an add-on's name: `postgresql-keen-reef-1234`.
 pub(super) fn add_on_name(service: &str, rng: &mut Rng) -> String {
     format!("{service}-{}", app_name(rng))
 }

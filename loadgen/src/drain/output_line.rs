@@ -1,4 +1,4 @@
-//! Lines that an app or its add-ons write themselves, honest ones and forged ones.
+//! Lines that an app or its add-ons write themselves, genuine ones and forged ones.
 
 use super::line::{Line, LineSource};
 use super::names::add_on_name;
@@ -6,17 +6,17 @@ use crate::rng::Rng;
 
 const ADD_ON_PERIOD_US: f64 = 30e6;
 
-/// What the router would write, if an app were the router.
+/// A forged router line, as an app may print it.
 const FORGED_ROUTER_LINE: &[u8] =
     b"at=error code=H12 desc=\"Request timeout\" method=GET path=\"/\" host=forged.example.com fwd=\"192.0.2.1\" \
       dyno=web.1 connect=1ms service=30000ms status=503 bytes=0 protocol=https";
 
-/// A whole message of a frame, inside an app's own.
+/// A forged message: a whole message of a frame inside an app's output.
 const FORGED_FRAME: &[u8] =
     b"echo:\n150 <158>1 2026-03-04T05:06:07.080910+00:00 host heroku router - at=info path=/ fwd=x \
       dyno=web.1 connect=0ms service=1ms status=500 bytes=1 protocol=http";
 
-/// What an app logs around a request.
+/// Returns a line that an app logs around a request.
 pub(super) fn request_output(time_us: i64, dyno: &str, rng: &mut Rng) -> Line {
     let id = rng.uuid();
     let duration_ms = rng.lognormal(40.0, 0.9);
@@ -33,7 +33,7 @@ pub(super) fn request_output(time_us: i64, dyno: &str, rng: &mut Rng) -> Line {
     Line::new(time_us, LineSource::output(dyno), text)
 }
 
-/// What a dyno logs that serves no requests.
+/// Returns a line of a dyno that serves no requests.
 pub(super) fn work_output(time_us: i64, dyno: &str, rng: &mut Rng) -> Line {
     const JOBS: &[&str] = &["ReportJob", "MailJob", "SyncJob", "IndexJob", "CleanupJob"];
     let (job, id, duration_ms) = (rng.pick(JOBS), rng.uuid(), rng.lognormal(300.0, 1.0));
@@ -56,7 +56,7 @@ impl AddOn {
         Self { is_postgres, name: add_on_name(service, rng), next_sample_us }
     }
 
-    /// The sample that is due before `end_us`, if any.
+    /// Returns the sample that is due before `end_us`, if any.
     pub(super) fn sample(&mut self, end_us: i64, rng: &mut Rng) -> Option<Line> {
         if self.next_sample_us >= end_us {
             return None;

@@ -1,23 +1,23 @@
-//! Requests to one app: what they ask for, how long they take and how they end.
+//! Requests to one app: their paths, service times and outcomes.
 
 use super::router_line::{RouterError, RouterLine};
 use crate::rng::Rng;
 
-/// The platform gives an app this long for its first byte.
+/// Time that the platform allows an app for its first byte.
 const TIMEOUT_MS: u32 = 30_000;
 
 /// Longest service time of an answered request.
 const LONGEST_ANSWER_MS: f64 = 29_500.0;
 
-/// Longest time to connect that is seen while a dyno boots.
+/// Longest time to connect while a dyno boots.
 const LONGEST_CONNECT_MS: f64 = 7_001.0;
 
-/// How much slower an app in trouble answers.
+/// Factor on the service times of an app in trouble.
 const TROUBLE_FACTOR: f64 = 12.0;
 
 const DOCUMENTATION_NETS: &[&str] = &["192.0.2", "198.51.100", "203.0.113"];
 
-/// What a client asks for. `#` in the path stands for a number.
+/// Kind of request. `#` in the path is replaced by a number.
 #[derive(Clone, Copy)]
 struct Endpoint {
     method: &'static str,
@@ -39,7 +39,7 @@ const ENDPOINTS: &[(f64, Endpoint)] = &[
     (1.0, Endpoint { method: "GET", path: "/reports/#", cost: 12.0 }),
 ];
 
-/// How a request ends.
+/// Outcome of a request.
 #[derive(Clone, Copy)]
 enum End {
     Status(u16),
@@ -75,7 +75,7 @@ const ENDS_IN_TROUBLE: &[(f64, End)] = &[
     (4.0, End::ClientGone),
 ];
 
-/// Where the router can send a request.
+/// Possible target of a request.
 #[derive(Clone, Copy)]
 pub(super) enum RouterTarget<'a> {
     /// A running dyno (`web.1`).
@@ -95,7 +95,7 @@ pub(super) struct ServiceTimes {
     pub(super) sigma: f64,
 }
 
-/// A request's own words, which its line borrows.
+/// Strings of a request, which its line borrows.
 pub(super) struct Request {
     endpoint: Endpoint,
     path: String,
@@ -111,7 +111,7 @@ impl Request {
         Self { endpoint, path, fwd }
     }
 
-    /// The router's line about it, sent to `target`.
+    /// Returns the router's line about the request, sent to `target`.
     pub(super) fn line<'a>(
         &'a self,
         host: &'a str,

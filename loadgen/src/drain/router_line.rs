@@ -1,4 +1,4 @@
-//! What the router writes about one request, in its legacy form and in that of Router 2.0.
+//! Router lines about one request, in the legacy format and in that of Router 2.0.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::line::LineSource;
 
-/// Which router serves an app.
+/// Router that serves an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Router {
     /// Priority 158; `protocol=https` ends the line.
     Legacy,
     /// Priority 134; protocol version and TLS follow.
     V2 {
-        /// Whether the host is a domain of the app's own: for shared names the TLS version is `unknown`.
+        /// Whether the host is a custom domain: for shared names the TLS version is `unknown`.
         has_own_domain: bool,
     },
 }
@@ -65,7 +65,7 @@ impl RouterError {
     }
 }
 
-/// One line of the router. What is `None` is written as an empty value (`dyno= connect= service=`).
+/// One line of the router. A value of `None` is written as an empty one (`dyno= connect= service=`).
 #[derive(Debug)]
 pub(super) struct RouterLine<'a> {
     pub(super) error: Option<&'static RouterError>,
@@ -82,7 +82,7 @@ pub(super) struct RouterLine<'a> {
 }
 
 impl RouterLine<'_> {
-    /// The text behind the header, without newline.
+    /// Returns the text after the header, without newline.
     pub(super) fn text(&self, router: Router) -> String {
         let mut text = String::with_capacity(320);
         match self.error {

@@ -1,4 +1,4 @@
-//! The fleet from outside: frames as bytes, read by a reader of its own.
+//! Tests the fleet from outside: its frames as bytes, parsed by an independent reader.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn frames(settings: FleetSettings, seconds: i64) -> Vec<DrainFrame> {
     Fleet::new(settings, START_US).frames_until(START_US + seconds * SECOND_US)
 }
 
-/// Strict octet counting: every message, or `None` at the first thing that does not fit.
+/// Returns every message by strict octet counting, or `None` at the first error.
 fn messages(mut body: &[u8]) -> Option<Vec<&[u8]>> {
     let mut messages = Vec::new();
     while !body.is_empty() {

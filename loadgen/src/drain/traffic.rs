@@ -1,4 +1,4 @@
-//! How traffic moves: a day's curve, short waves and bursts per app, and now and then an incident.
+//! Traffic over time: a day's curve, short waves and bursts per app, and occasional incidents.
 
 use std::f64::consts::TAU;
 
@@ -11,7 +11,7 @@ const BURST_S: f64 = 97.0;
 const INCIDENT_US: i64 = 60_000_000;
 const FIRST_INCIDENT_US: i64 = 15_000_000;
 
-/// Incidents strike among so many of the busiest apps, where they can be seen.
+/// Number of the busiest apps that incidents can strike, so that they are visible.
 const PROMINENT_APPS: u64 = 5;
 
 /// The shape of one app's traffic over time.
@@ -27,7 +27,7 @@ impl Wobble {
         Self { day_phase: rng.unit(), wave_phase: rng.unit(), burst_phase: rng.unit() }
     }
 
-    /// What to multiply the mean rate with; about 1 on the average, never negative.
+    /// Returns the factor on the mean rate; about 1 on average, never negative.
     pub(super) fn factor(&self, time_us: i64) -> f64 {
         let time_s = time_us as f64 / MICROS_PER_SECOND;
         let wave = |period_s: f64, phase: f64| (TAU * (time_s / period_s + phase)).sin();
@@ -36,7 +36,7 @@ impl Wobble {
     }
 }
 
-/// Which app is in trouble when: slow answers and timeouts for a minute.
+/// Schedule of incidents: slow answers and timeouts of one app for a minute.
 #[derive(Clone, Debug)]
 pub(super) struct Incidents {
     rng: Rng,
@@ -46,14 +46,14 @@ pub(super) struct Incidents {
 }
 
 impl Incidents {
-    /// The first incident comes soon after the start, so that a short look at the fleet shows one.
+    /// Creates the schedule. The first incident comes soon after the start, so that a short run shows one.
     pub(super) fn new(mut rng: Rng, apps: u64, start_us: i64) -> Self {
         let apps = apps.min(PROMINENT_APPS);
         let app = rng.below(apps) as usize;
         Self { rng, apps, app, from_us: start_us + FIRST_INCIDENT_US }
     }
 
-    /// Rank of the app in trouble at `time_us`, if any. Times must not go backwards.
+    /// Returns the rank of the app in trouble at `time_us`, if any. Times must not go backwards.
     pub(super) fn app_in_trouble(&mut self, time_us: i64) -> Option<usize> {
         if time_us >= self.from_us + INCIDENT_US {
             let pause_s = self.rng.between(60.0, 180.0);

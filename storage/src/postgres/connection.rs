@@ -169,10 +169,9 @@ impl Connection {
 
 /// Returns the statements that begin a transaction. Settings are local to it. JIT is off, and for writes sequential
 /// scans: the planner does not know the size of the arrays it is given, and with either takes many times as long per
-/// batch. The
-/// isolation is READ COMMITTED, so that the guard sees rows that others have committed. A commit is on disk, whatever
-/// the role's default. READ WRITE is not requested: a standby would refuse it as an unsupported feature, instead of
-/// reporting that it is not the primary now.
+/// batch. The isolation is READ COMMITTED, so that the guard sees rows that others have committed. A commit is on disk,
+/// whatever the role's default. READ WRITE is not requested: a standby would refuse it as an unsupported feature,
+/// instead of reporting that it is not the primary now.
 fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
     let (mode, lock, more) = match purpose {
         Purpose::Write => ("", timeouts.lock, "SET LOCAL enable_seqscan = off; "),

@@ -1,4 +1,4 @@
-//! `yahtzee retry`: what a shard could not take, carried there later, and looked at meanwhile.
+//! `yahtzee retry`: writes the summaries that a shard could not take once it can, and shows the waiting ones.
 
 mod inspect;
 mod list;
@@ -13,22 +13,23 @@ use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;
 
-/// What to do with what waits.
+/// Subcommands of `yahtzee retry`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RetryCommand {
-    /// Carry what waits in the RETRY topics into PostgreSQL, for as long as it takes
+    /// Write the summaries that wait in the RETRY topics to PostgreSQL, for as long as it takes
     ///
-    /// One thread per shard. A shard that is down is tried with one batch, at most a minute apart, and drained when it
-    /// works again; of each summary only the newest revision is written. Safe to stop, kill and start at any time.
+    /// Runs one thread per shard. A shard that is down is tried with one batch, at most a minute apart, and drained
+    /// when it works again; of each summary only the newest revision is written. Safe to stop, kill and start at any
+    /// time.
     Postgres(RetryOptions),
     List(RetryListOptions),
     Inspect(InspectOptions),
 }
 
-/// What to carry.
+/// Options of `yahtzee retry postgres`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryOptions {
-    /// This shard only, and those that share its partition of the RETRY topics
+    /// Only this shard, and those that share its partition of the RETRY topics
     #[arg(long, value_name = "NAME")]
     shard: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `yahtzee sink`: summaries from their topics into a store.
+//! `yahtzee sink`: writes summaries from their topics to a store.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use crate::jobs::plans;
 use crate::process::GlobalOptions;
 use crate::stores;
 
-/// Which store.
+/// The store to write to.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
-    /// Into the store in a folder (`sink.embedded.folder`): one machine, one process, no server
+    /// Write to a store in a folder (`sink.embedded.folder`): one machine, one process, no server
     ///
-    /// While the disk is full, or does not work, the sink waits and tries again; the log keeps everything.
+    /// While the disk is full or fails, the sink waits and tries again; the log keeps everything.
     Embedded(JobNames),
-    /// Into PostgreSQL (`[sink.postgres.shards]`): any number of databases, a schema per day
+    /// Write to PostgreSQL (`[sink.postgres.shards]`): any number of databases, a schema per day
     ///
-    /// A shard that is down does not hold up the others: what it cannot take goes to RETRY topics, so run `yahtzee
-    /// retry postgres` beside this. A row that it will never take goes to QUARANTINE: see `yahtzee quarantine list`.
-    /// While a shard refuses everything for want of a right or a password, its summaries stay where they are, and
-    /// /readyz tells what is wrong.
+    /// A shard that is down does not delay the others: summaries that it cannot take go to RETRY topics, so run
+    /// `yahtzee retry postgres` beside this. A row that it will never take goes to QUARANTINE: see `yahtzee quarantine
+    /// list`. While a shard refuses everything because a right is missing or a password is wrong, its summaries stay in
+    /// their topics, and /readyz reports the reason.
     ///
-    /// With the embedded log, which one process at a time can open, the retry process runs within this one.
+    /// With the embedded log, which only one process at a time can open, the retry process runs within this one.
     ///
     /// Days are created ahead of midnight, and dropped after `sink.retention_days`.
     Postgres(JobNames),
@@ -39,7 +39,7 @@ pub(crate) enum SinkCommand {
 /// Jobs of a sink.
 #[derive(Debug, Args)]
 pub(crate) struct JobNames {
-    /// Jobs whose summaries are stored; all if none is named
+    /// Jobs to store the summaries of; default: all
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
 }

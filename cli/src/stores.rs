@@ -1,4 +1,4 @@
-//! Stores and the topics around them, from the configuration.
+//! Creates stores and the topics that feed them, from the configuration.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::config::Config;
 /// Name of the store that has a retry process.
 pub(crate) const POSTGRES: &str = "postgres";
 
-/// The topics around the summaries of these jobs.
+/// Returns the topics that carry the summaries of these jobs.
 pub(crate) fn topics_of(plans: &[JobPlan], config: &Config) -> Vec<JobTopics> {
     plans.iter().map(|plan| job_topics(plan, config)).collect()
 }
 
-/// The topics around the summaries of a job.
+/// Returns the topics that carry the summaries of a job.
 pub(crate) fn job_topics(plan: &JobPlan, config: &Config) -> JobTopics {
     JobTopics::new(plan.job.name(), plan.job.summary(), &config.layout)
 }
 
-/// What a retry process carries: of one shard, or of all.
+/// Returns the plan of a retry process: for one shard, or for all.
 pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard>) -> DeliveryPlan {
     DeliveryPlan {
         jobs: topics_of(plans, config),
@@ -35,7 +35,7 @@ pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard
     }
 }
 
-/// The PostgreSQL store of the configuration. Connects to nothing.
+/// Creates the PostgreSQL store of the configuration. Connects to nothing.
 pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
     if config.sink.postgres.shards.is_empty() {
         bail!(
@@ -48,14 +48,14 @@ pub(crate) fn postgres(config: &Config) -> Result<Arc<dyn SummaryStore>> {
     Ok(Arc::new(PostgresStore::new(settings).context("[sink.postgres]")?))
 }
 
-/// The shard of this name.
+/// Returns the shard of this name.
 pub(crate) fn shard_named(store: &dyn SummaryStore, name: &str) -> Result<Shard> {
     let shards = store.shards();
     let number = (0..).zip(&shards).find(|(_, shard)| *shard == name).map(|(number, _)| Shard(number));
     number.ok_or_else(|| no_such_shard(name, shards))
 }
 
-/// Names the shards that there are.
+/// Returns the error for an unknown shard, which names those that exist.
 pub(crate) fn no_such_shard(name: &str, shards: impl IntoIterator<Item = String>) -> anyhow::Error {
     let names: Vec<String> = shards.into_iter().collect();
     anyhow!("there is no shard `{name}`; the shards are {}", names.join(", "))

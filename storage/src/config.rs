@@ -10,10 +10,10 @@ use crate::postgres::settings::{PostgresSettings, SettingsError, ShardSettings, 
 use crate::postgres::shard_map::{Epoch, ShardKey, ShardMap};
 use crate::store::Day;
 
-/// Put before the name of the environment variable that holds a connection string.
+/// Prefix of the name of an environment variable that holds a connection string.
 const IN_ENVIRONMENT: &str = "env:";
 
-/// The sink process, as written.
+/// The section as written in the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinkSection {
@@ -55,14 +55,14 @@ impl Default for EmbeddedStoreSection {
 pub struct PostgresSection {
     /// Connection string of each shard, or `env:NAME` for one in an environment variable, by the shard's name.
     pub shards: BTreeMap<String, String>,
-    /// Which shards hold the days from which on. Without it all shards, in the order of their names, since ever.
+    /// Shard maps and the days they begin with. Without any, all shards, in the order of their names, for all days.
     pub map: Vec<ShardMapSection>,
     /// PEM file with the certificates that sign those of the servers: connections are then encrypted and servers are
-    /// checked. Needs a build with feature `tls`.
+    /// verified. Needs a build with feature `tls`.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Connection strings are not shown.
+/// Hides connection strings.
 impl std::fmt::Debug for PostgresSection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&String> = self.shards.keys().collect();
@@ -79,7 +79,7 @@ impl std::fmt::Debug for PostgresSection {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardMapSection {
-    /// First day (UTC), as in `2026-11-22`; without it since ever.
+    /// First day (UTC), as in `2026-11-22`; absent in the first map, which has no beginning.
     #[serde(default, deserialize_with = "day")]
     pub from: Option<Day>,
     /// Names of the shards, in an order that must not change.
@@ -95,7 +95,7 @@ fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Err
     day.map(Some).map_err(de::Error::custom)
 }
 
-/// The sink process, checked.
+/// The checked settings of the sink process.
 #[derive(Clone, Debug)]
 pub struct SinkConfig {
     /// Days of summaries that stores keep; `None` for ever.

@@ -17,7 +17,7 @@ use crate::job_topics::JobTopics;
 use crate::store::SummaryStore;
 use yahtzee_runtime::log::scan::{scan, whole};
 
-/// Records that are appended at once.
+/// Maximum number of records per append.
 const CHUNK: usize = 1_000;
 
 /// A summary that waits for an operator.
@@ -33,25 +33,26 @@ pub struct Quarantined {
     pub key: Vec<u8>,
     /// Size of the value that is kept.
     pub value_bytes: usize,
-    /// Why it is here.
+    /// Failures because of which it is here.
     pub trail: FailureHeaders,
 }
 
 impl Quarantined {
-    /// The key, where it can be read. What has none can only be dropped.
+    /// Returns the key if it can be read. A summary without one can only be dropped.
     #[must_use]
     pub fn parts(&self) -> Option<SummaryKey> {
         SummaryKey::decode(&self.key).ok()
     }
 }
 
-/// What of some jobs waits for an operator, in the order of topics, partitions and offsets: of every key the newest
-/// revision since it was last settled. Only of `store`, where one is named. Memory is bounded by the keys.
+/// Returns the summaries of some jobs that wait for an operator, in the order of topics, partitions and offsets: of
+/// every key the newest revision since it was last settled; only those of `store`, if given. Memory is bounded by the
+/// keys.
 ///
-/// The newest revision need not be the newest record: what waited in RETRY can be refused after what came later.
+/// The newest revision need not be the newest record: a summary that waited in RETRY can be refused after a later one.
 ///
 /// # Errors
-/// Where a QUARANTINE topic does not exist or the log does not answer.
+/// If a QUARANTINE topic does not exist or the log does not answer.
 pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Vec<Quarantined>, LogError> {
     let mut found = Vec::new();
     for topics in jobs {
@@ -82,33 +83,35 @@ pub fn list(log: &dyn Log, store: Option<&str>, jobs: &[JobTopics]) -> Result<Ve
     Ok(found)
 }
 
-/// As its trail says, or its value; a value that is no summary has none.
+/// Returns the revision from the headers, or from the value; a value that is no summary has none.
 fn revision_of(trail: &FailureHeaders, value: &[u8]) -> Option<Revision> {
     let of_value = || Provenance::of_value(value).ok().map(|provenance| provenance.revision());
     trail.revision.or_else(of_value)
 }
 
-/// Whether the later of two records under a key is an older summary. What has no revision is taken for the newer one.
+/// Returns whether the later of two records under a key is an older summary. A record without a revision counts as
+/// newer.
 fn is_older(later: Option<Revision>, earlier: Option<Revision>) -> bool {
     later.zip(earlier).is_some_and(|(later, earlier)| later < earlier)
 }
 
-/// What became of quarantined summaries that an operator has settled.
+/// Results of settling quarantined summaries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettledCounts {
     /// Settled as asked.
     pub settled: u64,
-    /// Left alone: no shard can be found for it, because its key cannot be read, or its value was cut.
+    /// Summaries left alone because no shard can be determined: the key cannot be read, or the value was cut.
     pub unusable: u64,
-    /// Not there any more: settled by somebody else, or replaced by a newer revision, which is listed anew.
+    /// Summaries that were gone: settled by another operator, or replaced by a newer revision, which is listed
+    /// separately.
     pub gone: u64,
 }
 
-/// Hands `chosen` to the retry process of `store`, with the attempts counted anew, then settles them. A crash in
-/// between leaves a summary in both, which is harmless. For stores with a retry process only.
+/// Hands `chosen` to the retry process of `store`, with the number of attempts reset, then settles them. A crash in
+/// between leaves a summary in both topics, which is harmless. For stores with a retry process only.
 ///
 /// # Errors
-/// Where the log does not answer; what was settled until then stays settled.
+/// If the log does not answer; summaries settled until then stay settled.
 pub fn requeue(
     log: &dyn Log,
     appender: &dyn Appender,
@@ -128,10 +131,10 @@ pub fn requeue(
     settle(log, appender, jobs, chosen, Settled::Requeued, &retry)
 }
 
-/// Gives `chosen` up.
+/// Discards `chosen`.
 ///
 /// # Errors
-/// Where the log does not answer; what was settled until then stays settled.
+/// If the log does not answer; summaries settled until then stay settled.
 pub fn give_up(
     log: &dyn Log,
     appender: &dyn Appender,
@@ -175,7 +178,7 @@ fn settle(
     Ok(counts)
 }
 
-/// What is to be appended to settle some records.
+/// Records to append in order to settle some summaries.
 #[derive(Default)]
 struct Chunk {
     before: Vec<NewRecord>,
@@ -190,8 +193,9 @@ struct Found {
     trail: FailureHeaders,
 }
 
-/// Reads the records at `offsets`, which are in ascending order, and all behind them: one with a newer revision under
-/// its key is left alone, because its settlement would settle that one unseen. Older ones are settled along with it.
+/// Reads the records at `offsets`, which are in ascending order, and all after them. A record with a newer revision
+/// under its key is left alone, because its settlement would also settle the newer one, which nobody has seen. Older
+/// ones are settled along with it.
 fn read(
     log: &dyn Log,
     topics: &JobTopics,

@@ -12,7 +12,7 @@ use crate::job_topics::JobTopics;
 use crate::store::Shard;
 use crate::store::VALUE_BYTES_MAX;
 
-/// The record with which a summary waits for its shard.
+/// Returns the RETRY record of a summary that waits for its shard.
 pub(crate) fn retry(
     topics: &JobTopics,
     shard: Shard,
@@ -31,8 +31,8 @@ pub(crate) fn retry(
     }
 }
 
-/// The record of a summary that `store` will never take. A value too large for any store is cut, and the error says
-/// so: with its headers it might not fit into a record.
+/// Returns the QUARANTINE record of a summary that `store` will never take. A value too large for any store is cut, and
+/// the error says so: with its headers it might not fit into a record.
 pub(crate) fn quarantine(
     topics: &JobTopics,
     store: &str,
@@ -56,7 +56,7 @@ pub(crate) fn quarantine(
     }
 }
 
-/// The record that settles the quarantined one in `partition` under `key`, which is that of the QUARANTINE topic.
+/// Returns the record that settles the one in `partition` under `key`, which is that of the QUARANTINE topic.
 pub(crate) fn settlement(
     topics: &JobTopics,
     partition: Partition,
@@ -73,21 +73,21 @@ pub(crate) fn settlement(
     }
 }
 
-/// Key in the QUARANTINE topic: name of the store, `/`, key of the summary. Two stores that refuse the same summary
-/// must not replace each other's record.
+/// Returns the key in the QUARANTINE topic: name of the store, `/`, key of the summary. Two stores that refuse the same
+/// summary must not replace each other's record.
 fn quarantine_key(store: &str, key: &[u8]) -> Vec<u8> {
     [store.as_bytes(), b"/", key].concat()
 }
 
-/// Name of the store and key of the summary, out of a key of the QUARANTINE topic.
+/// Returns name of the store and key of the summary from a key of the QUARANTINE topic.
 pub(crate) fn split_quarantine_key(key: &[u8]) -> Option<(&str, &[u8])> {
     let at = key.iter().position(|&byte| byte == b'/')?;
     let (store, key) = key.split_at(at);
     Some((str::from_utf8(store).ok()?, &key[1..]))
 }
 
-/// The same for every record of a key, so that whoever settles it reads one partition: that of the owner. A key that
-/// cannot be read stays in the partition of its source.
+/// Returns the partition in QUARANTINE: the owner's, the same for every record of a key, so that settling reads one
+/// partition. A key that cannot be read stays in the partition of its source.
 fn quarantine_partition(topics: &JobTopics, key: &[u8], trail: &FailureHeaders) -> Partition {
     let of_source = || trail.source.as_ref().map_or(Partition(0), |source| source.partition);
     let partition =

@@ -1,4 +1,4 @@
-//! Bounds and times of sinks and retry processes.
+//! Limits and timeouts of sinks and retry processes.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use yahtzee_core::delivery::{QueuePolicy, WaitBounds};
 
 use super::DeliveryRole;
 
-/// Bounds and times of a sink or a retry process.
+/// Limits and timeouts of a sink or a retry process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliverySettings {
-    /// Summaries per write at most.
+    /// Maximum number of summaries per write.
     pub batch_max: usize,
-    /// Longest time that a summary waits for its batch to fill.
+    /// Maximum time that a summary waits for its batch to fill.
     pub linger: Duration,
-    /// Summaries that wait for one shard at most.
+    /// Maximum number of summaries that wait for one shard.
     pub queue_max: usize,
-    /// Their keys and values in bytes at most.
+    /// Maximum size of their keys and values, in bytes.
     pub queue_bytes_max: usize,
-    /// Offsets between the lowest record that is not settled and the read position of a partition at most: what a
-    /// restart reads again.
+    /// Maximum number of offsets between the lowest record that is not settled and the read position of a partition,
+    /// which a restart reads again.
     pub span_max: u64,
-    /// How long a write may take before what does not fit into the queue of a sink goes to RETRY.
+    /// Time that a write may take before summaries that do not fit into the queue of a sink go to RETRY.
     pub patience: Duration,
-    /// How long a shard may be down before all its summaries go from a sink to RETRY.
+    /// Time that a shard may be down before all its summaries go from a sink to RETRY.
     pub retry_after: Duration,
     /// Waits between tries of a shard that is down.
     pub back_off: WaitBounds,
@@ -30,16 +30,16 @@ pub struct DeliverySettings {
     pub repair_back_off: WaitBounds,
     /// Time between commits.
     pub commit_interval: Duration,
-    /// How long the log may take to acknowledge RETRY and QUARANTINE records.
+    /// Time that the log may take to acknowledge RETRY and QUARANTINE records.
     pub append_deadline: Duration,
     /// Time between lines in which a retry process reports its progress.
     pub report_interval: Duration,
-    /// How long stopping may take.
+    /// Time that stopping may take.
     pub stop_deadline: Duration,
 }
 
 impl DeliverySettings {
-    /// Returns the settings of a sink where nothing else is configured.
+    /// Returns the default settings of a sink.
     #[must_use]
     pub fn of_sink() -> Self {
         Self {
@@ -59,8 +59,8 @@ impl DeliverySettings {
         }
     }
 
-    /// Returns the settings of a retry process where nothing else is configured: nobody waits behind it, so that it
-    /// has more patience, and its memory alone bounds how far it reads ahead.
+    /// Returns the default settings of a retry process: nothing waits behind it, so that it has more patience, and only
+    /// its memory limits how far it reads ahead.
     #[must_use]
     pub fn of_retry() -> Self {
         let back_off = WaitBounds { base: Duration::from_millis(200), cap: Duration::from_mins(1) };

@@ -21,7 +21,7 @@ fn listed(world: &World, store: Option<&str>) -> Vec<Quarantined> {
     list(&*world.log, store, &world.jobs).unwrap()
 }
 
-/// Series and revision of what is listed, by looking the value up at its place.
+/// Returns series and revision of the listed summaries, by reading the value at its place.
 fn ids(world: &World, store: Option<&str>) -> BTreeSet<Id> {
     let records = world.records(&world.jobs[0].quarantine);
     let id = |it: Quarantined| id(&it.key, &records[&(it.place.partition, it.place.offset)].value);

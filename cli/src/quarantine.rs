@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use yahtzee_runtime::log::SharedLog;
+use yahtzee_storage::dead_letter::FailureTally;
 use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::quarantine::{self, Quarantined, SettledCounts};
 use yahtzee_storage::job_topics::JobTopics;
@@ -24,7 +25,7 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(30);
 /// Subcommands of `yahtzee quarantine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// Show what waits for an operator: its id, whose it is, and why no store takes it
+    /// Show what waits for an operator: its id, whose it is, and why no store takes it, with a count by code
     ///
     /// Lists the newest refused revision of every summary. Show one in full with `yahtzee retry inspect ID`. A revision
     /// that a newer one has replaced in the store may still be listed: requeued, it turns out to be stale and is
@@ -195,6 +196,7 @@ struct QuarantineListing {
     value_bytes: usize,
     source: Option<String>,
     first_failure: Option<String>,
+    code: Option<String>,
     error: Option<String>,
 }
 
@@ -213,14 +215,18 @@ impl QuarantineListing {
             value_bytes,
             source: trail.source.map(|source| source.to_string()),
             first_failure: trail.first_failure_ms.map(utc::date_and_time),
+            code: trail.code,
             error: trail.error,
         }
     }
 }
 
 fn text(listed: &[QuarantineListing]) -> String {
-    let mut text = String::new();
-    for QuarantineListing { id, job, store, shard, owner, dimensions, window_start, error, .. } in listed {
+    let (mut text, mut failures) = (String::new(), FailureTally::default());
+    for QuarantineListing { id, job, store, shard, owner, dimensions, window_start, code, error, .. } in
+        listed
+    {
+        failures.count(code.as_deref(), error.as_deref());
         let shard = shard.as_ref().map(|shard| format!("/{shard}")).unwrap_or_default();
         let whose = match (owner, dimensions, window_start) {
             (Some(owner), Some(dimensions), Some(start)) => format!("{owner} {dimensions:?} {start}"),
@@ -229,5 +235,9 @@ fn text(listed: &[QuarantineListing]) -> String {
         let error = error.as_deref().unwrap_or("(no error was noted)");
         text += &format!("{id}\n  {job} in {store}{shard}: {whose}\n  {error}\n");
     }
-    text + &format!("{} in quarantine\n", listed.len())
+    text += &format!("{} in quarantine\n", listed.len());
+    for group in failures.groups() {
+        text += &format!("  {group}\n");
+    }
+    text
 }

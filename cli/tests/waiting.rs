@@ -140,14 +140,16 @@ fn waiting_record(partition: u32, minute: i64, trail: &FailureHeaders) -> NewRec
 fn quarantined_record(minute: i64) -> NewRecord {
     let key = [b"postgres/", key(minute).as_slice()].concat();
     let partition = Owner([7; 16]).partition(4).0;
-    record(QUARANTINE, partition, key, &trail("east", "value too odd"))
+    let trail = FailureHeaders { code: Some("22003".to_owned()), ..trail("east", "value too odd") };
+    record(QUARANTINE, partition, key, &trail)
 }
 
 #[test]
 fn what_waits_is_counted_by_shard() {
     let world = World::new();
     assert_eq!(world.succeeds(&["retry", "list"]), "nothing waits in RETRY\n");
-    let (down, full) = (trail("east", "connection refused"), trail("east", "disk full"));
+    let down = trail("east", "connection refused");
+    let full = FailureHeaders { code: Some("53100".to_owned()), ..trail("east", "disk full") };
     world.append(vec![
         waiting_record(0, 1, &down),
         waiting_record(0, 1, &down),
@@ -160,12 +162,22 @@ fn what_waits_is_counted_by_shard() {
         "records": 3,
         "summaries": 2,
         "first_failure": "2016-05-04T10:00:00Z",
-        "most_frequent_error": { "error": "connection refused", "records": 2 },
+        "errors": [
+            { "error": "connection refused", "records": 2 },
+            { "code": "53100", "error": "disk full", "records": 1 },
+        ],
     }]);
     assert_eq!(report["shards"], expected);
     assert_eq!((world.waiting("east"), world.waiting("west")), (Some(3), Some(1)));
     let text = world.succeeds(&["retry", "list"]);
-    for part in ["east", "west", "2 times: connection refused", "retry postgres", "retry inspect RETRY."] {
+    for part in [
+        "east",
+        "west",
+        "2 times: connection refused",
+        "1 times 53100: disk full",
+        "retry postgres",
+        "retry inspect RETRY.",
+    ] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
@@ -206,6 +218,8 @@ fn quarantined_summaries_are_handed_in_again_or_given_up() {
     world.append((1..=4).map(quarantined_record).collect());
     let ids = world.quarantined();
     assert_eq!(ids.len(), 4);
+    let listed = world.succeeds(&["quarantine", "list"]);
+    assert!(listed.contains("4 in quarantine\n  4 times 22003: value too odd\n"), "{listed}");
     world.succeeds(&["quarantine", "requeue", &ids[0]]);
     assert_eq!(world.quarantined(), ids[1..]);
     let waiting = ["east", "west"].map(|shard| world.waiting(shard).unwrap_or(0));

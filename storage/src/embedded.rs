@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_runtime::fjall_folder::reason_of;
+use yahtzee_runtime::fjall_folder::{io_code_of, reason_of};
 
 use self::folder::{Folder, FolderView, Refused};
 use self::read::UnreadableRow;
@@ -103,28 +103,53 @@ struct EmbeddedWriter(Arc<SharedFolder>);
 
 impl ShardWriter for EmbeddedWriter {
     fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
-        self.0.change(|folder| write::write(folder, batch)).unwrap_or_else(|error| {
-            let fault = Fault::new(error.to_string());
-            vec![Outcome::Retryable(fault); batch.len()]
+        self.0.try_change(|folder| write::write(folder, batch)).unwrap_or_else(|failure| {
+            let error = self.0.unavailable(failure.reason);
+            vec![Outcome::Retryable(Fault::new(failure.code, error.to_string())); batch.len()]
         })
     }
 }
 
+/// Why a change was not made.
+struct FolderFailure {
+    code: String,
+    reason: String,
+}
+
+impl FolderFailure {
+    fn of(error: &fjall::Error) -> Self {
+        let code = io_code_of(error).unwrap_or_else(|| "fjall".to_owned());
+        Self { code, reason: reason_of(error) }
+    }
+
+    fn of_opening(refused: &Refused) -> Self {
+        Self { code: "folder-not-opened".to_owned(), reason: refused.to_string() }
+    }
+}
+
 impl SharedFolder {
+    /// As [`Self::try_change`], with the failure as readers and operators get it.
+    fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
+        self.try_change(change).map_err(|failure| self.unavailable(failure.reason))
+    }
+
     /// Changes the folder and publishes the result to readers. Opens the folder again first if the previous change
     /// failed.
-    fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
+    fn try_change<T>(
+        &self,
+        change: impl FnOnce(&mut Folder) -> fjall::Result<T>,
+    ) -> Result<T, FolderFailure> {
         let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = match slot.take() {
             Some(folder) => folder,
-            None => Folder::open(&self.path).map_err(|refused| self.unavailable(refused.to_string()))?,
+            None => Folder::open(&self.path).map_err(|refused| FolderFailure::of_opening(&refused))?,
         };
         let result = change(&mut folder);
         // What has failed is closed, readers included, so that it can be opened again.
         *slot = result.is_ok().then_some(folder);
         let view = slot.as_ref().map(|folder| Arc::clone(folder.view()));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
-        result.map_err(|error| self.unavailable(reason_of(&error)))
+        result.map_err(|error| FolderFailure::of(&error))
     }
 
     fn read<T>(&self, read: impl FnOnce(&FolderView) -> Result<T, UnreadableRow>) -> Result<T, StoreError> {

@@ -151,6 +151,7 @@ fn fill_retry(folder: &Path, store: &dyn SummaryStore, rows: &[Entry]) -> Result
             }),
             first_failure_ms: Some(entry.parts.window_start_ms),
             attempts: 1,
+            code: Some("down".to_owned()),
             error: Some("shard 0: connection refused".to_owned()),
             settled: None,
         };

@@ -41,6 +41,8 @@ struct RecordReport {
     source: Option<String>,
     first_failure: Option<String>,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
     error: Option<String>,
     settled: Option<&'static str>,
     value_bytes: usize,
@@ -121,6 +123,7 @@ impl RecordReport {
             source: trail.source.map(|source| source.to_string()),
             first_failure: trail.first_failure_ms.map(utc::date_and_time),
             attempts: trail.attempts,
+            code: trail.code,
             error: trail.error,
             settled: trail.settled.map(|settled| settled.name()),
             value_bytes: value.len(),
@@ -135,6 +138,7 @@ impl RecordReport {
         let mut line = |name: &str, value: Option<&str>| {
             value.map_or(Ok(()), |value| writeln!(text, "  {name:<14} {value}"))
         };
+        line("code", self.code.as_deref())?;
         line("error", self.error.as_deref())?;
         line("settled", self.settled)?;
         line("attempts", Some(&self.attempts.to_string()))?;

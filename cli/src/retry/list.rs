@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yahtzee_runtime::log::Log;
+use yahtzee_storage::dead_letter::FailureGroup;
 use yahtzee_storage::dead_letter::headers::RecordPosition;
 use yahtzee_storage::dead_letter::retry_list::{self, ShardWaiting};
 use yahtzee_storage::job_topics::{JobTopics, retry_group};
@@ -16,7 +17,10 @@ use crate::process::GlobalOptions;
 use crate::stores::{POSTGRES, no_such_shard, topics_of};
 use yahtzee_runtime::utc;
 
-/// Show what waits for each shard: how much, since when, and the error that most of it has
+/// Errors of one shard that are shown as text.
+const ERRORS_SHOWN: usize = 5;
+
+/// Show what waits for each shard: how much, since when, and its errors by code
 ///
 /// Counts the records between the offsets that `yahtzee retry postgres` has committed and the ends of the RETRY topics.
 /// Only reads; connects to no database.
@@ -45,11 +49,17 @@ struct ShardReport {
     records: u64,
     summaries: u64,
     first_failure: Option<String>,
-    most_frequent_error: Option<ErrorReport>,
+    /// By code, or by text where there is none; the most frequent first.
+    errors: Vec<ErrorReport>,
+    #[serde(skip)]
+    failures: Vec<FailureGroup>,
 }
 
 #[derive(Serialize)]
 struct ErrorReport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Text of one of them.
     error: String,
     records: u64,
 }
@@ -114,23 +124,34 @@ fn partitions(log: &dyn Log, config: &Config, topics: &[JobTopics]) -> Result<Ve
 
 impl ShardReport {
     fn new((shard, waiting): (String, ShardWaiting)) -> Self {
-        let ShardWaiting { records, keys, first_failure_ms, most_frequent_error } = waiting;
-        let error = |(error, records)| ErrorReport { error, records };
+        let ShardWaiting { records, keys, first_failure_ms, failures } = waiting;
+        let error = |group: &FailureGroup| {
+            let FailureGroup { code, example, records } = group.clone();
+            ErrorReport { code, error: example, records }
+        };
         Self {
             shard,
             records,
             summaries: keys,
             first_failure: first_failure_ms.map(utc::date_and_time),
-            most_frequent_error: most_frequent_error.map(error),
+            errors: failures.iter().map(error).collect(),
+            failures,
         }
     }
 
     fn text(&self) -> String {
-        let Self { shard, records, summaries, first_failure, most_frequent_error } = self;
+        let Self { shard, records, summaries, first_failure, failures, .. } = self;
         let shard = if shard.is_empty() { "(none)" } else { shard };
         let since = first_failure.as_deref().unwrap_or("unknown");
-        let error = most_frequent_error.as_ref().map(|it| format!("{} times: {}", it.records, it.error));
-        format!("{shard:<15} {records:>9} {summaries:>11}  {since:<24}  {}\n", error.unwrap_or_default())
+        let first = failures.first().map(ToString::to_string).unwrap_or_default();
+        let mut text = format!("{shard:<15} {records:>9} {summaries:>11}  {since:<24}  {first}\n");
+        for group in failures.iter().take(ERRORS_SHOWN).skip(1) {
+            text += &format!("{:<65}{group}\n", "");
+        }
+        if let Some(further) = failures.len().checked_sub(ERRORS_SHOWN).filter(|further| *further > 0) {
+            text += &format!("{:<65}and {further} further errors: see --json\n", "");
+        }
+        text
     }
 }
 
@@ -140,7 +161,7 @@ impl WaitingReport {
             return "nothing waits in RETRY\n".to_owned();
         }
         let mut text =
-            "shard             records   summaries  first failure             most frequent error\n"
+            "shard             records   summaries  first failure             errors, with one example each\n"
                 .to_owned();
         self.shards.iter().for_each(|shard| text += &shard.text());
         if let Some(WaitingInPartition { next, .. }) = self.partitions.first() {

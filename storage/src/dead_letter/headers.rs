@@ -9,6 +9,7 @@
 //! | `yahtzee-source`           | `topic/partition/offset` of the summary                           |
 //! | `yahtzee-first-failure-ms` | when it failed first, milliseconds since 1970                     |
 //! | `yahtzee-attempts`         | times that it was handed to RETRY since an operator last looked   |
+//! | `yahtzee-error-code`       | code of what went wrong last: a SQLSTATE, `io:StorageFull`, ...   |
 //! | `yahtzee-error`            | what the store said last, 512 bytes at most                       |
 //! | `yahtzee-settled`          | QUARANTINE only: `requeued` or `dropped`, by an operator          |
 //!
@@ -33,6 +34,7 @@ const REVISION: &str = "yahtzee-revision";
 const SOURCE: &str = "yahtzee-source";
 const FIRST_FAILURE_MS: &str = "yahtzee-first-failure-ms";
 const ATTEMPTS: &str = "yahtzee-attempts";
+const ERROR_CODE: &str = "yahtzee-error-code";
 const ERROR: &str = "yahtzee-error";
 const SETTLED: &str = "yahtzee-settled";
 
@@ -53,6 +55,9 @@ pub struct FailureHeaders {
     pub first_failure_ms: Option<i64>,
     /// Number of times that it was handed to RETRY since an operator last requeued it.
     pub attempts: u32,
+    /// What kind of failure it was last: see [`Fault::code`](crate::store::Fault::code). Records of former versions
+    /// have none.
+    pub code: Option<String>,
     /// What the store said last.
     pub error: Option<String>,
     /// Action of an operator on a quarantined summary.
@@ -96,6 +101,7 @@ impl FailureHeaders {
             text(SOURCE, self.source.as_ref().map(RecordPosition::to_string)),
             text(FIRST_FAILURE_MS, self.first_failure_ms.map(|ms| ms.to_string())),
             text(ATTEMPTS, Some(self.attempts.to_string())),
+            text(ERROR_CODE, self.code.clone()),
             text(ERROR, error),
             text(SETTLED, self.settled.map(|settled| settled.name().to_owned())),
         ];
@@ -116,6 +122,7 @@ impl FailureHeaders {
                 SOURCE => trail.source = text.parse().ok(),
                 FIRST_FAILURE_MS => trail.first_failure_ms = text.parse().ok(),
                 ATTEMPTS => trail.attempts = text.parse().unwrap_or(0),
+                ERROR_CODE => trail.code = Some(text.to_owned()),
                 ERROR => trail.error = Some(text.to_owned()),
                 SETTLED => trail.settled = Settled::parse(text),
                 _ => {}
@@ -203,12 +210,24 @@ mod tests {
             ("[A-Z._/v0-9]{1,20}", any::<u32>(), any::<u64>()).prop_map(|(topic, partition, offset)| {
                 RecordPosition { topic, partition: Partition(partition), offset: Offset(offset) }
             });
-        let texts = (option::of(".*"), option::of(".*"), option::of(".*"), option::of(".{0,100}"));
+        let error = (option::of("[-a-z:0-9A-Z]{1,20}"), option::of(".{0,100}"));
+        let texts = (option::of(".*"), option::of(".*"), option::of(".*"), error);
         let settled = option::of(prop_oneof![Just(Settled::Requeued), Just(Settled::Dropped)]);
         let rest = (option::of(revision), option::of(source), any::<Option<i64>>(), any::<u32>(), settled);
-        (texts, rest).prop_map(|((store, job, shard, error), rest)| {
+        (texts, rest).prop_map(|((store, job, shard, (code, error)), rest)| {
             let (revision, source, first_failure_ms, attempts, settled) = rest;
-            FailureHeaders { store, job, shard, revision, source, first_failure_ms, attempts, error, settled }
+            FailureHeaders {
+                store,
+                job,
+                shard,
+                revision,
+                source,
+                first_failure_ms,
+                attempts,
+                code,
+                error,
+                settled,
+            }
         })
     }
 
@@ -255,6 +274,7 @@ mod tests {
             revision: Some(revision),
             source: Some(source),
             attempts: 2,
+            code: Some("53100".to_owned()),
             ..FailureHeaders::default()
         };
         let texts: Vec<(String, String)> = trail
@@ -266,6 +286,7 @@ mod tests {
             ("yahtzee-revision", "3/81723/true"),
             ("yahtzee-source", "ERROR_SUMMARY.v1/5/9"),
             ("yahtzee-attempts", "2"),
+            ("yahtzee-error-code", "53100"),
         ];
         assert_eq!(texts, expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
     }

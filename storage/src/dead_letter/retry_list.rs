@@ -11,11 +11,9 @@ use yahtzee_runtime::topics::QUARANTINE_PREFIX;
 
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
 use crate::dead_letter::records::split_quarantine_key;
+use crate::dead_letter::{FailureGroup, FailureTally};
 use crate::job_topics::{JobTopics, retry_group};
 use yahtzee_runtime::log::scan::{OffsetRange, scan, uncommitted};
-
-/// Different errors that are counted per shard; the rest counts as none. They may name rows.
-const ERRORS_MAX: usize = 1_000;
 
 /// What waits for one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +24,8 @@ pub struct ShardWaiting {
     pub keys: u64,
     /// Time of the earliest first failure, milliseconds since 1970.
     pub first_failure_ms: Option<i64>,
-    /// The error that most of them have, and how many.
-    pub most_frequent_error: Option<(String, u64)>,
+    /// Why they wait, by the codes of their failures, the most frequent first.
+    pub failures: Vec<FailureGroup>,
 }
 
 /// Returns the records that wait for the shards of `store`: those between the commits of the retry process and the
@@ -49,7 +47,7 @@ pub fn list(
             let trail = FailureHeaders::read(headers.iter());
             if trail.store.as_deref().is_none_or(|of_record| of_record == store) {
                 let shard = trail.shard.clone().unwrap_or_default();
-                tallies.entry(shard).or_default().count(&topics.job, record.key, trail);
+                tallies.entry(shard).or_default().count(&topics.job, record.key, &trail);
             }
         })?;
     }
@@ -62,29 +60,25 @@ struct RetryTally {
     records: u64,
     keys: HashSet<u64>,
     first_failure_ms: Option<i64>,
-    errors: BTreeMap<String, u64>,
+    failures: FailureTally,
 }
 
 impl RetryTally {
-    fn count(&mut self, job: &str, key: &[u8], trail: FailureHeaders) {
+    fn count(&mut self, job: &str, key: &[u8], trail: &FailureHeaders) {
         self.records += 1;
         let mut hasher = DefaultHasher::new();
         (job, key).hash(&mut hasher);
         self.keys.insert(hasher.finish());
         self.first_failure_ms = [self.first_failure_ms, trail.first_failure_ms].into_iter().flatten().min();
-        let error = trail.error.unwrap_or_default();
-        if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&error) {
-            *self.errors.entry(error).or_default() += 1;
-        }
+        self.failures.count_headers(trail);
     }
 
     fn total(self) -> ShardWaiting {
-        let most_frequent_error = self.errors.into_iter().filter(|(error, _)| !error.is_empty());
         ShardWaiting {
             records: self.records,
             keys: self.keys.len() as u64,
             first_failure_ms: self.first_failure_ms,
-            most_frequent_error: most_frequent_error.max_by_key(|(_, count)| *count),
+            failures: self.failures.groups(),
         }
     }
 }

@@ -136,21 +136,19 @@ impl TaskContext {
             source: Some(self.sources[row.ticket.source].position(row.ticket)),
             ..FailureHeaders::default()
         });
-        FailureHeaders {
-            revision: Some(summary.revision()),
-            ..self.failed_now(before, row.job, fault.to_string())
-        }
+        FailureHeaders { revision: Some(summary.revision()), ..self.failed_now(before, row.job, fault) }
     }
 
     /// Returns the failure headers after `before` for a record that need not be a summary.
-    pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, error: String) -> FailureHeaders {
+    pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, fault: &Fault) -> FailureHeaders {
         FailureHeaders {
             store: Some(self.store.name().to_owned()),
             job: Some(self.jobs[job].job.to_string()),
             first_failure_ms: before
                 .first_failure_ms
                 .or_else(|| Some(yahtzee_runtime::clock::wall_clock_ms())),
-            error: Some(error),
+            code: Some(fault.code().to_owned()),
+            error: Some(fault.to_string()),
             ..before
         }
     }

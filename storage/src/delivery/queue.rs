@@ -45,7 +45,8 @@ impl SharedQueue {
 
     /// Returns the reason why a row is not written now, for its headers.
     pub(super) fn reason(&self) -> Fault {
-        let slow = || Fault::new(format!("a write has not come back for more than {:?}", self.patience));
+        let text = || format!("a write has not come back for more than {:?}", self.patience);
+        let slow = || Fault::new("slow-write", text());
         self.lock().fault.clone().unwrap_or_else(slow)
     }
 

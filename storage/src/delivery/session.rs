@@ -21,7 +21,7 @@ use super::source::{Source, Stream};
 use super::{DeliveryFailure, DeliveryRole, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
-use crate::store::{Day, OwnedSummary, Shard};
+use crate::store::{Day, Fault, OwnedSummary, Shard};
 
 /// Time that one poll waits, over all topics; also the interval at which a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -207,8 +207,9 @@ impl Session {
             Err(unusable) => {
                 let source = self.source().position(ticket);
                 tracing::warn!(%source, %unusable, "a record is no summary: quarantined");
+                let fault = Fault::new("unusable-summary", unusable.to_string());
                 let new = || FailureHeaders { source: Some(source), ..FailureHeaders::default() };
-                let failures = shared.failed_now(failures.unwrap_or_else(new), job, unusable.to_string());
+                let failures = shared.failed_now(failures.unwrap_or_else(new), job, &fault);
                 let (store, key, value) = (shared.store.name(), record.key, record.value);
                 let letter = records::quarantine(topics, store, key, value, &failures);
                 self.letters.push(ticket, Ending::Quarantined, letter);

@@ -84,7 +84,7 @@ impl ShardThread {
     }
 
     fn dispose(&self, letters: &mut DeadLetters, row: &PendingRow, outcome: &Outcome, disposal: Disposal) {
-        let unknown = || Fault::new(outcome.name());
+        let unknown = || Fault::new(outcome.name(), outcome.name());
         let fault = || outcome.fault().cloned().unwrap_or_else(unknown);
         match disposal {
             Disposal::Settle => self.settle(row, outcome),

@@ -1,5 +1,6 @@
 //! Classifies failures by what they mean for the rows being written: one function, one table.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -135,18 +136,34 @@ impl ServerFailure {
     /// Returns the outcome of the rows after the last try. `table` is the one they were to be written to.
     pub(super) fn outcome(&self, shard: &str, table: &str) -> Outcome {
         match classify(self) {
-            Class::Schema if !self.is_missing() => Outcome::Misconfigured(Fault::new(format!(
+            Class::Schema if !self.is_missing() => Outcome::Misconfigured(self.fault_of(format!(
                 "shard {shard}: {self}: table {table} is not as Yahtzee creates it; rename or drop it, and it is \
                  created anew and filled from the log"
             ))),
             Class::Retryable | Class::Schema => Outcome::Retryable(self.fault(shard)),
-            Class::Poison => Outcome::Poison(Fault::new(format!("shard {shard}, table {table}: {self}"))),
+            Class::Poison => Outcome::Poison(self.fault_of(format!("shard {shard}, table {table}: {self}"))),
             Class::Configuration => Outcome::Misconfigured(self.fault(shard)),
         }
     }
 
     fn fault(&self, shard: &str) -> Fault {
-        Fault::new(format!("shard {shard}: {self}{}", self.advice()))
+        self.fault_of(format!("shard {shard}: {self}{}", self.advice()))
+    }
+
+    fn fault_of(&self, text: String) -> Fault {
+        Fault::new(self.code(), text)
+    }
+
+    /// Returns the server's SQLSTATE, or a word for what the server did not say.
+    fn code(&self) -> Cow<'static, str> {
+        match self {
+            Self::Server(error) => Cow::Owned(error.code.clone()),
+            Self::Connection(_) => Cow::Borrowed("connection"),
+            Self::Timeout(_) => Cow::Borrowed("timeout"),
+            Self::Missing(_) => Cow::Borrowed("missing-table"),
+            Self::NotCopied => Cow::Borrowed("not-copied"),
+            Self::Settings(_) => Cow::Borrowed("settings"),
+        }
     }
 
     /// Returns the advice in the message, from its second word on.
@@ -248,13 +265,27 @@ mod tests {
             else {
                 panic!("{code} has no fault")
             };
-            assert!(fault.0.contains("shard 3") && fault.0.contains(word), "{fault}");
+            assert_eq!(fault.code(), code);
+            assert!(fault.text().contains("shard 3") && fault.text().contains(word), "{fault}");
         }
         check("42703", "misconfigured", "drop it");
         check("42501", "misconfigured", "GRANT");
         check("28P01", "misconfigured", "password");
         check("42P01", "retryable", "said no");
         check("23514", "poison", "yahtzee_20261121.errors");
+    }
+
+    #[test]
+    fn what_the_server_did_not_say_has_a_code_too() {
+        fn check(failure: &ServerFailure, code: &str) {
+            let outcome = failure.outcome("3", "yahtzee_20261121.errors");
+            assert_eq!(outcome.fault().map(Fault::code), Some(code), "{failure}");
+        }
+        check(&ServerFailure::Connection("reset".into()), "connection");
+        check(&ServerFailure::Timeout(Duration::from_secs(1)), "timeout");
+        check(&ServerFailure::Missing("yahtzee".into()), "missing-table");
+        check(&ServerFailure::NotCopied, "not-copied");
+        check(&ServerFailure::Settings("two shards".into()), "settings");
     }
 
     #[test]

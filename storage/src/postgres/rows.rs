@@ -187,5 +187,5 @@ fn signed(what: &str, number: u64) -> Result<i64, Fault> {
 }
 
 fn unfit(what: &str, number: impl std::fmt::Display) -> Fault {
-    Fault::new(format!("{what} {number} is out of the range that PostgreSQL stores"))
+    Fault::new("out-of-range", format!("{what} {number} is out of the range that PostgreSQL stores"))
 }

@@ -103,7 +103,7 @@ impl PostgresWriter {
                 Verdict::Open => self.write_group(connection, group).await?,
                 Verdict::OtherMap(text) => {
                     let text = format!("shard {}: {text}", self.node.name);
-                    vec![Outcome::Misconfigured(Fault::new(text)); group.lines.len()]
+                    vec![Outcome::Misconfigured(Fault::new("shard-map", text)); group.lines.len()]
                 }
                 Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
                 Verdict::Missing => {

@@ -1,5 +1,6 @@
 //! The outcome of writing a summary to a store.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,20 +70,37 @@ impl Outcome {
     }
 }
 
-/// Why a summary was not stored: what the store said, where, and what to do. Shared by all rows of a failed batch.
+/// Why a summary was not stored: a stable code, and what the store said, where, and what to do. Shared by all rows of
+/// a failed batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(pub Arc<str>);
+pub struct Fault {
+    code: Cow<'static, str>,
+    text: Arc<str>,
+}
 
 impl Fault {
-    /// From a text for operators.
+    /// Creates a fault from its code and a text for operators.
     #[must_use]
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { code: code.into(), text: text.into() }
+    }
+
+    /// Returns what kind of fault it is, the same for all rows and shards: a SQLSTATE, the kind of the operating
+    /// system's error as in `io:StorageFull`, or a word of Yahtzee's own.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Returns the text for operators.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }

@@ -208,18 +208,22 @@ impl Model {
         self.asked += 1;
         let series = summary.parts.owner.0[0];
         let is_wrong = match self.modes[shard] {
-            Mode::Down => return Outcome::Retryable(Fault::new("down")),
-            Mode::Flaky if self.asked.is_multiple_of(3) => return Outcome::Retryable(Fault::new("flaky")),
-            Mode::FailsFor(failing) if failing == series => return Outcome::Retryable(Fault::new("locked")),
+            Mode::Down => return Outcome::Retryable(Fault::new("down", "down")),
+            Mode::Flaky if self.asked.is_multiple_of(3) => {
+                return Outcome::Retryable(Fault::new("flaky", "flaky"));
+            }
+            Mode::FailsFor(failing) if failing == series => {
+                return Outcome::Retryable(Fault::new("locked", "locked"));
+            }
             Mode::Wrong => true,
             Mode::WrongFor(job) => job == summary.job,
             Mode::Works | Mode::Blocked | Mode::Panics | Mode::Flaky | Mode::FailsFor(_) => false,
         };
         if is_wrong {
-            return Outcome::Misconfigured(Fault::new("wrong password"));
+            return Outcome::Misconfigured(Fault::new("wrong-password", "wrong password"));
         }
         if self.poison.contains(&series) {
-            return Outcome::Poison(Fault::new("poison"));
+            return Outcome::Poison(Fault::new("poison", "poison"));
         }
         if self.expired.contains(&series) {
             return Outcome::Expired;

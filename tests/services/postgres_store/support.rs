@@ -216,7 +216,7 @@ pub(crate) fn check_all(writer: &mut dyn ShardWriter, entries: &[Entry], expecte
 /// The text of an outcome that is a fault.
 pub(crate) fn fault(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retryable(fault) | Outcome::Poison(fault) | Outcome::Misconfigured(fault) => &fault.0,
+        Outcome::Retryable(fault) | Outcome::Poison(fault) | Outcome::Misconfigured(fault) => fault.text(),
         settled => panic!("{settled:?} is no failure"),
     }
 }

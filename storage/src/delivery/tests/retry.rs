@@ -7,7 +7,7 @@ use yahtzee_runtime::health::Condition;
 
 use super::super::*;
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
-use crate::dead_letter::{quarantine, records, retry_list};
+use crate::dead_letter::{FailureGroup, quarantine, records, retry_list};
 use crate::test_world::summaries::{carried, id, key, value};
 use crate::test_world::{Id, Mode, VERSION, World};
 
@@ -237,20 +237,32 @@ fn the_list_tells_what_waits_by_shard() {
     let world = World::new(2, &["job"]);
     fill(&world, &[(0, 5), (0, 6), (2, 7), (1, 3)]);
     let foreign = FailureHeaders { store: Some("elsewhere".to_owned()), ..trail(&world, 3) };
-    let other =
-        FailureHeaders { shard: Some("s0".to_owned()), error: Some("locked".to_owned()), ..trail(&world, 4) };
+    let other = FailureHeaders {
+        shard: Some("s0".to_owned()),
+        code: Some("55P03".to_owned()),
+        error: Some("locked".to_owned()),
+        ..trail(&world, 4)
+    };
     world.append(vec![
         records::retry(&world.jobs[0], Shard(0), &key(2), &value(3), &foreign),
         records::retry(&world.jobs[0], Shard(0), &key(4), &value(4), &other),
     ]);
     let listed = || retry_list::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
-    let entry = |records, keys, first_failure_ms, count| retry_list::ShardWaiting {
+    let group = |code: Option<&str>, example: &str, records| FailureGroup {
+        code: code.map(str::to_owned),
+        example: example.to_owned(),
+        records,
+    };
+    let entry = |records, keys, first_failure_ms, failures| retry_list::ShardWaiting {
         records,
         keys,
         first_failure_ms: Some(first_failure_ms),
-        most_frequent_error: Some(("down".to_owned(), count)),
+        failures,
     };
-    let expected = [("s0".to_owned(), entry(4, 3, 1_004, 3)), ("s1".to_owned(), entry(1, 1, 1_003, 1))];
+    let of_first = vec![group(None, "down", 3), group(Some("55P03"), "locked", 1)];
+    let of_second = vec![group(None, "down", 1)];
+    let expected =
+        [("s0".to_owned(), entry(4, 3, 1_004, of_first)), ("s1".to_owned(), entry(1, 1, 1_003, of_second))];
     assert_eq!(listed(), BTreeMap::from(expected));
     let retry = world.retry(|_| {});
     world.wait("all to be drained", || world.is_drained());

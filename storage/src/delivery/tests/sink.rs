@@ -89,6 +89,7 @@ fn what_is_no_summary_is_quarantined_with_its_place() {
     for letter in letters {
         let RecordPosition { topic, .. } = letter.trail.source.unwrap();
         assert_eq!(topic, *world.jobs[0].summary);
+        assert_eq!(letter.trail.code.as_deref(), Some("unusable-summary"));
         assert!(!letter.trail.error.unwrap().is_empty() && letter.trail.shard.is_none());
     }
     assert!(world.store.written().is_empty());
@@ -155,6 +156,7 @@ fn all_of_a_dead_shard_goes_to_retry_until_it_lives() {
         let trail = letter.trail;
         assert_eq!((partition.0, trail.shard.as_deref(), trail.attempts), (0, Some("s0"), 1));
         assert_eq!((trail.store.as_deref(), trail.error.as_deref()), (Some("model"), Some("down")));
+        assert_eq!(trail.code.as_deref(), Some("down"));
         assert_eq!(trail.revision.unwrap().last_offset.0, summaries::id(&letter.key, &letter.value).1);
     }
     world.store.set(0, Mode::Works);

@@ -110,13 +110,14 @@ fn a_topic_is_read_in_every_codec_of_this_build_and_refused_in_any_other() {
     }
 }
 
-/// Creates a topic whose broker compresses again what is appended.
+/// Creates a topic whose broker compresses again what is appended, and keeps it: the records carry an old time.
 fn create_compressed(bench: &KafkaBench, topic: &str, codec: &str) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", &bench.settings().brokers)
         .create()
         .expect("admin client");
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("compression.type", codec);
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    let new = new.set("compression.type", codec).set("retention.ms", "-1");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let created = runtime.block_on(admin.create_topics(&[new], &AdminOptions::new())).expect("an answer");
     assert_eq!(created, [Ok(topic.to_owned())]);

@@ -155,6 +155,47 @@ fn one_shard_can_be_retried_alone() {
     assert_eq!(world.store.rows("job"), of_second);
 }
 
+/// The shard map has changed: a record lies with a shard whose process does not write to the shard of its key.
+#[test]
+fn a_record_of_another_shard_moves_to_the_partition_of_its_own() {
+    let world = World::new(2, &["job"]);
+    world.append(vec![records::retry(&world.jobs[0], Shard(1), &key(0), &value(5), &trail(&world, 5))]);
+    fill(&world, &[(1, 6)]);
+    let retry = world.retry(|plan| plan.role = DeliveryRole::Retry { shard: Some(Shard(1)) });
+    world.wait("the second shard to be drained", || world.store.rows("job") == BTreeMap::from([(1, 6)]));
+    retry.end();
+    let letters = world.records(&world.jobs[0].retry);
+    let of_first = letters.into_iter().filter(|((partition, _), _)| partition.0 == 0).map(|(_, letter)| {
+        (id(&letter.key, &letter.value), letter.trail.shard, letter.trail.first_failure_ms)
+    });
+    assert_eq!(of_first.collect::<Vec<_>>(), [((0, 5), Some("s0".to_owned()), Some(1_005))]);
+    let retry = world.retry(|_| {});
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 5), (1, 6)]));
+}
+
+/// A write fails while a newer row of its key waits: the older one is done with, and commits pass it.
+#[test]
+fn a_failed_row_that_a_newer_one_supersedes_holds_no_commit() {
+    let world = World::with_partitions(2, 1, &["job"]);
+    world.store.set(0, Mode::Blocked);
+    fill(&world, &[(0, 1)]);
+    let retry = world.retry(|_| {});
+    world.wait("the hanging write", || world.store.calls() == 1);
+    // One source reads both: the newer row waits once the row after it is stored.
+    fill(&world, &[(0, 2), (1, 1)]);
+    world.wait("the newer row to be read", || world.store.rows("job") == BTreeMap::from([(1, 1)]));
+    world.store.set(0, Mode::Down);
+    world.wait("the write to fail", || !world.store.ids_of("retryable").is_empty());
+    world.store.set(0, Mode::Works);
+    world.wait("the newer row", || world.store.rows("job") == BTreeMap::from([(0, 2), (1, 1)]));
+    retry.end();
+    assert_eq!(world.store.ids_of("retryable")[0], (0, 1));
+    assert_eq!(world.store.ids_of("stored"), [(1, 1), (0, 2)]);
+    assert!(world.is_drained());
+}
+
 /// Commits work while QUARANTINE takes nothing: what was to go there must not be committed.
 #[test]
 fn only_what_the_log_has_taken_has_left() {

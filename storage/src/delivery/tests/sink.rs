@@ -295,6 +295,28 @@ fn stopping_leaves_a_hanging_write_behind_and_commits_nothing_of_it() {
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
+/// A failed append makes the sink read again what waits behind a hanging write: each summary is still written once.
+#[test]
+fn what_waits_is_not_written_twice_when_the_sink_begins_anew() {
+    let world = World::with_partitions(2, 1, &["job"]);
+    world.store.poison(&[1]);
+    world.store.set(0, Mode::Blocked);
+    world.log.refuse_appends(true);
+    let sink = world.sink(|_| {});
+    world.publish(&[(0, 0)]);
+    world.wait("the hanging write", || world.store.calls() == 1);
+    world.publish(&[(0, 1), (0, 2), (1, 0)]);
+    world.wait("the log to refuse twice", || world.log.refused() > 1);
+    world.log.refuse_appends(false);
+    // The last record is read after those that wait.
+    world.wait("the last record to be handed over", || in_quarantine(&world) == [(1, 0)]);
+    world.store.set(0, Mode::Works);
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    let written = world.store.written().into_iter().map(|it| it.id).filter(|(series, _)| *series == 0);
+    assert_eq!(written.collect::<Vec<_>>(), [(0, 0), (0, 0), (0, 1), (0, 2)]);
+}
+
 /// A thread that is gone must not leave a process behind that looks alive.
 #[test]
 fn a_panic_of_a_store_ends_the_sink() {

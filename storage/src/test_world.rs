@@ -33,12 +33,16 @@ use yahtzee_runtime::log::scan::{scan, whole};
 
 pub(crate) const VERSION: &str = "v1";
 
+/// Retention of the topics of a world: nothing expires until a test says so.
+const RETENTION_MS: i64 = i64::MAX / 2;
+
 /// A summary by series and revision.
 pub(crate) type Id = (u8, u64);
 
 /// A log, a store, and jobs between them.
 pub(crate) struct World {
     pub(crate) log: Arc<WatchedLog>,
+    embedded: EmbeddedLog,
     pub(crate) store: Arc<ModelStore>,
     pub(crate) jobs: Vec<JobTopics>,
     pub(crate) bell: Bell,
@@ -55,17 +59,17 @@ impl World {
     pub(crate) fn with_partitions(shards: u32, partitions: u32, jobs: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bell = Bell::default();
-        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
-        let log = Arc::new(WatchedLog::new(Arc::new(log), bell.clone()));
+        let embedded = EmbeddedLog::open(&folder.path().join("log")).unwrap();
+        let log = Arc::new(WatchedLog::new(Arc::new(embedded.clone()), bell.clone()));
         let store = Arc::new(ModelStore::new("model", shards, bell.clone()));
         let layout = TopicLayout { partitions, ..TopicLayout::default() };
         let jobs: Vec<JobTopics> = jobs.iter().map(|job| JobTopics::new(job, job, &layout)).collect();
         for name in jobs.iter().flat_map(|job| [&job.summary, &job.retry, &job.quarantine]) {
             let cleanup = Cleanup::Delete;
-            let (name, replication, retention_ms) = (name.to_string(), 1, None);
+            let (name, replication, retention_ms) = (name.to_string(), 1, Some(RETENTION_MS));
             log.create_topic(&TopicSpec { name, partitions, replication, cleanup, retention_ms }).unwrap();
         }
-        Self { log, store, jobs, bell, health: Health::default(), folder }
+        Self { log, embedded, store, jobs, bell, health: Health::default(), folder }
     }
 
     pub(crate) fn shared_log(&self) -> SharedLog {
@@ -93,6 +97,11 @@ impl World {
     /// Appends records, bypassing any fault the log is scripted to have.
     pub(crate) fn append(&self, records: Vec<NewRecord>) {
         self.log.inner.appender(Duration::from_secs(10)).unwrap().append_and_wait(&records).unwrap();
+    }
+
+    /// Lets retention delete all records that are in the log now.
+    pub(crate) fn expire_records(&self) {
+        self.embedded.maintain(i64::MAX).unwrap();
     }
 
     /// Starts a sink with quick settings. `change` adjusts the plan.

@@ -175,6 +175,24 @@ fn a_record_of_another_shard_moves_to_the_partition_of_its_own() {
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 5), (1, 6)]));
 }
 
+/// What retention has deleted meanwhile is lost: the retry process goes on with what is left.
+#[test]
+fn a_retry_process_that_retention_has_overtaken_reads_on_at_the_start_of_the_log() {
+    let world = World::new(1, &["job"]);
+    fill(&world, &[(0, 1), (1, 1)]);
+    let retry = world.retry(|_| {});
+    world.wait("the first to be drained", || world.is_drained());
+    retry.end();
+    fill(&world, &[(0, 2), (1, 2), (2, 2)]);
+    world.expire_records();
+    fill(&world, &[(0, 3)]);
+    let retry = world.retry(|_| {});
+    world.wait("the rest to be drained", || world.is_drained() || !world.health.is_ready());
+    retry.end();
+    assert!(world.health.is_ready(), "{:?}", world.health.parts());
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 3), (1, 1)]));
+}
+
 /// A write fails while a newer row of its key waits: the older one is done with, and commits pass it.
 #[test]
 fn a_failed_row_that_a_newer_one_supersedes_holds_no_commit() {

@@ -295,6 +295,24 @@ fn stopping_leaves_a_hanging_write_behind_and_commits_nothing_of_it() {
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
+/// What retention has deleted meanwhile is superseded or expired: the sink goes on with what is left.
+#[test]
+fn a_sink_that_retention_has_overtaken_reads_on_at_the_start_of_the_log() {
+    let world = World::new(1, &["job"]);
+    let sink = world.sink(|_| {});
+    world.publish(&[(0, 1), (1, 1)]);
+    world.wait("the first to be settled", || world.is_all_settled());
+    sink.end();
+    world.publish(&[(0, 2), (1, 2), (2, 2)]);
+    world.expire_records();
+    world.publish(&[(0, 3)]);
+    let sink = world.sink(|_| {});
+    world.wait("the rest to be settled", || world.is_all_settled() || !world.health.is_ready());
+    sink.end();
+    assert!(world.health.is_ready(), "{:?}", world.health.parts());
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 3), (1, 1)]));
+}
+
 /// A failed append makes the sink read again what waits behind a hanging write: each summary is still written once.
 #[test]
 fn what_waits_is_not_written_twice_when_the_sink_begins_anew() {

@@ -12,7 +12,7 @@ pub enum Outcome {
     /// Stored; the store had nothing newer.
     Stored,
     /// Stored, as [`Self::Stored`], but the row it replaced cannot have come before it: see
-    /// [`Provenance::can_be_followed_by`].
+    /// [`yahtzee_core::summary::Provenance::can_be_followed_by`].
     StoredAgainstChain,
     /// Not stored: the store, or the same batch, has the same or a newer revision.
     Stale,

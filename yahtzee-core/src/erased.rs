@@ -29,7 +29,7 @@ pub trait AnyJob: Send + Sync {
     fn policy(&self) -> Policy;
     /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
     fn accumulator_bytes(&self) -> u64;
-    /// [`summary::reserved_field`](crate::summary::reserved_field) of [`Job::Summary`]: a job that has one is refused.
+    /// [`summary::reserved_field`] of [`Job::Summary`]: a job that has one is refused.
     fn reserved_field(&self) -> Option<u32>;
     /// [`Job::figures`] of a summary value.
     ///

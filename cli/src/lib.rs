@@ -3,7 +3,7 @@
 //! It is a library so that a crate with its own jobs gets the whole command: its `main` passes its list to [`main`].
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -35,13 +35,18 @@ mod verify;
 /// Try `yahtzee demo` first: it needs no server. In production each step is a process of its own:
 /// `topics create`, then `ingress`, `run`, `sink` and, for PostgreSQL, `retry`, all with the same configuration file.
 #[derive(Debug, Parser)]
-#[command(name = "yahtzee", version, propagate_version = true)]
+#[command(name = "yahtzee", version = VERSION.as_str(), propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     global: process::GlobalOptions,
     #[command(subcommand)]
     command: Command,
 }
+
+/// The version, and the logs of this build.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!("{} (logs: {})", env!("CARGO_PKG_VERSION"), yahtzee_runtime::log::KINDS.join(", "))
+});
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -4,7 +4,7 @@ use anyhow::{Error, Result, anyhow};
 use clap::Args;
 use yahtzee_core::assignment::{WorkerIndex, slots_of};
 use yahtzee_runtime::clock::since_1970;
-use yahtzee_runtime::config::{LogChoice, process_environment, worker_index_from};
+use yahtzee_runtime::config::{process_environment, worker_index_from};
 use yahtzee_runtime::worker::{
     JobPlan, MemoryBound, ProcessContext, Worker, WorkerSettings, memory_of_machine,
 };
@@ -56,7 +56,7 @@ pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
         write_deadline: config.worker.write_deadline,
         poison: config.worker.poison,
         // The folder of an embedded log belongs to this process: nobody can have taken over.
-        pause_max: matches!(config.log, LogChoice::Kafka(_)).then_some(config.worker.pause_max),
+        pause_max: config.log.is_shared().then_some(config.worker.pause_max),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use yahtzee_runtime::config::LogChoice;
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
@@ -58,7 +57,7 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     };
     // The one shard of the embedded store is in this process, so that nothing waits in RETRY.
     let has_retry = matches!(command, SinkCommand::Postgres(_));
-    let retries_here = has_retry && matches!(config.log, LogChoice::Embedded(_));
+    let retries_here = has_retry && !config.log.is_shared();
     let start = |plan| DeliveryTask::start(plan, &log, &store, &process.health, &process.stop);
     let retry = retries_here.then(|| start(stores::retry_plan(&plans, &config, None))).transpose()?;
     let sink = start(plan(&plans, &config, has_retry))?;

@@ -54,8 +54,8 @@ const KNOWS: &[(&str, Knows)] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["base64", "prost"]),
     ("yahtzee", &["prost", "yahtzee-core"]),
-    ("yahtzee-proto", &["prost", "prost-build", "protox"]),
-    ("proto", &["prost", "prost-build", "protox", "yahtzee-core"]),
+    ("yahtzee-proto", &["prost"]),
+    ("proto", &["prost", "yahtzee-core"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),
 ];
 

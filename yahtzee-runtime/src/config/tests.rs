@@ -1,6 +1,7 @@
 //! Sections of a test's own file in, meaning or a helpful error out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,16 +27,32 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 #[test]
 fn a_file_is_composed_of_sections() {
     let text = "[topics]\npartitions = 4\n[worker]\nslots = 2\n[jobs.errors]\nseries_max = 7";
-    let variables = environment(&[("YAHTZEE_WORKER__SLOTS", "4"), ("KAFKA_URL", "kafka://one:9092")]);
+    let variables = environment(&[("YAHTZEE_WORKER__SLOTS", "4"), ("YAHTZEE_LOG__EMBEDDED__FOLDER", "here")]);
     let file: WorkerFile = parse_file(text, "test.toml", &variables).unwrap();
     let layout = file.topics.check(0).unwrap();
     let worker = file.worker.check(&layout).unwrap();
     assert_eq!((layout.partitions, worker.slots, layout.store_retention_ms), (4, 4, None));
     assert_eq!(file.jobs["errors"].policy(Policy::default()).series_max, 7);
     let log = file.log.check(&variables, Duration::from_secs(3)).unwrap();
+    assert!(matches!(&log, LogChoice::Embedded(folder) if folder == Path::new("here")), "{log:?}");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn the_platform_names_a_kafka_cluster() {
+    let variables = environment(&[("KAFKA_URL", "kafka://one:9092")]);
+    let log = LogSection::default().check(&variables, Duration::from_secs(3)).unwrap();
     let LogChoice::Kafka(kafka) = log else { panic!("{log:?}") };
     assert_eq!((kafka.brokers.as_str(), kafka.timeouts.delivery), ("one:9092", Duration::from_secs(3)));
     assert!(kafka.timeouts.transaction > kafka.timeouts.delivery, "a transaction outlives its records");
+}
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_build_without_kafka_says_how_to_build_one_that_has_it() {
+    let variables = environment(&[("KAFKA_URL", "kafka://one:9092")]);
+    let error = LogSection::default().check(&variables, Duration::from_secs(3)).unwrap_err().to_string();
+    assert!(error.contains("cargo build --profile dist --features kafka"), "{error}");
 }
 
 /// Values that all differ, so that no key can stand for another.

@@ -2,7 +2,7 @@
 //!
 //! The set of operations is small and closed; the set of implementations is open: the interface names none of them,
 //! and whatever passes the conformance suite (`tests/services/conformance.rs`) is a log. The product has two,
-//! [`embedded`] (one folder, in process) and [`kafka`]; tests put others behind or in front of them.
+//! [`embedded`] (one folder, in process) and `kafka` (behind the feature of that name); tests put others behind or in front of them.
 //!
 //! | file | subject |
 //! |---|---|
@@ -20,12 +20,16 @@ pub mod embedded;
 mod error;
 mod header;
 mod interface;
+#[cfg(feature = "kafka")]
 pub mod kafka;
 mod page;
 mod record;
 mod require;
 pub mod scan;
 mod topic;
+
+/// Kinds of log that this build can open, as configuration names them.
+pub const KINDS: &[&str] = if cfg!(feature = "kafka") { &["embedded", "kafka"] } else { &["embedded"] };
 
 pub use batch::Batch;
 pub use error::{LogCause, LogError};

@@ -44,9 +44,9 @@ impl Tree {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// The Rust files.
+    /// The Rust files that people write. What the protobuf compiler wrote follows its schema's names, not the house's.
     pub(crate) fn rust(&self) -> impl Iterator<Item = &SourceFile> {
-        self.with_extension("rs")
+        self.with_extension("rs").filter(|file| !file.path.contains("/src/generated/"))
     }
 
     /// The files whose name ends so.

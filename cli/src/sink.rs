@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use yahtzee_runtime::worker::JobPlan;
-use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings, DeliveryTask};
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
 use yahtzee_storage::store::SummaryStore;
@@ -75,7 +75,7 @@ fn plan(plans: &[JobPlan], config: &Config, has_retry: bool) -> DeliveryPlan {
         jobs: stores::topics_of(plans, config),
         version: config.layout.version.clone(),
         role: DeliveryRole::Sink { has_retry },
-        settings: DeliverySettings::of_sink(),
+        settings: config.sink.delivery,
         observer: None,
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::ValueEnum;
 use yahtzee_runtime::worker::JobPlan;
-use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings};
+use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole};
+use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::job_topics::JobTopics;
 use yahtzee_storage::postgres::PostgresStore;
 use yahtzee_storage::store::{Shard, SummaryStore};
@@ -13,6 +15,34 @@ use crate::config::Config;
 
 /// Name of the store that has a retry process.
 pub(crate) const POSTGRES: &str = "postgres";
+
+/// A store on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreName {
+    /// The store in a folder, `sink.embedded.folder`
+    Embedded,
+    /// The databases of `[sink.postgres.shards]`
+    Postgres,
+}
+
+/// Opens a store that a sink has written: the one of this name, else PostgreSQL if the configuration has a shard, else
+/// the embedded one.
+pub(crate) fn existing(config: &Config, name: Option<StoreName>) -> Result<Arc<dyn SummaryStore>> {
+    let has_shard = !config.sink.postgres.shards.is_empty();
+    let configured = if has_shard { StoreName::Postgres } else { StoreName::Embedded };
+    match name.unwrap_or(configured) {
+        StoreName::Postgres => postgres(config),
+        StoreName::Embedded => {
+            let folder = &config.sink.embedded_folder;
+            ensure!(
+                folder.exists(),
+                "there is no store at {} (`sink.embedded.folder`); compare with --against topic",
+                folder.display()
+            );
+            Ok(Arc::new(EmbeddedStore::open(folder)?))
+        }
+    }
+}
 
 /// Returns the topics that carry the summaries of these jobs.
 pub(crate) fn topics_of(plans: &[JobPlan], config: &Config) -> Vec<JobTopics> {
@@ -30,7 +60,7 @@ pub(crate) fn retry_plan(plans: &[JobPlan], config: &Config, shard: Option<Shard
         jobs: topics_of(plans, config),
         version: config.layout.version.clone(),
         role: DeliveryRole::Retry { shard },
-        settings: DeliverySettings::of_retry(),
+        settings: config.sink.retry,
         observer: None,
     }
 }

@@ -2,19 +2,20 @@
 
 use std::num::NonZeroU64;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::SharedLog;
-use yahtzee_runtime::replay::{Edge, PartitionReplay, ReplaySpan, Subject};
+use yahtzee_runtime::replay::{PartitionReplay, ReplaySpan, Subject};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
 
 use crate::config::Config;
 use crate::process::GlobalOptions;
 use crate::replay::{RangeOptions, ReplayMeter, ReplayedPartition, Scope};
+use crate::stores::{self, StoreName};
 
 mod compare;
 mod found;
@@ -31,13 +32,19 @@ use report::{ComparedPlace, JobVerification, VerifyReport};
 /// that the raw log does not hold whole, or that are not closed, are listed and not compared.
 /// Exit code 0 if everything is equal, 1 if something differs, 2 if the command line is wrong.
 ///
-/// After a repair with `yahtzee replay --as-generation G`, verify the same range with --generation G. The embedded store
-/// belongs to one process: stop the sink, or compare with --against topic.
+/// The store is PostgreSQL where `[sink.postgres.shards]` names a shard, else the embedded one; --store chooses. Its rows of
+/// the range are held in memory: for a long range of many apps choose --job, --owner or --from and --to. The embedded
+/// store belongs to one process: stop the sink, or compare with --against topic.
+///
+/// After a repair with `yahtzee replay --as-generation G`, verify the same range with --generation G.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
-    /// Published summaries to compare with: the summary topic, the embedded store (`sink.embedded.folder`), or both
+    /// Published summaries to compare with: the summary topic, the store, or both
     #[arg(long, value_enum, default_value_t = Against::Both)]
     against: Against,
+    /// Store to compare with; default: postgres if the configuration has a shard, else embedded
+    #[arg(long, value_enum, value_name = "STORE")]
+    store: Option<StoreName>,
     /// Compare windows that are still open as well; they are equal only if the worker was shut down cleanly
     #[arg(long, conflicts_with_all = ["to", "to_offset"])]
     open: bool,
@@ -62,7 +69,7 @@ pub(crate) struct VerifyOptions {
 enum Against {
     /// The summary topic
     Topic,
-    /// The embedded store
+    /// The store
     Store,
     /// Both
     Both,
@@ -71,16 +78,11 @@ enum Against {
 pub(crate) fn verify(global: &GlobalOptions, options: &VerifyOptions) -> Result<()> {
     let config = global.load()?;
     let scope = options.range.scope(global, &config)?;
-    let folder = &config.sink.embedded_folder;
     let stored = match options.against {
         Against::Topic => None,
         Against::Store | Against::Both => {
-            ensure!(
-                folder.exists(),
-                "there is no store at {} (`sink.embedded.folder`); compare with --against topic",
-                folder.display()
-            );
-            Some(StoredRows::read(folder, &scope, config.layout.partitions)?)
+            let store = stores::existing(&config, options.store)?;
+            Some(StoredRows::read(&*store, &scope, config.layout.partitions)?)
         }
     };
     let log = config.log.open()?;
@@ -155,12 +157,15 @@ impl Verification<'_> {
         let mut report = JobVerification::of(subject, self.options.show);
         for part in parts {
             meter.begin(plan.job.name(), part.span.partition);
-            let (expected, comparable) = self.recompute(subject, &part, &mut report, meter)?;
+            let (mut expected, comparable) = self.recompute(subject, &part, &mut report, meter)?;
             if self.options.against != Against::Store {
                 let found = topic_rows(&*self.log, &summary_topic, part.span.partition, &comparable)?;
                 report.add(ComparedPlace::Topic, part.span.partition, compare(&expected, &found));
             }
             if let Some(stored) = &mut self.stored {
+                let recomputed = expected.len();
+                expected.retain(|key, _| !stored.has_dropped(plan.job.name(), key));
+                report.leave_out_expired((recomputed - expected.len()) as u64);
                 let found = stored.take(plan.job.name(), part.span.partition, &comparable);
                 report.add(ComparedPlace::Store, part.span.partition, compare(&expected, &found));
             }
@@ -221,13 +226,6 @@ impl Part {
         span.end = promised.unwrap_or(end).clamp(span.start, end);
         Self { unpromised: end.0 - span.end.0, span }
     }
-}
-
-/// Returns whether a window that starts at this time can lie in the range.
-fn is_in_range(scope: &Scope, window_start_ms: i64) -> bool {
-    let is_after = |edge| !matches!(edge, Some(Edge::Time(from_ms)) if window_start_ms < from_ms);
-    let is_before = |edge| !matches!(edge, Some(Edge::Time(to_ms)) if window_start_ms >= to_ms);
-    is_after(scope.range.from) && is_before(scope.range.to)
 }
 
 /// Returns whether the range selects the partition.

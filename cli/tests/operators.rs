@@ -15,14 +15,17 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::PlatformError;
+use yahtzee_runtime::config::Secret;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{CommittedOffset, Isolation, Item, Log, NewRecord, OffsetCommit};
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::store::Day;
-use yahtzee_storage::store::OwnedSummary;
-use yahtzee_storage::store::{Outcome, Shard, SummaryStore};
+use yahtzee_storage::postgres::PostgresStore;
+use yahtzee_storage::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
+use yahtzee_storage::postgres::shard_map::{Epoch, ShardKey, ShardMap};
+use yahtzee_storage::store::{Day, Outcome, OwnedSummary, Shard, SummaryStore};
 
-use crate::support::{PATIENCE, Process, rows, yahtzee};
+use crate::database::Database;
+use crate::support::{PATIENCE, Process, Rows, named, rows, yahtzee};
 
 /// The demo's number of partitions.
 const PARTITIONS: u32 = 8;
@@ -199,6 +202,61 @@ fn a_changed_row_of_the_store_is_found_and_the_topic_is_not_blamed() {
         assert_eq!(difference[0][name], expected, "{difference}");
     }
     world.json(&["verify", "--job", job, "--against", "topic"]);
+}
+
+/// Writes the rows of the demo's store into a database of this test alone, as a sink would have.
+fn copy_to_postgres(rows: &Rows, url: String) -> PostgresStore {
+    let store = {
+        let shard = ShardSettings { name: "one".to_owned(), url: Secret::new(url) };
+        let epoch = Epoch { from: Day::MIN, shards: vec!["one".to_owned()], key: ShardKey::Owner };
+        let map = ShardMap::new(vec![epoch]).unwrap();
+        let settings =
+            PostgresSettings { shards: vec![shard], map, timeouts: Timeouts::default(), ca_file: None };
+        PostgresStore::new(settings).unwrap()
+    };
+    let read = |((job, key), (_, value)): (&(String, Vec<u8>), &(_, Vec<u8>))| {
+        OwnedSummary::read(&job.as_str().into(), key, value, Day(i64::MAX)).unwrap()
+    };
+    let summaries: Vec<OwnedSummary> = rows.iter().map(read).collect();
+    let batch: Vec<_> = summaries.iter().map(OwnedSummary::lend).collect();
+    let outcomes = store.writer(Shard(0)).write(&batch);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored), "{outcomes:?}");
+    store
+}
+
+#[test]
+fn rows_of_postgres_are_compared_except_those_of_dropped_days() {
+    let Some(server) = named("YAHTZEE_TEST_POSTGRES", "postgres") else { return };
+    let database = Database::new(&server, "verify");
+    let world = World::of_demo();
+    let all = rows(&world.path("store"));
+    let store = copy_to_postgres(&all, database.url());
+    fs::write(world.path("yahtzee.toml"), format!("[sink.postgres.shards]\none = {:?}\n", database.url()))
+        .unwrap();
+    let config = world.path("yahtzee.toml").display().to_string();
+    let verify =
+        |more: &[&str]| world.verdict(&[&["verify", "--config", &config, "--job", JOB][..], more].concat());
+
+    let (code, report) = verify(&[]);
+    assert_eq!(code, 0, "{report}");
+    let job = &report["jobs"][0];
+    assert!(number(&job["summaries"]) > 10, "{job}");
+    assert_eq!(job["places"]["store"]["equal"], job["summaries"]);
+
+    let table = "yahtzee_20160504.\"router-latency\"";
+    let first = format!("WHERE ctid = (SELECT ctid FROM {table} WHERE final ORDER BY window_start LIMIT 1)");
+    assert_eq!(database.query(&format!("DELETE FROM {table} {first} RETURNING 1")).len(), 1);
+    let (code, report) = verify(&["--against", "store"]);
+    assert_eq!(
+        (code, &report["jobs"][0]["places"]["store"]["different"]),
+        (1, &serde_json::json!({"missing": 1}))
+    );
+    assert_eq!(verify(&["--store", "embedded"]).0, 0);
+
+    store.drop_days_below("2016-05-05".parse().unwrap()).unwrap();
+    let (code, report) = verify(&["--against", "store"]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["jobs"][0]["expired_summaries"], report["jobs"][0]["summaries"]);
 }
 
 #[test]

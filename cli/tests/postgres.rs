@@ -6,13 +6,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{Client, NoTls};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_pipeline_proto::summary;
 use yahtzee_runtime::log::embedded::EmbeddedLog;
 use yahtzee_runtime::log::{Log, NewRecord};
 
+use crate::database::Database;
 use crate::support::{Process, metric, named, wait_for, yahtzee};
 
 const OWNERS: u8 = 64;
@@ -21,25 +21,21 @@ const NOBODY_LISTENS: &str = "postgres://nobody@127.0.0.1:1/nowhere";
 /// Two databases of this test alone, and a log in a folder.
 struct World {
     folder: tempfile::TempDir,
-    server: String,
-    runtime: tokio::runtime::Runtime,
+    east: Database,
+    west: Database,
 }
 
 impl World {
-    fn new(server: String) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let world = Self { folder: tempfile::tempdir().unwrap(), server, runtime };
-        for shard in ["east", "west"] {
-            let _ = world.sql(&world.server, &format!("DROP DATABASE IF EXISTS {}", database(shard)));
-            world.sql(&world.server, &format!("CREATE DATABASE {}", database(shard))).unwrap();
-        }
-        let log = world.folder.path().join("log");
+    fn new(server: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [east, west] = ["east", "west"].map(|shard| Database::new(server, shard));
+        let log = folder.path().join("log");
         let text = format!(
             "[topics]\npartitions = 4\n[worker]\nslots = 4\n[log.embedded]\nfolder = {log:?}\n\
              [admin]\nlisten = '127.0.0.1:0'\n[sink.postgres.shards]\neast = '{}'\nwest = 'env:WEST'\n",
-            world.url("east"),
+            east.url(),
         );
+        let world = Self { folder, east, west };
         fs::write(world.config(), text).unwrap();
         let created = world.command(&["topics", "create"], NOBODY_LISTENS).output().unwrap();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
@@ -48,12 +44,6 @@ impl World {
 
     fn config(&self) -> PathBuf {
         self.folder.path().join("yahtzee.toml")
-    }
-
-    /// The server's URL with another database in its place.
-    fn url(&self, shard: &str) -> String {
-        let (before, _) = self.server.rsplit_once('/').expect("a URL names a database");
-        format!("{before}/{}", database(shard))
     }
 
     fn command(&self, arguments: &[&str], west: &str) -> Command {
@@ -67,39 +57,12 @@ impl World {
         let address = sink.admin_address();
         (sink, address)
     }
-
-    fn connect(&self, url: &str) -> Client {
-        self.runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client
-        })
-    }
-
-    fn sql(&self, url: &str, text: &str) -> Result<(), tokio_postgres::Error> {
-        let client = self.connect(url);
-        self.runtime.block_on(client.batch_execute(text))
-    }
-
-    /// Owners and occurrences of all rows of a shard.
-    fn rows(&self, shard: &str, table: &str) -> Vec<i64> {
-        let client = self.connect(&self.url(shard));
-        let text = format!("SELECT count FROM {table} ORDER BY owner");
-        let rows = self.runtime.block_on(client.query_typed(&text, &[])).unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        for shard in ["east", "west"] {
-            let _ = self.sql(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", database(shard)));
-        }
-    }
-}
-
-fn database(shard: &str) -> String {
-    format!("yahtzee_process_{}_{shard}", std::process::id())
+/// Occurrences of all rows of a shard, by owner.
+fn counts(shard: &Database, table: &str) -> Vec<i64> {
+    let rows = shard.query(&format!("SELECT count FROM {table} ORDER BY owner"));
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// One summary per owner in the minute that has just begun; owner `n` has `n + 1` occurrences.
@@ -129,7 +92,7 @@ fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
 #[test]
 fn what_a_dead_shard_could_not_take_is_there_once_it_works() {
     let Some(server) = named("YAHTZEE_TEST_POSTGRES", "postgres") else { return };
-    let world = World::new(server);
+    let world = World::new(&server);
     let now = jiff::Timestamp::now();
     append_summaries(
         &Arc::new(EmbeddedLog::open(&world.folder.path().join("log")).unwrap()),
@@ -141,15 +104,15 @@ fn what_a_dead_shard_could_not_take_is_there_once_it_works() {
     assert!(sink.terminate().success());
 
     let table = format!("yahtzee_{}.errors", now.strftime("%Y%m%d"));
-    let stored = world.rows("east", &table);
+    let stored = counts(&world.east, &table);
     let waiting = usize::from(OWNERS) - stored.len();
     assert!(!stored.is_empty() && waiting > 0, "both shards have owners: {stored:?}");
 
-    let (sink, address) = world.sink(&world.url("west"));
+    let (sink, address) = world.sink(&world.west.url());
     let drained = || metric(&address, "yahtzee_retry_summaries_total").filter(|sum| *sum == waiting as f64);
     wait_for("what waited to be stored", drained);
     assert!(sink.terminate().success());
-    let mut counts = [stored, world.rows("west", &table)].concat();
-    counts.sort_unstable();
-    assert_eq!(counts, (1..=i64::from(OWNERS)).collect::<Vec<_>>());
+    let mut all = [stored, counts(&world.west, &table)].concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=i64::from(OWNERS)).collect::<Vec<_>>());
 }

@@ -1,11 +1,16 @@
 //! `[sink]`: the section of the configuration file on the stores that summaries are written to, and what it means.
 
+mod delivery;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use yahtzee_runtime::config::{ConfigError, Environment, Secret};
 
+pub use self::delivery::DeliverySection;
+use crate::delivery::DeliverySettings;
 use crate::postgres::settings::{PostgresSettings, SettingsError, ShardSettings, Timeouts};
 use crate::postgres::shard_map::{Epoch, ShardKey, ShardMap};
 use crate::store::Day;
@@ -19,6 +24,10 @@ const IN_ENVIRONMENT: &str = "env:";
 pub struct SinkSection {
     /// Days of summaries that stores keep (32); 0 keeps them for ever.
     pub retention_days: u32,
+    /// Limits and times of the sink.
+    pub delivery: DeliverySection,
+    /// Limits and times of the retry process.
+    pub retry: DeliverySection,
     /// The embedded store.
     pub embedded: EmbeddedStoreSection,
     /// PostgreSQL.
@@ -29,6 +38,8 @@ impl Default for SinkSection {
     fn default() -> Self {
         Self {
             retention_days: 32,
+            delivery: DeliverySection::default(),
+            retry: DeliverySection::default(),
             embedded: EmbeddedStoreSection::default(),
             postgres: PostgresSection::default(),
         }
@@ -50,7 +61,7 @@ impl Default for EmbeddedStoreSection {
 }
 
 /// PostgreSQL.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresSection {
     /// Connection string of each shard, or `env:NAME` for one in an environment variable, by the shard's name.
@@ -60,6 +71,27 @@ pub struct PostgresSection {
     /// PEM file with the certificates that sign those of the servers: connections are then encrypted and servers are
     /// verified. Needs a build with feature `tls`.
     pub ca_file: Option<PathBuf>,
+    /// Time to establish a connection, authentication included (5,000).
+    pub connect_timeout_ms: u64,
+    /// Time that one statement may take (10,000).
+    pub statement_timeout_ms: u64,
+    /// Time to wait for a lock that another session holds (2,000).
+    pub lock_timeout_ms: u64,
+}
+
+impl Default for PostgresSection {
+    fn default() -> Self {
+        let Timeouts { connect, statement, lock } = Timeouts::default();
+        let ms = |time: Duration| u64::try_from(time.as_millis()).expect("defaults are seconds");
+        Self {
+            shards: BTreeMap::new(),
+            map: Vec::new(),
+            ca_file: None,
+            connect_timeout_ms: ms(connect),
+            statement_timeout_ms: ms(statement),
+            lock_timeout_ms: ms(lock),
+        }
+    }
 }
 
 /// Hides connection strings.
@@ -71,7 +103,7 @@ impl std::fmt::Debug for PostgresSection {
             .field("shards", &names)
             .field("map", &self.map)
             .field("ca_file", &self.ca_file)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,6 +132,10 @@ fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Err
 pub struct SinkConfig {
     /// Days of summaries that stores keep; `None` for ever.
     pub retention_days: Option<u32>,
+    /// Limits and times of the sink.
+    pub delivery: DeliverySettings,
+    /// Limits and times of the retry process.
+    pub retry: DeliverySettings,
     /// Folder of the embedded store.
     pub embedded_folder: PathBuf,
     /// PostgreSQL.
@@ -115,16 +151,20 @@ pub struct PostgresConfig {
     pub map: Vec<ShardMapSection>,
     /// File with the certificates that sign those of the servers.
     pub ca_file: Option<PathBuf>,
+    /// Timeouts of every shard.
+    pub timeouts: Timeouts,
 }
 
 impl SinkSection {
     /// Checks the section and looks up what it takes from the environment.
     ///
     /// # Errors
-    /// If a variable that should hold a connection string is not set.
+    /// If a variable that should hold a connection string is not set, or a limit or time is out of range.
     pub fn check(self, environment: &Environment) -> Result<SinkConfig, ConfigError> {
         Ok(SinkConfig {
             retention_days: (self.retention_days > 0).then_some(self.retention_days),
+            delivery: self.delivery.check("sink.delivery", DeliverySettings::of_sink())?,
+            retry: self.retry.check("sink.retry", DeliverySettings::of_retry())?,
             embedded_folder: self.embedded.folder,
             postgres: self.postgres.check(environment)?,
         })
@@ -133,7 +173,8 @@ impl SinkSection {
 
 impl PostgresSection {
     fn check(self, environment: &Environment) -> Result<PostgresConfig, ConfigError> {
-        let Self { shards, map, ca_file } = self;
+        let timeouts = self.timeouts()?;
+        let Self { shards, map, ca_file, .. } = self;
         let shards = shards.into_iter().map(|(name, text)| {
             let url = connection_string(&name, text, environment)?;
             Ok((name, Secret::new(url)))
@@ -145,7 +186,19 @@ impl PostgresSection {
             key: ShardKey::default(),
         };
         let map = if map.is_empty() { vec![every_shard()] } else { map };
-        Ok(PostgresConfig { shards, map, ca_file })
+        Ok(PostgresConfig { shards, map, ca_file, timeouts })
+    }
+
+    fn timeouts(&self) -> Result<Timeouts, ConfigError> {
+        let check = |key: &str, time_ms: u64| match time_ms {
+            0 => Err(ConfigError::Contradiction(format!("sink.postgres.{key} = 0 must be at least 1"))),
+            _ => Ok(Duration::from_millis(time_ms)),
+        };
+        Ok(Timeouts {
+            connect: check("connect_timeout_ms", self.connect_timeout_ms)?,
+            statement: check("statement_timeout_ms", self.statement_timeout_ms)?,
+            lock: check("lock_timeout_ms", self.lock_timeout_ms)?,
+        })
     }
 }
 
@@ -174,7 +227,7 @@ impl PostgresConfig {
         Ok(PostgresSettings {
             shards: self.shards.iter().map(shard).collect(),
             map: ShardMap::new(self.map.iter().map(epoch).collect())?,
-            timeouts: Timeouts::default(),
+            timeouts: self.timeouts,
             ca_file: self.ca_file.clone(),
         })
     }

@@ -72,7 +72,7 @@ impl SummaryStore for EmbeddedStore {
         Box::new(EmbeddedWriter(Arc::clone(&self.0)))
     }
 
-    fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
+    fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
         self.0.read(|view| read::range(view, job, owner, from_ms..to_ms))
     }
 

@@ -1,7 +1,7 @@
 //! The PostgreSQL store: shards by day and owner, a schema per day, a table per job in it.
 //!
 //! ```sql
-//! SELECT series, window_start, count FROM yahtzee_20261121.router_latency WHERE owner = '...' ORDER BY 2;
+//! SELECT series, window_start, count FROM yahtzee_20261121."router-latency" WHERE owner = '...' ORDER BY 2;
 //! ```
 //!
 //! A batch is one guarded `INSERT .. SELECT FROM unnest(..) ON CONFLICT` per table, in one transaction that first asks
@@ -120,9 +120,9 @@ impl SummaryStore for PostgresStore {
         Box::new(PostgresWriter::new(Arc::clone(&self.nodes[shard.index()]), Arc::clone(&self.io)))
     }
 
-    fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
+    fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
         let range = RangeQuery { job, owner, from_ms, to_ms };
-        let nodes = self.nodes_of(range.first_day(), range.last_day(), Some(owner));
+        let nodes = self.nodes_of(range.first_day(), range.last_day(), owner);
         let works = nodes.iter().map(|node| reads::range(node, &range));
         let parts = all(&nodes, self.io.wait_all(works))?;
         let floor = parts.iter().map(|part| part.floor).max().unwrap_or(Day::MIN);

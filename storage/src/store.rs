@@ -31,12 +31,13 @@ pub trait SummaryStore: Send + Sync {
     /// Creates a writer for one shard. Does not connect: a shard that is down shows in the first write.
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter>;
 
-    /// Returns the rows of one owner and job with windows that start in `from_ms..to_ms` (milliseconds since 1970), in
-    /// the order of their keys. Windows of dropped days are left out; [`Rows::floor`] is the first day kept.
+    /// Returns the rows of a job with windows that start in `from_ms..to_ms` (milliseconds since 1970), of one owner or,
+    /// for `None`, of all, in the order of their keys. Windows of dropped days are left out; [`Rows::floor`] is the
+    /// first day kept.
     ///
     /// # Errors
     /// If a shard that holds a part of the answer fails: a partial answer is never returned.
-    fn range(&self, job: &str, owner: Owner, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError>;
+    fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError>;
 
     /// Returns the owners with most measurements in the window that starts at `window_start_ms`, over all their series,
     /// greatest first, ties by owner; at most `limit` of them.

@@ -237,7 +237,7 @@ fn check_values(store: &dyn SummaryStore, rows: &[Entry], sheet: &mut Sheet) -> 
     let mut missing = 0;
     for entry in rows {
         let from_ms = entry.parts.window_start_ms;
-        let found = store.range(RouterLatency::NAME, entry.parts.owner, from_ms, from_ms + 1)?;
+        let found = store.range(RouterLatency::NAME, Some(entry.parts.owner), from_ms, from_ms + 1)?;
         missing += usize::from(!found.rows.iter().map(|row| &row.value).eq([&entry.value]));
     }
     sheet.check("rows that are missing or wrong", missing, 0);

@@ -123,7 +123,7 @@ impl Pass<'_> {
     fn check_values(&self, store: &dyn SummaryStore, sheet: &mut Sheet) -> Result<()> {
         for Entry { parts, value, .. } in self.stored.iter().step_by(self.stored.len().div_ceil(LOOKS)) {
             let (from_ms, to_ms) = (parts.window_start_ms, parts.window_start_ms + 1);
-            let found = store.range(JOB, parts.owner, from_ms, to_ms)?;
+            let found = store.range(JOB, Some(parts.owner), from_ms, to_ms)?;
             let values: Vec<_> = found.rows.iter().map(|row| &row.value).collect();
             sheet.check("value of a row", values, vec![value]);
         }

@@ -67,6 +67,8 @@ mod tests {
             "jobs.errors",
             "ingress",
             "sink",
+            "sink.delivery",
+            "sink.retry",
             "sink.embedded",
             "sink.postgres",
             "admin",

@@ -1,6 +1,11 @@
 //! Parses configurations, and checks their meaning or the error.
 
+use std::time::Duration;
+
+use yahtzee_core::delivery::WaitBounds;
 use yahtzee_storage::config::ShardMapSection;
+use yahtzee_storage::delivery::DeliverySettings;
+use yahtzee_storage::postgres::settings::Timeouts;
 use yahtzee_storage::postgres::shard_map::ShardKey;
 
 use super::*;
@@ -86,6 +91,63 @@ fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
     let own = Policy { lateness_windows: 9, ..Policy::default() };
     assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
     assert_eq!(config.policy("dyno-load", own), own);
+}
+
+/// Every key of `[sink.delivery]` with another value, and what each must become.
+#[test]
+fn limits_and_times_of_delivery_are_those_of_the_file() {
+    let keys = "batch_max = 1\nlinger_ms = 2\nqueue_max = 3\nqueue_bytes_max = 4\nspan_max = 5\npatience_ms = 6\n\
+                retry_after_ms = 7\nback_off_ms = 8\nback_off_max_ms = 9\nrepair_back_off_ms = 10\n\
+                repair_back_off_max_ms = 11\ncommit_interval_ms = 12\nappend_timeout_ms = 13\n\
+                report_interval_ms = 14\nstop_timeout_ms = 15";
+    let ms = Duration::from_millis;
+    let expected = DeliverySettings {
+        batch_max: 1,
+        linger: ms(2),
+        queue_max: 3,
+        queue_bytes_max: 4,
+        span_max: 5,
+        patience: ms(6),
+        retry_after: ms(7),
+        back_off: WaitBounds { base: ms(8), cap: ms(9) },
+        repair_back_off: WaitBounds { base: ms(10), cap: ms(11) },
+        commit_interval: ms(12),
+        append_deadline: ms(13),
+        report_interval: ms(14),
+        stop_deadline: ms(15),
+    };
+    let (of_sink, of_retry) = (DeliverySettings::of_sink(), DeliverySettings::of_retry());
+    let check = |text: &str, sink: DeliverySettings, retry: DeliverySettings| {
+        let config = parse(text, &[]).unwrap().sink;
+        assert_eq!((config.delivery, config.retry), (sink, retry), "{text}");
+    };
+    check("", of_sink, of_retry);
+    check(&format!("[sink.delivery]\n{keys}"), expected, of_retry);
+    check(&format!("[sink.retry]\n{keys}"), of_sink, expected);
+
+    let refused = |key: &str, parts: &[&str]| {
+        for section in ["sink.delivery", "sink.retry"] {
+            check_refused(&format!("[{section}]\n{key}"), &[], &[&[section], parts].concat());
+        }
+    };
+    refused("batch_max = 0", &["batch_max = 0", "at least 1"]);
+    refused("queue_max = 5", &["queue_max = 5", "batch_max = 1024"]);
+    refused("commit_interval_ms = 0", &["commit_interval_ms = 0"]);
+    refused("back_off_max_ms = 5", &["back_off_max_ms = 5", "back_off_ms = 200"]);
+    refused("repair_back_off_ms = 400000", &["repair_back_off_max_ms = 300000"]);
+}
+
+#[test]
+fn timeouts_of_postgres_are_those_of_the_file() {
+    let section = "[sink.postgres]\nconnect_timeout_ms = 1\nstatement_timeout_ms = 2\nlock_timeout_ms = 3\n\
+                   [sink.postgres.shards]\none = 'postgres://host/one'";
+    let ms = Duration::from_millis;
+    let expected = Timeouts { connect: ms(1), statement: ms(2), lock: ms(3) };
+    let config = parse(section, &[]).unwrap();
+    assert_eq!(config.sink.postgres.timeouts, expected);
+    assert_eq!(config.sink.postgres.settings().unwrap().timeouts, expected);
+    assert_eq!(parse("", &[]).unwrap().sink.postgres.timeouts, Timeouts::default());
+    check_refused("[sink.postgres]\nlock_timeout_ms = 0", &[], &["sink.postgres.lock_timeout_ms = 0"]);
 }
 
 #[test]

@@ -1,19 +1,18 @@
-//! Published summaries: those of the summary topic, and those of the embedded store.
+//! Published summaries: those of the summary topic, and those of a store.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use anyhow::Result;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::Log;
 use yahtzee_runtime::log::scan::{scan, whole};
-use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::store::Row;
+use yahtzee_runtime::replay::Edge;
+use yahtzee_storage::store::{Day, Row, SummaryStore};
 
 use super::compare::{Comparable, ComparedSummaries};
-use super::{is_chosen, is_in_range};
+use super::is_chosen;
 use crate::replay::Scope;
 
 /// The newest value of every key, and the keys of faulty values.
@@ -64,25 +63,41 @@ pub(super) fn topic_rows(
     Ok(found)
 }
 
-/// Rows of the store that lie in the range.
-pub(super) struct StoredRows(HashMap<(String, Partition), Vec<Row>>);
+/// Rows of a store that lie in the range.
+#[derive(Default)]
+pub(super) struct StoredRows {
+    rows: HashMap<(String, Partition), Vec<Row>>,
+    /// First day that the store keeps, by job.
+    floors: HashMap<String, Day>,
+}
 
 impl StoredRows {
-    /// Reads the store once, and closes it.
-    pub(super) fn read(folder: &Path, scope: &Scope, partition_count: u32) -> Result<Self> {
-        let store = EmbeddedStore::open(folder)?;
-        let mut rows: HashMap<_, Vec<Row>> = HashMap::new();
-        let is_job = |name: &str| scope.plans.iter().any(|plan| plan.job.name() == name);
-        store.scan(|row| {
-            let partition = row.key.owner.partition(partition_count);
-            let is_wanted = is_job(&row.job)
-                && is_chosen(scope, partition)
-                && is_in_range(scope, row.key.window_start_ms);
-            if is_wanted {
-                rows.entry((row.job.clone(), partition)).or_default().push(row);
+    /// Reads the rows of the chosen jobs, partitions and times.
+    pub(super) fn read(store: &dyn SummaryStore, scope: &Scope, partition_count: u32) -> Result<Self> {
+        let time = |edge, otherwise| match edge {
+            Some(Edge::Time(time_ms)) => time_ms,
+            Some(Edge::Offset(_)) | None => otherwise,
+        };
+        let (from_ms, to_ms) = (time(scope.range.from, i64::MIN), time(scope.range.to, i64::MAX));
+        let mut stored = Self::default();
+        for plan in &scope.plans {
+            let job = plan.job.name();
+            let found = store.range(job, scope.owner, from_ms, to_ms)?;
+            stored.floors.insert(job.to_owned(), found.floor);
+            for row in found.rows {
+                let partition = row.key.owner.partition(partition_count);
+                if is_chosen(scope, partition) {
+                    stored.rows.entry((job.to_owned(), partition)).or_default().push(row);
+                }
             }
-        })?;
-        Ok(Self(rows))
+        }
+        Ok(stored)
+    }
+
+    /// Returns whether the window of a summary lies in a day that the store has dropped.
+    pub(super) fn has_dropped(&self, job: &str, key: &[u8]) -> bool {
+        let floor = self.floors.get(job).copied().unwrap_or(Day::MIN);
+        SummaryKey::decode(key).is_ok_and(|key| Day::of_ms(key.window_start_ms) < floor)
     }
 
     /// Returns the rows of one partition of a job, of these windows.
@@ -92,7 +107,7 @@ impl StoredRows {
         partition: Partition,
         comparable: &Comparable,
     ) -> FoundSummaries {
-        let rows = self.0.remove(&(job.to_owned(), partition)).unwrap_or_default();
+        let rows = self.rows.remove(&(job.to_owned(), partition)).unwrap_or_default();
         let rows = rows.into_iter().filter(|row| comparable.covers(&row.key));
         let newest: BTreeMap<Vec<u8>, Vec<u8>> = rows.map(|row| (row.key.encode(), row.value)).collect();
         FoundSummaries { newest, ..FoundSummaries::default() }

@@ -18,7 +18,7 @@ use yahtzee_runtime::utc;
 pub(super) enum ComparedPlace {
     /// The summary topic.
     Topic,
-    /// The embedded store.
+    /// The store.
     Store,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct JobVerification {
     summaries: u64,
     /// Records of the range that no worker has committed; they were not read.
     uncommitted_records: u64,
+    /// Summaries of days that the store has dropped; they were not compared with it.
+    expired_summaries: u64,
     partitions: Vec<ReplayedPartition>,
     places: BTreeMap<ComparedPlace, RowCounts>,
     /// The first differences.
@@ -100,6 +102,7 @@ impl JobVerification {
             raw_topic: subject.raw.clone(),
             summaries: 0,
             uncommitted_records: 0,
+            expired_summaries: 0,
             partitions: Vec::new(),
             places: BTreeMap::new(),
             differences: Vec::new(),
@@ -112,6 +115,11 @@ impl JobVerification {
         self.summaries += summaries;
         self.uncommitted_records += uncommitted_records;
         self.partitions.push(part);
+    }
+
+    /// Adds summaries that are not compared with the store, because it has dropped their days.
+    pub(super) fn leave_out_expired(&mut self, summaries: u64) {
+        self.expired_summaries += summaries;
     }
 
     /// Adds the result of a comparison.
@@ -145,6 +153,12 @@ impl JobVerification {
             text += &format!(
                 "  not read: {} records that no worker has committed yet\n",
                 self.uncommitted_records
+            );
+        }
+        if self.expired_summaries > 0 {
+            text += &format!(
+                "  not compared with the store: {} summaries of days that it has dropped\n",
+                self.expired_summaries
             );
         }
         let left_out: String = partitions.iter().map(ReplayedPartition::left_out).collect();

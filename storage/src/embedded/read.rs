@@ -31,14 +31,15 @@ impl From<fjall::Error> for UnreadableRow {
 pub(super) fn range(
     view: &FolderView,
     job: &str,
-    owner: Owner,
+    owner: Option<Owner>,
     times_ms: Range<i64>,
 ) -> Result<Rows, UnreadableRow> {
     let mut rows = Vec::new();
     if !times_ms.is_empty() {
         let days = Day::of_ms(times_ms.start)..=Day::of_ms(times_ms.end - 1);
+        let prefix = owner.map_or_else(|| job_prefix(job), |owner| owner_prefix(job, owner));
         for (&day, keyspace) in view.days.range(days) {
-            for series in (Steps { keyspace, day, prefix: owner_prefix(job, owner), last: None }) {
+            for series in (Steps { keyspace, day, prefix: prefix.clone(), last: None }) {
                 collect(day, keyspace, &series?, &times_ms, &mut rows)?;
             }
         }

@@ -131,7 +131,10 @@ fn after_a_failed_change_the_folder_is_opened_again() {
     write(&store, &[Day(3)]);
     let fail = || store.0.change(|_| Err::<(), _>(fjall::Error::Poisoned)).unwrap_err();
     assert!(matches!(fail(), StoreError::Unavailable { .. }));
-    assert!(matches!(store.range(JOB, Owner([1; 16]), 0, i64::MAX), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(
+        store.range(JOB, Some(Owner([1; 16])), 0, i64::MAX),
+        Err(StoreError::Unavailable { .. })
+    ));
     assert_eq!(write(&store, &[Day(3), Day(4)]), [Outcome::Stale, Outcome::Stored]);
     assert_eq!(scanned(&store), [Day(3), Day(4)]);
 }

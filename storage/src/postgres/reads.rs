@@ -24,7 +24,8 @@ const TRIES_MAX: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RangeQuery<'a> {
     pub(super) job: &'a str,
-    pub(super) owner: Owner,
+    /// The only owner, or `None` for all.
+    pub(super) owner: Option<Owner>,
     pub(super) from_ms: i64,
     /// End of the range, exclusive.
     pub(super) to_ms: i64,
@@ -46,14 +47,15 @@ struct Kept {
     days: Vec<Day>,
 }
 
-/// Returns the rows of an owner in a range that this shard holds, in no order.
+/// Returns the rows of a range that this shard holds, in no order.
 pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
-        let owner = PgUuid(range.owner.0);
         let (from, to) = (PgTime::clamped_ms(range.from_ms), PgTime::clamped_ms(range.to_ms));
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&owner, Type::UUID), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
-        let found = connection.query(&range_text(range.job, &kept.days), &params).await?;
+        let owner = range.owner.map(|owner| PgUuid(owner.0));
+        let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
+            vec![(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
+        params.extend(owner.as_ref().map(|owner| (owner as &(dyn ToSql + Sync), Type::UUID)));
+        let found = connection.query(&range_text(range, &kept.days), &params).await?;
         found.iter().map(|row| read_row(range, row)).collect::<Result<Vec<_>, ServerFailure>>()
     };
     let (floor, rows) = read(node, range.job, range.first_day(), range.last_day(), ask).await?;
@@ -180,12 +182,13 @@ async fn kept_days(
     Ok(kept)
 }
 
-fn range_text(job: &str, days: &[Day]) -> String {
+fn range_text(range: &RangeQuery<'_>, days: &[Day]) -> String {
+    let of_owner = if range.owner.is_some() { " AND owner = $3" } else { "" };
     let of_day = |&day: &Day| {
         format!(
-            "SELECT series, window_start, window_length_ms, generation, first_offset, last_offset, count, final, value \
-             FROM {} WHERE owner = $1 AND window_start >= $2 AND window_start < $3",
-            TableName::new(day, job)
+            "SELECT series, window_start, window_length_ms, generation, first_offset, last_offset, count, final, \
+             value, owner FROM {} WHERE window_start >= $1 AND window_start < $2{of_owner}",
+            TableName::new(day, range.job)
         )
     };
     days.iter().map(of_day).collect::<Vec<_>>().join(" UNION ALL ")
@@ -210,8 +213,9 @@ fn read_row(range: &RangeQuery<'_>, row: &tokio_postgres::Row) -> Result<Row, Se
         ))
     };
     let unsigned = |column: usize| Ok::<_, ServerFailure>(row.try_get::<_, i64>(column)?.cast_unsigned());
+    let PgUuid(owner) = row.try_get(9)?;
     let key = SummaryKey {
-        owner: range.owner,
+        owner: Owner(owner),
         dimensions: series::decode(text).ok_or_else(foreign)?,
         window_start_ms: row.try_get::<_, PgTime>(1)?.ms(),
         window_length_ms: row.try_get::<_, i32>(2)?.cast_unsigned(),

@@ -151,7 +151,7 @@ impl SummaryStore for ModelStore {
         Box::new(ModelWriter { shard: shard.index(), shared: Arc::clone(&self.shared) })
     }
 
-    fn range(&self, _: &str, _: Owner, _: i64, _: i64) -> Result<Rows, StoreError> {
+    fn range(&self, _: &str, _: Option<Owner>, _: i64, _: i64) -> Result<Rows, StoreError> {
         Ok(Rows { rows: Vec::new(), floor: Day::MIN })
     }
 

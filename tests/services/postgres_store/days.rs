@@ -58,7 +58,7 @@ fn a_dropped_day_is_gone_for_good() {
     store.create_days(&[JOB], days[0], days[3]).unwrap();
     assert_eq!(schemas(&database).len(), 2);
 
-    let rows = store.range(JOB, of(DAY).parts.owner, i64::MIN, i64::MAX).unwrap();
+    let rows = store.range(JOB, Some(of(DAY).parts.owner), i64::MIN, i64::MAX).unwrap();
     assert_eq!((rows.rows.len(), rows.floor), (2, days[2]));
     assert!(store.top_owners(JOB, days[0].start_ms(), 5).unwrap().is_empty());
 }
@@ -84,7 +84,9 @@ fn a_day_that_is_being_read_is_dropped_later_and_seen_no_more() {
 
     let error = store.drop_days_below(DAY.plus(1)).unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("55P03")), "{error}");
-    assert!(store.range(JOB, Entry::of(1, 0, 1).parts.owner, i64::MIN, i64::MAX).unwrap().rows.is_empty());
+    assert!(
+        store.range(JOB, Some(Entry::of(1, 0, 1).parts.owner), i64::MIN, i64::MAX).unwrap().rows.is_empty()
+    );
     check_all(&mut *store.writer(Shard(0)), &[Entry::of(2, 0, 1)], "expired");
 
     reader.run("COMMIT");
@@ -103,7 +105,7 @@ fn readers_never_fail_while_days_are_dropped() {
         let dropper = scope
             .spawn(|| (1..12).map(|day| store.drop_days_below(DAY.plus(day)).unwrap().len()).sum::<usize>());
         while !dropper.is_finished() {
-            let rows = store.range(JOB, owner, i64::MIN, i64::MAX).unwrap();
+            let rows = store.range(JOB, Some(owner), i64::MIN, i64::MAX).unwrap();
             let expected = DAY.plus(12).0 - rows.floor.0.max(DAY.0);
             assert_eq!(i64::try_from(rows.rows.len()).unwrap(), expected, "{:?}", rows.floor);
         }

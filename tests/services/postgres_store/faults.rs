@@ -122,7 +122,7 @@ fn a_server_that_only_reads_is_tried_again_later() {
     database.run(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
     let outcomes = write(&mut *database.writer(), &[Entry::of(2, 0, 1), Entry::on(DAY.plus(1), 2, 0, 1)]);
     check_fault(&outcomes, "retryable", "25006");
-    let rows = database.store().range(JOB, Entry::of(1, 0, 1).parts.owner, i64::MIN, i64::MAX).unwrap();
+    let rows = database.store().range(JOB, Some(Entry::of(1, 0, 1).parts.owner), i64::MIN, i64::MAX).unwrap();
     assert_eq!(rows.rows.len(), 1);
     database.run(&format!("BEGIN READ WRITE; ALTER DATABASE {} RESET ALL; COMMIT", database.name));
     check_all(&mut *database.writer(), &[Entry::of(2, 0, 1)], "stored");

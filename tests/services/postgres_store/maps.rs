@@ -39,7 +39,7 @@ fn a_new_map_starts_at_midnight_and_moves_nothing() {
     write_by_shard(&store, &before);
     write_by_shard(&store, &after);
     for entry in &before {
-        let rows = store.range(JOB, entry.parts.owner, i64::MIN, i64::MAX).unwrap().rows;
+        let rows = store.range(JOB, Some(entry.parts.owner), i64::MIN, i64::MAX).unwrap().rows;
         assert_eq!(rows.len(), 2, "one of each day");
     }
     assert_eq!(store.top_owners(JOB, DAY.plus(1).start_ms(), 100).unwrap().len(), 20);
@@ -60,7 +60,7 @@ fn a_day_that_was_created_with_another_map_is_refused_and_other_days_are_not() {
     }
     // Readers are told as well, and the operator who creates days ahead.
     for error in [
-        new.range(JOB, Entry::of(1, 0, 1).parts.owner, DAY.start_ms(), i64::MAX).unwrap_err(),
+        new.range(JOB, Some(Entry::of(1, 0, 1).parts.owner), DAY.start_ms(), i64::MAX).unwrap_err(),
         new.create_days(&[JOB], DAY, DAY).unwrap_err(),
     ] {
         assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
@@ -94,7 +94,7 @@ fn process_types_of_an_app_lie_apart_and_are_read_together() {
     write_by_shard(&store, &entries);
     write_by_shard(&store, &[Entry::of(2, 0, 30)]);
     let owner = entries[0].parts.owner;
-    assert_eq!(store.range(JOB, owner, i64::MIN, i64::MAX).unwrap().rows.len(), 6);
+    assert_eq!(store.range(JOB, Some(owner), i64::MIN, i64::MAX).unwrap().rows.len(), 6);
     // 6 x 10 measurements on both shards beat 31 on one.
     let top = store.top_owners(JOB, DAY.start_ms(), 1).unwrap();
     assert_eq!((top[0].owner, top[0].count), (owner, 60));

@@ -16,7 +16,7 @@ fn a_range_is_half_open_and_crosses_midnight() {
     let store = database.store();
     let check = |from: i64, to: i64, expected: &[i64]| {
         let at = |minute: i64| DAY.start_ms() + minute * 60_000;
-        let rows = store.range(JOB, entries[0].parts.owner, at(from), at(to)).unwrap().rows;
+        let rows = store.range(JOB, Some(entries[0].parts.owner), at(from), at(to)).unwrap().rows;
         let starts: Vec<_> = rows.iter().map(|row| row.key.window_start_ms).collect();
         assert_eq!(starts, expected.iter().map(|&minute| at(minute)).collect::<Vec<_>>());
     };
@@ -32,7 +32,7 @@ fn a_store_without_rows_is_no_error() {
     let store = database.store();
     let owner = Entry::of(1, 0, 1).parts.owner;
     let check = |job: &str| {
-        let rows = store.range(job, owner, i64::MIN, i64::MAX).unwrap();
+        let rows = store.range(job, Some(owner), i64::MIN, i64::MAX).unwrap();
         assert_eq!((rows.rows.len(), rows.floor), (0, Day::MIN));
         assert!(store.top_owners(job, DAY.start_ms(), 3).unwrap().is_empty());
     };
@@ -67,7 +67,7 @@ fn a_part_of_an_answer_is_none() {
     let store = store_of(&[("0", database.url(None, None)), ("1", dead)], ShardKey::OwnerAndFirstDimension);
     let owner = Entry::of(1, 0, 1).parts.owner;
     for error in [
-        store.range(JOB, owner, 0, i64::MAX).unwrap_err(),
+        store.range(JOB, Some(owner), 0, i64::MAX).unwrap_err(),
         store.top_owners(JOB, 0, 1).unwrap_err(),
         store.drop_days_below(DAY).unwrap_err(),
         store.create_days(&[JOB], DAY, DAY).unwrap_err(),

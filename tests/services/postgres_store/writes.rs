@@ -36,7 +36,7 @@ fn the_greatest_revision_wins_in_any_order_and_every_outcome_is_true() {
         }
         let mut stored = BTreeMap::new();
         for owner in entries.iter().map(|entry| entry.parts.owner) {
-            let rows = store.range(JOB, owner, day.start_ms(), day.plus(1).start_ms()).unwrap().rows;
+            let rows = store.range(JOB, Some(owner), day.start_ms(), day.plus(1).start_ms()).unwrap().rows;
             prop_assert!(rows.iter().all(|row| Provenance::of_value(&row.value) == Ok(row.provenance)));
             stored.extend(rows.into_iter().map(|row| (row.key, row.provenance)));
         }
@@ -119,7 +119,7 @@ fn any_text_is_a_series() {
     let entries: Vec<_> = dimensions.iter().map(|it| Entry::of(1, 0, 1).with_dimensions(it)).collect();
     check_all(&mut *writer, &entries, "stored");
     let owner = entries[0].parts.owner;
-    let rows = database.store().range(JOB, owner, i64::MIN, i64::MAX).unwrap().rows;
+    let rows = database.store().range(JOB, Some(owner), i64::MIN, i64::MAX).unwrap().rows;
     let mut expected: Vec<_> = entries.iter().map(|entry| entry.parts.clone()).collect();
     expected.sort();
     assert_eq!(rows.into_iter().map(|row| row.key).collect::<Vec<_>>(), expected);

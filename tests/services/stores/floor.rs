@@ -32,7 +32,7 @@ pub(crate) fn settles_what_is_below_and_recreates_nothing(bench: &dyn Bench) {
     let expected = [Outcome::Expired, Outcome::Expired, Outcome::Stale];
     assert_eq!(Writers::new(&*store).write(&never_there), expected);
     assert_eq!(store.drop_days_below(TODAY).expect("drop"), [], "nothing came back");
-    let found = store.range(JOB, OWNER, i64::MIN, i64::MAX).expect("range");
+    let found = store.range(JOB, Some(OWNER), i64::MIN, i64::MAX).expect("range");
     assert_eq!((found.rows, found.floor), (vec![newer[2].row(), newer[3].row()], TODAY));
     assert_eq!(store.top_owners(JOB, days[0].start_ms(), 9), Ok(vec![]));
 }
@@ -54,7 +54,7 @@ pub(crate) fn never_goes_down(bench: &dyn Bench) {
     ];
     for_all(&prop::collection::vec(steps, 1..20), |steps| {
         // Each case goes on above the floor of the one before.
-        let before = store.range(JOB, OWNER, 0, 1).expect("range").floor;
+        let before = store.range(JOB, Some(OWNER), 0, 1).expect("range").floor;
         let base = before.max(TODAY).plus(20);
         store.drop_days_below(base).expect("drop");
         let (mut floor, mut days) = (base, BTreeSet::new());
@@ -78,7 +78,7 @@ pub(crate) fn never_goes_down(bench: &dyn Bench) {
                     prop_assert_eq!(store.drop_days_below(base.plus(to)).expect("drop"), dropped);
                 }
             }
-            prop_assert_eq!(store.range(JOB, OWNER, 0, 1).expect("range").floor, floor);
+            prop_assert_eq!(store.range(JOB, Some(OWNER), 0, 1).expect("range").floor, floor);
         }
         Ok(())
     });
@@ -131,7 +131,7 @@ pub(crate) fn does_not_fail_readers(bench: &dyn Bench) {
 
 /// Reads all days, and checks that the answer goes without a hole from its floor to its last day. Returns both.
 fn read_while_dropping(store: &dyn SummaryStore, before: (Day, Day)) -> (Day, Day) {
-    let found = store.range(JOB, OWNER, i64::MIN, i64::MAX).expect("a reader does not fail");
+    let found = store.range(JOB, Some(OWNER), i64::MIN, i64::MAX).expect("a reader does not fail");
     let days: Vec<Day> = found.rows.iter().map(|row| Day::of_ms(row.key.window_start_ms)).collect();
     let last = *days.last().expect("the newest day is never dropped");
     let expected: Vec<Day> = (found.floor.max(TODAY).0..=last.0).map(Day).collect();
@@ -153,8 +153,8 @@ pub(crate) fn is_kept_over_a_reopening(bench: &dyn Bench) {
     let store = bench.reopen();
     let outcomes = Writers::new(&*store).write(&[entry(TODAY.plus(-1)), entry(TODAY)]);
     assert_eq!(outcomes, [Outcome::Expired, Outcome::Stale]);
-    let found = store.range(JOB, OWNER, i64::MIN, i64::MAX).expect("range");
+    let found = store.range(JOB, Some(OWNER), i64::MIN, i64::MAX).expect("range");
     assert_eq!((found.rows, found.floor), (vec![entry(TODAY).row()], TODAY));
     assert_eq!(store.drop_days_below(TODAY.plus(-5)).expect("drop"), []);
-    assert_eq!(store.range(JOB, OWNER, 0, 1).expect("range").floor, TODAY);
+    assert_eq!(store.range(JOB, Some(OWNER), 0, 1).expect("range").floor, TODAY);
 }

@@ -117,9 +117,9 @@ pub(crate) fn keeps_the_parts_of_a_key_apart(bench: &dyn Bench) {
     let [other_job, other_owner, other_start, other_length] = others.map(|entry| entry.row());
     assert_eq!(rows_of(&*store, Owner([1; 16])), [first.row(), other_length, other_start]);
     assert_eq!(rows_of(&*store, Owner([2; 16])), [other_owner]);
-    let of_other_job = store.range(&other_job.job, Owner([1; 16]), i64::MIN, i64::MAX).expect("range");
+    let of_other_job = store.range(&other_job.job, Some(Owner([1; 16])), i64::MIN, i64::MAX).expect("range");
     assert_eq!(of_other_job.rows, [other_job]);
-    assert_eq!(store.range("no-such-job", Owner([1; 16]), i64::MIN, i64::MAX).expect("range").rows, []);
+    assert_eq!(store.range("no-such-job", Some(Owner([1; 16])), i64::MIN, i64::MAX).expect("range").rows, []);
 }
 
 /// Key, value and numbers of the greatest sizes that a sink lets through.

@@ -116,7 +116,7 @@ impl<'a> Writers<'a> {
 
 /// All rows of an owner of [`JOB`].
 pub(crate) fn rows_of(store: &dyn SummaryStore, owner: Owner) -> Vec<Row> {
-    store.range(JOB, owner, i64::MIN, i64::MAX).expect("range").rows
+    store.range(JOB, Some(owner), i64::MIN, i64::MAX).expect("range").rows
 }
 
 /// Runs a property on some drawn inputs.

@@ -32,7 +32,7 @@ pub(crate) fn keeps_the_newest_of_any_order(bench: &dyn Bench) {
             model.check(&batch, &writers.write(&batch))?;
         }
         for owner in 0..OWNERS {
-            let found = store.range(&job, Owner([owner; 16]), i64::MIN, i64::MAX).expect("range").rows;
+            let found = store.range(&job, Some(Owner([owner; 16])), i64::MIN, i64::MAX).expect("range").rows;
             prop_assert_eq!(found, model.rows_of(owner));
         }
         Ok(())

@@ -387,7 +387,7 @@ fn the_embedded_store_has_the_newest_of_every_key_after_a_crash_at_any_point() {
         let row = |series: u8| {
             let parts = SummaryKey::decode(&key(series)).unwrap();
             let start_ms = parts.window_start_ms;
-            let found = store.range("job", parts.owner, start_ms, start_ms + 1).unwrap().rows;
+            let found = store.range("job", Some(parts.owner), start_ms, start_ms + 1).unwrap().rows;
             found.into_iter().map(|row| (series, row.provenance.last_offset)).collect::<Vec<Id>>()
         };
         let rows: BTreeMap<u8, u64> = (0..9).flat_map(row).collect();

@@ -60,7 +60,9 @@ fn run_step(step: Step, runner: &Runner, servers: &mut Servers) -> Result<Outcom
         Step::Deny if !runner.succeeds("cargo", &["deny", "--version"]) => {
             return Ok(Outcome::Skipped("cargo-deny is not installed: `cargo install cargo-deny --locked`"));
         }
-        Step::Fmt | Step::Clippy | Step::Doc | Step::Deny => runner.run(&mut step.command())?,
+        Step::Fmt | Step::Clippy | Step::ClippyEmbedded | Step::Doc | Step::Deny => {
+            runner.run(&mut step.command())?
+        }
     }
     Ok(Outcome::Passed)
 }

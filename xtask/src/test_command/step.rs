@@ -12,6 +12,8 @@ pub(super) enum Step {
     Fmt,
     /// Lints
     Clippy,
+    /// Lints of what `cargo run` builds, without Kafka
+    ClippyEmbedded,
     /// Kafka, PostgreSQL, PgBouncer and promtool for the tests; comes with `test`
     #[value(skip)]
     Servers,
@@ -23,7 +25,8 @@ pub(super) enum Step {
     Deny,
 }
 
-const ALL: [Step; 6] = [Step::Fmt, Step::Clippy, Step::Servers, Step::Test, Step::Doc, Step::Deny];
+const ALL: [Step; 7] =
+    [Step::Fmt, Step::Clippy, Step::ClippyEmbedded, Step::Servers, Step::Test, Step::Doc, Step::Deny];
 
 /// The steps of a run that was asked for `only` these; nothing asked for means all.
 pub(super) fn selected(only: &[Step]) -> Vec<Step> {
@@ -41,6 +44,7 @@ impl Step {
         let line = match self {
             Self::Fmt => "fmt --all --check",
             Self::Clippy => "clippy --workspace --all-targets --locked -- -D warnings",
+            Self::ClippyEmbedded => "clippy -p yahtzee-cli --locked -- -D warnings",
             Self::Servers => "xtask services up",
             Self::Test => "test --workspace --locked",
             Self::Doc => "doc --workspace --no-deps --locked",
@@ -60,6 +64,7 @@ impl fmt::Display for Step {
         f.pad(match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
+            Self::ClippyEmbedded => "clippy-embedded",
             Self::Servers => "servers",
             Self::Test => "test",
             Self::Doc => "doc",

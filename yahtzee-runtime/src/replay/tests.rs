@@ -298,6 +298,16 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
     assert_eq!(folded + 2 * open, 38);
 }
 
+/// The windows that the first offset cuts are named by the first record, which is read again.
+#[test]
+fn a_panic_of_the_job_does_not_hide_which_windows_lack_input() {
+    let drawn: Vec<Drawn> = (0..40).map(|frame| (500, 0, vec![0], frame)).collect();
+    let range = ReplayRange { from: Some(Edge::Offset(Offset(11))), to: None };
+    let without = World::of(&drawn, &[], None).replay(range).1.incomplete_through;
+    assert!(without.is_some());
+    assert_eq!(World::of(&drawn, &[23], None).replay(range).1.incomplete_through, without);
+}
+
 #[test]
 fn open_windows_come_out_on_request_and_are_not_final() {
     let drawn: Vec<Drawn> = (0..9).map(|frame| (500, 0, vec![0], frame)).collect();

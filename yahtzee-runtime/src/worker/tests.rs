@@ -93,12 +93,13 @@ impl Worked {
     fn new(guarantee: Guarantee, script: Script) -> Self {
         let stop = StopSignal::new();
         let log = ScriptedLog::new(script, &stop);
+        let partitions = if log.script().idle_partition.is_some() { 2 } else { 1 };
         let policy = Policy { flush_interval_ms: FLUSH_MS, ..Policy::default() };
         let plan = JobPlan { job: Arc::new(CountJob), policy };
         let settings = WorkerSettings {
             worker: WorkerIndex::ALONE,
-            slots: 1,
-            layout: TopicLayout { partitions: 1, ..TopicLayout::default() },
+            slots: partitions,
+            layout: TopicLayout { partitions, ..TopicLayout::default() },
             guarantee,
             incarnation: 1,
             write_deadline: Duration::from_secs(1),
@@ -309,6 +310,39 @@ fn a_job_has_caught_up_when_it_is_told_of_the_end() {
     worked.run().unwrap();
     let calls = worked.calls_after_opening();
     assert!(calls.contains(&"append 2".to_owned()), "{calls:?}");
+}
+
+/// The other partition has its end in the third poll, long after the one with records.
+#[test]
+fn a_job_is_ready_once_all_its_partitions_have_caught_up() {
+    fn check(polls: usize, is_ready: bool) {
+        let script = Script {
+            raw: records(2),
+            idle_partition: Some(2),
+            polls: (0..polls).map(|poll_number| poll(usize::from(poll_number < 2), FLUSH_MS)).collect(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(Guarantee::Fenced, script);
+        worked.run().unwrap();
+        assert_eq!(worked.context.health.is_ready(), is_ready, "{polls} polls");
+    }
+    check(2, false);
+    check(3, true);
+}
+
+/// The scripted log refuses a commit with another slot's writer.
+#[test]
+fn every_slot_writes_with_its_own_writer() {
+    let script = Script {
+        raw: records(2),
+        idle_partition: Some(0),
+        polls: [poll(2, FLUSH_MS), poll(0, FLUSH_MS)].into(),
+        ..Script::default()
+    };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    assert_eq!(calls.iter().filter(|call| call.starts_with("commit")).count(), 2, "{calls:?}");
 }
 
 /// A raw topic that was deleted and created again is recognised by it.

@@ -43,6 +43,8 @@ pub(super) struct Script {
     /// Offsets behind the last record that are taken by what is never handed out.
     pub(super) control_records: u64,
     pub(super) committed: Option<CommittedOffset>,
+    /// Whether there is a second partition, of one control record, and how many polls pass before its end is handed out.
+    pub(super) idle_partition: Option<usize>,
     /// After the last one the worker is stopped.
     pub(super) polls: VecDeque<Poll>,
     /// Outcomes of the next appends; those after them are fine.
@@ -51,12 +53,16 @@ pub(super) struct Script {
     pub(super) commits: VecDeque<Result<(), LogError>>,
 }
 
+/// The partition that has records.
+const RAW_PARTITION: Partition = Partition(0);
+
 /// Identity of the raw topic; all others have another one.
 pub(super) const RAW_ID: [u8; 16] = [7; 16];
 
-/// See the module.
+/// See the module. As a writer it belongs to a slot.
 #[derive(Clone, Default)]
 pub(super) struct ScriptedLog {
+    slot: u32,
     script: Arc<Mutex<Script>>,
     now_ms: Arc<AtomicU64>,
     stop: StopSignal,
@@ -65,7 +71,7 @@ pub(super) struct ScriptedLog {
 impl ScriptedLog {
     pub(super) fn new(script: Script, stop: &StopSignal) -> Self {
         let script = Arc::new(Mutex::new(script));
-        Self { script, now_ms: Arc::default(), stop: stop.clone() }
+        Self { slot: 0, script, now_ms: Arc::default(), stop: stop.clone() }
     }
 
     /// The same log for a worker that is stopped by another signal.
@@ -97,8 +103,10 @@ impl ScriptedLog {
     fn commit_offsets(&self, what: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         let numbers: Vec<u64> = offsets.iter().map(|commit| commit.committed.offset.0).collect();
         self.note(format!("{what} {numbers:?}"));
+        let is_own = |commit: &OffsetCommit<'_>| self.slot == commit.partition.0;
+        assert!(offsets.iter().all(is_own), "slot {} commits another's partitions", self.slot);
         self.script().commits.pop_front().unwrap_or(Ok(()))?;
-        if let Some(commit) = offsets.last() {
+        if let Some(commit) = offsets.iter().find(|commit| commit.partition == RAW_PARTITION) {
             self.script().committed = Some(commit.committed.clone());
         }
         Ok(())
@@ -128,9 +136,10 @@ impl Log for ScriptedLog {
         &self,
         _topic: &str,
         from: &[(Partition, Offset)],
-        _isolation: Isolation,
+        isolation: Isolation,
     ) -> Result<Box<dyn LogReader>, LogError> {
-        let [(_, Offset(next))] = *from else { panic!("one partition, not {from:?}") };
+        assert_eq!(isolation, Isolation::Uncommitted, "a transaction must not hold up raw records");
+        let [(RAW_PARTITION, Offset(next)), ..] = *from else { panic!("partition 0 first, not {from:?}") };
         self.note(format!("read from {next}"));
         Ok(Box::new(ScriptedReader { log: self.clone(), next, page: Page::default() }))
     }
@@ -140,18 +149,21 @@ impl Log for ScriptedLog {
         Ok(Arc::new(self.clone()))
     }
 
-    fn slot_writer(&self, _slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
+    fn slot_writer(&self, name: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
         self.note("fence");
-        Ok(Box::new(self.clone()))
+        Ok(Box::new(Self { slot: name.slot, ..self.clone() }))
     }
 
-    fn bounds(&self, _topic: &str, _partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
+    fn bounds(&self, _topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
         self.note("bounds");
         let script = self.script();
-        Ok(vec![Bounds {
+        let of_raw = Bounds {
             start: Offset(script.log_start),
             end: Offset(script.raw.len() as u64 + script.control_records),
-        }])
+        };
+        let of_idle = Bounds { start: Offset(0), end: Offset(1) };
+        let bounds = |partition: &Partition| if *partition == RAW_PARTITION { of_raw } else { of_idle };
+        Ok(partitions.iter().map(bounds).collect())
     }
 
     fn offset_for_time(&self, _topic: &str, _partition: Partition, _time: i64) -> Result<Offset, LogError> {
@@ -162,10 +174,11 @@ impl Log for ScriptedLog {
         &self,
         _group: &str,
         _topic: &str,
-        _partitions: &[Partition],
+        partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
         self.note("committed");
-        Ok(vec![self.script().committed.clone()])
+        let committed = self.script().committed.clone();
+        Ok(partitions.iter().map(|it| committed.clone().filter(|_| *it == RAW_PARTITION)).collect())
     }
 
     fn commit(&self, _group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
@@ -180,7 +193,7 @@ impl Log for ScriptedLog {
         Ok(Some(TopicDescription {
             name: topic.to_owned(),
             id: if topic.starts_with("COUNT.") { RAW_ID } else { [8; 16] },
-            partitions: 1,
+            partitions: if self.script().idle_partition.is_some() { 2 } else { 1 },
             replication: 1,
             cleanup: Cleanup::Delete,
             retention_ms: None,
@@ -231,11 +244,17 @@ impl LogReader for ScriptedReader {
         for _ in 0..records {
             let RawRecord { timestamp_ms, key, value } = &script.raw[self.next as usize];
             let record = LogRecord { offset: Offset(self.next), timestamp_ms: *timestamp_ms, key, value };
-            self.page.push_record(Partition(0), record, Headers::default());
+            self.page.push_record(RAW_PARTITION, record, Headers::default());
             self.next += 1;
         }
         if self.next == script.raw.len() as u64 {
-            self.page.push_end(Partition(0), Offset(self.next + script.control_records));
+            self.page.push_end(RAW_PARTITION, Offset(self.next + script.control_records));
+        }
+        if let Some(polls) = script.idle_partition {
+            script.idle_partition = Some(polls.saturating_sub(1));
+            if polls == 0 {
+                self.page.push_end(Partition(1), Offset(1));
+            }
         }
         Ok(Batch::from(&self.page))
     }

@@ -18,7 +18,7 @@ use crate::endpoint::{Endpoint, ParsedBody};
 use crate::language::{LanguageClient, LanguageRequest};
 use crate::packer::PackedRecord;
 use crate::reply::Reply;
-use crate::request_body::{BodyError, gunzip, receive};
+use crate::request_body::{BodyError, RequestBody, gunzip};
 use crate::sender::Sender;
 use crate::service::Ingress;
 use crate::stats::FrameOutcome;
@@ -28,9 +28,12 @@ use crate::stats::FrameOutcome;
 /// * `POST /drain`, and `POST /drain/<owner's UUID>` for senders without a drain token;
 /// * `POST /lang/<owner's UUID>/<dyno or process type>`, where the dyno's UUID may follow.
 pub fn router(ingress: Arc<Ingress>) -> Router {
-    let method_not_allowed =
-        |State(ingress): State<Arc<Ingress>>| async move { respond(&ingress, Reply::MethodNotAllowed) };
-    let not_found = |State(ingress): State<Arc<Ingress>>| async move { respond(&ingress, Reply::NotFound) };
+    let method_not_allowed = |State(ingress): Shared, request: Request| async move {
+        refuse(&ingress, Reply::MethodNotAllowed, request).await
+    };
+    let not_found = |State(ingress): Shared, request: Request| async move {
+        refuse(&ingress, Reply::NotFound, request).await
+    };
     Router::new()
         .route("/drain", post(drain).fallback(method_not_allowed))
         .route("/drain/{owner}", post(drain_of_owner).fallback(method_not_allowed))
@@ -53,7 +56,7 @@ async fn drain_of_owner(
 ) -> Response<Body> {
     match Owner::parse(&owner) {
         Some(owner) => take_drain(&ingress, Some(owner), request).await,
-        None => respond(&ingress, Reply::NotFound),
+        None => refuse(&ingress, Reply::NotFound, request).await,
     }
 }
 
@@ -62,8 +65,7 @@ async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: 
         let sender = Sender::of(headers, path_owner, identity, &ingress.tokens);
         Endpoint::Drain(DrainRequest::new(sender, headers))
     };
-    let reply = handle(ingress, open, request).await;
-    respond(ingress, reply)
+    handle(ingress, open, request).await
 }
 
 async fn metrics_of_process(
@@ -87,34 +89,52 @@ async fn take_metrics(
     client: Option<LanguageClient>,
     request: Request,
 ) -> Response<Body> {
-    let Some(client) = client else { return respond(ingress, Reply::NotFound) };
+    let Some(client) = client else { return refuse(ingress, Reply::NotFound, request).await };
     let open =
         |headers: &HeaderMap, _: &SenderIdentity| Endpoint::Language(LanguageRequest::new(client, headers));
-    let reply = handle(ingress, open, request).await;
-    respond(ingress, reply)
+    handle(ingress, open, request).await
 }
 
-fn respond(ingress: &Ingress, reply: Reply) -> Response<Body> {
+/// Answers a request for the sake of its path or method alone.
+async fn refuse(ingress: &Ingress, reply: Reply, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    respond(ingress, reply, RequestBody::new(&head.headers, body)).await
+}
+
+/// Answers a request whose body need not have been read.
+async fn respond(ingress: &Ingress, reply: Reply, body: RequestBody) -> Response<Body> {
     ingress.stats.reply(reply.status().as_str());
-    reply.into_response(ingress.is_closing())
+    let is_read = body.discard(ingress.settings.body_timeout).await;
+    reply.into_response(ingress.is_closing() || !is_read)
 }
 
 async fn handle(
     ingress: &Arc<Ingress>,
     open: impl FnOnce(&HeaderMap, &SenderIdentity) -> Endpoint,
     request: Request,
-) -> Reply {
+) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let Some(identity) = ingress.credentials.check(head.headers.get(header::AUTHORIZATION)) else {
+    let mut body = RequestBody::new(&head.headers, body);
+    let reply = reply_to(ingress, open, &head.headers, &mut body).await;
+    respond(ingress, reply, body).await
+}
+
+async fn reply_to(
+    ingress: &Arc<Ingress>,
+    open: impl FnOnce(&HeaderMap, &SenderIdentity) -> Endpoint,
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+) -> Reply {
+    let Some(identity) = ingress.credentials.check(headers.get(header::AUTHORIZATION)) else {
         return Reply::Unauthorized;
     };
-    let endpoint = open(&head.headers, &identity);
+    let endpoint = open(headers, &identity);
     let max_bytes = ingress.settings.max_body_bytes.min(endpoint.max_body_bytes());
-    let encoding = match check_head(&head.headers, endpoint.content_types(), max_bytes) {
+    let encoding = match check_head(headers, endpoint.content_types(), max_bytes) {
         Ok(encoding) => encoding,
         Err(reply) => return reply,
     };
-    let body = match receive(body, max_bytes, ingress.settings.body_timeout).await {
+    let body = match body.receive(max_bytes, ingress.settings.body_timeout).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return Reply::TooLarge,
         Err(BodyError::Incomplete | BodyError::Unreadable) => return Reply::Unavailable,

@@ -4,15 +4,12 @@
 //! that was counted right is never searched: an application may print what looks like a message of the
 //! platform. Where a count does not fit, the border is found by repair.
 
-/// Longest message with a count that is believed, in bytes. Logplex itself stops at 10,240; other senders exceed it.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-
 /// Most white space between two messages that is looked through in a repair: without a limit, a body could be
 /// made that takes a time quadratic in its size.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// Most digits of a count.
-const MAX_COUNT_DIGITS: usize = 7;
+/// Most digits of a count: more than any body has bytes.
+const MAX_COUNT_DIGITS: usize = 9;
 
 /// One message of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +48,16 @@ impl<'a> CountedMessages<'a> {
         self.skipped_bytes
     }
 
+    /// Returns where the next message ends by its count, from the start of the body, whether or not the body is as long;
+    /// `None` if no count comes next.
+    #[must_use]
+    pub fn claimed_end(&self) -> Option<usize> {
+        let mut ahead = self.clone();
+        ahead.skip_white_space();
+        let count = Count::read(&ahead.body[ahead.position..])?;
+        Some(ahead.position + count.digits + 1 + count.octets)
+    }
+
     fn skip_white_space(&mut self) {
         let rest = &self.body[self.position..];
         self.position += rest.len() - rest.trim_ascii_start().len();
@@ -61,7 +68,7 @@ impl<'a> CountedMessages<'a> {
         let count = Count::read(&self.body[self.position..])?;
         let start = self.position + count.digits + 1;
         let counted_end = start.checked_add(count.octets)?;
-        let fits = (1..=MAX_MESSAGE_BYTES).contains(&count.octets) && is_border(self.body, counted_end);
+        let fits = count.octets > 0 && is_border(self.body, counted_end);
         let is_repairable = self.repair && self.body.get(start) == Some(&b'<');
         if !fits && !is_repairable {
             return None;
@@ -107,7 +114,7 @@ struct Count {
 }
 
 impl Count {
-    /// Reads one to seven digits, no sign, leading zeros allowed, then one blank.
+    /// Reads one to nine digits, no sign, leading zeros allowed, then one blank.
     fn read(bytes: &[u8]) -> Option<Self> {
         let digits = leading_digits(&bytes[..bytes.len().min(MAX_COUNT_DIGITS + 1)]);
         if digits == 0 || digits > MAX_COUNT_DIGITS || bytes.get(digits) != Some(&b' ') {
@@ -231,6 +238,19 @@ mod tests {
         check(&format!("{}{}", counted(&two), counted(&one)), &[(&two, false), (&one, false)], 0);
         check(&format!(" {}\r\n{}\n", counted(&one), counted(&two)), &[(&one, false), (&two, false)], 0);
         check(&format!("00{}", counted(&one)), &[(&one, false)], 0);
+    }
+
+    /// Whatever its length: an app may print megabytes, and in them what looks like the platform's.
+    #[test]
+    fn a_count_that_fits_is_believed_at_any_length() {
+        let (router, two) = (counted(&message("forged")), message("two\n"));
+        for padding in [0, 60_000, 70_000, 2_000_000] {
+            let long = message(&format!("{}{router}", "y".repeat(padding)));
+            let body = format!("{}{}", counted(&long), counted(&two));
+            let (frames, skipped_bytes) = read(body.as_bytes());
+            let expected = [(long.into_bytes(), false), (two.clone().into_bytes(), false)];
+            assert!(frames == expected && skipped_bytes == 0, "{padding}");
+        }
     }
 
     #[test]

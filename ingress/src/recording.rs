@@ -14,7 +14,7 @@ use crate::line::LogLine;
 use crate::line::ReceiveContext;
 use crate::line::heroku_logs;
 use crate::line::timestamp;
-use crate::octet_counting::{CountedMessages, MAX_MESSAGE_BYTES};
+use crate::octet_counting::CountedMessages;
 use crate::packer::{BodyOrigin, PackedRecord};
 use crate::token_table::TokenTable;
 
@@ -24,9 +24,12 @@ pub const MAX_CHUNK_LINES: usize = 300;
 /// Bytes of drain bodies that are held at a time.
 const WINDOW_BYTES: usize = 1 << 20;
 
-/// Bytes at the end of the window in which no message may begin while more input follows: a message of
-/// full length, its count, and the count behind it that confirms its end.
-const MARGIN_BYTES: usize = MAX_MESSAGE_BYTES + 64;
+/// Bytes behind a message that must be in the window while more input follows: the count of the next one, which confirms
+/// its end.
+const MARGIN_BYTES: usize = 64;
+
+/// Longest message for which the window grows. A longer one with a count that fits is taken for one whose count does not.
+const GROWN_WINDOW_BYTES: usize = 64 << 20;
 
 /// The way in which the lines of a recording are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,10 @@ impl<R: BufRead> Recording<R> {
         };
         loop {
             self.fill(WINDOW_BYTES)?;
+            if form == Form::Counted {
+                let claimed = CountedMessages::new(&self.window, true).claimed_end().unwrap_or(0);
+                self.fill(claimed.saturating_add(MARGIN_BYTES).min(GROWN_WINDOW_BYTES))?;
+            }
             let (spans, consumed) = match form {
                 Form::Counted => counted_spans(&self.window, self.input_ended),
                 Form::Lines => line_spans(&self.window, self.input_ended),
@@ -186,6 +193,10 @@ fn counted_spans(window: &[u8], is_last: bool) -> (Vec<Range<usize>>, usize) {
     let mut spans = Vec::new();
     let mut consumed = 0;
     while spans.len() < MAX_CHUNK_LINES && consumed < limit {
+        let is_cut = !is_last && frames.claimed_end().is_some_and(|end| end > limit);
+        if is_cut && consumed > 0 {
+            break;
+        }
         let frame = frames.next();
         consumed = frames.position();
         let Some(frame) = frame else { break };
@@ -297,6 +308,17 @@ mod tests {
             assert_eq!(chunks.iter().map(|(_, lines)| lines).sum::<usize>(), lines);
             assert_eq!(bad_lines, 0);
         }
+    }
+
+    /// A message of several windows is one line; what its app printed in it is text.
+    #[test]
+    fn a_message_larger_than_the_window_is_one_line() {
+        let printed = counted(2).repeat(3 * WINDOW_BYTES / counted(2).len());
+        let long = format!("<190>1 {} host app web.1 - {printed}", time(1));
+        let input = format!("{}{} {long}{}", counted(1), long.len(), counted(3));
+        let (chunks, bad_lines) = read(input.as_bytes());
+        assert_eq!(chunks.iter().map(|(_, lines)| lines).sum::<usize>(), 3);
+        assert_eq!(bad_lines, 0);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! What becomes of deliveries: stored once, answered truthfully. The log is a stub, the time is simulated.
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
@@ -15,10 +18,9 @@ use yahtzee_ingress::line::LineClass;
 use yahtzee_ingress::stats::FrameOutcome;
 use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{Ingress, Settings, http_router};
+use yahtzee_runtime::topics::TopicLayout;
 
 use crate::stub_log::{Delivery, broker_down, stub_log};
-
-mod stub_log;
 
 const RECV_US: i64 = 1_772_600_767_000_000;
 
@@ -192,6 +194,40 @@ impl HttpBody for Never {
 async fn a_body_that_does_not_arrive_means_try_again() {
     let (ingress, _deliveries) = service(Settings::default());
     assert_eq!(send(&ingress, request("F", Body::new(Never))).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Workers read a partition and trust that it holds all of its owners.
+#[tokio::test]
+async fn records_go_to_the_partition_of_their_owner() {
+    let (ingress, mut deliveries) = service(Settings::default());
+    for owner in (0..50_u8).map(|number| Owner([number; 16])) {
+        let request =
+            Request::post(format!("/drain/{owner}")).header("content-type", "application/logplex-1");
+        let request = request.body(Body::from(message())).expect("valid");
+        let log = async {
+            let delivery = deliveries.recv().await.expect("one delivery");
+            assert_eq!(delivery.partitions, [owner.partition(TopicLayout::default().partitions)]);
+            delivery.answer(Ok(()));
+        };
+        let (status, ()) = tokio::join!(send(&ingress, request), log);
+        assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+}
+
+/// The line that an app repeats 500 times when its cache is down shrinks to a fortieth.
+#[tokio::test]
+async fn compressed_bodies_are_limited_by_their_plain_size_alone() {
+    async fn check(lines: usize, expected: StatusCode) {
+        let (ingress, _deliveries) = service(Settings { max_body_bytes: 100_000, ..Settings::default() });
+        let line = "<190>1 2026-03-04T05:06:07Z host app web.1 - could not connect to cache, trying again\n";
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(format!("{} {line}", line.len()).repeat(lines).as_bytes()).unwrap();
+        let mut request = request("F", gzip.finish().unwrap());
+        request.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
+        assert_eq!(send(&ingress, request).await, expected, "{lines} lines");
+    }
+    check(1_000, StatusCode::NO_CONTENT).await;
+    check(1_200, StatusCode::PAYLOAD_TOO_LARGE).await;
 }
 
 #[tokio::test]

@@ -17,8 +17,6 @@ use yahtzee_runtime::log::LogError;
 
 use crate::stub_log::{Delivery, broker_down, stub_log};
 
-mod stub_log;
-
 const RECV_US: i64 = 1_772_600_767_000_000;
 const OWNER: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
 const DYNO: &str = "11111111-2222-4333-8444-555555555555";

@@ -5,7 +5,7 @@ mod jobs;
 mod lines;
 mod requests;
 mod sample;
-#[path = "../../ingress/tests/stub_log/mod.rs"]
+#[path = "../../ingress/tests/stub_log.rs"]
 mod stub_log;
 
 use sample::Sample;

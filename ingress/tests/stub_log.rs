@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use yahtzee_core::owner::Owner;
+use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_ingress::{PackedRecord, RawTopics};
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_runtime::log::{AppendCallback, Appender, LogCause, LogError, NewRecord};
@@ -12,6 +12,8 @@ use yahtzee_runtime::topics::TopicLayout;
 /// The records of one append, whose outcome the test decides.
 pub(crate) struct Delivery {
     pub(crate) records: Vec<PackedRecord>,
+    /// Their partitions.
+    pub(crate) partitions: Vec<Partition>,
     done: AppendCallback,
 }
 
@@ -26,7 +28,8 @@ struct StubLog(mpsc::UnboundedSender<Delivery>);
 
 impl Appender for StubLog {
     fn append(&self, records: &[NewRecord], done: AppendCallback) {
-        let delivery = Delivery { records: records.iter().map(packed).collect(), done };
+        let partitions = records.iter().map(|record| record.partition).collect();
+        let delivery = Delivery { records: records.iter().map(packed).collect(), partitions, done };
         if let Err(refused) = self.0.send(delivery) {
             refused.0.answer(Err(broker_down()));
         }

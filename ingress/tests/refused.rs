@@ -1,0 +1,94 @@
+//! Refused requests on real connections, by clients that send everything before they read.
+
+use std::future::pending;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use yahtzee_ingress::token_table::TokenTable;
+use yahtzee_ingress::{Ingress, Settings, serve};
+
+use crate::stub_log::stub_log;
+
+const LIMIT_BYTES: usize = 100_000;
+/// More than the buffers of a connection hold, so that a server that does not read stops the client.
+const LONG_BYTES: usize = 20_000_000;
+
+/// A connection to a service of its own, which runs on the runtime and wants the token `secret`.
+fn connect() -> (TcpStream, Runtime) {
+    let runtime = Runtime::new().unwrap();
+    let settings = Settings {
+        max_body_bytes: LIMIT_BYTES,
+        credentials: vec!["secret".to_owned()],
+        ..Settings::default()
+    };
+    let (topics, _) = stub_log();
+    let ingress = Ingress::new(settings, TokenTable::default(), topics, Box::new(|| 1_772_600_767_000_000));
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    runtime.spawn(serve(listener, Arc::clone(&ingress), pending()));
+    (stream, runtime)
+}
+
+fn head(request_line: &str, headers: &str) -> String {
+    format!(
+        "{request_line} HTTP/1.1\r\nHost: x\r\nContent-Type: application/logplex-1\r\n\
+         Authorization: Bearer secret\r\n{headers}\r\n"
+    )
+}
+
+fn of_length(bytes: usize) -> (String, Vec<u8>) {
+    (format!("Content-Length: {bytes}\r\n"), vec![b'x'; bytes])
+}
+
+/// Reads the head of a reply.
+fn reply(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let mut bytes = stream.bytes();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.push(bytes.next().expect("the reply arrives whole").expect("the reply arrives"));
+    }
+    String::from_utf8(read).unwrap()
+}
+
+/// Sends head and body, reads the reply, and sends something acceptable on the same connection.
+fn check(head: &str, body: &[u8], expected: &str) {
+    let (mut stream, _runtime) = connect();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).expect("the body is read");
+    let first = reply(&mut stream);
+    assert!(first.starts_with(&format!("HTTP/1.1 {expected}")), "{head}: {first}");
+    let (length, body) = of_length(3);
+    stream.write_all(self::head("POST /drain", &length).as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
+    let second = reply(&mut stream);
+    assert!(second.starts_with("HTTP/1.1 204"), "after {head}: {second}");
+}
+
+#[test]
+fn the_client_of_a_refused_request_can_read_the_reply_and_goes_on() {
+    let (length, body) = of_length(LONG_BYTES);
+    check(&head("POST /drain", &length), &body, "413");
+    check(&head("POST /elsewhere", &length), &body, "404");
+    check(&head("POST /drain/nobody", &length), &body, "404");
+    check(&head("POST /lang/nobody/web", &length), &body, "404");
+    check(&head("PUT /drain", &length), &body, "405");
+    check(&head("POST /drain", &length).replace("secret", "wrong"), &body, "401");
+    check(&head("POST /drain", &length).replace("logplex-1", "json"), &body, "415");
+    let chunked = format!("{LONG_BYTES:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(LONG_BYTES));
+    check(&head("POST /drain", "Transfer-Encoding: chunked\r\n"), chunked.as_bytes(), "413");
+}
+
+/// Its body is not on its way: the reply comes at once, and is the last one.
+#[test]
+fn a_client_that_asks_first_gets_the_refusal_instead_of_the_go_ahead() {
+    let (mut stream, _runtime) = connect();
+    let (length, _) = of_length(LONG_BYTES);
+    let head = head("POST /drain", &format!("{length}Expect: 100-continue\r\n"));
+    stream.write_all(head.as_bytes()).unwrap();
+    let reply = reply(&mut stream);
+    assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+    assert!(reply.to_ascii_lowercase().contains("connection: close"), "{reply}");
+}

@@ -1,5 +1,7 @@
 //! A table of keys that each have a number per open window.
 
+use hashbrown::HashTable;
+
 use super::keyed_hash::KeyedHash;
 
 /// A key that a table finds.
@@ -24,29 +26,17 @@ impl KeyId {
     pub(super) const FIRST: Self = Self(0);
 }
 
-/// 32 good bits of a key's hash, which both find its bucket and tell most other keys in it apart.
+/// The hash of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint(u32);
-
-/// One key of the table, in an open-addressed array.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    fingerprint: Fingerprint,
-    id: u32,
-}
-
-const VACANT: Bucket = Bucket { fingerprint: Fingerprint(0), id: u32::MAX };
-const BUCKETS_MIN: usize = 8;
+pub(crate) struct KeyHash(u64);
 
 /// Keys with a number per window slot; 0 means none, and a key that has only zeros is forgotten.
 ///
-/// A key is stored once and found with one probe, however many windows it is in. Linear probing, at most three
-/// quarters full, removal by moving the followers up, so that no tombstones gather.
+/// A key is stored once and found with one probe, however many windows it is in.
 #[derive(Debug)]
 pub(super) struct KeyTable<K> {
     hash: KeyedHash,
-    /// A power of two of them, or none at all.
-    buckets: Vec<Bucket>,
+    ids: HashTable<u32>,
     keys: Vec<K>,
     /// `slots` cells per id, one for each window slot.
     cells: Vec<u32>,
@@ -57,12 +47,7 @@ pub(super) struct KeyTable<K> {
 
 impl<K: TableKey> KeyTable<K> {
     pub(super) fn new(hash: KeyedHash) -> Self {
-        Self { hash, buckets: Vec::new(), keys: Vec::new(), cells: Vec::new(), slots: 1, free: Vec::new() }
-    }
-
-    /// Keys in the table.
-    fn len(&self) -> usize {
-        self.keys.len() - self.free.len()
+        Self { hash, ids: HashTable::new(), keys: Vec::new(), cells: Vec::new(), slots: 1, free: Vec::new() }
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -80,33 +65,17 @@ impl<K: TableKey> KeyTable<K> {
         self.slots *= 2;
     }
 
-    pub(super) fn fingerprint(&self, key: &[u8]) -> Fingerprint {
-        Fingerprint((self.hash.of(key) >> 32) as u32)
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash(self.hash.of(key))
     }
 
-    /// The id of a key with this fingerprint.
-    pub(super) fn find(&self, fingerprint: Fingerprint, key: &[u8]) -> Option<KeyId> {
-        if self.buckets.is_empty() {
-            return None;
-        }
-        let mut at = self.home(fingerprint);
-        loop {
-            let bucket = self.buckets[at];
-            if bucket.id == VACANT.id {
-                return None;
-            }
-            if bucket.fingerprint == fingerprint && self.keys[bucket.id as usize].bytes() == key {
-                return Some(KeyId(bucket.id));
-            }
-            at = self.after(at);
-        }
+    /// Returns the id of a key with this hash.
+    pub(super) fn find(&self, hash: KeyHash, key: &[u8]) -> Option<KeyId> {
+        self.ids.find(hash.0, |&id| self.keys[id as usize].bytes() == key).copied().map(KeyId)
     }
 
     /// Gives an id to a key that has none.
-    pub(super) fn insert(&mut self, fingerprint: Fingerprint, key: K) -> KeyId {
-        if (self.len() + 1) * 4 > self.buckets.len() * 3 {
-            self.grow();
-        }
+    pub(super) fn insert(&mut self, hash: KeyHash, key: K) -> KeyId {
         let id = match self.free.pop() {
             Some(id) => {
                 self.keys[id as usize] = key;
@@ -121,7 +90,8 @@ impl<K: TableKey> KeyTable<K> {
                 id
             }
         };
-        self.put(Bucket { fingerprint, id });
+        let Self { hash: keyed, ids, keys, .. } = self;
+        ids.insert_unique(hash.0, id, |&id| keyed.of(keys[id as usize].bytes()));
         KeyId(id)
     }
 
@@ -145,16 +115,16 @@ impl<K: TableKey> KeyTable<K> {
         }
     }
 
-    fn forget(&mut self, id: KeyId) {
-        let fingerprint = self.fingerprint(self.key(id).bytes());
-        self.remove(Bucket { fingerprint, id: id.0 });
-        self.keys[id.0 as usize] = K::VACANT;
-        self.free.push(id.0);
+    fn forget(&mut self, KeyId(id): KeyId) {
+        let key = std::mem::replace(&mut self.keys[id as usize], K::VACANT);
+        let entry = self.ids.find_entry(self.hash.of(key.bytes()), |&other| other == id);
+        entry.expect("a key that has an id is in the table").remove();
+        self.free.push(id);
     }
 
     /// Gives the memory of a table without keys back. No id may be used after it.
     pub(super) fn release_if_empty(&mut self) {
-        if self.len() == 0 {
+        if self.ids.is_empty() {
             *self = Self { slots: self.slots, ..Self::new(self.hash) };
         }
     }
@@ -163,49 +133,7 @@ impl<K: TableKey> KeyTable<K> {
     pub(super) fn heap_bytes(&self) -> usize {
         let keys = self.keys.capacity() * size_of::<K>() + self.keys.iter().map(K::heap_bytes).sum::<usize>();
         let numbers = (self.cells.capacity() + self.free.capacity()) * size_of::<u32>();
-        keys + numbers + self.buckets.capacity() * size_of::<Bucket>()
-    }
-
-    fn home(&self, fingerprint: Fingerprint) -> usize {
-        fingerprint.0 as usize & (self.buckets.len() - 1)
-    }
-
-    fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.buckets.len() - 1)
-    }
-
-    fn put(&mut self, bucket: Bucket) {
-        let mut at = self.home(bucket.fingerprint);
-        while self.buckets[at].id != VACANT.id {
-            at = self.after(at);
-        }
-        self.buckets[at] = bucket;
-    }
-
-    /// Takes a bucket out and moves up those behind it that were displaced by it.
-    fn remove(&mut self, bucket: Bucket) {
-        let mask = self.buckets.len() - 1;
-        let mut hole = self.home(bucket.fingerprint);
-        while self.buckets[hole].id != bucket.id {
-            hole = self.after(hole);
-        }
-        let mut at = self.after(hole);
-        while self.buckets[at].id != VACANT.id {
-            let displaced = at.wrapping_sub(self.home(self.buckets[at].fingerprint)) & mask;
-            if displaced >= at.wrapping_sub(hole) & mask {
-                self.buckets[hole] = self.buckets[at];
-                hole = at;
-            }
-            at = self.after(at);
-        }
-        self.buckets[hole] = VACANT;
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let count = (self.buckets.len() * 2).max(BUCKETS_MIN);
-        let before = std::mem::replace(&mut self.buckets, vec![VACANT; count]);
-        before.into_iter().filter(|bucket| bucket.id != VACANT.id).for_each(|bucket| self.put(bucket));
+        keys + numbers + self.ids.allocation_size()
     }
 }
 
@@ -247,15 +175,15 @@ mod tests {
     }
 
     fn find(table: &KeyTable<Owner>, key: u8) -> Option<KeyId> {
-        table.find(table.fingerprint(&owner(key).0), &owner(key).0)
+        table.find(table.hash(&owner(key).0), &owner(key).0)
     }
 
     fn apply(table: &mut KeyTable<Owner>, step: &Step, model: &mut BTreeMap<(u8, usize), u32>) {
         match *step {
             Step::Set { key, slot, number } => {
                 let slot = slot % table.slots();
-                let fingerprint = table.fingerprint(&owner(key).0);
-                let id = find(table, key).unwrap_or_else(|| table.insert(fingerprint, owner(key)));
+                let hash = table.hash(&owner(key).0);
+                let id = find(table, key).unwrap_or_else(|| table.insert(hash, owner(key)));
                 *table.cell_mut(id, slot) = number;
                 model.insert((key, slot), number);
             }
@@ -295,14 +223,14 @@ mod tests {
             steps.iter().for_each(|step| apply(&mut table, step, &mut model));
             check(&table, &model);
             let keys: std::collections::BTreeSet<u8> = model.keys().map(|&(key, _)| key).collect();
-            prop_assert_eq!(table.len(), keys.len());
+            prop_assert_eq!(table.ids.len(), keys.len());
             for &(key, slot) in model.keys() {
                 let id = find(&table, key).unwrap();
                 table.clear(id, slot);
                 table.clear(id, slot);
             }
             table.release_if_empty();
-            prop_assert_eq!((table.len(), table.buckets.capacity(), table.cells.capacity()), (0, 0, 0));
+            prop_assert_eq!((table.ids.len(), table.heap_bytes()), (0, 0));
         }
     }
 }

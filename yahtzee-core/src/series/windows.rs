@@ -21,7 +21,7 @@ use crate::window::Window;
 use super::chunks::Chunks;
 use super::key::SeriesKey;
 use super::keyed_hash::KeyedHash;
-use super::table::{Fingerprint, KeyId, KeyTable, TableKey};
+use super::table::{KeyHash, KeyId, KeyTable, TableKey};
 
 /// The state of one series in one window.
 #[derive(Debug)]
@@ -56,19 +56,19 @@ pub(crate) struct WindowSlot(usize);
 /// A series by the hash of its key, and by its id if it is open in any window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Series {
-    fingerprint: Fingerprint,
+    hash: KeyHash,
     id: Option<KeyId>,
 }
 
 impl<A> WindowState<A> {
     /// An empty one, of no particular window yet.
-    fn new(hash: KeyedHash) -> Self {
+    fn new(hasher: KeyedHash) -> Self {
         Self {
             window: Window(0),
             first_offset: Offset(0),
             states: Chunks::default(),
             dirty: Vec::new(),
-            frames: HashSet::with_hasher(hash),
+            frames: HashSet::with_hasher(hasher),
             slot: WindowSlot(0),
         }
     }
@@ -119,14 +119,14 @@ pub(crate) struct Windows<A> {
     pub(super) owners: KeyTable<Owner>,
     /// The window that was closed last, emptied: what opens next will come to need about as much memory.
     pub(super) spare: Option<WindowState<A>>,
-    hash: KeyedHash,
+    hasher: KeyedHash,
 }
 
 impl<A> Windows<A> {
-    /// None yet; keys are hashed with `hash`.
-    pub(crate) fn new(hash: KeyedHash) -> Self {
-        let (series, owners) = (KeyTable::new(hash), KeyTable::new(hash));
-        Self { open: Vec::new(), series, owners, spare: None, hash }
+    /// None yet; keys are hashed with `hasher`.
+    pub(crate) fn new(hasher: KeyedHash) -> Self {
+        let (series, owners) = (KeyTable::new(hasher), KeyTable::new(hasher));
+        Self { open: Vec::new(), series, owners, spare: None, hasher }
     }
 
     /// Takes the oldest window out if it lies below `open_from`. Its series are known until [`Self::forget`].
@@ -180,7 +180,7 @@ impl<A> Windows<A> {
             self.series.widen();
             self.owners.widen();
         }
-        let mut state = self.spare.take().unwrap_or_else(|| WindowState::new(self.hash));
+        let mut state = self.spare.take().unwrap_or_else(|| WindowState::new(self.hasher));
         (state.window, state.slot, state.first_offset) = (window, WindowSlot(slot), offset);
         self.open.insert(at, state);
         at
@@ -188,8 +188,8 @@ impl<A> Windows<A> {
 
     /// The series of this key.
     pub(crate) fn find(&self, key: &[u8]) -> Series {
-        let fingerprint = self.series.fingerprint(key);
-        Series { fingerprint, id: self.series.find(fingerprint, key) }
+        let hash = self.series.hash(key);
+        Series { hash, id: self.series.find(hash, key) }
     }
 
     /// The index of the state of a series in the window at `at`, if it is open there.
@@ -200,7 +200,7 @@ impl<A> Windows<A> {
     /// The id of the series' owner, if it has a series in any window.
     pub(crate) fn owner_id(&self, series: Series, owner: Owner) -> Option<KeyId> {
         let of_series = series.id.map(|id| self.series.key(id).owner);
-        of_series.or_else(|| self.owners.find(self.owners.fingerprint(&owner.0), &owner.0))
+        of_series.or_else(|| self.owners.find(self.owners.hash(&owner.0), &owner.0))
     }
 
     /// Number of series of an owner in the window at `at`.
@@ -210,7 +210,7 @@ impl<A> Windows<A> {
 
     /// Makes an id for an owner that has none.
     pub(crate) fn insert_owner(&mut self, owner: Owner) -> KeyId {
-        self.owners.insert(self.owners.fingerprint(&owner.0), owner)
+        self.owners.insert(self.owners.hash(&owner.0), owner)
     }
 }
 
@@ -224,8 +224,8 @@ impl<A: Default> Windows<A> {
         owner: KeyId,
         offset: Offset,
     ) -> u32 {
-        let Series { fingerprint, id } = *series;
-        let id = id.unwrap_or_else(|| self.series.insert(fingerprint, SeriesKey::new(key, owner)));
+        let Series { hash, id } = *series;
+        let id = id.unwrap_or_else(|| self.series.insert(hash, SeriesKey::new(key, owner)));
         series.id = Some(id);
         let window = &mut self.open[at];
         let slot = window.slot.0;

@@ -18,7 +18,6 @@ use yahtzee_ingress::line::LineClass;
 use yahtzee_ingress::stats::FrameOutcome;
 use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{Ingress, Settings, http_router};
-use yahtzee_runtime::topics::TopicLayout;
 
 use crate::stub_log::{Delivery, broker_down, stub_log};
 
@@ -196,7 +195,7 @@ async fn a_body_that_does_not_arrive_means_try_again() {
     assert_eq!(send(&ingress, request("F", Body::new(Never))).await, StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// Workers read a partition and trust that it holds all of its owners.
+/// The stub refuses a record in another partition.
 #[tokio::test]
 async fn records_go_to_the_partition_of_their_owner() {
     let (ingress, mut deliveries) = service(Settings::default());
@@ -206,7 +205,7 @@ async fn records_go_to_the_partition_of_their_owner() {
         let request = request.body(Body::from(message())).expect("valid");
         let log = async {
             let delivery = deliveries.recv().await.expect("one delivery");
-            assert_eq!(delivery.partitions, [owner.partition(TopicLayout::default().partitions)]);
+            assert_eq!(delivery.records[0].owner, owner);
             delivery.answer(Ok(()));
         };
         let (status, ()) = tokio::join!(send(&ingress, request), log);

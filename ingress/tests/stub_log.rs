@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{PackedRecord, RawTopics};
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_runtime::log::{AppendCallback, Appender, LogCause, LogError, NewRecord};
@@ -12,8 +12,6 @@ use yahtzee_runtime::topics::TopicLayout;
 /// The records of one append, whose outcome the test decides.
 pub(crate) struct Delivery {
     pub(crate) records: Vec<PackedRecord>,
-    /// Their partitions.
-    pub(crate) partitions: Vec<Partition>,
     done: AppendCallback,
 }
 
@@ -28,8 +26,7 @@ struct StubLog(mpsc::UnboundedSender<Delivery>);
 
 impl Appender for StubLog {
     fn append(&self, records: &[NewRecord], done: AppendCallback) {
-        let partitions = records.iter().map(|record| record.partition).collect();
-        let delivery = Delivery { records: records.iter().map(packed).collect(), partitions, done };
+        let delivery = Delivery { records: records.iter().map(packed).collect(), done };
         if let Err(refused) = self.0.send(delivery) {
             refused.0.answer(Err(broker_down()));
         }
@@ -46,12 +43,15 @@ pub(crate) fn broker_down() -> LogError {
     LogError::unavailable("the log", LogCause::new("down", "broker down"))
 }
 
+/// The record as it was packed; it must be in the partition of its owner, where workers look for it.
 fn packed(record: &NewRecord) -> PackedRecord {
     let is_of_topic =
         |name: &&&str| record.topic.strip_prefix(**name).is_some_and(|version| version.starts_with('.'));
+    let owner = Owner::from_bytes(&record.key).expect("the key is the owner");
+    assert_eq!(record.partition, owner.partition(TopicLayout::default().partitions), "{owner}");
     PackedRecord {
         measurement_type: Measurement::TYPES.iter().find(is_of_topic).expect("a raw topic"),
-        owner: Owner::from_bytes(&record.key).expect("the key is the owner"),
+        owner,
         recv_ms: record.timestamp_ms,
         payload: record.value.clone(),
     }

@@ -46,9 +46,10 @@ fn of_length(bytes: usize) -> (String, Vec<u8>) {
 /// Reads the head of a reply.
 fn reply(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
-    let mut bytes = stream.bytes();
+    let mut byte = [0];
     while !read.ends_with(b"\r\n\r\n") {
-        read.push(bytes.next().expect("the reply arrives whole").expect("the reply arrives"));
+        stream.read_exact(&mut byte).unwrap();
+        read.extend(byte);
     }
     String::from_utf8(read).unwrap()
 }

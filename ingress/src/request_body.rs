@@ -24,7 +24,7 @@ pub enum BodyError {
 
 /// How much of a body has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum BodyProgress {
     /// Something may follow.
     Open,
     /// Everything.
@@ -37,7 +37,7 @@ enum Progress {
 #[derive(Debug)]
 pub struct RequestBody {
     body: Body,
-    progress: Progress,
+    progress: BodyProgress,
 }
 
 impl RequestBody {
@@ -45,9 +45,9 @@ impl RequestBody {
     #[must_use]
     pub fn new(headers: &HeaderMap, body: Body) -> Self {
         let progress = match body.is_end_stream() {
-            true => Progress::Whole,
-            false if headers.contains_key(header::EXPECT) => Progress::Stopped,
-            false => Progress::Open,
+            true => BodyProgress::Whole,
+            false if headers.contains_key(header::EXPECT) => BodyProgress::Stopped,
+            false => BodyProgress::Open,
         };
         Self { body, progress }
     }
@@ -64,9 +64,9 @@ impl RequestBody {
             Ok(Err(_)) | Err(_) => Err(BodyError::Incomplete),
         };
         self.progress = match received {
-            Ok(_) => Progress::Whole,
-            Err(BodyError::TooLarge) => Progress::Open,
-            Err(_) => Progress::Stopped,
+            Ok(_) => BodyProgress::Whole,
+            Err(BodyError::TooLarge) => BodyProgress::Open,
+            Err(_) => BodyProgress::Stopped,
         };
         received
     }
@@ -75,9 +75,9 @@ impl RequestBody {
     /// while its client still sends takes the reply with it.
     pub async fn discard(mut self, timeout: Duration) -> bool {
         match self.progress {
-            Progress::Whole => true,
-            Progress::Stopped => false,
-            Progress::Open => tokio::time::timeout(timeout, self.read_rest()).await.unwrap_or(false),
+            BodyProgress::Whole => true,
+            BodyProgress::Stopped => false,
+            BodyProgress::Open => tokio::time::timeout(timeout, self.read_rest()).await.unwrap_or(false),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The HTTP service on a log that is a stub.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod deliveries;
 mod language;

@@ -20,7 +20,7 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let settings = config.ingress.settings();
     let listener = process.block_on(listen(&settings, config.ingress.listen))?;
     let tokens = config.ingress.token_table();
-    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On);
+    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On, &process.health);
     let ingress = process.block_on(start)?;
     process.health.set(PART, Condition::Ready);
     let stop = process.stop.clone();

@@ -13,10 +13,10 @@ use crate::support::{Process, finished, get, metric, named, request, rows, wait_
 /// Marks the requests that are posted only to close windows.
 const CLOSING_STATUS: u32 = 299;
 
-/// A configuration of its own topics, with windows of one second.
-fn configuration(folder: &Path, broker: &str) -> String {
+/// A configuration of its own topics, which `name` is part of, with windows of one second.
+pub(crate) fn configuration(folder: &Path, broker: &str, name: &str) -> String {
     let mut text = format!(
-        "[log]\nkind = 'kafka'\n[log.kafka]\nbrokers = '{broker}'\nprefix = 'processes-{}.'\n\
+        "[log]\nkind = 'kafka'\n[log.kafka]\nbrokers = '{broker}'\nprefix = 'processes-{}-{name}.'\n\
          [topics]\npartitions = 4\n[worker]\nslots = 2\n[ingress]\nlisten = '127.0.0.1:0'\n\
          [admin]\nlisten = '127.0.0.1:0'\n[sink.embedded]\nfolder = '{}'\n",
         std::process::id(),
@@ -30,14 +30,14 @@ fn configuration(folder: &Path, broker: &str) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-fn with_config(config: &str, arguments: &[&str]) -> Command {
+pub(crate) fn with_config(config: &str, arguments: &[&str]) -> Command {
     let mut all = vec!["--config", config];
     all.extend(arguments);
     yahtzee(&all)
 }
 
 /// A frame with one request of each of `statuses`, stamped now.
-fn post(address: &str, frame: u32, statuses: &[u32]) -> Option<u16> {
+pub(crate) fn post(address: &str, frame: u32, statuses: &[u32]) -> Option<u16> {
     let now = jiff::Timestamp::now();
     let mut body = String::new();
     for status in statuses {
@@ -61,7 +61,7 @@ fn post(address: &str, frame: u32, statuses: &[u32]) -> Option<u16> {
 fn from_a_drain_to_the_store_over_two_workers_one_of_which_is_killed() {
     let Some(broker) = named("YAHTZEE_TEST_KAFKA", "kafka") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path(), &broker);
+    let config = configuration(folder.path(), &broker, "whole");
     for _ in 0..2 {
         let created = with_config(&config, &["topics", "create"]).output().unwrap();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));

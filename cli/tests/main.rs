@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bad_input;
+mod clocks;
 mod database;
 mod demo;
 mod documents;

@@ -122,11 +122,13 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
     Ok(())
 }
 
-/// Disables retention, which goes by the records' own time: a recording of 2016 would be deleted at once.
+/// Disables retention, which goes by the records' own time: a recording of 2016 would be deleted at once. Nor is there a
+/// clock that its time could be ahead of.
 fn keep_for_ever(layout: &mut TopicLayout) {
     layout.raw_retention_ms = None;
     layout.summary_retention_ms = None;
     layout.store_retention_ms = None;
+    layout.timestamp_ahead_max_ms = None;
 }
 
 /// Returns the output of log lines: a file while the terminal shows the view.

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use crate::raw_topics::RawTopics;
+use crate::service::Ingress;
 
 /// Time between two heartbeats of a partition.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -17,13 +17,13 @@ pub enum Heartbeats {
     Off,
 }
 
-/// Writes heartbeats by `clock` (microseconds since 1970) until nobody else uses the topics.
-pub(crate) async fn write_heartbeats(topics: Weak<RawTopics>, clock: fn() -> i64) {
+/// Writes heartbeats, by the clock that stamps records too, until nobody else uses the service.
+pub(crate) async fn write_heartbeats(ingress: Weak<Ingress>) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
-        let Some(topics) = topics.upgrade() else { return };
-        topics.append_heartbeats(clock().div_euclid(1_000));
+        let Some(ingress) = ingress.upgrade() else { return };
+        ingress.topics.append_heartbeats(ingress.recv_us().div_euclid(1_000));
     }
 }
 
@@ -36,6 +36,9 @@ mod tests {
     use yahtzee_runtime::topics::TopicLayout;
 
     use super::*;
+    use crate::raw_topics::RawTopics;
+    use crate::settings::Settings;
+    use crate::token_table::TokenTable;
 
     /// Keeps what is appended.
     #[derive(Default)]
@@ -49,12 +52,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_partition_gets_one_per_interval_until_the_topics_are_gone() {
+    async fn every_partition_gets_one_per_interval_until_the_service_is_gone() {
         let (kept, layout) = (Arc::new(Kept::default()), TopicLayout::default());
         let topics = Arc::new(RawTopics::new(Arc::clone(&kept) as Arc<dyn Appender>, &layout));
-        let task = tokio::spawn(write_heartbeats(Arc::downgrade(&topics), || 7_999));
+        let ingress = Ingress::new(Settings::default(), TokenTable::default(), topics, Box::new(|| 7_999));
+        let task = tokio::spawn(write_heartbeats(Arc::downgrade(&ingress)));
         tokio::time::sleep(INTERVAL * 2 - Duration::from_millis(1)).await;
-        drop(topics);
+        drop(ingress);
         task.await.unwrap();
         let heartbeats = kept.0.lock().unwrap();
         assert_eq!(heartbeats.len(), 2 * Measurement::TYPES.len() * layout.partitions as usize);

@@ -35,6 +35,7 @@ pub mod sender;
 pub mod server;
 pub mod service;
 pub mod settings;
+mod stamp_check;
 pub mod start;
 pub mod stats;
 

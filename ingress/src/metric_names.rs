@@ -25,6 +25,8 @@ yahtzee_runtime::metrics! {
         "Bodies with a drain token that is in no table: the owner was derived from the token";
     Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
         "Values of language metrics that are no number in range, or have no usable name";
+    Counter INGRESS_STAMPS_REFUSED = "yahtzee_ingress_stamps_refused_total" [] Count,
+        "Appends that the log refused, because the clock of this machine is ahead";
     Histogram INGRESS_ACK_SECONDS = "yahtzee_ingress_ack_seconds" [] Seconds,
         "Time from the end of a drain request's body to its reply";
 }

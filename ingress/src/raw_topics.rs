@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_pipeline_proto::Measurement;
+use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 use yahtzee_runtime::topics::TopicLayout;
 
 use crate::packer::PackedRecord;
+use crate::stamp_check::StampCheck;
 
 /// The raw topics, one per measurement type, and the appender that writes to them.
 pub struct RawTopics {
     appender: Arc<dyn Appender>,
+    stamp_check: Arc<StampCheck>,
     /// Names by measurement type.
     topics: Vec<(&'static str, Arc<str>)>,
     partitions: u32,
@@ -24,7 +27,13 @@ impl RawTopics {
         let topic =
             |&measurement_type: &&'static str| (measurement_type, layout.raw(measurement_type).into());
         let topics = Measurement::TYPES.iter().map(topic).collect();
-        Self { appender, topics, partitions: layout.partitions }
+        Self { appender, stamp_check: Arc::default(), topics, partitions: layout.partitions }
+    }
+
+    /// Shows in `health` whether the log accepts the stamps.
+    #[must_use]
+    pub fn with_health(self, health: Health) -> Self {
+        Self { stamp_check: Arc::new(StampCheck::new(health)), ..self }
     }
 
     /// Appends the records of one delivery and calls `done` when all are durable, or at the first failure. Never blocks;
@@ -35,7 +44,7 @@ impl RawTopics {
         done: impl FnOnce(Result<(), LogError>) + Send + 'static,
     ) {
         let records: Vec<NewRecord> = records.into_iter().map(|record| self.new_record(record)).collect();
-        self.appender.append(&records, Box::new(done));
+        self.append_checked(&records, done);
     }
 
     /// Appends a heartbeat, stamped `recv_ms` (milliseconds since 1970), to every partition of every topic. A failed one
@@ -52,12 +61,24 @@ impl RawTopics {
                 headers: Vec::new(),
             })
         });
-        let done = Box::new(|written: Result<(), LogError>| {
+        self.append_checked(&heartbeats.collect::<Vec<_>>(), |written| {
             if let Err(error) = written {
                 tracing::debug!(target: "yahtzee::ingress", %error, "heartbeats were not written");
             }
         });
-        self.appender.append(&heartbeats.collect::<Vec<_>>(), done);
+    }
+
+    fn append_checked(
+        &self,
+        records: &[NewRecord],
+        done: impl FnOnce(Result<(), LogError>) + Send + 'static,
+    ) {
+        let stamp_check = Arc::clone(&self.stamp_check);
+        let done = move |written| {
+            stamp_check.note(&written);
+            done(written);
+        };
+        self.appender.append(records, Box::new(done));
     }
 
     /// Returns the record in the partition that its owner hashes to.

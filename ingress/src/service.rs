@@ -60,7 +60,7 @@ impl Ingress {
         &self.stats
     }
 
-    /// Returns the receive stamp of now, microseconds since 1970; never less than an earlier one.
+    /// Returns the receive stamp of now, microseconds since 1970.
     pub(crate) fn recv_us(&self) -> i64 {
         self.clock.now_us()
     }
@@ -84,7 +84,11 @@ impl std::fmt::Debug for Ingress {
     }
 }
 
-/// A wall clock that does not go back: a step of the system's clock must not make records look late.
+/// Greatest step back of the wall clock that stamps hide.
+const STEP_BACK_MAX_US: i64 = 1_000_000;
+
+/// A wall clock that does not go back by less than a second, so that corrections in passing do not reorder stamps. A
+/// greater step back ends a time in which the clock was ahead, and is followed at once.
 struct ReceiveClock {
     clock: WallClock,
     latest_us: AtomicI64,
@@ -97,7 +101,12 @@ impl ReceiveClock {
 
     fn now_us(&self) -> i64 {
         let now_us = (self.clock)();
-        self.latest_us.fetch_max(now_us, Ordering::Relaxed).max(now_us)
+        let latest_us = self.latest_us.fetch_max(now_us, Ordering::Relaxed).max(now_us);
+        if latest_us.saturating_sub(now_us) <= STEP_BACK_MAX_US {
+            return latest_us;
+        }
+        self.latest_us.store(now_us, Ordering::Relaxed);
+        now_us
     }
 }
 
@@ -106,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receive_stamps_do_not_go_back() {
+    fn receive_stamps_follow_the_clock_but_for_small_steps_back() {
         let wall_us = Arc::new(AtomicI64::new(0));
         let source = Arc::clone(&wall_us);
         let clock = ReceiveClock::new(Box::new(move || source.load(Ordering::Relaxed)));
@@ -118,6 +127,11 @@ mod tests {
         check(10, 10);
         check(7, 10);
         check(10, 10);
+        check(11, 11);
+        check(50_000_000, 50_000_000);
+        check(49_000_000, 50_000_000);
+        check(48_999_999, 48_999_999);
+        check(48_500_000, 48_999_999);
         check(11, 11);
     }
 }

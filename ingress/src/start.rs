@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use yahtzee_runtime::clock::wall_clock_us;
+use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::TopicLayout;
 
@@ -32,6 +33,7 @@ pub enum ListenError {
 
 impl Ingress {
     /// Starts a service that writes to the raw topics of `layout`. Heartbeats are a task within the current runtime.
+    /// `health` shows whether the log accepts the stamps of this machine.
     ///
     /// # Errors
     /// If the log cannot be written to.
@@ -41,12 +43,14 @@ impl Ingress {
         settings: Settings,
         tokens: TokenTable,
         heartbeats: Heartbeats,
+        health: &Health,
     ) -> Result<Arc<Self>, LogError> {
-        let topics = Arc::new(RawTopics::new(log.appender(settings.ack_budget)?, layout));
+        let topics = RawTopics::new(log.appender(settings.ack_budget)?, layout).with_health(health.clone());
+        let ingress = Self::new(settings, tokens, Arc::new(topics), Box::new(wall_clock_us));
         if heartbeats == Heartbeats::On {
-            tokio::spawn(write_heartbeats(Arc::downgrade(&topics), wall_clock_us));
+            tokio::spawn(write_heartbeats(Arc::downgrade(&ingress)));
         }
-        Ok(Self::new(settings, tokens, topics, Box::new(wall_clock_us)))
+        Ok(ingress)
     }
 }
 

@@ -67,7 +67,15 @@ impl World {
         for name in jobs.iter().flat_map(|job| [&job.summary, &job.retry, &job.quarantine]) {
             let cleanup = Cleanup::Delete;
             let (name, replication, retention_ms) = (name.to_string(), 1, Some(RETENTION_MS));
-            log.create_topic(&TopicSpec { name, partitions, replication, cleanup, retention_ms }).unwrap();
+            log.create_topic(&TopicSpec {
+                name,
+                partitions,
+                replication,
+                cleanup,
+                retention_ms,
+                timestamp_ahead_max_ms: None,
+            })
+            .unwrap();
         }
         Self { log, embedded, store, jobs, bell, health: Health::default(), folder }
     }

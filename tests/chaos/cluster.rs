@@ -50,6 +50,7 @@ impl Cluster {
             raw_retention_ms: None,
             summary_retention_ms: None,
             store_retention_ms: None,
+            timestamp_ahead_max_ms: None,
             ..TopicLayout::default()
         };
         let mut specs = layout.specs(MEASUREMENT, SUMMARY, false);

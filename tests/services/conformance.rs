@@ -78,6 +78,7 @@ macro_rules! each_property {
             }
             topics {
                 describes_what_was_created,
+                refuses_stamps_ahead_of_its_clock,
                 creates_a_topic_once,
                 names_what_is_missing,
                 requires_a_topic_with_its_partitions,

@@ -81,6 +81,7 @@ impl World {
             partitions: 1,
             raw_retention_ms: None,
             summary_retention_ms: None,
+            timestamp_ahead_max_ms: None,
             ..TopicLayout::default()
         };
         let policy = Policy { flush_interval_ms: 20, publishes_late: true, ..Policy::default() };

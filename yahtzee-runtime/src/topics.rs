@@ -26,6 +26,8 @@ pub struct TopicLayout {
     /// Retention of summaries in stores, in milliseconds; `None` for ever. What waits for a store waits as long: after
     /// that it would be dropped there too.
     pub store_retention_ms: Option<i64>,
+    /// Milliseconds by which stamps in raw topics may lie ahead of the log's clock; `None` for any number.
+    pub timestamp_ahead_max_ms: Option<i64>,
 }
 
 impl Default for TopicLayout {
@@ -37,6 +39,7 @@ impl Default for TopicLayout {
             raw_retention_ms: Some(2 * DAY_MS),
             summary_retention_ms: Some(7 * DAY_MS),
             store_retention_ms: Some(32 * DAY_MS),
+            timestamp_ahead_max_ms: Some(60_000),
         }
     }
 }
@@ -86,7 +89,10 @@ impl TopicLayout {
     pub fn specs(&self, measurement: &str, summary: &str, publishes_late: bool) -> Vec<TopicSpec> {
         let delete = |name| self.spec(name, Cleanup::Delete, self.raw_retention_ms);
         let mut specs = vec![
-            delete(self.raw(measurement)),
+            TopicSpec {
+                timestamp_ahead_max_ms: self.timestamp_ahead_max_ms,
+                ..delete(self.raw(measurement))
+            },
             // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
             self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
             self.spec(self.retry(summary), Cleanup::Delete, self.store_retention_ms),
@@ -101,7 +107,14 @@ impl TopicLayout {
     }
 
     fn spec(&self, name: String, cleanup: Cleanup, retention_ms: Option<i64>) -> TopicSpec {
-        TopicSpec { name, partitions: self.partitions, replication: self.replication, cleanup, retention_ms }
+        TopicSpec {
+            name,
+            partitions: self.partitions,
+            replication: self.replication,
+            cleanup,
+            retention_ms,
+            timestamp_ahead_max_ms: None,
+        }
     }
 }
 
@@ -122,6 +135,9 @@ mod tests {
             let layout = TopicLayout { summary_retention_ms: None, ..TopicLayout::default() };
             let specs = layout.specs("REQUEST", "SLOW", publishes_late);
             assert!(specs.iter().all(|spec| (spec.partitions, spec.replication) == (32, 1)), "{specs:?}");
+            let bounded: Vec<_> =
+                specs.iter().filter(|spec| spec.timestamp_ahead_max_ms == Some(60_000)).collect();
+            assert_eq!(bounded, [&specs[0]], "stamps of the raw topic decide lateness");
             let found: Vec<_> =
                 specs.iter().map(|spec| (spec.name.as_str(), spec.cleanup, spec.retention_ms)).collect();
             assert_eq!(found, expected);

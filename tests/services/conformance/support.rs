@@ -69,7 +69,14 @@ impl Reading {
 /// A topic that keeps its records for ever.
 pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
     let name = name.to_owned();
-    TopicSpec { name, partitions, replication: 1, cleanup: Cleanup::Delete, retention_ms: None }
+    TopicSpec {
+        name,
+        partitions,
+        replication: 1,
+        cleanup: Cleanup::Delete,
+        retention_ms: None,
+        timestamp_ahead_max_ms: None,
+    }
 }
 
 /// Creates a topic of a fresh name.

@@ -2,7 +2,10 @@
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Cleanup, Isolation, LogError, TopicSpec, require_topic};
+use yahtzee_runtime::clock::wall_clock_ms;
+use yahtzee_runtime::log::{
+    Cleanup, Isolation, LogError, NewRecord, TIMESTAMP_AHEAD, TopicSpec, require_topic,
+};
 
 use super::Bench;
 use super::support::{append, create, record, spec};
@@ -24,6 +27,31 @@ pub(crate) fn describes_what_was_created(bench: &dyn Bench) {
         found.id
     });
     assert_ne!(ids[0], ids[1]);
+}
+
+/// One wrong clock must not move everybody's watermark: the log refuses its stamps, and only those.
+pub(crate) fn refuses_stamps_ahead_of_its_clock(bench: &dyn Bench) {
+    let log = bench.log();
+    let bounded = TopicSpec { timestamp_ahead_max_ms: Some(60_000), ..spec(&bench.topic("bounded"), 1) };
+    let unbounded = spec(&bench.topic("unbounded"), 1);
+    for wanted in [&bounded, &unbounded] {
+        log.create_topic(wanted).expect("create");
+        let found = log.describe_topic(&wanted.name).expect("describe").expect("was created");
+        assert_eq!(found.timestamp_ahead_max_ms, wanted.timestamp_ahead_max_ms);
+    }
+    let check = |topic: &str, ahead_ms: i64, expected: Option<&str>| {
+        let timestamp_ms = wall_clock_ms() + ahead_ms;
+        let stamped = NewRecord { timestamp_ms, ..record(topic, 0, "key", "value") };
+        let error = append(&*log, vec![stamped]).err();
+        assert_eq!(error.as_ref().map(LogError::code), expected, "{topic} {ahead_ms}: {error:?}");
+        assert!(!error.is_some_and(|error| error.is_transient()));
+    };
+    let day_ms = 24 * 3_600_000;
+    check(&bounded.name, -day_ms, None);
+    check(&bounded.name, 30_000, None);
+    check(&bounded.name, 120_000, Some(TIMESTAMP_AHEAD));
+    check(&bounded.name, 0, None);
+    check(&unbounded.name, day_ms, None);
 }
 
 /// A second creation fails, whatever its settings, and changes nothing.

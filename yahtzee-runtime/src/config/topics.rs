@@ -22,6 +22,9 @@ pub struct TopicsSection {
     pub raw_retention_hours: u32,
     /// Days summaries are kept in their topic, and records in RETRY and DLQ topics; 0 keeps for ever.
     pub summary_retention_days: u32,
+    /// Milliseconds by which stamps of ingress may lie ahead of the log's clock (60,000): the difference that clocks of
+    /// honest processes may have. 0 for any number (recorded input).
+    pub timestamp_ahead_max_ms: u32,
 }
 
 impl Default for TopicsSection {
@@ -32,6 +35,7 @@ impl Default for TopicsSection {
             replication: 1,
             raw_retention_hours: 48,
             summary_retention_days: 7,
+            timestamp_ahead_max_ms: 60_000,
         }
     }
 }
@@ -66,6 +70,7 @@ impl TopicsSection {
             raw_retention_ms: milliseconds(self.raw_retention_hours, 3_600_000),
             summary_retention_ms: milliseconds(self.summary_retention_days, 86_400_000),
             store_retention_ms: milliseconds(store_retention_days, 86_400_000),
+            timestamp_ahead_max_ms: milliseconds(self.timestamp_ahead_max_ms, 1),
         })
     }
 }

@@ -71,6 +71,9 @@ pub enum LogError {
     },
 }
 
+/// Code of the refusal of a record whose timestamp lies too far ahead of the log's clock.
+pub const TIMESTAMP_AHEAD: &str = "timestamp-ahead";
+
 impl LogError {
     /// Creates an [`LogError::Unavailable`].
     pub fn unavailable(what: impl Into<String>, cause: LogCause) -> Self {

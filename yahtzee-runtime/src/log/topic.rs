@@ -22,6 +22,8 @@ pub struct TopicSpec {
     pub cleanup: Cleanup,
     /// Retention in milliseconds by the timestamps of records; `None` keeps them for ever.
     pub retention_ms: Option<i64>,
+    /// Milliseconds by which the timestamp of a record may lie ahead of the log's clock; `None` for any number.
+    pub timestamp_ahead_max_ms: Option<i64>,
 }
 
 /// A topic as it is.
@@ -39,6 +41,8 @@ pub struct TopicDescription {
     pub cleanup: Cleanup,
     /// Retention in milliseconds; `None` keeps for ever.
     pub retention_ms: Option<i64>,
+    /// Milliseconds by which the timestamp of a record may lie ahead of the log's clock; `None` for any number.
+    pub timestamp_ahead_max_ms: Option<i64>,
 }
 
 impl TopicDescription {
@@ -66,8 +70,21 @@ impl TopicDescription {
                 text_of(wanted.retention_ms)
             ));
         }
+        if self.timestamp_ahead_max_ms != wanted.timestamp_ahead_max_ms {
+            found.push(format!(
+                "accepts timestamps {} ahead of its clock, configured is {} (set message.timestamp.after.max.ms of the \
+                 topic to {}: one clock that is wrong makes all later records late)",
+                text_of_ahead(self.timestamp_ahead_max_ms),
+                text_of_ahead(wanted.timestamp_ahead_max_ms),
+                wanted.timestamp_ahead_max_ms.unwrap_or(i64::MAX)
+            ));
+        }
         found
     }
+}
+
+fn text_of_ahead(ahead_max_ms: Option<i64>) -> String {
+    ahead_max_ms.map_or_else(|| "any time".to_owned(), |ms| format!("up to {ms} ms"))
 }
 
 fn text_of(retention_ms: Option<i64>) -> String {

@@ -105,7 +105,12 @@ impl World {
     fn of(drawn: &[Drawn], panicking: &[usize], retention_ms: Option<i64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(folder.path()).unwrap();
-        let layout = TopicLayout { partitions: 1, raw_retention_ms: retention_ms, ..TopicLayout::default() };
+        let layout = TopicLayout {
+            partitions: 1,
+            raw_retention_ms: retention_ms,
+            timestamp_ahead_max_ms: None,
+            ..TopicLayout::default()
+        };
         let plan = JobPlan { job: Arc::new(Sum), policy: Job::policy(&Sum) };
         plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
         let (mut now_ms, mut appended) = (BEGIN_MS, Vec::new());

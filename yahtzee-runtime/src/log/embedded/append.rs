@@ -7,9 +7,10 @@ use super::commits;
 use super::format::record_bytes;
 use super::queue::{Answer, EncodedRecord, LogWrite, WriterRequest};
 use super::{EmbeddedHandle, EmbeddedShared};
+use crate::clock::wall_clock_ms;
 use crate::log::{
     Acknowledged, AppendCallback, Appender, LogCause, LogError, NewRecord, OffsetCommit, SlotName,
-    SlotWriter, Transaction, header,
+    SlotWriter, TIMESTAMP_AHEAD, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -123,7 +124,13 @@ fn encode_all(shared: &EmbeddedShared, records: &[NewRecord]) -> Result<Vec<Enco
 }
 
 fn encode(shared: &EmbeddedShared, record: &NewRecord) -> Result<EncodedRecord, LogError> {
-    let (partition, _) = shared.published.lock().find(&record.topic, record.partition)?;
+    let (partition, timestamp_max_ms) = {
+        let state = shared.published.lock();
+        let ahead_max_ms =
+            state.topic(&record.topic).and_then(|topic| topic.description.timestamp_ahead_max_ms);
+        let timestamp_max_ms = ahead_max_ms.map(|ahead_ms| wall_clock_ms().saturating_add(ahead_ms));
+        (state.find(&record.topic, record.partition)?.0, timestamp_max_ms)
+    };
     let length = record.key.len() + record.value.len() + header::encoded_length(&record.headers);
     let reason = if length > MAX_RECORD_BYTES {
         format!(
@@ -131,6 +138,10 @@ fn encode(shared: &EmbeddedShared, record: &NewRecord) -> Result<EncodedRecord, 
         )
     } else if record.timestamp_ms < 0 {
         format!("its timestamp {} lies before 1970", record.timestamp_ms)
+    } else if let Some(max_ms) = timestamp_max_ms.filter(|&max_ms| record.timestamp_ms > max_ms) {
+        let ahead_ms = record.timestamp_ms - max_ms;
+        let text = format!("its timestamp lies {ahead_ms} ms beyond what the topic accepts by this clock");
+        return Err(LogError::refused(what(record), LogCause::new(TIMESTAMP_AHEAD, text)));
     } else if let Some(flaw) = header::flaw(&record.headers) {
         flaw
     } else {
@@ -138,8 +149,11 @@ fn encode(shared: &EmbeddedShared, record: &NewRecord) -> Result<EncodedRecord, 
         let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
         return Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes });
     };
-    let what = format!("a record for {}/{}", record.topic, record.partition);
-    Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
+    Err(LogError::refused(what(record), LogCause::new("invalid-record", reason)))
+}
+
+fn what(record: &NewRecord) -> String {
+    format!("a record for {}/{}", record.topic, record.partition)
 }
 
 #[cfg(test)]
@@ -167,6 +181,7 @@ mod tests {
             replication: 1,
             cleanup,
             retention_ms: None,
+            timestamp_ahead_max_ms: None,
         }));
         let store = LogStore::open(folder.path()).unwrap();
         let shared =

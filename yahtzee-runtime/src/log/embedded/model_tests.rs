@@ -125,7 +125,14 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(folder.path()).unwrap();
         let (name, retention_ms) = (TOPIC.to_owned(), Some(RETENTION_MS));
-        let spec = TopicSpec { name, partitions: PARTITIONS, replication: 1, cleanup, retention_ms };
+        let spec = TopicSpec {
+            name,
+            partitions: PARTITIONS,
+            replication: 1,
+            cleanup,
+            retention_ms,
+            timestamp_ahead_max_ms: None,
+        };
         log.create_topic(&spec).unwrap();
         let model = (0..PARTITIONS).map(|index| (index, ModelPartition::default())).collect();
         Self { folder, log: Some(log), cleanup, model }

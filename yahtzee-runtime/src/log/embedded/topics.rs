@@ -40,6 +40,7 @@ pub(super) fn describe(spec: &TopicSpec) -> TopicDescription {
         replication: spec.replication,
         cleanup: spec.cleanup,
         retention_ms: spec.retention_ms,
+        timestamp_ahead_max_ms: spec.timestamp_ahead_max_ms,
     }
 }
 
@@ -53,20 +54,26 @@ fn fresh_id() -> [u8; 16] {
     id
 }
 
-/// Returns the value in `meta`: id (16), partitions u32, replication u32, cleanup u8, retention i64 (-1: for ever),
-/// name.
+/// Flag beside the cleanup of a topic whose bound of timestamps follows.
+const HAS_BOUND: u8 = 2;
+
+/// Returns the value in `meta`: id (16), partitions u32, replication u32, cleanup u8 (0, 1; 2 more with a bound),
+/// retention i64 (-1: for ever), the bound of timestamps i64 if there is one, name.
 pub(super) fn to_bytes(topic: &TopicDescription) -> Vec<u8> {
     let cleanup = match topic.cleanup {
         Cleanup::Delete => 0,
         Cleanup::CompactAndDelete => 1,
     };
     let retention_ms = topic.retention_ms.unwrap_or(-1);
+    let bound = topic.timestamp_ahead_max_ms.map(i64::to_be_bytes);
+    let flags = if bound.is_some() { HAS_BOUND } else { 0 };
     [
-        &topic.id,
-        topic.partitions.to_be_bytes().as_slice(),
-        &topic.replication.to_be_bytes(),
-        &[cleanup],
+        topic.id.as_slice(),
+        &topic.partitions.to_be_bytes(),
+        topic.replication.to_be_bytes().as_slice(),
+        &[cleanup | flags],
         &retention_ms.to_be_bytes(),
+        bound.as_ref().map_or(&[][..], |bound| bound),
         topic.name.as_bytes(),
     ]
     .concat()
@@ -78,18 +85,23 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Option<TopicDescription> {
     let (partitions, rest) = rest.split_first_chunk()?;
     let (replication, rest) = rest.split_first_chunk()?;
     let (cleanup, rest) = rest.split_first()?;
-    let (retention_ms, name) = rest.split_first_chunk()?;
+    let (retention_ms, rest) = rest.split_first_chunk()?;
+    let (timestamp_ahead_max_ms, name) = match cleanup & HAS_BOUND {
+        0 => (None, rest),
+        _ => rest.split_first_chunk().map(|(bound, name)| (Some(i64::from_be_bytes(*bound)), name))?,
+    };
     Some(TopicDescription {
         name: str::from_utf8(name).ok()?.to_owned(),
         id: *id,
         partitions: u32::from_be_bytes(*partitions),
         replication: u32::from_be_bytes(*replication),
-        cleanup: match cleanup {
+        cleanup: match cleanup & !HAS_BOUND {
             0 => Cleanup::Delete,
             1 => Cleanup::CompactAndDelete,
             _ => return None,
         },
         retention_ms: Some(i64::from_be_bytes(*retention_ms)).filter(|&ms| ms >= 0),
+        timestamp_ahead_max_ms,
     })
 }
 
@@ -99,12 +111,14 @@ mod tests {
 
     fn spec(name: &str, partitions: u32, replication: u32, retention_ms: Option<i64>) -> TopicSpec {
         let cleanup = Cleanup::CompactAndDelete;
-        TopicSpec { name: name.to_owned(), partitions, replication, cleanup, retention_ms }
+        let (name, timestamp_ahead_max_ms) = (name.to_owned(), None);
+        TopicSpec { name, partitions, replication, cleanup, retention_ms, timestamp_ahead_max_ms }
     }
 
     #[test]
     fn a_description_reads_back() {
-        for spec in [spec("a", 1, 1, None), spec("RETRY.x_y-z.v2", 4_096, 3, Some(0))] {
+        let bounded = TopicSpec { timestamp_ahead_max_ms: Some(60_000), ..spec("a", 1, 1, Some(5)) };
+        for spec in [spec("a", 1, 1, None), spec("RETRY.x_y-z.v2", 4_096, 3, Some(0)), bounded] {
             let topic = describe(&spec);
             assert_eq!(from_bytes(&to_bytes(&topic)), Some(topic));
         }

@@ -3,7 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use yahtzee_core::owner::Partition;
 
-use crate::log::{LogCause, LogError};
+use crate::log::{LogCause, LogError, TIMESTAMP_AHEAD};
 
 /// An error code of librdkafka or of a broker, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,10 @@ impl KafkaFailure {
 
     /// Converts into an error of the seam; `what` names the operation and its object.
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
-        let cause = LogCause::new(format!("kafka:{:?}", self.code), self.reason);
+        let cause = match self.code {
+            Code::InvalidTimestamp => LogCause::new(TIMESTAMP_AHEAD, self.reason),
+            code => LogCause::new(format!("kafka:{code:?}"), self.reason),
+        };
         let cause = match self.source {
             Some(source) => cause.with_source(source),
             None => cause,

@@ -22,6 +22,9 @@ use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
 use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
 
+/// The property that bounds how far timestamps may lie ahead of the brokers' clocks.
+const TIMESTAMP_AFTER_MAX: &str = "message.timestamp.after.max.ms";
+
 /// Interval at which a new topic is looked for until brokers know it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -107,14 +110,22 @@ impl KafkaTopics {
         let Some(TopicFacts { id, partitions, replication }) = self.facts(topic)? else {
             return Ok(None);
         };
-        let (cleanup, retention_ms) = match self.configuration(topic) {
-            Ok(resource) => keeping(&resource),
+        let (cleanup, retention_ms, timestamp_ahead_max_ms) = match self.configuration(topic) {
+            Ok(resource) => rules_of(&resource),
             // Deleted since the first question.
             Err(failure) if failure::is_missing(failure.code) => return Ok(None),
             Err(failure) => return Err(failure.into_topic_error(topic, None)),
         };
         let name = topic.to_owned();
-        Ok(Some(TopicDescription { name, id, partitions, replication, cleanup, retention_ms }))
+        Ok(Some(TopicDescription {
+            name,
+            id,
+            partitions,
+            replication,
+            cleanup,
+            retention_ms,
+            timestamp_ahead_max_ms,
+        }))
     }
 
     fn configuration(&self, topic: &str) -> Result<ConfigResource, KafkaFailure> {
@@ -184,6 +195,9 @@ fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
     let mut properties = vec![
         ("message.timestamp.type", "CreateTime".to_owned()),
         ("retention.ms", topic.retention_ms.unwrap_or(-1).to_string()),
+        // The brokers' default is an hour: too much for stamps that decide lateness, and too little for summaries of a
+        // worker whose clock is wrong.
+        (TIMESTAMP_AFTER_MAX, topic.timestamp_ahead_max_ms.unwrap_or(i64::MAX).to_string()),
     ];
     match topic.cleanup {
         Cleanup::Delete => properties.push(("cleanup.policy", "delete".to_owned())),
@@ -204,8 +218,8 @@ fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
     properties
 }
 
-/// Reads cleanup and retention out of a topic's configuration.
-fn keeping(resource: &ConfigResource) -> (Cleanup, Option<i64>) {
+/// Reads cleanup, retention and the bound of timestamps out of a topic's configuration. Brokers before 3.6 know no bound.
+fn rules_of(resource: &ConfigResource) -> (Cleanup, Option<i64>, Option<i64>) {
     let value = |name: &str| {
         let entry = resource.entries.iter().find(|entry| entry.name == name);
         entry.and_then(|entry| entry.value.as_deref()).unwrap_or_default()
@@ -214,7 +228,8 @@ fn keeping(resource: &ConfigResource) -> (Cleanup, Option<i64>) {
     let cleanup = if policy.contains(&"compact") { Cleanup::CompactAndDelete } else { Cleanup::Delete };
     // Without the delete policy the time is not looked at.
     let retention_ms = value("retention.ms").parse().ok();
-    (cleanup, retention_ms.filter(|&ms| ms >= 0 && policy.contains(&"delete")))
+    let ahead_max_ms = value(TIMESTAMP_AFTER_MAX).parse().ok().filter(|&ms| ms != i64::MAX);
+    (cleanup, retention_ms.filter(|&ms| ms >= 0 && policy.contains(&"delete")), ahead_max_ms)
 }
 
 fn native_partition(partition: Partition) -> i32 {
@@ -253,7 +268,15 @@ mod tests {
     fn three_copies_need_two_in_sync() {
         fn check(replication: u32, expected: Option<&str>) {
             let (name, cleanup) = ("RAW.v1".to_owned(), Cleanup::Delete);
-            let spec = TopicSpec { name, partitions: 32, replication, cleanup, retention_ms: None };
+            let (retention_ms, timestamp_ahead_max_ms) = (None, None);
+            let spec = TopicSpec {
+                name,
+                partitions: 32,
+                replication,
+                cleanup,
+                retention_ms,
+                timestamp_ahead_max_ms,
+            };
             let properties = properties_of(&spec);
             let found = properties.iter().find(|(property, _)| *property == "min.insync.replicas");
             assert_eq!(found.map(|(_, value)| value.as_str()), expected, "{replication}");
@@ -275,7 +298,8 @@ mod tests {
             };
             let specifier = OwnedResourceSpecifier::Topic("any".to_owned());
             let entries = vec![entry("cleanup.policy", policy), entry("retention.ms", retention_ms)];
-            assert_eq!(keeping(&ConfigResource { specifier, entries }), expected, "{policy} {retention_ms}");
+            let (cleanup, retention_ms, _) = rules_of(&ConfigResource { specifier, entries });
+            assert_eq!((cleanup, retention_ms), expected, "{policy} {retention_ms:?}");
         }
         check("delete", "1000", (Cleanup::Delete, Some(1000)));
         check("delete", "-1", (Cleanup::Delete, None));

@@ -197,6 +197,7 @@ impl Log for ScriptedLog {
             replication: 1,
             cleanup: Cleanup::Delete,
             retention_ms: None,
+            timestamp_ahead_max_ms: None,
         }))
     }
 }

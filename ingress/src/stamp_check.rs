@@ -1,0 +1,74 @@
+//! Whether the log accepts the stamps of this process: shown by its health, since a clock that is ahead is an operator's to
+//! set right.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use yahtzee_runtime::health::{Condition, Health};
+use yahtzee_runtime::log::{LogError, TIMESTAMP_AHEAD};
+
+use crate::metric_names::INGRESS_STAMPS_REFUSED;
+
+/// Part of the health report.
+const PART: &str = "ingress-clock";
+
+/// The newest verdict of the log on the stamps of this process.
+#[derive(Debug, Default)]
+pub(crate) struct StampCheck {
+    health: Health,
+    is_refused: AtomicBool,
+}
+
+impl StampCheck {
+    pub(crate) fn new(health: Health) -> Self {
+        Self { health, is_refused: AtomicBool::new(false) }
+    }
+
+    /// Notes the outcome of an append. One that failed for another reason says nothing of the clock.
+    pub(crate) fn note(&self, written: &Result<(), LogError>) {
+        match written {
+            Ok(()) if self.is_refused.swap(false, Ordering::Relaxed) => {
+                tracing::info!(target: "yahtzee::ingress", "the log accepts the stamps of this process again");
+                self.health.set(PART, Condition::Ready);
+            }
+            Err(error) if error.code() == TIMESTAMP_AHEAD => {
+                INGRESS_STAMPS_REFUSED.with(&[]).increment(1);
+                if !self.is_refused.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        target: "yahtzee::ingress", %error,
+                        "the clock of this machine is ahead: drains are answered with 503 until it is set"
+                    );
+                }
+                let text = format!("the clock of this machine is ahead of the log's; set it: {error}");
+                self.health.set(PART, Condition::Troubled(text));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_runtime::log::LogCause;
+
+    use super::*;
+
+    #[test]
+    fn only_refused_stamps_make_the_process_unready_until_one_is_accepted() {
+        let health = Health::default();
+        health.set("ingress", Condition::Ready);
+        let check = StampCheck::new(health.clone());
+        let refused = LogError::refused("a record", LogCause::new(TIMESTAMP_AHEAD, "61 s ahead"));
+        let down = LogError::unavailable("the log", LogCause::new("down", "broker down"));
+        let steps = [
+            (Err(down.clone()), true),
+            (Err(refused.clone()), false),
+            (Err(down), false),
+            (Err(refused), false),
+            (Ok(()), true),
+        ];
+        for (number, (written, is_ready)) in steps.into_iter().enumerate() {
+            check.note(&written);
+            assert_eq!((health.is_ready(), health.is_alive()), (is_ready, true), "step {number}");
+        }
+    }
+}

@@ -14,6 +14,8 @@ crate::metrics! {
         "Records written to the DLQ topic";
     Counter RECORD_POISON = "yahtzee_record_poison_total" ["job", "reason"] Count,
         "Raw records that could not be used at all, by reason";
+    Counter RECORD_STAMPS_TRAILING = "yahtzee_record_stamps_trailing_total" ["job"] Count,
+        "Raw records with a stamp behind the watermark by more than the clock skew: the clock of an ingress is behind";
     Gauge RECORD_POSITION_LAG = "yahtzee_record_position_lag" ["job", "partition"] Count,
         "Raw records between the read position and the end of the partition: work not yet done";
     Gauge RECORD_REPLAY_LAG = "yahtzee_record_replay_lag" ["job", "partition"] Count,
@@ -26,6 +28,8 @@ crate::metrics! {
         "Series over all open windows of this worker";
     Gauge WATERMARK_AGE_SECONDS = "yahtzee_watermark_age_seconds" ["job", "partition"] Seconds,
         "Wall clock minus the partition's watermark";
+    Gauge WATERMARKS_AHEAD = "yahtzee_watermarks_ahead" ["job"] Count,
+        "Partitions with a watermark ahead of the wall clock by more than the clock skew: a clock is wrong";
     Gauge WINDOWS_INCOMPLETE = "yahtzee_windows_incomplete" ["job", "partition"] Count,
         "Windows that may have lost input and are not published";
 

@@ -24,6 +24,7 @@ use crate::shutdown::StopSignal;
 use crate::threads::{self, TaskFailure};
 use crate::topics::TopicLayout;
 
+mod clock_alarm;
 mod dead_letters;
 mod late_owners;
 mod memory;

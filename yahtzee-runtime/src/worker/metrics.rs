@@ -1,4 +1,4 @@
-//! WorkerMetrics what happens to records: into metrics and into the job's progress.
+//! What happens to records: into metrics and into the job's progress.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use yahtzee_core::slot::AssignedPartition;
 
 use crate::metric_names;
 
+use super::clock_alarm::{ClockAlarm, TrailingStamps};
 use super::late_owners::LateOwners;
 use super::write::WriteCounts;
 use super::{JobProgress, Progress};
@@ -32,6 +33,9 @@ pub(super) struct WorkerMetrics {
     dead_letters: metrics::Counter,
     commits: metrics::Counter,
     commit_age: metrics::Gauge,
+    stamps_trailing: metrics::Counter,
+    watermarks_ahead: metrics::Gauge,
+    clock_alarm: ClockAlarm,
     open_windows: metrics::Gauge,
     series: metrics::Gauge,
     partitions: Vec<PartitionGauges>,
@@ -44,6 +48,7 @@ pub(super) struct WorkerMetrics {
 struct RecordCounts {
     records: u64,
     bytes: u64,
+    stamps_trailing: u64,
     outcomes: MeasurementCounts,
     poison: u64,
 }
@@ -56,7 +61,12 @@ struct PartitionGauges {
 }
 
 impl WorkerMetrics {
-    pub(super) fn new(job: &'static str, progress: &Progress, partitions: impl Iterator<Item = u32>) -> Self {
+    pub(super) fn new(
+        job: &'static str,
+        progress: &Progress,
+        partitions: impl Iterator<Item = u32>,
+        clock_alarm: ClockAlarm,
+    ) -> Self {
         let outcome = |outcome| metric_names::RECORD_MEASUREMENTS.with(&[job, outcome]);
         Self {
             job,
@@ -70,6 +80,9 @@ impl WorkerMetrics {
             dead_letters: metric_names::RECORD_DEAD_LETTERS.with(&[job]),
             commits: metric_names::COMMIT_DONE.with(&[job]),
             commit_age: metric_names::COMMIT_AGE_SECONDS.with(&[job]),
+            stamps_trailing: metric_names::RECORD_STAMPS_TRAILING.with(&[job]),
+            watermarks_ahead: metric_names::WATERMARKS_AHEAD.with(&[job]),
+            clock_alarm,
             open_windows: metric_names::WINDOW_OPEN.with(&[job]),
             series: metric_names::WINDOW_SERIES.with(&[job]),
             partitions: partitions.map(|partition| PartitionGauges::new(job, partition)).collect(),
@@ -87,6 +100,7 @@ impl WorkerMetrics {
         outcome: RecordOutcome,
     ) {
         self.batch.records += 1;
+        self.batch.stamps_trailing += u64::from(self.clock_alarm.note(partition, record.timestamp_ms));
         self.batch.bytes += (record.key.len() + record.value.len()) as u64;
         match outcome {
             RecordOutcome::Folded(outcomes) => {
@@ -118,6 +132,7 @@ impl WorkerMetrics {
         }
         self.read.increment(batch.records);
         self.read_bytes.increment(batch.bytes);
+        self.stamps_trailing.increment(batch.stamps_trailing);
         let MeasurementCounts { accepted, late, future, duplicate, incomplete, capped, .. } = batch.outcomes;
         let all_late = batch.outcomes.late();
         let counts = [accepted, all_late, future, duplicate, incomplete, capped];
@@ -154,6 +169,17 @@ impl WorkerMetrics {
         }
     }
 
+    /// Logs how far stamps have trailed the watermark since the last call, if any has by more than the clock skew.
+    pub(super) fn report_trailing_stamps(&mut self) {
+        if let Some(TrailingStamps { records, worst_ms, worst_partition }) = self.clock_alarm.take() {
+            tracing::warn!(
+                job = self.job, records, worst_ms, partition = %worst_partition,
+                "stamps trail the watermark by more than the clock skew: the clock of an ingress is behind, or that of \
+                 another was ahead"
+            );
+        }
+    }
+
     /// Sets the gauges. `assigned` in the order given to [`Self::new`], each with its known end.
     pub(super) fn gauges<'a>(
         &self,
@@ -162,7 +188,8 @@ impl WorkerMetrics {
         wall_clock: Duration,
     ) {
         let mut sums = JobProgress { is_caught_up: true, ..JobProgress::default() };
-        let (mut windows, mut series) = (0, 0);
+        let wall_clock_ms = i64::try_from(wall_clock.as_millis()).unwrap_or(i64::MAX);
+        let (mut windows, mut series, mut ahead) = (0, 0, 0);
         for ((assigned, end), gauges) in assigned.zip(&self.partitions) {
             let status = assigned.status();
             let position_lag = end.map_or(0, |end| end.0.saturating_sub(status.position.0));
@@ -173,9 +200,20 @@ impl WorkerMetrics {
             sums.replay_lag += replay_lag;
             sums.commit_age_ms = sums.commit_age_ms.max(now_ms.saturating_sub(assigned.current_at_ms()));
             sums.is_caught_up &= status.is_caught_up;
+            let is_ahead = |watermark_ms| self.clock_alarm.is_ahead(watermark_ms, wall_clock_ms);
+            ahead += u32::from(status.watermark_ms.is_some_and(is_ahead));
             windows += status.open_windows;
             series += status.series;
         }
+        if ahead > 0 {
+            tracing::warn!(
+                job = self.job,
+                partitions = ahead,
+                "watermarks are ahead of this machine's clock by more than the clock skew: this clock is behind, or the \
+                 stamps of an ingress are ahead and what honest ones send is late"
+            );
+        }
+        self.watermarks_ahead.set(f64::from(ahead));
         self.open_windows.set(windows as f64);
         self.series.set(series as f64);
         self.commit_age.set(sums.commit_age_ms as f64 / 1_000.0);

@@ -11,6 +11,7 @@ use crate::clock::since_1970;
 use crate::health::Condition;
 use crate::log::{Item, SharedLog};
 
+use super::clock_alarm::ClockAlarm;
 use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
 use super::poison_limit::PoisonLimit;
@@ -63,7 +64,9 @@ impl<'a> Run<'a> {
     ) -> Self {
         let job = plan.job.name();
         let partitions = slots.iter().flat_map(|slot| slot.machine.partitions());
-        let metrics = WorkerMetrics::new(job, &context.progress, partitions.map(|partition| partition.0));
+        let partitions = partitions.map(|partition| partition.0);
+        let clock_alarm = ClockAlarm::new(plan.policy.clock_skew_ms, open.topics.partitions);
+        let metrics = WorkerMetrics::new(job, &context.progress, partitions, clock_alarm);
         let now_ms = context.clock.now_ms();
         Self {
             job,
@@ -94,6 +97,7 @@ impl<'a> Run<'a> {
         if now_ms >= self.next_late_owners_ms {
             self.next_late_owners_ms = now_ms + LATE_OWNERS_INTERVAL_MS;
             self.metrics.report_late_owners();
+            self.metrics.report_trailing_stamps();
         }
         Ok(())
     }

@@ -345,6 +345,17 @@ fn every_slot_writes_with_its_own_writer() {
     assert_eq!(calls.iter().filter(|call| call.starts_with("commit")).count(), 2, "{calls:?}");
 }
 
+/// Retention of the summary topic goes by the stamps, and the clock of this machine is decades behind.
+#[test]
+fn what_is_written_is_not_stamped_before_the_watermark() {
+    let raw = vec![record(38_000_000, 1)];
+    let stamp_ms = raw[0].timestamp_ms;
+    let script = Script { raw, polls: [poll(1, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    assert_eq!(worked.log.script().oldest_stamp_ms, Some(stamp_ms));
+}
+
 /// A raw topic that was deleted and created again is recognised by it.
 #[test]
 fn a_commit_carries_the_identity_of_the_raw_topic() {

@@ -69,7 +69,8 @@ pub(super) fn write_due(
     while let Some(request) = machine.poll(now_ms) {
         match request {
             SlotRequest::Append(effects) => {
-                let acknowledged = writer.append(&records(effects, topics, &mut written))?;
+                let records = records(effects, topics, stamp_ms(machine), &mut written);
+                let acknowledged = writer.append(&records)?;
                 machine.answer(SlotAnswer::Appended, now_ms).expect("only an opening is refused");
                 // Dropped without a commit, the records are aborted.
                 if let Some(SlotRequest::Commit(commits)) = machine.poll(now_ms) {
@@ -90,15 +91,21 @@ pub(super) fn write_due(
 fn records(
     effects: Vec<(Partition, Effect)>,
     topics: &WorkerTopics,
+    timestamp_ms: i64,
     written: &mut WriteCounts,
 ) -> Vec<NewRecord> {
-    // For the retention of the topic only.
-    let timestamp_ms = wall_clock_ms();
     let record = |(partition, effect)| {
         written.count(&effect);
         record_of(effect, topics, partition, timestamp_ms)
     };
     effects.into_iter().map(record).collect()
+}
+
+/// Returns the stamp of what is written, by which the topic's retention goes: now, and the watermark where the clock of
+/// this machine is behind it, or a broker would delete at once what a machine of last month writes.
+fn stamp_ms(machine: &SlotMachine) -> i64 {
+    let watermarks_ms = machine.assigned().iter().filter_map(|assigned| assigned.status().watermark_ms);
+    watermarks_ms.fold(wall_clock_ms(), i64::max)
 }
 
 pub(super) fn record_of(

@@ -38,6 +38,8 @@ pub(super) struct RawRecord {
 pub(super) struct Script {
     /// Every call in order, but for those that describe topics and appends of nothing.
     pub(super) calls: Vec<String>,
+    /// The smallest timestamp of an appended record.
+    pub(super) oldest_stamp_ms: Option<i64>,
     pub(super) raw: Vec<RawRecord>,
     pub(super) log_start: u64,
     /// Offsets behind the last record that are taken by what is never handed out.
@@ -97,6 +99,9 @@ impl ScriptedLog {
             return Ok(());
         }
         self.note(format!("append {}", describe(records)));
+        let stamps_ms = records.iter().map(|record| record.timestamp_ms);
+        let oldest_ms = stamps_ms.chain(self.script().oldest_stamp_ms).min();
+        self.script().oldest_stamp_ms = oldest_ms;
         self.script().appends.pop_front().unwrap_or(Ok(()))
     }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliveryTask};
 use yahtzee_storage::embedded::EmbeddedStore;
-use yahtzee_storage::retention::{RetentionPlan, RetentionTask};
+use yahtzee_storage::retention::{NewestWindow, RetentionPlan, RetentionTask};
 use yahtzee_storage::store::SummaryStore;
 
 use crate::config::Config;
@@ -21,7 +21,7 @@ pub(crate) enum SinkCommand {
     /// Write to a store in a folder (`sink.embedded.folder`): one machine, one process, no server
     ///
     /// While the disk is full or fails, the sink waits and tries again; the log keeps everything.
-    Embedded(JobNames),
+    Embedded(SinkOptions),
     /// Write to PostgreSQL (`[sink.postgres.shards]`): any number of databases, a schema per day
     ///
     /// A shard that is down does not delay the others: summaries that it cannot take go to RETRY topics, so run
@@ -31,36 +31,46 @@ pub(crate) enum SinkCommand {
     ///
     /// With the embedded log, which only one process at a time can open, the retry process runs within this one.
     ///
-    /// Days are created ahead of midnight, and dropped after `sink.retention_days`.
-    Postgres(JobNames),
+    /// Days are created ahead of midnight, and dropped after `sink.retention_days`, see --force.
+    Postgres(SinkOptions),
 }
 
-/// Jobs of a sink.
+/// Options of a sink.
 #[derive(Debug, Args)]
-pub(crate) struct JobNames {
+pub(crate) struct SinkOptions {
     /// Jobs to store the summaries of; default: all
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
+    /// Drop at once all days that are past `sink.retention_days` by this machine's clock
+    ///
+    /// Without it, days are dropped two at a time, once an hour, and never beyond the newest window that this sink has
+    /// stored less the retention: a clock that is wrong drops nothing.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> {
     let (config, process) = global.start()?;
-    let (store, names): (Arc<dyn SummaryStore>, _) = match command {
-        SinkCommand::Embedded(names) => (Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?), names),
-        SinkCommand::Postgres(names) => (stores::postgres(&config)?, names),
+    let (store, options): (Arc<dyn SummaryStore>, _) = match command {
+        SinkCommand::Embedded(options) => {
+            (Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?), options)
+        }
+        SinkCommand::Postgres(options) => (stores::postgres(&config)?, options),
     };
-    let plans = plans(global, &config, &names.jobs)?;
+    let plans = plans(global, &config, &options.jobs)?;
     let log = config.log.open()?;
     let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
         retention_days: config.sink.retention_days,
+        newest: NewestWindow::default(),
+        is_forced: options.force,
     };
     // The one shard of the embedded store is in this process, so that nothing waits in RETRY.
     let has_retry = matches!(command, SinkCommand::Postgres(_));
     let retries_here = has_retry && !config.log.is_shared();
     let start = |plan| DeliveryTask::start(plan, &log, &store, &process.health, &process.stop);
     let retry = retries_here.then(|| start(stores::retry_plan(&plans, &config, None))).transpose()?;
-    let sink = start(plan(&plans, &config, has_retry))?;
+    let sink = start(plan(&plans, &config, has_retry, &retention.newest))?;
     let retention = RetentionTask::start(retention, &store, &process.health, &process.stop);
     process.block_on(process.stop.stopped());
     let ended = sink.join();
@@ -70,12 +80,12 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     Ok(retry_ended?)
 }
 
-fn plan(plans: &[JobPlan], config: &Config, has_retry: bool) -> DeliveryPlan {
+fn plan(plans: &[JobPlan], config: &Config, has_retry: bool, newest: &NewestWindow) -> DeliveryPlan {
     DeliveryPlan {
         jobs: stores::topics_of(plans, config),
         version: config.layout.version.clone(),
         role: DeliveryRole::Sink { has_retry },
         settings: config.sink.delivery,
-        observer: None,
+        observer: Some(newest.observer()),
     }
 }

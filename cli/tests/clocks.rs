@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use yahtzee_runtime::log::embedded::EmbeddedLog;
 
 use crate::kafka::{configuration, post, with_config};
-use crate::support::{Process, get, metric, named, wait_for};
+use crate::postgres::{OWNERS, append_summaries};
+use crate::support::{Process, get, metric, named, rows, wait_for, yahtzee};
 
 /// Seconds by which the wrong clock is ahead. Brokers of today accept up to an hour by default.
 const AHEAD_S: i64 = 3_000;
@@ -26,6 +30,46 @@ fn ingress(command: Command) -> (Process, String, String) {
     let admin = ingress.admin_address();
     let line = ingress.line_with("listening for drains");
     (ingress, line.rsplit("address=").next().unwrap().trim().to_owned(), admin)
+}
+
+const DAY_S: i64 = 24 * 3_600;
+
+/// By a clock that is ahead all days are past their retention, by one that is behind all lie in the future.
+#[test]
+fn a_sink_whose_clock_is_wrong_neither_drops_nor_quarantines() {
+    for seconds in [40 * DAY_S, -40 * DAY_S] {
+        let folder = tempfile::tempdir().unwrap();
+        let command = |arguments: &[&str]| {
+            let mut command = yahtzee(arguments);
+            command
+                .env("YAHTZEE_LOG__EMBEDDED__FOLDER", folder.path().join("log"))
+                .env("YAHTZEE_SINK__EMBEDDED__FOLDER", folder.path().join("store"))
+                .env("YAHTZEE_ADMIN__LISTEN", "127.0.0.1:0")
+                // The log of this process goes by the same clock.
+                .env("YAHTZEE_TOPICS__SUMMARY_RETENTION_DAYS", "0");
+            command
+        };
+        assert!(command(&["topics", "create"]).status().unwrap().success());
+        let log = Arc::new(EmbeddedLog::open(&folder.path().join("log")).unwrap());
+        append_summaries(&log, jiff::Timestamp::now().as_millisecond());
+        drop(log);
+        for shifted in [true, false] {
+            let mut command = command(&["sink", "embedded", "errors"]);
+            if shifted {
+                shift(&mut command, folder.path(), seconds);
+            }
+            let mut sink = Process::start(command);
+            let admin = sink.admin_address();
+            let is_through = || {
+                let (_, parts) = get(&admin, "/readyz")?;
+                let lag = metric(&admin, "yahtzee_sink_lag")?;
+                (lag == 0.0 && parts.contains("retention")).then_some(())
+            };
+            wait_for("the sink to be through and retention to have worked", is_through);
+            assert!(sink.terminate().success());
+            assert_eq!(rows(&folder.path().join("store")).len(), usize::from(OWNERS), "{seconds} {shifted}");
+        }
+    }
 }
 
 #[test]

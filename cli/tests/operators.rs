@@ -253,7 +253,7 @@ fn rows_of_postgres_are_compared_except_those_of_dropped_days() {
     );
     assert_eq!(verify(&["--store", "embedded"]).0, 0);
 
-    store.drop_days_below("2016-05-05".parse().unwrap()).unwrap();
+    store.drop_days_below("2016-05-05".parse().unwrap(), None).unwrap();
     let (code, report) = verify(&["--against", "store"]);
     assert_eq!(code, 0, "{report}");
     assert_eq!(report["jobs"][0]["expired_summaries"], report["jobs"][0]["summaries"]);

@@ -15,7 +15,7 @@ use yahtzee_runtime::log::{Log, NewRecord};
 use crate::database::Database;
 use crate::support::{Process, metric, named, wait_for, yahtzee};
 
-const OWNERS: u8 = 64;
+pub(crate) const OWNERS: u8 = 64;
 const NOBODY_LISTENS: &str = "postgres://nobody@127.0.0.1:1/nowhere";
 
 /// Two databases of this test alone, and a log in a folder.
@@ -66,7 +66,7 @@ fn counts(shard: &Database, table: &str) -> Vec<i64> {
 }
 
 /// One summary per owner in the minute that has just begun; owner `n` has `n + 1` occurrences.
-fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
+pub(crate) fn append_summaries(log: &EmbeddedLog, now_ms: i64) {
     let record = |number: u8| {
         let key = SummaryKey {
             owner: Owner([number; 16]),

@@ -17,8 +17,7 @@ use yahtzee_runtime::fjall_folder::{io_code_of, reason_of};
 
 use self::folder::{Folder, FolderView, Refused};
 use self::read::UnreadableRow;
-use crate::store::Day;
-use crate::store::Summary;
+use crate::store::{Day, Summary, next_floor};
 use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 const NAME: &str = "embedded";
@@ -92,9 +91,13 @@ impl SummaryStore for EmbeddedStore {
         })
     }
 
-    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
+    fn drop_days_below(&self, floor: Day, days_max: Option<u32>) -> Result<Vec<Day>, StoreError> {
         // Two changes, so that readers see the floor before the first day is gone.
-        self.0.change(|folder| folder.raise_floor(floor))?;
+        self.0.change(|folder| {
+            let FolderView { floor: current, days } = &**folder.view();
+            let first_held = days.keys().next().copied();
+            folder.raise_floor(next_floor(*current, first_held, floor, days_max))
+        })?;
         self.0.change(|folder| folder.delete_below_floor())
     }
 }

@@ -42,7 +42,7 @@ use self::reads::RangeQuery;
 use self::settings::{PostgresSettings, SettingsError};
 use self::shard_map::{ShardKey, ShardMap};
 use self::writer::PostgresWriter;
-use crate::store::Day;
+use crate::store::{Day, next_floor};
 use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// Summaries in one or more PostgreSQL databases.
@@ -156,7 +156,16 @@ impl SummaryStore for PostgresStore {
         all(&self.nodes, self.io.wait_all(works)).map(drop)
     }
 
-    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
+    fn drop_days_below(&self, floor: Day, days_max: Option<u32>) -> Result<Vec<Day>, StoreError> {
+        let floor = match days_max {
+            // One floor for all shards: readers see the greatest.
+            Some(_) => {
+                let works = self.nodes.iter().map(|node| retention::first_held(node));
+                let first_held = all(&self.nodes, self.io.wait_all(works))?.into_iter().flatten().min();
+                next_floor(Day::MIN, first_held, floor, days_max)
+            }
+            None => floor,
+        };
         let works = self.nodes.iter().map(|node| retention::drop_below(node, floor));
         let dropped = all(&self.nodes, self.io.wait_all(works))?;
         let mut days = BTreeSet::new();

@@ -2,9 +2,13 @@
 //! drops those past their retention.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use yahtzee_core::summary::SummaryKey;
+
+use crate::delivery::StoredObserver;
 use crate::metric_names;
 use yahtzee_runtime::health::{Condition, Health};
 use yahtzee_runtime::shutdown::StopSignal;
@@ -19,13 +23,64 @@ const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Name of the task in the health report.
 const PART: &str = "retention";
 
+/// Days by which a floor moves in one round.
+const STEP_DAYS: u32 = 2;
+
+/// The newest window that was stored. Cheap to clone; clones share it.
+#[derive(Clone, Debug)]
+pub struct NewestWindow(Arc<AtomicI64>);
+
+impl Default for NewestWindow {
+    /// None yet.
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl NewestWindow {
+    /// Returns an observer of a sink, which notes the windows that it has stored.
+    #[must_use]
+    pub fn observer(&self) -> Arc<StoredObserver> {
+        let newest = self.clone();
+        Arc::new(move |_, key, _| {
+            if let Ok(key) = SummaryKey::decode(key) {
+                newest.0.fetch_max(key.window_start_ms, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn day(&self) -> Option<Day> {
+        let start_ms = self.0.load(Ordering::Relaxed);
+        (start_ms > i64::MIN).then(|| Day::of_ms(start_ms))
+    }
+}
+
 /// Retention policy of a store: what is kept, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// What is dropped is gone, so the wall clock alone drops nothing: the floor does not pass the newest window stored less
+/// the retention, and moves by two days in a round.
+#[derive(Clone, Debug)]
 pub struct RetentionPlan {
     /// Jobs whose days are created.
     pub jobs: Vec<Arc<str>>,
     /// Number of whole days before today to keep; `None` keeps all.
     pub retention_days: Option<u32>,
+    /// Newest window that the sink has stored since it started.
+    pub newest: NewestWindow,
+    /// Whether the first round drops all days past their retention by the wall clock, however many.
+    pub is_forced: bool,
+}
+
+impl RetentionPlan {
+    /// Returns the first day to keep as of `today`, and by how many days a floor may move towards it; `None` if none may.
+    fn floor(&self, today: Day, is_forced: bool) -> Option<(Day, Option<u32>)> {
+        let retention_days = i64::from(self.retention_days?);
+        if is_forced {
+            return Some((today.plus(-retention_days), None));
+        }
+        let newest = self.newest.day()?.min(today);
+        Some((newest.plus(-retention_days), Some(STEP_DAYS)))
+    }
 }
 
 /// A running retention task.
@@ -51,9 +106,11 @@ impl RetentionTask {
 }
 
 fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &StopSignal) {
+    let mut is_forced = plan.is_forced;
     loop {
-        let wait = match round(plan, store, Day::today()) {
+        let wait = match round(plan, store, Day::today(), is_forced) {
             Ok(()) => {
+                is_forced = false;
                 health.set(PART, Condition::Ready);
                 INTERVAL
             }
@@ -73,15 +130,20 @@ fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &S
 ///
 /// # Errors
 /// If either fails; returns the first failure.
-pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Result<(), StoreError> {
+fn round(
+    plan: &RetentionPlan,
+    store: &dyn SummaryStore,
+    today: Day,
+    is_forced: bool,
+) -> Result<(), StoreError> {
     let failed = |task| {
         let count = metric_names::RETENTION_FAILURES.with(&[store.name(), task]);
         move |_: &StoreError| count.increment(1)
     };
     let jobs: Vec<&str> = plan.jobs.iter().map(|job| &**job).collect();
     let created = store.create_days(&jobs, today, today.plus(DAYS_AHEAD_MAX)).inspect_err(failed("create"));
-    let dropped = match plan.retention_days {
-        Some(days) => store.drop_days_below(today.plus(-i64::from(days))).inspect_err(failed("drop")),
+    let dropped = match plan.floor(today, is_forced) {
+        Some((floor, days_max)) => store.drop_days_below(floor, days_max).inspect_err(failed("drop")),
         None => Ok(Vec::new()),
     };
     let dropped = dropped.map(|days| {
@@ -95,33 +157,65 @@ pub fn round(plan: &RetentionPlan, store: &dyn SummaryStore, today: Day) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_core::owner::Owner;
+
     use super::*;
     use crate::test_world::{Bell, Mode, ModelStore};
 
     const TODAY: Day = Day(20_000);
 
-    fn plan(retention_days: Option<u32>) -> RetentionPlan {
-        RetentionPlan { jobs: vec!["job".into()], retention_days }
+    /// A plan of a sink that has stored a window of `newest`.
+    fn plan(retention_days: Option<u32>, newest: Option<Day>) -> RetentionPlan {
+        let seen = NewestWindow::default();
+        if let Some(day) = newest {
+            let key = SummaryKey {
+                owner: Owner([1; 16]),
+                dimensions: Vec::new(),
+                window_start_ms: day.plus(1).start_ms() - 1,
+                window_length_ms: 60_000,
+            };
+            seen.observer()("job", &key.encode(), b"");
+        }
+        RetentionPlan { jobs: vec!["job".into()], retention_days, newest: seen, is_forced: false }
     }
 
     #[test]
     fn a_round_creates_ahead_and_drops_what_retention_has_passed() {
         let check = |retention_days: Option<u32>, floors: &[Day]| {
             let store = ModelStore::new("model", 2, Bell::default());
-            assert_eq!(round(&plan(retention_days), &store, TODAY), Ok(()));
-            assert_eq!(store.kept(), (vec![(TODAY, Day(20_002))], floors.to_vec()));
+            assert_eq!(round(&plan(retention_days, Some(TODAY)), &store, TODAY, false), Ok(()));
+            let floors = floors.iter().map(|&floor| (floor, Some(2))).collect();
+            assert_eq!(store.kept(), (vec![(TODAY, Day(20_002))], floors));
         };
         check(None, &[]);
         check(Some(0), &[TODAY]);
         check(Some(30), &[Day(19_970)]);
     }
 
+    /// The wall clock is forty days ahead, or behind, or a sink has just started.
+    #[test]
+    fn the_wall_clock_alone_drops_nothing() {
+        let check = |newest: Option<Day>, today: Day, is_forced, expected: Option<(Day, Option<u32>)>| {
+            assert_eq!(plan(Some(30), newest).floor(today, is_forced), expected, "{newest:?} {today}");
+        };
+        let kept = Day(19_970);
+        check(Some(TODAY), TODAY.plus(40), false, Some((kept, Some(2))));
+        check(Some(TODAY), TODAY.plus(-40), false, Some((kept.plus(-40), Some(2))));
+        check(Some(TODAY.plus(1)), TODAY, false, Some((kept, Some(2))));
+        check(None, TODAY, false, None);
+        check(None, TODAY, true, Some((kept, None)));
+        check(Some(TODAY), TODAY.plus(40), true, Some((kept.plus(40), None)));
+    }
+
     #[test]
     fn a_failure_to_create_does_not_keep_days_from_being_dropped() {
         let store = ModelStore::new("model", 2, Bell::default());
         store.set(0, Mode::Down);
-        assert!(matches!(round(&plan(Some(1)), &store, TODAY), Err(StoreError::Unavailable { .. })));
-        assert_eq!(store.kept().1, [Day(19_999)]);
+        assert!(matches!(
+            round(&plan(Some(1), Some(TODAY)), &store, TODAY, false),
+            Err(StoreError::Unavailable { .. })
+        ));
+        assert_eq!(store.kept().1, [(Day(19_999), Some(2))]);
     }
 
     #[test]
@@ -129,7 +223,7 @@ mod tests {
         let (bell, health, stop) = (Bell::default(), Health::default(), StopSignal::new());
         let model = Arc::new(ModelStore::new("model", 1, bell.clone()));
         let store = Arc::clone(&model) as Arc<dyn SummaryStore>;
-        let task = RetentionTask::start(plan(Some(1)), &store, &health, &stop);
+        let task = RetentionTask::start(plan(Some(1), Some(TODAY)), &store, &health, &stop);
         bell.wait("the first round", || health.parts().get(PART) == Some(&Condition::Ready));
         stop.stop();
         task.join();

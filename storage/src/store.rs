@@ -9,6 +9,7 @@ mod day;
 mod outcome;
 mod summary;
 
+pub(crate) use day::next_floor;
 pub use day::{Day, NotADay};
 pub use outcome::{Fault, Outcome};
 pub(crate) use summary::newest_by_key;
@@ -58,13 +59,14 @@ pub trait SummaryStore: Send + Sync {
     /// If a shard cannot; days of other shards are created all the same.
     fn create_days(&self, jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError>;
 
-    /// Moves the floor up to `floor` on every shard, then drops the days below. A floor never goes down. Returns the
-    /// dropped days, oldest first.
+    /// Moves the floor up to `floor` on every shard, then drops the days below. A floor never goes down, and with
+    /// `days_max` moves by so many days at most, counted from the first day that the shard holds. Returns the dropped
+    /// days, oldest first.
     ///
     /// # Errors
-    /// If a shard cannot; days of other shards are dropped all the same. Call it again later: readers do not see the
-    /// days that are left.
-    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError>;
+    /// If a shard cannot; days of other shards are dropped all the same, but for `days_max`, for which all shards must say
+    /// first what they hold. Call it again later: readers do not see the days that are left.
+    fn drop_days_below(&self, floor: Day, days_max: Option<u32>) -> Result<Vec<Day>, StoreError>;
 }
 
 /// A writer to one shard. Reconnects by itself.

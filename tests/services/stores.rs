@@ -49,6 +49,7 @@ macro_rules! each_property {
             }
             floor {
                 settles_what_is_below_and_recreates_nothing,
+                moves_by_a_few_days_at_a_time,
                 never_goes_down,
                 leaves_created_days_alone,
                 does_not_fail_readers,

@@ -23,8 +23,8 @@ pub(crate) fn retry(
     NewRecord {
         topic: Arc::clone(&topics.retry),
         partition: topics.retry_partition(shard),
-        // Retention counts from now on: how old the summary is does not matter.
-        timestamp_ms: wall_clock_ms(),
+        // Retention counts from now on: how old the summary is does not matter. A clock that is behind the summary is wrong.
+        timestamp_ms: SummaryKey::decode(key).map_or(0, |key| key.window_start_ms).max(wall_clock_ms()),
         key: key.to_vec(),
         value: value.to_vec(),
         headers: trail.headers(),

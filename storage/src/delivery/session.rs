@@ -153,6 +153,7 @@ impl Session {
                         if !self.take(ticket) {
                             return Ok(());
                         }
+                        let today = today.max(Day::of_ms(record.timestamp_ms));
                         self.route(ticket, record, headers, today)?;
                     }
                 }

@@ -102,7 +102,7 @@ fn the_files_of_a_dropped_day_go_with_its_last_reader() {
     store.create_days(&[JOB], Day(4), Day(4)).unwrap();
     let with_day = std::fs::read_dir(&keyspaces).unwrap().count();
     let reader = store.0.view.read().unwrap().clone();
-    assert_eq!(store.drop_days_below(Day(5)).unwrap(), [Day(4)]);
+    assert_eq!(store.drop_days_below(Day(5), None).unwrap(), [Day(4)]);
     assert_eq!(std::fs::read_dir(&keyspaces).unwrap().count(), with_day);
     drop(reader);
     assert_eq!(std::fs::read_dir(&keyspaces).unwrap().count(), with_day - 1);
@@ -119,8 +119,8 @@ fn a_day_that_was_hidden_and_not_deleted_goes_next_time() {
     drop(store);
     let store = EmbeddedStore::open(folder.path()).unwrap();
     assert_eq!(scanned(&store), [Day(5)]);
-    assert_eq!(store.drop_days_below(Day(1)).unwrap(), [Day(3), Day(4)]);
-    assert_eq!(store.drop_days_below(Day(1)).unwrap(), []);
+    assert_eq!(store.drop_days_below(Day(1), None).unwrap(), [Day(3), Day(4)]);
+    assert_eq!(store.drop_days_below(Day(1), None).unwrap(), []);
     assert_eq!(write(&store, &[Day(4), Day(5)]), [Outcome::Expired, Outcome::Stale]);
 }
 

@@ -26,6 +26,18 @@ pub(super) struct Dropped {
     pub(super) failure: Option<ServerFailure>,
 }
 
+/// Returns the first day that a shard holds.
+pub(super) async fn first_held(node: &Node) -> Result<Option<Day>, ServerFailure> {
+    let connection = node.connect().await?;
+    connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
+    create_bookkeeping(&connection, node).await?;
+    let question = "SELECT min(d.day) FROM yahtzee.days AS d, yahtzee.shard AS s WHERE d.day >= s.floor";
+    let found = connection.query(question, &[]).await?;
+    connection.commit().await?;
+    let first: Option<PgDay> = found.first().map_or(Ok(None), |row| row.try_get(0))?;
+    Ok(first.map(|PgDay(day)| day))
+}
+
 /// Raises the floor of a shard and drops the days below, oldest first; continues after a day that cannot be dropped.
 pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, ServerFailure> {
     let mut connection = node.connect().await?;

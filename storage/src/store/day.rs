@@ -47,6 +47,16 @@ impl Day {
     }
 }
 
+/// Returns where a floor moves on its way to `wanted`: up only, and with `days_max` by so many days at most, counted from
+/// the first day that is held. Where nothing is held there is nothing to lose.
+pub(crate) fn next_floor(floor: Day, first_held: Option<Day>, wanted: Day, days_max: Option<u32>) -> Day {
+    let reach = match (first_held, days_max) {
+        (Some(first_held), Some(days)) => first_held.max(floor).plus(i64::from(days)),
+        _ => wanted,
+    };
+    wanted.min(reach).max(floor)
+}
+
 /// Writes `2026-11-21`; the bare number for a day that has no date, and words for [`Day::MIN`].
 impl fmt::Display for Day {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +86,22 @@ impl FromStr for Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_floor_moves_up_by_a_few_days() {
+        let check = |floor: i64, first_held: Option<i64>, days_max: Option<u32>, expected: i64| {
+            let found = next_floor(Day(floor), first_held.map(Day), Day(100), days_max);
+            assert_eq!(found, Day(expected), "{floor} {first_held:?} {days_max:?}");
+        };
+        check(90, Some(90), Some(2), 92);
+        check(99, Some(99), Some(2), 100);
+        check(90, Some(95), Some(2), 97);
+        check(Day::MIN.0, Some(60), Some(2), 62);
+        check(Day::MIN.0, None, Some(2), 100);
+        check(90, Some(90), None, 100);
+        check(120, Some(130), Some(2), 120);
+        check(90, Some(130), Some(2), 100);
+    }
 
     #[test]
     fn days_are_shown_and_read_as_dates() {

@@ -13,7 +13,7 @@ pub const VALUE_BYTES_MAX: usize = 256 << 10;
 /// Maximum size of a key, in bytes: what a PostgreSQL index entry can hold (a third of a page), with a margin.
 pub const KEY_BYTES_MAX: usize = 2_048;
 
-/// Maximum number of days that a window may lie ahead of the wall clock: more means a broken clock, and would create
+/// Maximum number of days that a window may lie ahead of the clocks of those who write and store it: more means a broken clock, and would create
 /// days without end.
 pub const DAYS_AHEAD_MAX: i64 = 2;
 
@@ -48,7 +48,8 @@ pub struct Summary<'a> {
 }
 
 impl OwnedSummary {
-    /// Reads, checks and copies a record of a summary topic. `today` is the wall clock's day.
+    /// Reads, checks and copies a record of a summary topic. `today` is the day of the wall clock or of the record's stamp,
+    /// whichever is later: of a store's clock that is behind no summary may suffer.
     ///
     /// # Errors
     /// If no store would take it; [`UnusableSummary`] is the reason.
@@ -122,7 +123,7 @@ pub enum UnusableSummary {
     Ahead {
         /// Day of the window.
         day: Day,
-        /// Current day by the wall clock.
+        /// Current day by the wall clock, or day of the record's stamp if that is later.
         today: Day,
     },
 }
@@ -145,7 +146,7 @@ impl fmt::Display for UnusableSummary {
             }
             Self::Ahead { day, today } => write!(
                 formatter,
-                "the window starts on {day}, today is {today}, and at most {DAYS_AHEAD_MAX} days ahead are stored"
+                "the window starts on {day}, it was written on {today}, and at most {DAYS_AHEAD_MAX} days ahead are stored"
             ),
         }
     }

@@ -40,6 +40,9 @@ pub(crate) struct Written {
     pub(crate) call: u64,
 }
 
+/// A floor that was asked for, and by how many days it might move.
+pub(crate) type FloorMove = (Day, Option<u32>);
+
 #[derive(Default)]
 struct Model {
     modes: Vec<Mode>,
@@ -50,7 +53,7 @@ struct Model {
     asked: u64,
     calls: u64,
     days: Vec<(Day, Day)>,
-    floors: Vec<Day>,
+    floors: Vec<FloorMove>,
 }
 
 /// The store. Series `n` belongs to shard `n` modulo their number.
@@ -117,7 +120,7 @@ impl ModelStore {
     }
 
     /// Returns the days that were created, and the floors that were set.
-    pub(crate) fn kept(&self) -> (Vec<(Day, Day)>, Vec<Day>) {
+    pub(crate) fn kept(&self) -> (Vec<(Day, Day)>, Vec<FloorMove>) {
         let model = self.lock();
         (model.days.clone(), model.floors.clone())
     }
@@ -165,8 +168,8 @@ impl SummaryStore for ModelStore {
         self.unavailable()
     }
 
-    fn drop_days_below(&self, floor: Day) -> Result<Vec<Day>, StoreError> {
-        self.lock().floors.push(floor);
+    fn drop_days_below(&self, floor: Day, days_max: Option<u32>) -> Result<Vec<Day>, StoreError> {
+        self.lock().floors.push((floor, days_max));
         self.shared.bell.ring();
         self.unavailable().map(|()| vec![floor.plus(-1)])
     }

@@ -49,7 +49,7 @@ fn a_dropped_day_is_gone_for_good() {
     let of = |day| Entry::on(day, 1, 0, 1);
     let days: Vec<Day> = (0..4).map(|day| DAY.plus(day)).collect();
     check_all(&mut *writer, &days.iter().map(|&day| of(day)).collect::<Vec<_>>(), "stored");
-    assert_eq!(store.drop_days_below(days[2]).unwrap(), days[..2]);
+    assert_eq!(store.drop_days_below(days[2], None).unwrap(), days[..2]);
 
     let outcomes = write(&mut *writer, &[of(days[1]), of(days[3]), of(days[0].plus(-300))]);
     assert_eq!(outcomes, [Outcome::Expired, Outcome::Stale, Outcome::Expired]);
@@ -67,8 +67,8 @@ fn a_dropped_day_is_gone_for_good() {
 fn the_floor_never_goes_down() {
     let Some(database) = Database::create() else { return };
     let store = database.store();
-    assert_eq!(store.drop_days_below(DAY).unwrap(), []);
-    assert_eq!(store.drop_days_below(DAY.plus(-10)).unwrap(), []);
+    assert_eq!(store.drop_days_below(DAY, None).unwrap(), []);
+    assert_eq!(store.drop_days_below(DAY.plus(-10), None).unwrap(), []);
     check_all(&mut *store.writer(Shard(0)), &[Entry::on(DAY.plus(-1), 1, 0, 1)], "expired");
     check_all(&mut *store.writer(Shard(0)), &[Entry::on(DAY, 1, 0, 1)], "stored");
 }
@@ -82,7 +82,7 @@ fn a_day_that_is_being_read_is_dropped_later_and_seen_no_more() {
     let reader = database.session();
     reader.run(&format!("BEGIN; SELECT * FROM {}", table()));
 
-    let error = store.drop_days_below(DAY.plus(1)).unwrap_err();
+    let error = store.drop_days_below(DAY.plus(1), None).unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("55P03")), "{error}");
     assert!(
         store.range(JOB, Some(Entry::of(1, 0, 1).parts.owner), i64::MIN, i64::MAX).unwrap().rows.is_empty()
@@ -90,7 +90,7 @@ fn a_day_that_is_being_read_is_dropped_later_and_seen_no_more() {
     check_all(&mut *store.writer(Shard(0)), &[Entry::of(2, 0, 1)], "expired");
 
     reader.run("COMMIT");
-    assert_eq!(store.drop_days_below(DAY.plus(1)).unwrap(), [DAY]);
+    assert_eq!(store.drop_days_below(DAY.plus(1), None).unwrap(), [DAY]);
     assert!(schemas(&database).is_empty());
 }
 
@@ -102,8 +102,9 @@ fn readers_never_fail_while_days_are_dropped() {
     check_all(&mut *store.writer(Shard(0)), &batch, "stored");
     let owner = batch[0].parts.owner;
     std::thread::scope(|scope| {
-        let dropper = scope
-            .spawn(|| (1..12).map(|day| store.drop_days_below(DAY.plus(day)).unwrap().len()).sum::<usize>());
+        let dropper = scope.spawn(|| {
+            (1..12).map(|day| store.drop_days_below(DAY.plus(day), None).unwrap().len()).sum::<usize>()
+        });
         while !dropper.is_finished() {
             let rows = store.range(JOB, Some(owner), i64::MIN, i64::MAX).unwrap();
             let expected = DAY.plus(12).0 - rows.floor.0.max(DAY.0);

@@ -79,7 +79,7 @@ fn two_shards_in_one_database_are_found_out() {
     let outcomes = write(&mut *store.writer(Shard(1)), &[Entry::of(2, 0, 1)]);
     assert_eq!(outcomes[0].name(), "misconfigured", "{outcomes:?}");
     assert!(fault(&outcomes[0]).contains("says it is shard \"0\""), "{}", fault(&outcomes[0]));
-    assert!(store.drop_days_below(DAY.plus(1)).is_err());
+    assert!(store.drop_days_below(DAY.plus(1), None).is_err());
 }
 
 #[test]

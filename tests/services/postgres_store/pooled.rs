@@ -33,5 +33,5 @@ fn a_pooler_in_between_makes_no_difference() {
     assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Stored).count(), 99, "{outcomes:?}");
     assert_eq!(outcomes[50].name(), "poison");
     assert_eq!(store.range(JOB, Some(batch[7].parts.owner), i64::MIN, i64::MAX).unwrap().rows.len(), 2);
-    assert_eq!(store.drop_days_below(DAY.plus(8)).unwrap().len(), 8);
+    assert_eq!(store.drop_days_below(DAY.plus(8), None).unwrap().len(), 8);
 }

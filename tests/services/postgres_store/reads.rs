@@ -69,7 +69,7 @@ fn a_part_of_an_answer_is_none() {
     for error in [
         store.range(JOB, Some(owner), 0, i64::MAX).unwrap_err(),
         store.top_owners(JOB, 0, 1).unwrap_err(),
-        store.drop_days_below(DAY).unwrap_err(),
+        store.drop_days_below(DAY, None).unwrap_err(),
         store.create_days(&[JOB], DAY, DAY).unwrap_err(),
     ] {
         assert!(matches!(&error, StoreError::Unavailable { place, .. } if place == "shard 1"), "{error}");

@@ -24,17 +24,31 @@ pub(crate) fn settles_what_is_below_and_recreates_nothing(bench: &dyn Bench) {
     let days = [-2, -1, 0, 1].map(|days| TODAY.plus(days));
     let mut early = Writers::new(&*store);
     early.store(&days.map(entry));
-    assert_eq!(store.drop_days_below(TODAY).expect("drop"), days[..2]);
+    assert_eq!(store.drop_days_below(TODAY, None).expect("drop"), days[..2]);
     let newer = days.map(|day| Entry::new(key_of_day(1, day), step(2)));
     let expected = [Outcome::Expired, Outcome::Expired, Outcome::Stored, Outcome::Stored];
     assert_eq!(early.write(&newer), expected);
     let never_there = [entry(TODAY.plus(-30)), entry(TODAY.plus(-1)), entry(TODAY)];
     let expected = [Outcome::Expired, Outcome::Expired, Outcome::Stale];
     assert_eq!(Writers::new(&*store).write(&never_there), expected);
-    assert_eq!(store.drop_days_below(TODAY).expect("drop"), [], "nothing came back");
+    assert_eq!(store.drop_days_below(TODAY, None).expect("drop"), [], "nothing came back");
     let found = store.range(JOB, Some(OWNER), i64::MIN, i64::MAX).expect("range");
     assert_eq!((found.rows, found.floor), (vec![newer[2].row(), newer[3].row()], TODAY));
     assert_eq!(store.top_owners(JOB, days[0].start_ms(), 9), Ok(vec![]));
+}
+
+/// A floor that may move by two days drops the two oldest days there are, whatever it was asked for.
+pub(crate) fn moves_by_a_few_days_at_a_time(bench: &dyn Bench) {
+    let store = bench.store();
+    let days: Vec<Day> = (-9..=0).map(|days| TODAY.plus(days)).collect();
+    let entries: Vec<Entry> = days.iter().copied().map(entry).collect();
+    Writers::new(&*store).store(&entries);
+    for dropped in [&days[..2], &days[2..4]] {
+        assert_eq!(store.drop_days_below(TODAY, Some(2)).expect("drop"), dropped);
+    }
+    let kept: Vec<Row> = entries[4..].iter().map(Entry::row).collect();
+    assert_eq!(rows_of(&*store, OWNER), kept);
+    assert_eq!(store.drop_days_below(TODAY, None).expect("drop"), days[4..9]);
 }
 
 /// Floors, writes and creations in any order: the floor is the greatest that was asked for, and what is told to be
@@ -56,7 +70,7 @@ pub(crate) fn never_goes_down(bench: &dyn Bench) {
         // Each case goes on above the floor of the one before.
         let before = store.range(JOB, Some(OWNER), 0, 1).expect("range").floor;
         let base = before.max(TODAY).plus(20);
-        store.drop_days_below(base).expect("drop");
+        store.drop_days_below(base, None).expect("drop");
         let (mut floor, mut days) = (base, BTreeSet::new());
         let mut writers = Writers::new(&*store);
         for step in steps {
@@ -75,7 +89,7 @@ pub(crate) fn never_goes_down(bench: &dyn Bench) {
                     floor = floor.max(base.plus(to));
                     let kept = days.split_off(&floor);
                     let dropped: Vec<Day> = std::mem::replace(&mut days, kept).into_iter().collect();
-                    prop_assert_eq!(store.drop_days_below(base.plus(to)).expect("drop"), dropped);
+                    prop_assert_eq!(store.drop_days_below(base.plus(to), None).expect("drop"), dropped);
                 }
             }
             prop_assert_eq!(store.range(JOB, Some(OWNER), 0, 1).expect("range").floor, floor);
@@ -95,11 +109,11 @@ pub(crate) fn leaves_created_days_alone(bench: &dyn Bench) {
     let expected: Vec<Row> = days.iter().map(|&day| entry(day).row()).collect();
     assert_eq!(rows_of(&*store, OWNER), expected);
     let there = [-1, 0, 1].map(|days| TODAY.plus(days));
-    assert_eq!(store.drop_days_below(TODAY.plus(2)).expect("drop"), there);
+    assert_eq!(store.drop_days_below(TODAY.plus(2), None).expect("drop"), there);
     create(TODAY.plus(-9), TODAY.plus(3));
     create(TODAY.plus(-9), TODAY.plus(-8));
     create(TODAY.plus(9), TODAY.plus(8));
-    assert_eq!(store.drop_days_below(TODAY.plus(2)).expect("drop"), []);
+    assert_eq!(store.drop_days_below(TODAY.plus(2), None).expect("drop"), []);
     assert_eq!(rows_of(&*store, OWNER), [entry(days[2]).row()]);
 }
 
@@ -121,7 +135,7 @@ pub(crate) fn does_not_fail_readers(bench: &dyn Bench) {
         let mut writers = Writers::new(&*store);
         for day in (1..=DAYS).map(|days| TODAY.plus(days)) {
             writers.store(&[entry(day)]);
-            store.drop_days_below(day.plus(-KEPT)).expect("drop");
+            store.drop_days_below(day.plus(-KEPT), None).expect("drop");
         }
         is_done.store(true, Ordering::Release);
         reader.join().unwrap()
@@ -148,13 +162,13 @@ pub(crate) fn is_kept_over_a_reopening(bench: &dyn Bench) {
     {
         let store = bench.store();
         Writers::new(&*store).store(&[entry(TODAY.plus(-1)), entry(TODAY)]);
-        store.drop_days_below(TODAY).expect("drop");
+        store.drop_days_below(TODAY, None).expect("drop");
     }
     let store = bench.reopen();
     let outcomes = Writers::new(&*store).write(&[entry(TODAY.plus(-1)), entry(TODAY)]);
     assert_eq!(outcomes, [Outcome::Expired, Outcome::Stale]);
     let found = store.range(JOB, Some(OWNER), i64::MIN, i64::MAX).expect("range");
     assert_eq!((found.rows, found.floor), (vec![entry(TODAY).row()], TODAY));
-    assert_eq!(store.drop_days_below(TODAY.plus(-5)).expect("drop"), []);
+    assert_eq!(store.drop_days_below(TODAY.plus(-5), None).expect("drop"), []);
     assert_eq!(store.range(JOB, Some(OWNER), 0, 1).expect("range").floor, TODAY);
 }

@@ -187,6 +187,7 @@ fn identity<J: Job>(policy: Policy) -> Identity {
         topic_id: [7; 16],
         partition_count: PARTITIONS,
         window_length_ms: policy.length_ms,
+        acceptance: None,
         owner_tag: OwnerTag::default(),
     }
 }

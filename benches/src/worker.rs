@@ -6,14 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_core::commit::Identity;
-use yahtzee_core::erased::AnyJob;
-use yahtzee_core::erased::AnyPartition;
-use yahtzee_core::job::{Figures, Job};
+use yahtzee_core::job::Job;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::{History, Opened, ResumeError};
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::{Provenance, UnreadableSummary};
+use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 use yahtzee_jobs::router_latency::RouterLatency;
 use yahtzee_runtime::admin::install_metrics;
@@ -45,7 +41,7 @@ pub(crate) fn drain(site: &LogSite, guarantee: Guarantee, policy: Policy) -> Res
     let summary_topic = site.layout().summary(RouterLatency::SUMMARY);
     let written_before = ends(&*log, &summary_topic)?;
     let raw_records = ends(&*log, &site.raw_topic())?.iter().map(|(_, end)| end.0).sum();
-    let plan = JobPlan { job: Arc::new(OfGeneration(site.generation)), policy };
+    let plan = JobPlan { policy, generation: site.generation, ..JobPlan::new(Arc::new(RouterLatency)) };
     let (progress, cost) = measured(|| run(plan, &log, &settings(site, guarantee), raw_records));
     let progress = progress?;
     require_commits(&log, site)?;
@@ -109,54 +105,4 @@ fn totals(log: &SharedLog, topic: &str, since: &[(Partition, Offset)], generatio
         totals.add_summary(value).context("reading a summary")?;
     }
     Ok(totals)
-}
-
-/// [`RouterLatency`] under another generation: a consumer group of its own, so that every run starts at 0.
-struct OfGeneration(u32);
-
-impl AnyJob for OfGeneration {
-    fn name(&self) -> &'static str {
-        RouterLatency::NAME
-    }
-
-    fn measurement(&self) -> &'static str {
-        RouterLatency::MEASUREMENT
-    }
-
-    fn summary(&self) -> &'static str {
-        RouterLatency::SUMMARY
-    }
-
-    fn generation(&self) -> u32 {
-        self.0
-    }
-
-    fn dimensions(&self) -> &'static [&'static str] {
-        RouterLatency::DIMENSIONS
-    }
-
-    fn policy(&self) -> Policy {
-        Job::policy(&RouterLatency)
-    }
-
-    fn accumulator_bytes(&self) -> u64 {
-        RouterLatency.accumulator_bytes()
-    }
-
-    fn reserved_field(&self) -> Option<u32> {
-        RouterLatency.reserved_field()
-    }
-
-    fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
-        AnyJob::figures(&RouterLatency, value)
-    }
-
-    fn open(
-        self: Arc<Self>,
-        policy: Policy,
-        identity: Identity,
-        history: History<'_>,
-    ) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> {
-        Arc::new(RouterLatency).open(policy, identity, history)
-    }
 }

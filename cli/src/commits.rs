@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
-use yahtzee_core::commit::Identity;
+use yahtzee_core::commit::{Acceptance, Identity};
 use yahtzee_core::owner::Partition;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::group;
@@ -57,13 +57,14 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
     let Some(topic) = log.describe_topic(&raw)? else {
         return Err(LogError::NoSuchTopic { topic: raw, partition: None }.into());
     };
-    let group = group(plan.job.name(), plan.job.generation(), &config.layout.version);
+    let group = group(plan.job.name(), plan.generation, &config.layout.version);
     let partitions: Vec<Partition> = (0..topic.partitions).map(Partition).collect();
     let running = Identity {
-        generation: plan.job.generation(),
+        generation: plan.generation,
         topic_id: topic.id,
         partition_count: config.layout.partitions,
         window_length_ms: plan.policy.length_ms,
+        acceptance: Some(Acceptance::of(&plan.policy, config.worker.slots, plan.job.dimensions())),
         owner_tag: Default::default(),
     };
     let deadline = Deadline::of(topic.retention_ms, now_ms);

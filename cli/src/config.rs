@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
-use yahtzee_core::window::Policy;
 use yahtzee_ingress::config::{IngressConfig, IngressSection};
 use yahtzee_runtime::config::{
     AdminSection, ConfigError, Environment, JobSection, LogChoice, LogSection, LoggingSection, TopicsSection,
@@ -97,11 +96,6 @@ impl Config {
             log_format: file.logging.format,
             log_filter: file.logging.filter,
         })
-    }
-
-    /// Returns the policy in force for a job: the job's own values, except those that the configuration sets.
-    pub(crate) fn policy(&self, job: &str, own: Policy) -> Policy {
-        self.jobs.get(job).map_or(own, |section| section.policy(own))
     }
 }
 

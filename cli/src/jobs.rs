@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use yahtzee_core::erased::AnyJob;
@@ -90,11 +90,11 @@ fn list(config: &Config, plan: &JobPlan) -> JobListing {
     let (job, policy) = (&plan.job, plan.policy);
     JobListing {
         job: job.name(),
-        generation: job.generation(),
+        generation: plan.generation,
         dimensions: job.dimensions(),
         raw_topic: config.layout.raw(job.measurement()),
         summary_topic: config.layout.summary(job.summary()),
-        consumer_group: group(job.name(), job.generation(), &config.layout.version),
+        consumer_group: group(job.name(), plan.generation, &config.layout.version),
         window_length_ms: policy.length_ms,
         lateness_windows: policy.lateness_windows,
         future_windows: policy.future_windows,
@@ -115,9 +115,19 @@ pub(crate) fn plans(global: &GlobalOptions, config: &Config, names: &[String]) -
         }
     }
     let is_named = |job: &&Arc<dyn AnyJob>| names.is_empty() || names.iter().any(|name| name == job.name());
-    let plan = |job: &Arc<dyn AnyJob>| JobPlan {
-        job: Arc::clone(job),
-        policy: config.policy(job.name(), job.policy()),
-    };
-    Ok(global.jobs.all().iter().filter(is_named).map(plan).collect())
+    global.jobs.all().iter().filter(is_named).map(|job| plan(config, job)).collect()
+}
+
+/// Returns the plan of a job: its own values, except those that the configuration sets.
+fn plan(config: &Config, job: &Arc<dyn AnyJob>) -> Result<JobPlan> {
+    let (name, of_code) = (job.name(), job.generation());
+    let section = config.jobs.get(name).copied().unwrap_or_default();
+    let (policy, generation) = (section.policy(job.policy()), section.generation.unwrap_or(of_code));
+    policy.check().with_context(|| format!("policy of job {name}, its own and [jobs.{name}]"))?;
+    ensure!(
+        generation >= of_code,
+        "jobs.{name}.generation = {generation} is below the generation {of_code} of the job's code; leave it out, or set a \
+         greater one"
+    );
+    Ok(JobPlan { job: Arc::clone(job), policy, generation })
 }

@@ -72,10 +72,10 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
         %worker, ?slots, of_slots = config.worker.slots, partitions = config.layout.partitions,
         guarantee = ?config.worker.guarantee, "worker"
     );
-    for JobPlan { job, policy } in plans {
+    for JobPlan { job, policy, generation } in plans {
         tracing::info!(
             job = job.name(),
-            generation = job.generation(),
+            generation,
             raw = config.layout.raw(job.measurement()),
             summary = config.layout.summary(job.summary()),
             window_length_ms = policy.length_ms,

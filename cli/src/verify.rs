@@ -125,7 +125,7 @@ impl Verification<'_> {
 
     /// Returns the topic of a job and the parts of it to read.
     fn parts(&self, plan: &JobPlan) -> Result<(Subject, Vec<Part>)> {
-        let generation = self.options.generation.unwrap_or_else(|| plan.job.generation());
+        let generation = self.options.generation.unwrap_or(plan.generation);
         let subject = Subject::open(&*self.log, plan, &self.config.layout, generation, 0)?;
         let spans = self.scope.range.resolve(&*self.log, &subject, &self.scope.partitions)?;
         let promised = self.promised(&subject)?;
@@ -135,8 +135,8 @@ impl Verification<'_> {
 
     /// Returns the offsets up to which the worker has committed, and so published everything final.
     fn promised(&self, subject: &Subject) -> Result<Vec<Option<Offset>>> {
-        let job = &subject.plan.job;
-        let group = group(job.name(), job.generation(), &self.config.layout.version);
+        let JobPlan { job, generation, .. } = &subject.plan;
+        let group = group(job.name(), *generation, &self.config.layout.version);
         let committed = self.log.committed(&group, &subject.raw, &self.scope.partitions)?;
         let position = |committed: Option<_>| {
             let committed: yahtzee_runtime::log::CommittedOffset = committed?;

@@ -1,13 +1,23 @@
 //! Every value of the policies in force is reported: by `yahtzee jobs`, and in the log of a worker that starts.
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::yahtzee;
+use prost::Message;
+use serde_json::Value;
+use yahtzee_core::owner::Owner;
+use yahtzee_pipeline_proto::RecordOf;
+use yahtzee_pipeline_proto::raw::PlatformError;
+use yahtzee_runtime::log::embedded::EmbeddedLog;
+use yahtzee_runtime::log::{Log, NewRecord};
+
+use crate::support::{PATIENCE, Process, get, metric, wait_for, yahtzee};
 
 const JOB: &str = "errors";
 
 /// Settings that differ from the job's own, with the name and form in which each must be reported.
-const SETTINGS: [(&str, &str, &str, &str); 8] = [
+const SETTINGS: [(&str, &str, &str, &str); 9] = [
+    ("GENERATION", "5", "generation", "5"),
     ("WINDOW_LENGTH_MS", "1000", "window_length_ms", "1000"),
     ("LATENESS_WINDOWS", "7", "lateness_windows", "7"),
     ("FUTURE_WINDOWS", "3", "future_windows", "3"),
@@ -57,4 +67,69 @@ fn a_worker_logs_every_value() {
         events.into_iter().find(|event| event["message"] == "job").expect(&lines)
     };
     check(&logged(environment().collect()), &logged(vec![]));
+}
+
+/// A worker on a log that holds one error, with these settings of the environment.
+fn worker(folder: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = yahtzee(&["run", JOB]);
+    command
+        .env("YAHTZEE_LOG__EMBEDDED__FOLDER", folder)
+        .env("YAHTZEE_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("YAHTZEE_TOPICS__RAW_RETENTION_HOURS", "0")
+        .envs(settings.iter().copied());
+    command
+}
+
+fn write_an_error(folder: &Path) {
+    let created = yahtzee(&["topics", "create"]).env("YAHTZEE_LOG__EMBEDDED__FOLDER", folder).status();
+    assert!(created.unwrap().success());
+    let (owner, time_us) = (Owner([7; 16]), 1_700_000_000_000_000);
+    let error =
+        PlatformError { time_us, process_type: "web".into(), code: "H12".into(), ..Default::default() };
+    let value = RecordOf { owner: owner.0.to_vec(), measurements: vec![error], ..RecordOf::default() };
+    let record = NewRecord {
+        topic: "ERROR.v1".into(),
+        partition: owner.partition(32),
+        timestamp_ms: time_us / 1_000,
+        key: owner.0.to_vec(),
+        value: value.encode_to_vec(),
+        headers: Vec::new(),
+    };
+    let log = EmbeddedLog::open(folder).unwrap();
+    log.appender(PATIENCE).unwrap().append_and_wait(&[record]).unwrap();
+}
+
+/// Under another value the worker would replace finished windows by parts of them. It says which value it was, and that a
+/// new generation is the way forward; with one it folds everything anew.
+#[test]
+fn a_setting_that_decides_acceptance_is_refused_until_the_job_has_a_new_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    write_an_error(folder.path());
+    let commits = |settings: &[(&str, &str)]| {
+        let mut worker = Process::start(worker(folder.path(), settings));
+        let admin = worker.admin_address();
+        wait_for("a commit", || metric(&admin, "yahtzee_commit_total").filter(|&commits| commits > 0.0));
+        let read = metric(&admin, "yahtzee_record_read_total");
+        assert_eq!(get(&admin, "/healthz").map(|(status, _)| status), Some(200));
+        assert!(worker.terminate().success());
+        read
+    };
+    assert_eq!(commits(&[]), Some(1.0));
+    for (variable, before) in [
+        ("YAHTZEE_JOBS__ERRORS__LATENESS_WINDOWS", "lateness_windows was 5"),
+        ("YAHTZEE_JOBS__ERRORS__FUTURE_WINDOWS", "future_windows was 1"),
+        ("YAHTZEE_JOBS__ERRORS__SERIES_MAX", "series_max was 20000"),
+        ("YAHTZEE_JOBS__ERRORS__SERIES_PER_OWNER_MAX", "series_per_owner_max was 1000"),
+        ("YAHTZEE_JOBS__ERRORS__WINDOW_LENGTH_MS", "window_length_ms was 60000"),
+        ("YAHTZEE_WORKER__SLOTS", "worker.slots was 8"),
+    ] {
+        let output = worker(folder.path(), &[(variable, "2")]).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && text.contains(before), "{variable}: {text}");
+        assert!(text.contains("generation") && text.contains("[jobs."), "{variable}: {text}");
+    }
+    let anew = [("YAHTZEE_JOBS__ERRORS__LATENESS_WINDOWS", "2"), ("YAHTZEE_JOBS__ERRORS__GENERATION", "2")];
+    assert_eq!(commits(&anew), Some(1.0), "everything is read again");
+    let output = worker(folder.path(), &[("YAHTZEE_JOBS__ERRORS__GENERATION", "0")]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("jobs.errors.generation = 0 is below"));
 }

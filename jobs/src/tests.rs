@@ -26,6 +26,7 @@ fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figu
         topic_id: [0; 16],
         partition_count: 1,
         window_length_ms: 60_000,
+        acceptance: None,
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);

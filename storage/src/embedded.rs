@@ -72,7 +72,7 @@ impl SummaryStore for EmbeddedStore {
     }
 
     fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
-        self.0.read(|view| read::range(view, job, owner, from_ms..to_ms))
+        self.0.read(|view| read::range(view, job, owner, from_ms..to_ms)).map(Rows::of_newest_generation)
     }
 
     fn top_owners(

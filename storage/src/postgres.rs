@@ -42,7 +42,7 @@ use self::reads::RangeQuery;
 use self::settings::{PostgresSettings, SettingsError};
 use self::shard_map::{ShardKey, ShardMap};
 use self::writer::PostgresWriter;
-use crate::store::{Day, next_floor};
+use crate::store::{Day, NewestCounts, next_floor};
 use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// Summaries in one or more PostgreSQL databases.
@@ -130,7 +130,7 @@ impl SummaryStore for PostgresStore {
         // Shards raise their floors one after the other; the answer has one.
         rows.retain(|row| Day::of_ms(row.key.window_start_ms) >= floor);
         rows.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(Rows { rows, floor })
+        Ok(Rows { rows, floor }.of_newest_generation())
     }
 
     fn top_owners(
@@ -148,7 +148,12 @@ impl SummaryStore for PostgresStore {
         };
         let works = nodes.iter().map(|node| reads::counts(node, job, window_start_ms, shard_limit));
         let parts = all(&nodes, self.io.wait_all(works))?;
-        Ok(reads::top(parts.into_iter().flatten(), limit))
+        let mut counts = NewestCounts::default();
+        parts
+            .into_iter()
+            .flatten()
+            .for_each(|(owner, generation, count)| counts.add(owner, generation, count));
+        Ok(counts.top(limit))
     }
 
     fn create_days(&self, jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError> {

@@ -6,11 +6,14 @@ use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
 mod day;
+mod generations;
 mod outcome;
 mod summary;
 
 pub(crate) use day::next_floor;
 pub use day::{Day, NotADay};
+pub use generations::Generations;
+pub(crate) use generations::NewestCounts;
 pub use outcome::{Fault, Outcome};
 pub(crate) use summary::newest_by_key;
 pub use summary::{DAYS_AHEAD_MAX, KEY_BYTES_MAX, OwnedSummary, Summary, UnusableSummary, VALUE_BYTES_MAX};
@@ -33,15 +36,15 @@ pub trait SummaryStore: Send + Sync {
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter>;
 
     /// Returns the rows of a job with windows that start in `from_ms..to_ms` (milliseconds since 1970), of one owner or,
-    /// for `None`, of all, in the order of their keys. Windows of dropped days are left out; [`Rows::floor`] is the
-    /// first day kept.
+    /// for `None`, of all, in the order of their keys, without those that a newer generation has replaced
+    /// ([`Generations`]). Windows of dropped days are left out; [`Rows::floor`] is the first day kept.
     ///
     /// # Errors
     /// If a shard that holds a part of the answer fails: a partial answer is never returned.
     fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError>;
 
-    /// Returns the owners with most measurements in the window that starts at `window_start_ms`, over all their series,
-    /// greatest first, ties by owner; at most `limit` of them.
+    /// Returns the owners with most measurements in the window that starts at `window_start_ms`, over all their series of
+    /// the newest generation, greatest first, ties by owner; at most `limit` of them.
     ///
     /// # Errors
     /// If [`Self::range`] would fail.
@@ -88,6 +91,16 @@ impl Shard {
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl Rows {
+    /// Leaves out what a newer generation has replaced.
+    pub(crate) fn of_newest_generation(mut self) -> Self {
+        let mut generations = Generations::default();
+        self.rows.iter().for_each(|row| generations.add(&row.key, row.provenance.generation));
+        self.rows.retain(|row| !generations.is_replaced(&row.key, row.provenance.generation));
+        self
     }
 }
 

@@ -202,7 +202,9 @@ mod tests {
     fn value(position: u64, incarnation: u32) -> Vec<u8> {
         let owner_tag = OwnerTag { worker: 0, workers: 1, incarnation };
         let (generation, topic_id, partition_count, window_length_ms) = (1, [0; 16], 8, 1_000);
-        let identity = Identity { generation, topic_id, partition_count, window_length_ms, owner_tag };
+        let acceptance = None;
+        let identity =
+            Identity { generation, topic_id, partition_count, window_length_ms, acceptance, owner_tag };
         let offset = Offset(position);
         let start = Start::Time { offset, first_window: Window(0) };
         let (partition, log_start, log_end, poisoned) = (Partition(0), offset, offset, &[][..]);

@@ -45,6 +45,7 @@ macro_rules! each_property {
             reads {
                 finds_what_is_in_a_range_in_order,
                 finds_nothing_outside_of_time,
+                shows_the_newest_generation,
                 ranks_the_owners_of_a_window,
             }
             floor {

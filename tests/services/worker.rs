@@ -85,7 +85,7 @@ impl World {
             ..TopicLayout::default()
         };
         let policy = Policy { flush_interval_ms: 20, publishes_late: true, ..Policy::default() };
-        let plan = JobPlan { job: Arc::new(Counting), policy };
+        let plan = JobPlan { policy, ..JobPlan::new(Arc::new(Counting)) };
         plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
         Self { log, plan, layout, _folder: folder }
     }

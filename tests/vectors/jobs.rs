@@ -42,6 +42,7 @@ fn run(job: &str, records: &[PackedRecord]) -> Outcome {
         topic_id: [0; 16],
         partition_count: 1,
         window_length_ms: job.policy().length_ms,
+        acceptance: None,
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);

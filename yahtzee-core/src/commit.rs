@@ -7,7 +7,7 @@ use std::fmt;
 use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
 use crate::rules::Rules;
-use crate::window::Window;
+use crate::window::{Policy, Window};
 
 mod metadata;
 
@@ -25,8 +25,159 @@ pub struct Identity {
     pub partition_count: u32,
     /// Length of a window in milliseconds.
     pub window_length_ms: u32,
+    /// What decides which measurements a window has. `None` in commits from before it was part of them, and where it
+    /// does not matter.
+    pub acceptance: Option<Acceptance>,
     /// Who committed: worker index and count. Shown, never compared.
     pub owner_tag: OwnerTag,
+}
+
+/// Settings that decide which measurements a window has, and in which series. Under another value a restart would decide
+/// otherwise than before, and replace finished windows by parts of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// [`Policy::lateness_windows`].
+    pub lateness_windows: u32,
+    /// [`Policy::future_windows`].
+    pub future_windows: u32,
+    /// [`Policy::series_max`].
+    pub series_max: u64,
+    /// [`Policy::series_per_owner_max`].
+    pub series_per_owner_max: u64,
+    /// Slots that the partitions are grouped into: under another number a predecessor is not fenced.
+    pub slots: u32,
+    /// CRC-32C of the names of the dimensions, each followed by a zero byte.
+    pub dimensions: u32,
+}
+
+impl Acceptance {
+    /// Returns the settings of a job with these dimensions.
+    #[must_use]
+    pub fn of(policy: &Policy, slots: u32, dimensions: &[&str]) -> Self {
+        let names: Vec<u8> =
+            dimensions.iter().flat_map(|name| [name.as_bytes(), b"\0"]).flatten().copied().collect();
+        Self {
+            lateness_windows: policy.lateness_windows,
+            future_windows: policy.future_windows,
+            series_max: policy.series_max as u64,
+            series_per_owner_max: policy.series_per_owner_max as u64,
+            slots,
+            dimensions: metadata::crc32c(&names),
+        }
+    }
+}
+
+/// A difference between the identity of a commit and that of the running worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityMismatch {
+    /// The commit belongs to another topic of the same name.
+    Topic,
+    /// Another number: what it is of, the number in the commit, the number now.
+    Number(IdentityNumber, u64, u64),
+    /// The job has other dimensions.
+    Dimensions,
+}
+
+/// A number that commits belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityNumber {
+    /// Partitions of the raw topic.
+    Partitions,
+    /// Length of a window in milliseconds.
+    WindowLengthMs,
+    /// Generation of the job.
+    Generation,
+    /// Windows behind the watermark that are accepted.
+    LatenessWindows,
+    /// Windows ahead of a record's stamp that are accepted.
+    FutureWindows,
+    /// Series of a window of a partition at most.
+    SeriesMax,
+    /// Series of an owner in a window at most.
+    SeriesPerOwnerMax,
+    /// Slots that the partitions are grouped into.
+    Slots,
+}
+
+impl Identity {
+    /// Returns the differences of a commit's identity from this one, the gravest first.
+    #[must_use]
+    pub fn mismatches(&self, committed: &Self) -> Vec<IdentityMismatch> {
+        use IdentityNumber as Of;
+        let mut numbers = vec![
+            (Of::Partitions, committed.partition_count.into(), self.partition_count.into()),
+            (Of::WindowLengthMs, committed.window_length_ms.into(), self.window_length_ms.into()),
+            (Of::Generation, committed.generation.into(), self.generation.into()),
+        ];
+        let acceptance = committed.acceptance.zip(self.acceptance);
+        if let Some((before, now)) = acceptance {
+            numbers.extend([
+                (Of::LatenessWindows, before.lateness_windows.into(), now.lateness_windows.into()),
+                (Of::FutureWindows, before.future_windows.into(), now.future_windows.into()),
+                (Of::SeriesMax, before.series_max, now.series_max),
+                (Of::SeriesPerOwnerMax, before.series_per_owner_max, now.series_per_owner_max),
+                (Of::Slots, before.slots.into(), now.slots.into()),
+            ]);
+        }
+        let is_other = |&(_, before, now): &(IdentityNumber, u64, u64)| before != now;
+        let numbers = numbers.into_iter().filter(is_other);
+        let numbers = numbers.map(|(of, before, now)| IdentityMismatch::Number(of, before, now));
+        let topic = (committed.topic_id != self.topic_id).then_some(IdentityMismatch::Topic);
+        let has_others = acceptance.is_some_and(|(before, now)| before.dimensions != now.dimensions);
+        let dimensions = has_others.then_some(IdentityMismatch::Dimensions);
+        topic.into_iter().chain(numbers).chain(dimensions).collect()
+    }
+}
+
+impl fmt::Display for IdentityMismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use IdentityNumber as Of;
+        let anew =
+            "or give the job a greater `generation` in `[jobs.NAME]`: it folds anew what the log keeps";
+        match self {
+            Self::Topic => formatter.write_str(
+                "the raw topic was deleted and created again since the last commit, so offsets mean other records; give \
+                 the job a greater `generation` in `[jobs.NAME]`, or move to a new topic version",
+            ),
+            Self::Dimensions => write!(
+                formatter,
+                "the job has other dimensions than at the last commit; deploy the job of before, {anew}"
+            ),
+            Self::Number(Of::Partitions, before, now) => write!(
+                formatter,
+                "the raw topic had {before} partitions at the last commit and has {now} now, so owners have moved; \
+                 restore the count, or move to a new topic version"
+            ),
+            Self::Number(Of::Generation, before, now) => write!(
+                formatter,
+                "the last commit was made by generation {before} of the job, this is generation {now}; every \
+                 generation needs a consumer group of its own"
+            ),
+            Self::Number(of, before, now) => write!(
+                formatter,
+                "{} was {before} at the last commit and is {now} now: finished windows would be replaced by parts; \
+                 restore the value, {anew}",
+                of.key()
+            ),
+        }
+    }
+}
+
+impl IdentityNumber {
+    /// Returns the key of the configuration that sets it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Partitions => "topics.partitions",
+            Self::WindowLengthMs => "window_length_ms",
+            Self::Generation => "generation",
+            Self::LatenessWindows => "lateness_windows",
+            Self::FutureWindows => "future_windows",
+            Self::SeriesMax => "series_max",
+            Self::SeriesPerOwnerMax => "series_per_owner_max",
+            Self::Slots => "worker.slots",
+        }
+    }
 }
 
 /// Who committed: index of a worker and number of workers.

@@ -101,6 +101,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if let Some(number) = reserved_field::<J::Summary>() {
             return Err(ResumeError::ReservedField { number });
         }
+        policy.check().map_err(ResumeError::Policy)?;
         let resume = Resume::from::<R>(&history, &identity)?;
         let windows = Windows::new(KeyedHash::new(identity.topic_id));
         let core = Self {

@@ -58,10 +58,61 @@ pub struct Policy {
     pub publishes_late: bool,
 }
 
+/// Windows that can be open together, at most: a commit names each of them, and what is stored with an offset has less than
+/// 4,096 characters.
+pub const OPEN_WINDOWS_MAX: u32 = 200;
+
+/// Why a policy cannot be worked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyError {
+    /// A length or an interval of 0: the name of its key.
+    Zero(&'static str),
+    /// More windows would be open than a commit can name.
+    TooManyWindows {
+        /// Windows behind the watermark.
+        lateness_windows: u32,
+        /// Windows ahead.
+        future_windows: u32,
+    },
+}
+
+impl std::fmt::Display for PolicyError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Zero(key) => write!(formatter, "{key} must be above 0"),
+            Self::TooManyWindows { lateness_windows, future_windows } => write!(
+                formatter,
+                "lateness_windows = {lateness_windows} and future_windows = {future_windows} keep more than \
+                 {OPEN_WINDOWS_MAX} windows open, which a commit could not name; lengthen the windows"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
 /// The share of `series_max` that a window can hold in `other` series beyond it.
 const OTHER_SHARE: usize = 8;
 
 impl Policy {
+    /// Checks that the policy can be worked with.
+    ///
+    /// # Errors
+    /// If a length is 0, or more windows would be open than a commit can name.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let Self { lateness_windows, future_windows, .. } = *self;
+        if self.length_ms == 0 {
+            return Err(PolicyError::Zero("window_length_ms"));
+        }
+        if self.flush_interval_ms == 0 {
+            return Err(PolicyError::Zero("flush_interval_ms"));
+        }
+        match lateness_windows.saturating_add(future_windows) < OPEN_WINDOWS_MAX {
+            true => Ok(()),
+            false => Err(PolicyError::TooManyWindows { lateness_windows, future_windows }),
+        }
+    }
+
     /// Series that one window can hold, `other` ones included.
     #[must_use]
     pub fn series_per_window(&self) -> usize {

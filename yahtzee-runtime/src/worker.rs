@@ -80,6 +80,8 @@ pub struct JobPlan {
     pub job: Arc<dyn AnyJob>,
     /// Its policy after configuration.
     pub policy: Policy,
+    /// Its generation after configuration: that of its code, or a greater one.
+    pub generation: u32,
 }
 
 /// Why a job stopped. Texts say what to do.
@@ -274,6 +276,13 @@ fn job_slots(plan: &JobPlan, settings: &WorkerSettings) -> Vec<JobSlot> {
 }
 
 impl JobPlan {
+    /// Creates the plan of a job that is not configured.
+    #[must_use]
+    pub fn new(job: Arc<dyn AnyJob>) -> Self {
+        let (policy, generation) = (job.policy(), job.generation());
+        Self { job, policy, generation }
+    }
+
     /// The topics of the job, as configured, the raw topic first.
     #[must_use]
     pub fn topics(&self, layout: &TopicLayout) -> Vec<TopicSpec> {

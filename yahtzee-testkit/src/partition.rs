@@ -50,6 +50,7 @@ impl<J: Job> BenchPartition<J> {
             topic_id: [0; 16],
             partition_count,
             window_length_ms: policy.length_ms,
+            acceptance: None,
             owner_tag: OwnerTag::default(),
         };
         let mut this = Self {

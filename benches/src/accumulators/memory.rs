@@ -148,6 +148,7 @@ fn open(partition: Partition) -> PartitionCore<RouterLatency> {
         topic_id: [7; 16],
         partition_count: PARTITIONS,
         window_length_ms: policy.length_ms,
+        acceptance: None,
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);

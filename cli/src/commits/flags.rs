@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
-use yahtzee_core::commit::Identity;
+use yahtzee_core::commit::{Identity, IdentityMismatch};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Bounds, Log, LogError};
 
-use super::report::{Committed, Told};
+use super::report::Committed;
 
 /// A commit is flagged if retention reaches it within this time.
 const MARGIN_MS: i64 = 6 * 60 * 60 * 1_000;
@@ -26,20 +26,14 @@ pub(super) enum Flag {
     },
     /// The topic was deleted and created again.
     OtherTopic,
-    /// The commit was made with another number of partitions.
-    OtherPartitionCount {
+    /// The job has other dimensions.
+    OtherDimensions,
+    /// The commit was made with another value of a key of the configuration.
+    OtherValue {
+        /// The key.
+        key: &'static str,
         /// Value in the commit.
-        committed: u32,
-    },
-    /// The commit was made with another window length.
-    OtherWindowLength {
-        /// Value in the commit, milliseconds.
-        committed_ms: u32,
-    },
-    /// The commit was made by another version of the fold.
-    OtherGeneration {
-        /// Value in the commit.
-        committed: u32,
+        committed: u64,
     },
     /// The log has lost records that a restart would read.
     BelowLogStart,
@@ -55,17 +49,17 @@ impl fmt::Display for Flag {
             Self::OtherTopic => formatter.write_str(
                 "the commit belongs to a topic since deleted; workers refuse it: raise the job's generation",
             ),
-            Self::OtherPartitionCount { committed } => write!(
-                formatter,
-                "the commit was made with {committed} partitions; workers refuse it: set topics.partitions = {committed}"
+            Self::OtherDimensions => formatter.write_str(
+                "the commit was made with other dimensions; workers refuse it: raise the job's generation",
             ),
-            Self::OtherWindowLength { committed_ms } => write!(
-                formatter,
-                "the commit was made with windows of {committed_ms} ms; workers refuse it: restore the length"
-            ),
-            Self::OtherGeneration { committed } => {
-                write!(formatter, "the commit was made by generation {committed}; workers refuse it")
+            Self::OtherValue { key: key @ "generation", committed } => {
+                write!(formatter, "the commit was made with {key} = {committed}; workers refuse it")
             }
+            Self::OtherValue { key, committed } => write!(
+                formatter,
+                "the commit was made with {key} = {committed}; workers refuse it: restore the value, or raise the job's \
+                 generation"
+            ),
             Self::BelowLogStart => formatter.write_str(
                 "below the log start: input was lost, and the windows it may have hit will not be published",
             ),
@@ -89,7 +83,7 @@ pub(super) fn of(
         return if bounds.end > Offset(0) { vec![Flag::NoCommit] } else { Vec::new() };
     };
     let mut flags = match &committed.told {
-        Ok(told) => mismatches(told, running),
+        Ok(told) => running.mismatches(&told.identity).into_iter().map(flag_of).collect(),
         Err(reason) => vec![Flag::Unreadable { reason: reason.to_string() }],
     };
     let has_unread = committed.offset < bounds.end;
@@ -101,21 +95,12 @@ pub(super) fn of(
     flags
 }
 
-fn mismatches(told: &Told, running: &Identity) -> Vec<Flag> {
-    let Identity { generation, topic_id, partition_count, window_length_ms, .. } = told.identity;
-    let possible = [
-        (topic_id != running.topic_id, Flag::OtherTopic),
-        (
-            partition_count != running.partition_count,
-            Flag::OtherPartitionCount { committed: partition_count },
-        ),
-        (
-            window_length_ms != running.window_length_ms,
-            Flag::OtherWindowLength { committed_ms: window_length_ms },
-        ),
-        (generation != running.generation, Flag::OtherGeneration { committed: generation }),
-    ];
-    possible.into_iter().filter_map(|(is_other, flag)| is_other.then_some(flag)).collect()
+fn flag_of(mismatch: IdentityMismatch) -> Flag {
+    match mismatch {
+        IdentityMismatch::Topic => Flag::OtherTopic,
+        IdentityMismatch::Dimensions => Flag::OtherDimensions,
+        IdentityMismatch::Number(number, committed, _) => Flag::OtherValue { key: number.key(), committed },
+    }
 }
 
 /// Time before which records are deleted soon; `None` if they are kept for ever.
@@ -157,6 +142,7 @@ mod tests {
         topic_id: [1; 16],
         partition_count: 8,
         window_length_ms: 60_000,
+        acceptance: None,
         owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
     };
 
@@ -185,10 +171,14 @@ mod tests {
         // All has been read: nothing can be lost.
         check(Some(committed(90, &RUNNING)), Some(95), &[]);
         let other = Identity { generation: 2, topic_id: [2; 16], ..RUNNING };
-        check(Some(committed(50, &other)), None, &[Flag::OtherTopic, Flag::OtherGeneration { committed: 2 }]);
+        check(
+            Some(committed(50, &other)),
+            None,
+            &[Flag::OtherTopic, Flag::OtherValue { key: "generation", committed: 2 }],
+        );
         let other = Identity { partition_count: 4, window_length_ms: 1_000, ..RUNNING };
-        let expected =
-            [Flag::OtherPartitionCount { committed: 4 }, Flag::OtherWindowLength { committed_ms: 1_000 }];
+        let value = |key, committed| Flag::OtherValue { key, committed };
+        let expected = [value("topics.partitions", 4), value("window_length_ms", 1_000)];
         check(Some(committed(50, &other)), None, &expected);
         let foreign =
             Committed::read(&CommittedOffset { offset: Offset(50), metadata: "by hand".to_owned() });

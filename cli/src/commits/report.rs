@@ -88,7 +88,7 @@ impl JobCommits {
     ) -> Self {
         Self {
             job: plan.job.name(),
-            generation: plan.job.generation(),
+            generation: plan.generation,
             raw_topic: topic.name.clone(),
             consumer_group,
             topic_partitions: topic.partitions,

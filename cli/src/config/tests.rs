@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use yahtzee_core::delivery::WaitBounds;
+use yahtzee_core::window::Policy;
 use yahtzee_storage::config::ShardMapSection;
 use yahtzee_storage::delivery::DeliverySettings;
 use yahtzee_storage::postgres::settings::Timeouts;
@@ -89,8 +90,8 @@ fn the_platforms_variables_are_understood() {
 fn a_jobs_policy_is_its_own_where_the_file_is_silent() {
     let config = parse("[jobs.errors]\nwindow_length_ms = 1000", &[]).unwrap();
     let own = Policy { lateness_windows: 9, ..Policy::default() };
-    assert_eq!(config.policy("errors", own), Policy { length_ms: 1_000, ..own });
-    assert_eq!(config.policy("dyno-load", own), own);
+    assert_eq!(config.jobs["errors"].policy(own), Policy { length_ms: 1_000, ..own });
+    assert!(!config.jobs.contains_key("dyno-load"));
 }
 
 /// Every key of `[sink.delivery]` with another value, and what each must become.

@@ -59,7 +59,7 @@ impl TargetOptions {
         }
         let Some(generation) = self.as_generation else { return Ok(ReplayTarget::DryRun) };
         for plan in chosen {
-            let (name, current) = (plan.job.name(), plan.job.generation());
+            let (name, current) = (plan.job.name(), plan.generation);
             ensure!(
                 generation > current,
                 "job {name} is at generation {current}, so sinks would not prefer generation {generation}; choose \
@@ -103,7 +103,7 @@ impl ReplayTarget {
     /// Returns the generation that its summaries carry.
     pub(super) fn generation(&self, plan: &JobPlan) -> u32 {
         match self {
-            Self::DryRun | Self::Shadow(_) => plan.job.generation(),
+            Self::DryRun | Self::Shadow(_) => plan.generation,
             Self::Generation(generation) => *generation,
         }
     }

@@ -9,7 +9,7 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::Log;
 use yahtzee_runtime::log::scan::{scan, whole};
 use yahtzee_runtime::replay::Edge;
-use yahtzee_storage::store::{Day, Row, SummaryStore};
+use yahtzee_storage::store::{Day, Generations, Row, SummaryStore};
 
 use super::compare::{Comparable, ComparedSummaries};
 use super::is_chosen;
@@ -26,6 +26,23 @@ pub(super) struct FoundSummaries {
 }
 
 impl FoundSummaries {
+    /// Leaves out what a newer generation has replaced, as readers do.
+    fn leave_out_replaced(&mut self) {
+        let place = |key: &[u8], value: &[u8]| {
+            let key = SummaryKey::decode(key).expect("only readable keys are offered");
+            (key, Provenance::of_value(value).expect("only readable values are kept").generation)
+        };
+        let mut generations = Generations::default();
+        for (key, value) in &self.newest {
+            let (key, generation) = place(key, value);
+            generations.add(&key, generation);
+        }
+        self.newest.retain(|key, value| {
+            let (key, generation) = place(key, value);
+            !generations.is_replaced(&key, generation)
+        });
+    }
+
     /// Adds one record; the greatest revision wins, as in every sink.
     fn offer(&mut self, key: &[u8], value: &[u8]) {
         let Ok(provenance) = Provenance::of_value(value) else {
@@ -60,6 +77,7 @@ pub(super) fn topic_rows(
             Err(_) => found.unreadable.push(record.key.to_vec()),
         }
     })?;
+    found.leave_out_replaced();
     Ok(found)
 }
 

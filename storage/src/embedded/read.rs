@@ -1,7 +1,5 @@
 //! Reads of a view: days in order, and in each day from series to series.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use fjall::Keyspace;
@@ -11,7 +9,7 @@ use yahtzee_core::summary::Provenance;
 use super::folder::FolderView;
 use super::row_key::{after, at, job_prefix, owner_prefix, parts, series_prefix};
 use crate::store::Day;
-use crate::store::{OwnerCount, Row, Rows};
+use crate::store::{NewestCounts, OwnerCount, Row, Rows};
 
 /// Reason why a read failed.
 pub(super) enum UnreadableRow {
@@ -57,22 +55,17 @@ pub(super) fn top_owners(
 ) -> Result<Vec<OwnerCount>, UnreadableRow> {
     let day = Day::of_ms(window_start_ms);
     let mut rows = Vec::new();
-    let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
+    let mut counts = NewestCounts::default();
     if let Some(keyspace) = view.days.get(&day) {
         let times_ms = window_start_ms..window_start_ms.saturating_add(1);
         for series in (Steps { keyspace, day, prefix: job_prefix(job), last: None }) {
             collect(day, keyspace, &series?, &times_ms, &mut rows)?;
             for row in rows.drain(..) {
-                let count = counts.entry(row.key.owner).or_default();
-                *count = count.saturating_add(row.provenance.count);
+                counts.add(row.key.owner, row.provenance.generation, row.provenance.count);
             }
         }
     }
-    let mut top: Vec<OwnerCount> =
-        counts.into_iter().map(|(owner, count)| OwnerCount { owner, count }).collect();
-    top.sort_unstable_by_key(|top| (Reverse(top.count), top.owner));
-    top.truncate(limit);
-    Ok(top)
+    Ok(counts.top(limit))
 }
 
 /// Calls `each` with every row, by day, job, owner and series.

@@ -1,7 +1,5 @@
 //! Reads from all days and shards that hold a part of an answer; fails if one of them does.
 
-use std::collections::BTreeMap;
-
 use tokio_postgres::types::{ToSql, Type};
 
 use super::classify::ServerFailure;
@@ -12,7 +10,7 @@ use super::preflight::{Place, other_map};
 use super::series;
 use super::sql_types::{PgDay, PgTime, PgUuid};
 use crate::store::Day;
-use crate::store::{OwnerCount, Row, Rows};
+use crate::store::{Row, Rows};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
@@ -62,13 +60,13 @@ pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, S
     Ok(Rows { rows, floor })
 }
 
-/// Returns the measurements per owner in the window that starts at `start_ms`: the greatest `limit`, or all for `None`.
+/// Returns owners, their newest generation and its measurements in the window that starts at `start_ms`: the greatest `limit`, or all for `None`.
 pub(super) async fn counts(
     node: &Node,
     job: &str,
     start_ms: i64,
     limit: Option<i64>,
-) -> Result<Vec<OwnerCount>, ServerFailure> {
+) -> Result<Vec<(Owner, u32, u64)>, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
         let mut counts = Vec::new();
         for &day in &kept.days {
@@ -78,29 +76,14 @@ pub(super) async fn counts(
             let found = connection.query(&counts_text(job, day), &params).await?;
             for row in &found {
                 let PgUuid(owner) = row.try_get(0)?;
-                counts.push(OwnerCount {
-                    owner: Owner(owner),
-                    count: row.try_get::<_, i64>(1)?.cast_unsigned(),
-                });
+                let generation = u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or(u32::MAX);
+                counts.push((Owner(owner), generation, row.try_get::<_, i64>(1)?.cast_unsigned()));
             }
         }
         Ok(counts)
     };
     let day = Day::of_ms(start_ms);
     Ok(read(node, job, day, day, ask).await?.1)
-}
-
-/// Returns the greatest `limit` of all shards' counts, with those of one owner added up.
-pub(super) fn top(counts: impl IntoIterator<Item = OwnerCount>, limit: usize) -> Vec<OwnerCount> {
-    let mut by_owner: BTreeMap<Owner, u64> = BTreeMap::new();
-    for OwnerCount { owner, count } in counts {
-        let sum = by_owner.entry(owner).or_default();
-        *sum = sum.saturating_add(count);
-    }
-    let mut owners: Vec<_> = by_owner.into_iter().map(|(owner, count)| OwnerCount { owner, count }).collect();
-    owners.sort_by_key(|it| (std::cmp::Reverse(it.count), it.owner));
-    owners.truncate(limit);
-    owners
 }
 
 /// Runs `ask` in a read-only transaction on the days that are kept; repeats if one of them is dropped meanwhile.
@@ -194,12 +177,14 @@ fn range_text(range: &RangeQuery<'_>, days: &[Day]) -> String {
     days.iter().map(of_day).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
-/// Returns the query for counts per owner. A sum of `bigint` is a `numeric` of any size; it is capped at the greatest
+/// Returns the query for counts per owner, of its newest generation. A sum of `bigint` is a `numeric` of any size; it is capped at the greatest
 /// `bigint`.
 fn counts_text(job: &str, day: Day) -> String {
     format!(
-        "SELECT owner, least(sum(count), 9223372036854775807)::bigint AS total FROM {} \
-         WHERE window_start = $1 GROUP BY owner ORDER BY total DESC, owner LIMIT $2",
+        "SELECT owner, least(sum(count), 9223372036854775807)::bigint AS total, generation FROM ( \
+             SELECT owner, count, generation, max(generation) OVER (PARTITION BY owner) AS newest FROM {} \
+             WHERE window_start = $1) AS row \
+         WHERE generation = newest GROUP BY owner, generation ORDER BY total DESC, owner LIMIT $2",
         TableName::new(day, job)
     )
 }
@@ -228,17 +213,4 @@ fn read_row(range: &RangeQuery<'_>, row: &tokio_postgres::Row) -> Result<Row, Se
         is_final: row.try_get(7)?,
     };
     Ok(Row { job: range.job.to_owned(), key, provenance, value: row.try_get(8)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_of_all_shards_are_added_up() {
-        let of = |owner, count| OwnerCount { owner: Owner([owner; 16]), count };
-        let counts = [of(1, 5), of(2, 9), of(3, 9), of(1, 6), of(4, 1)];
-        assert_eq!(top(counts, 3), [of(1, 11), of(2, 9), of(3, 9)]);
-        assert_eq!(top(counts, 0), []);
-    }
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_storage::store::{OwnerCount, Row};
 
 use super::Bench;
-use super::support::{Entry, JOB, MINUTE_MS, TODAY, Writers, for_all, key, step};
+use super::support::{Entry, JOB, MINUTE_MS, TODAY, Writers, for_all, key, rows_of, step};
 
 /// Windows of several owners and jobs around three midnights: a range gives those between its bounds, by key.
 pub(crate) fn finds_what_is_in_a_range_in_order(bench: &dyn Bench) {
@@ -86,6 +86,27 @@ pub(crate) fn finds_nothing_outside_of_time(bench: &dyn Bench) {
     for time_ms in [i64::MIN, at - 1, at + 1, i64::MAX] {
         assert_eq!(store.top_owners(JOB, time_ms, 5), Ok(vec![]), "{time_ms}");
     }
+}
+
+/// Where an owner has rows of a newer generation, those of the older one are neither shown nor counted.
+pub(crate) fn shows_the_newest_generation(bench: &dyn Bench) {
+    let store = bench.store();
+    let series = |owner: u8, minute: i64, name: &str| {
+        let dimensions = vec![name.to_owned()];
+        SummaryKey { dimensions, ..key(owner, minute) }
+    };
+    let of = |key: SummaryKey, generation: u32| Entry::new(key, Provenance { generation, ..step(4) });
+    let before = [of(series(1, 0, "a"), 1), of(series(1, 0, "(other)"), 1), of(series(2, 0, "a"), 1)];
+    let kept = of(series(1, 1, "a"), 1);
+    Writers::new(&*store).store(&[&before[..], std::slice::from_ref(&kept)].concat());
+    let anew = [of(series(1, 0, "a"), 2), of(series(1, 0, "b"), 2)];
+    Writers::new(&*store).store(&anew);
+    let expected: Vec<Row> = [&anew[0], &anew[1], &kept].map(Entry::row).into();
+    let mut found = rows_of(&*store, Owner([1; 16]));
+    found.sort_by_key(|row| row.key.window_start_ms);
+    assert_eq!(found, expected);
+    let top = store.top_owners(JOB, TODAY.start_ms(), 9).expect("top owners");
+    assert_eq!(top.iter().map(|top| top.count).collect::<Vec<_>>(), [10, 5]);
 }
 
 /// Owners by their measurements in one window, over all series; neighbours in time and other jobs do not count.

@@ -4,11 +4,12 @@
 //!
 //! | field                | form                                                                  |
 //! |----------------------|-----------------------------------------------------------------------|
-//! | format version       | u8, 1                                                                 |
+//! | format version       | u8, 2; 1 has no acceptance                                            |
 //! | generation           | u32                                                                   |
 //! | topic id             | 16 bytes                                                              |
 //! | partition count      | u32                                                                   |
 //! | window length        | u32, ms                                                               |
+//! | acceptance           | u8 0 for none, or 1 and varints: lateness, future, both caps, slots; CRC u32 |
 //! | worker, workers      | u16, u16                                                              |
 //! | incarnation          | u32                                                                   |
 //! | position `h`         | varint                                                                |
@@ -26,13 +27,15 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Commit, Identity, OwnerTag};
+use super::{Acceptance, Commit, Identity, OwnerTag};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
 use crate::window::Window;
 
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
+/// The format of commits that do not say what decided acceptance.
+const WITHOUT_ACCEPTANCE: u8 = 1;
 /// More windows than any policy keeps open; bounds what a decoder believes.
 const WINDOWS_MAX: u64 = 1_024;
 
@@ -74,6 +77,7 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
     out.extend(identity.topic_id);
     out.extend(identity.partition_count.to_le_bytes());
     out.extend(identity.window_length_ms.to_le_bytes());
+    put_acceptance(&mut out, identity.acceptance);
     out.extend(identity.owner_tag.worker.to_le_bytes());
     out.extend(identity.owner_tag.workers.to_le_bytes());
     out.extend(identity.owner_tag.incarnation.to_le_bytes());
@@ -106,31 +110,67 @@ pub(super) fn decode(text: &str) -> Result<(Commit, Identity), Unreadable> {
     }
     let mut reader = ByteReader::new(body);
     match reader.byte() {
-        Ok(FORMAT_VERSION) => read_body(reader).map_err(|_| Unreadable::Foreign),
+        Ok(version @ (FORMAT_VERSION | WITHOUT_ACCEPTANCE)) => {
+            read_body(version, reader).map_err(|_| Unreadable::Foreign)
+        }
         Ok(version) => Err(Unreadable::NewerFormat(version)),
         Err(_) => Err(Unreadable::Foreign),
     }
 }
 
-fn read_body(mut reader: ByteReader<'_>) -> Result<(Commit, Identity), DecodeError> {
-    let identity = read_identity(&mut reader)?;
+fn read_body(version: u8, mut reader: ByteReader<'_>) -> Result<(Commit, Identity), DecodeError> {
+    let identity = read_identity(version, &mut reader)?;
     let commit = read_commit(&mut reader)?;
     reader.finish()?;
     Ok((commit, identity))
 }
 
-fn read_identity(reader: &mut ByteReader<'_>) -> Result<Identity, DecodeError> {
+fn read_identity(version: u8, reader: &mut ByteReader<'_>) -> Result<Identity, DecodeError> {
     Ok(Identity {
         generation: u32::from_le_bytes(reader.array()?),
         topic_id: reader.array()?,
         partition_count: u32::from_le_bytes(reader.array()?),
         window_length_ms: u32::from_le_bytes(reader.array()?),
+        acceptance: if version == WITHOUT_ACCEPTANCE { None } else { read_acceptance(reader)? },
         owner_tag: OwnerTag {
             worker: u16::from_le_bytes(reader.array()?),
             workers: u16::from_le_bytes(reader.array()?),
             incarnation: u32::from_le_bytes(reader.array()?),
         },
     })
+}
+
+fn read_acceptance(reader: &mut ByteReader<'_>) -> Result<Option<Acceptance>, DecodeError> {
+    match reader.byte()? {
+        0 => return Ok(None),
+        1 => {}
+        _ => return Err(reader.invalid("neither there nor absent")),
+    }
+    Ok(Some(Acceptance {
+        lateness_windows: read_u32(reader)?,
+        future_windows: read_u32(reader)?,
+        series_max: reader.varint()?,
+        series_per_owner_max: reader.varint()?,
+        slots: read_u32(reader)?,
+        dimensions: u32::from_le_bytes(reader.array()?),
+    }))
+}
+
+fn read_u32(reader: &mut ByteReader<'_>) -> Result<u32, DecodeError> {
+    let number = reader.varint()?;
+    u32::try_from(number).map_err(|_| reader.invalid("a greater number than there is"))
+}
+
+fn put_acceptance(out: &mut Vec<u8>, acceptance: Option<Acceptance>) {
+    out.push(acceptance.is_some().into());
+    if let Some(acceptance) = acceptance {
+        put_varint(out, acceptance.lateness_windows.into());
+        put_varint(out, acceptance.future_windows.into());
+        put_varint(out, acceptance.series_max);
+        put_varint(out, acceptance.series_per_owner_max);
+        put_varint(out, acceptance.slots.into());
+        out.extend(acceptance.dimensions.to_le_bytes());
+    }
 }
 
 fn read_commit(reader: &mut ByteReader<'_>) -> Result<Commit, DecodeError> {
@@ -178,7 +218,7 @@ fn put_optional(out: &mut Vec<u8>, value: Option<i64>) {
 }
 
 /// CRC-32C (Castagnoli), bit by bit: a commit has about 70 bytes.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for &byte in bytes {
         crc ^= u32::from(byte);
@@ -195,6 +235,7 @@ mod tests {
 
     use super::*;
     use crate::rules::Production;
+    use crate::window::OPEN_WINDOWS_MAX;
 
     fn identity() -> Identity {
         Identity {
@@ -202,6 +243,14 @@ mod tests {
             topic_id: [9; 16],
             partition_count: 32,
             window_length_ms: 60_000,
+            acceptance: Some(Acceptance {
+                lateness_windows: 5,
+                future_windows: 1,
+                series_max: 20_000,
+                series_per_owner_max: 1_000,
+                slots: 8,
+                dimensions: 0x0102_0304,
+            }),
             owner_tag: OwnerTag { worker: 3, workers: 8, incarnation: 77 },
         }
     }
@@ -260,15 +309,37 @@ mod tests {
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     }
 
+    /// The longest text of any policy that is accepted: all windows open, all incomplete, offsets as far apart as can be.
+    #[test]
+    fn the_longest_text_is_below_the_brokers_limit() {
+        let windows = || (0..i64::from(OPEN_WINDOWS_MAX)).map(|number| Window(i64::MAX - 2 * number)).rev();
+        let open = windows().map(|window| (window, Offset(0))).collect();
+        let incomplete = IncompleteWindows::through(Window(i64::MIN)).and(windows());
+        let commit = Commit::at::<Production>(Offset(u64::MAX), Some(i64::MAX), open, incomplete);
+        let huge = Acceptance {
+            lateness_windows: u32::MAX,
+            future_windows: u32::MAX,
+            series_max: u64::MAX,
+            series_per_owner_max: u64::MAX,
+            slots: u32::MAX,
+            dimensions: u32::MAX,
+        };
+        let text = commit.metadata(&Identity { acceptance: Some(huge), ..identity() });
+        assert!(text.len() < 4_096, "{} characters", text.len());
+        assert!(Commit::read(commit.replay_offset(), &text).is_ok());
+    }
+
     /// What is stored in consumer groups is read by the next version too.
     #[test]
     fn the_text_of_a_commit_is_pinned() {
+        let pinned = "AgMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scfi67xw";
         let open = vec![(Window(29_453_760), Offset(1_000)), (Window(29_453_762), Offset(990))];
         let incomplete = IncompleteWindows::through(Window(29_453_758)).and([Window(29_453_761)]);
         let commit = Commit::at::<Production>(Offset(1_200), Some(1_767_225_600_123), open, incomplete);
-        assert_eq!(
-            commit.metadata(&identity()),
-            "AQMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAADAAgATQAAALAJ0gEB9qHV7e5mAoC3ixzIAQTSAQH8toscAYK3ixxPxaE4"
-        );
+        assert_eq!(commit.metadata(&identity()), pinned);
+        // As it was written before acceptance was part of it.
+        let first = "AQMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAADAAgATQAAALAJ0gEB9qHV7e5mAoC3ixzIAQTSAQH8toscAYK3ixxPxaE4";
+        let without = Identity { acceptance: None, ..identity() };
+        assert_eq!(Commit::read(Offset(990), first), Ok((commit, without)));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::commit::{Commit, Identity, Unreadable};
+use crate::commit::{Commit, Identity, IdentityMismatch, Unreadable};
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Partition;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::summary::JOB_FIELDS_FROM;
-use crate::window::Window;
+use crate::window::{PolicyError, Window};
 
 /// Everything known of a partition before its first record is read.
 ///
@@ -92,29 +92,10 @@ pub enum ResumeKind {
 pub enum ResumeError {
     /// The commit was written by a newer Yahtzee.
     Unreadable(Unreadable),
-    /// The commit belongs to another topic of the same name.
-    OtherTopic,
-    /// The commit was made under another number of partitions.
-    OtherPartitionCount {
-        /// In the commit.
-        committed: u32,
-        /// Now.
-        current: u32,
-    },
-    /// The commit was made under another window length.
-    OtherWindowLength {
-        /// In the commit, milliseconds.
-        committed_ms: u32,
-        /// Now, milliseconds.
-        current_ms: u32,
-    },
-    /// The commit was made by another version of the fold.
-    OtherGeneration {
-        /// In the commit.
-        committed: u32,
-        /// Now.
-        current: u32,
-    },
+    /// The commit belongs to something else.
+    Mismatch(IdentityMismatch),
+    /// The policy cannot be worked with.
+    Policy(PolicyError),
     /// The job's summary message has a field of the framework: see [`reserved_field`](crate::summary::reserved_field).
     ReservedField {
         /// Its number.
@@ -126,25 +107,8 @@ impl fmt::Display for ResumeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(reason) => reason.fmt(formatter),
-            Self::OtherTopic => formatter.write_str(
-                "the raw topic was deleted and created again since the last commit, so offsets mean other records; \
-                 raise the job's generation, or move to a new topic version",
-            ),
-            Self::OtherPartitionCount { committed, current } => write!(
-                formatter,
-                "the raw topic had {committed} partitions at the last commit and has {current} now, so owners have \
-                 moved; restore the count, or move to a new topic version"
-            ),
-            Self::OtherWindowLength { committed_ms, current_ms } => write!(
-                formatter,
-                "windows had {committed_ms} ms at the last commit and have {current_ms} ms now; restore the length, \
-                 or raise the job's generation"
-            ),
-            Self::OtherGeneration { committed, current } => write!(
-                formatter,
-                "the last commit was made by generation {committed} of the job, this is generation {current}; \
-                 every generation needs a consumer group of its own"
-            ),
+            Self::Mismatch(mismatch) => mismatch.fmt(formatter),
+            Self::Policy(error) => error.fmt(formatter),
             Self::ReservedField { number } => write!(
                 formatter,
                 "the job's summary message has field {number}, and fields below {JOB_FIELDS_FROM} are the framework's: \
@@ -174,7 +138,9 @@ impl Resume {
             Start::Time { offset, first_window } => Ok(Self::from_time(offset, first_window)),
             Start::Commit { offset, metadata } => match Commit::read(offset, metadata) {
                 Ok((commit, committed)) => {
-                    refuse_if_other(&committed, identity)?;
+                    if let Some(&mismatch) = identity.mismatches(&committed).first() {
+                        return Err(ResumeError::Mismatch(mismatch));
+                    }
                     Ok(Self::from_commit::<R>(&commit, log_start))
                 }
                 Err(newer @ Unreadable::NewerFormat(_)) => Err(ResumeError::Unreadable(newer)),
@@ -229,23 +195,4 @@ impl Resume {
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
         }
     }
-}
-
-fn refuse_if_other(committed: &Identity, current: &Identity) -> Result<(), ResumeError> {
-    if committed.topic_id != current.topic_id {
-        return Err(ResumeError::OtherTopic);
-    }
-    if committed.partition_count != current.partition_count {
-        let (committed, current) = (committed.partition_count, current.partition_count);
-        return Err(ResumeError::OtherPartitionCount { committed, current });
-    }
-    if committed.window_length_ms != current.window_length_ms {
-        let (committed_ms, current_ms) = (committed.window_length_ms, current.window_length_ms);
-        return Err(ResumeError::OtherWindowLength { committed_ms, current_ms });
-    }
-    if committed.generation != current.generation {
-        let (committed, current) = (committed.generation, current.generation);
-        return Err(ResumeError::OtherGeneration { committed, current });
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::*;
 use crate::assignment::WorkerIndex;
-use crate::commit::OwnerTag;
+use crate::commit::{Acceptance, OwnerTag};
 use crate::job::RawMessage;
 use crate::summary::SummaryKey;
 
@@ -71,12 +71,22 @@ impl Job for Ids {
 
 pub(super) const OWNER: Owner = Owner([1; 16]);
 
+const ACCEPTANCE: Acceptance = Acceptance {
+    lateness_windows: 5,
+    future_windows: 1,
+    series_max: 20_000,
+    series_per_owner_max: 1_000,
+    slots: 8,
+    dimensions: 7,
+};
+
 pub(super) fn identity() -> Identity {
     Identity {
         generation: 1,
         topic_id: [4; 16],
         partition_count: 1,
         window_length_ms: 60_000,
+        acceptance: Some(ACCEPTANCE),
         owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: 0 },
     }
 }
@@ -484,8 +494,46 @@ fn a_commit_of_something_else_is_refused() {
     };
     check(Identity { topic_id: [5; 16], ..identity() }, "deleted and created again");
     check(Identity { partition_count: 2, ..identity() }, "2 partitions");
-    check(Identity { window_length_ms: 1_000, ..identity() }, "1000 ms");
+    check(Identity { window_length_ms: 1_000, ..identity() }, "window_length_ms was 1000");
     check(Identity { generation: 2, ..identity() }, "generation 2");
+    let check = |acceptance: Acceptance, expected: &str| {
+        check(Identity { acceptance: Some(acceptance), ..identity() }, expected);
+    };
+    check(
+        Acceptance { lateness_windows: 1, ..ACCEPTANCE },
+        "lateness_windows was 1 at the last commit and is 5 now",
+    );
+    check(Acceptance { future_windows: 9, ..ACCEPTANCE }, "future_windows was 9");
+    check(Acceptance { series_max: 10, ..ACCEPTANCE }, "series_max was 10");
+    check(Acceptance { series_per_owner_max: 1, ..ACCEPTANCE }, "series_per_owner_max was 1");
+    check(Acceptance { slots: 4, ..ACCEPTANCE }, "worker.slots was 4");
+    check(Acceptance { dimensions: 1, ..ACCEPTANCE }, "other dimensions");
+}
+
+/// Commits from before said nothing of it: what was committed by an older program is resumed.
+#[test]
+fn a_commit_that_does_not_say_what_decided_acceptance_is_taken() {
+    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], IncompleteWindows::none());
+    let text = commit.metadata(&Identity { acceptance: None, ..identity() });
+    let history = history(Some((Offset(3), &text)), 0, 3);
+    let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
+    assert_eq!((opened.read_from, opened.verdict), (Offset(3), ResumeKind::Resumed));
+}
+
+#[test]
+fn a_policy_that_cannot_be_worked_with_is_refused() {
+    let check = |policy: Policy, expected: &str| {
+        let refusal =
+            PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap_err();
+        assert!(refusal.to_string().contains(expected), "{refusal}");
+    };
+    check(Policy { length_ms: 0, ..Policy::default() }, "window_length_ms");
+    check(Policy { flush_interval_ms: 0, ..Policy::default() }, "flush_interval_ms");
+    check(Policy { lateness_windows: 199, ..Policy::default() }, "200 windows");
+    check(
+        Policy { lateness_windows: u32::MAX, future_windows: u32::MAX, ..Policy::default() },
+        "200 windows",
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use prost::Message;
 
 use super::*;
-use crate::commit::{Identity, OwnerTag};
+use crate::commit::{Identity, IdentityMismatch, OwnerTag};
 use crate::erased::AnyJob;
 use crate::job::{Intake, Job, RawMessage};
 use crate::owner::Owner;
@@ -71,6 +71,7 @@ fn identity() -> Identity {
         topic_id: [4; 16],
         partition_count: 1,
         window_length_ms: 60_000,
+        acceptance: None,
         owner_tag: OwnerTag::default(),
     }
 }
@@ -290,12 +291,15 @@ fn a_panic_is_remembered_for_the_next_opening() {
 #[test]
 fn a_partition_that_must_not_be_worked_on_closes_the_slot() {
     let mut machine = SlotMachine::new(settings());
-    machine.open(Box::new(|_| Err(ResumeError::OtherTopic)));
+    machine.open(Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
     answer(&mut machine, SlotAnswer::Fenced, 0);
     answer(&mut machine, SlotAnswer::Commits(vec![None]), 0);
     let bounds = Bounds { start: Offset(0), end: Offset(0) };
     let refused = machine.answer(SlotAnswer::Bounds(vec![bounds]), 0).unwrap_err();
-    assert_eq!(refused, PartitionRefused { partition: Partition(0), reason: ResumeError::OtherTopic });
+    assert_eq!(
+        refused,
+        PartitionRefused { partition: Partition(0), reason: ResumeError::Mismatch(IdentityMismatch::Topic) }
+    );
     assert!(machine.is_closed());
 }
 

@@ -9,6 +9,9 @@ use super::error::ConfigError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobSection {
+    /// Generation, where it is greater than that of the job's code: the job then folds anew what the log keeps, in a
+    /// consumer group of its own, and its summaries replace those of before.
+    pub generation: Option<u32>,
     /// Length of a window in milliseconds (60,000). A change needs a new generation of the job.
     pub window_length_ms: Option<u32>,
     /// Windows behind the watermark that are still accepted (5).
@@ -33,18 +36,8 @@ impl JobSection {
     /// # Errors
     /// If a length is 0, or more windows would be open than a commit can name.
     pub fn check(&self, name: &str) -> Result<(), ConfigError> {
-        if self.window_length_ms == Some(0) {
-            return Err(ConfigError::Contradiction(format!("jobs.{name}.window_length_ms must be above 0")));
-        }
-        if self.flush_interval_ms == Some(0) {
-            return Err(ConfigError::Contradiction(format!("jobs.{name}.flush_interval_ms must be above 0")));
-        }
-        let windows = [self.lateness_windows, self.future_windows];
-        if windows.into_iter().flatten().any(|count| count > 200) {
-            return Err(ConfigError::Contradiction(format!(
-                "jobs.{name} keeps more than 200 windows open: commit metadata could not name them all"
-            )));
-        }
+        let policy = self.policy(Policy::default());
+        policy.check().map_err(|error| ConfigError::Contradiction(format!("jobs.{name}.{error}")))?;
         Ok(())
     }
 

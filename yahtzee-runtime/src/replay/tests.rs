@@ -111,7 +111,7 @@ impl World {
             timestamp_ahead_max_ms: None,
             ..TopicLayout::default()
         };
-        let plan = JobPlan { job: Arc::new(Sum), policy: Job::policy(&Sum) };
+        let plan = JobPlan::new(Arc::new(Sum));
         plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
         let (mut now_ms, mut appended) = (BEGIN_MS, Vec::new());
         for (number, (after_ms, behind_ms, times_ms, frame)) in drawn.iter().enumerate() {

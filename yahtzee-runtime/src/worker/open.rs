@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::commit::{Identity, OwnerTag};
+use yahtzee_core::commit::{Acceptance, Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
@@ -35,7 +35,7 @@ pub(super) fn open(
     now_ms: u64,
 ) -> Result<OpenJob, JobFailure> {
     let (topics, identity) = check_topics(plan, log, settings)?;
-    let group = group(plan.job.name(), plan.job.generation(), &settings.layout.version);
+    let group = group(plan.job.name(), plan.generation, &settings.layout.version);
     let opener = SlotOpener { plan, log, settings, group: &group, topics: &topics, identity };
     let (mut writers, mut from) = (Vec::new(), Vec::new());
     for slot in slots {
@@ -129,10 +129,11 @@ fn check_topics(
         raw_id.get_or_insert(found.id);
     }
     let identity = Identity {
-        generation: plan.job.generation(),
+        generation: plan.generation,
         topic_id: raw_id.expect("a job has a raw topic"),
         partition_count: settings.layout.partitions,
         window_length_ms: plan.policy.length_ms,
+        acceptance: Some(Acceptance::of(&plan.policy, settings.slots, plan.job.dimensions())),
         owner_tag: OwnerTag {
             worker: u16::try_from(settings.worker.index()).unwrap_or(u16::MAX),
             workers: u16::try_from(settings.worker.count()).unwrap_or(u16::MAX),

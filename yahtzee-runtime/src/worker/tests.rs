@@ -95,7 +95,7 @@ impl Worked {
         let log = ScriptedLog::new(script, &stop);
         let partitions = if log.script().idle_partition.is_some() { 2 } else { 1 };
         let policy = Policy { flush_interval_ms: FLUSH_MS, ..Policy::default() };
-        let plan = JobPlan { job: Arc::new(CountJob), policy };
+        let plan = JobPlan { policy, ..JobPlan::new(Arc::new(CountJob)) };
         let settings = WorkerSettings {
             worker: WorkerIndex::ALONE,
             slots: partitions,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
-use yahtzee_core::commit::{Acceptance, Identity};
+use yahtzee_core::commit::{AcceptanceSettings, Identity};
 use yahtzee_core::owner::Partition;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::group;
@@ -64,7 +64,7 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
         topic_id: topic.id,
         partition_count: config.layout.partitions,
         window_length_ms: plan.policy.length_ms,
-        acceptance: Some(Acceptance::of(&plan.policy, config.worker.slots, plan.job.dimensions())),
+        acceptance: Some(AcceptanceSettings::of(&plan.policy, config.worker.slots, plan.job.dimensions())),
         owner_tag: Default::default(),
     };
     let deadline = Deadline::of(topic.retention_ms, now_ms);

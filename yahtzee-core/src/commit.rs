@@ -27,7 +27,7 @@ pub struct Identity {
     pub window_length_ms: u32,
     /// What decides which measurements a window has. `None` in commits from before it was part of them, and where it
     /// does not matter.
-    pub acceptance: Option<Acceptance>,
+    pub acceptance: Option<AcceptanceSettings>,
     /// Who committed: worker index and count. Shown, never compared.
     pub owner_tag: OwnerTag,
 }
@@ -35,7 +35,7 @@ pub struct Identity {
 /// Settings that decide which measurements a window has, and in which series. Under another value a restart would decide
 /// otherwise than before, and replace finished windows by parts of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acceptance {
+pub struct AcceptanceSettings {
     /// [`Policy::lateness_windows`].
     pub lateness_windows: u32,
     /// [`Policy::future_windows`].
@@ -50,7 +50,7 @@ pub struct Acceptance {
     pub dimensions: u32,
 }
 
-impl Acceptance {
+impl AcceptanceSettings {
     /// Returns the settings of a job with these dimensions.
     #[must_use]
     pub fn of(policy: &Policy, slots: u32, dimensions: &[&str]) -> Self {

@@ -19,7 +19,7 @@
 //! | `journal` | plan and progress, with which an interrupted replay continues |
 //! | `publish` | writing what came out, together with the progress |
 
-use yahtzee_core::commit::{Acceptance, Identity, OwnerTag};
+use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 
 use crate::log::{Log, LogError, require_topic};
@@ -101,7 +101,7 @@ impl Subject {
             partition_count: found.partitions,
             window_length_ms: plan.policy.length_ms,
             // Nothing of a replay is fenced by slots.
-            acceptance: Some(Acceptance::of(&plan.policy, 0, plan.job.dimensions())),
+            acceptance: Some(AcceptanceSettings::of(&plan.policy, 0, plan.job.dimensions())),
             owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: token },
         };
         Ok(Self { plan: plan.clone(), raw: wanted.name, identity })

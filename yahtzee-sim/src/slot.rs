@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use yahtzee_core::assignment::partitions_of;
-use yahtzee_core::commit::{Acceptance, Commit, Identity, OwnerTag};
+use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, OwnerTag};
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{Offset, RecordOutcome};
@@ -344,7 +344,11 @@ pub(crate) fn identity_of(config: &Config, generation: u32, holder: &Holder) -> 
         topic_id: [4; 16],
         partition_count: config.partition_count(),
         window_length_ms: config.policy().length_ms,
-        acceptance: Some(Acceptance::of(&config.policy(), config.slot_count(), <SimJob as Job>::DIMENSIONS)),
+        acceptance: Some(AcceptanceSettings::of(
+            &config.policy(),
+            config.slot_count(),
+            <SimJob as Job>::DIMENSIONS,
+        )),
         owner_tag: OwnerTag {
             worker: small(holder.index),
             workers: small(holder.count),

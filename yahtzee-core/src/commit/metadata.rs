@@ -27,7 +27,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Acceptance, Commit, Identity, OwnerTag};
+use super::{AcceptanceSettings, Commit, Identity, OwnerTag};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
@@ -140,13 +140,13 @@ fn read_identity(version: u8, reader: &mut ByteReader<'_>) -> Result<Identity, D
     })
 }
 
-fn read_acceptance(reader: &mut ByteReader<'_>) -> Result<Option<Acceptance>, DecodeError> {
+fn read_acceptance(reader: &mut ByteReader<'_>) -> Result<Option<AcceptanceSettings>, DecodeError> {
     match reader.byte()? {
         0 => return Ok(None),
         1 => {}
         _ => return Err(reader.invalid("neither there nor absent")),
     }
-    Ok(Some(Acceptance {
+    Ok(Some(AcceptanceSettings {
         lateness_windows: read_u32(reader)?,
         future_windows: read_u32(reader)?,
         series_max: reader.varint()?,
@@ -161,7 +161,7 @@ fn read_u32(reader: &mut ByteReader<'_>) -> Result<u32, DecodeError> {
     u32::try_from(number).map_err(|_| reader.invalid("a greater number than there is"))
 }
 
-fn put_acceptance(out: &mut Vec<u8>, acceptance: Option<Acceptance>) {
+fn put_acceptance(out: &mut Vec<u8>, acceptance: Option<AcceptanceSettings>) {
     out.push(acceptance.is_some().into());
     if let Some(acceptance) = acceptance {
         put_varint(out, acceptance.lateness_windows.into());
@@ -243,7 +243,7 @@ mod tests {
             topic_id: [9; 16],
             partition_count: 32,
             window_length_ms: 60_000,
-            acceptance: Some(Acceptance {
+            acceptance: Some(AcceptanceSettings {
                 lateness_windows: 5,
                 future_windows: 1,
                 series_max: 20_000,
@@ -316,7 +316,7 @@ mod tests {
         let open = windows().map(|window| (window, Offset(0))).collect();
         let incomplete = IncompleteWindows::through(Window(i64::MIN)).and(windows());
         let commit = Commit::at::<Production>(Offset(u64::MAX), Some(i64::MAX), open, incomplete);
-        let huge = Acceptance {
+        let huge = AcceptanceSettings {
             lateness_windows: u32::MAX,
             future_windows: u32::MAX,
             series_max: u64::MAX,

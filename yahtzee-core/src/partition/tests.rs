@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::*;
 use crate::assignment::WorkerIndex;
-use crate::commit::{Acceptance, OwnerTag};
+use crate::commit::{AcceptanceSettings, OwnerTag};
 use crate::job::RawMessage;
 use crate::summary::SummaryKey;
 
@@ -71,7 +71,7 @@ impl Job for Ids {
 
 pub(super) const OWNER: Owner = Owner([1; 16]);
 
-const ACCEPTANCE: Acceptance = Acceptance {
+const ACCEPTANCE: AcceptanceSettings = AcceptanceSettings {
     lateness_windows: 5,
     future_windows: 1,
     series_max: 20_000,
@@ -496,18 +496,18 @@ fn a_commit_of_something_else_is_refused() {
     check(Identity { partition_count: 2, ..identity() }, "2 partitions");
     check(Identity { window_length_ms: 1_000, ..identity() }, "window_length_ms was 1000");
     check(Identity { generation: 2, ..identity() }, "generation 2");
-    let check = |acceptance: Acceptance, expected: &str| {
+    let check = |acceptance: AcceptanceSettings, expected: &str| {
         check(Identity { acceptance: Some(acceptance), ..identity() }, expected);
     };
     check(
-        Acceptance { lateness_windows: 1, ..ACCEPTANCE },
+        AcceptanceSettings { lateness_windows: 1, ..ACCEPTANCE },
         "lateness_windows was 1 at the last commit and is 5 now",
     );
-    check(Acceptance { future_windows: 9, ..ACCEPTANCE }, "future_windows was 9");
-    check(Acceptance { series_max: 10, ..ACCEPTANCE }, "series_max was 10");
-    check(Acceptance { series_per_owner_max: 1, ..ACCEPTANCE }, "series_per_owner_max was 1");
-    check(Acceptance { slots: 4, ..ACCEPTANCE }, "worker.slots was 4");
-    check(Acceptance { dimensions: 1, ..ACCEPTANCE }, "other dimensions");
+    check(AcceptanceSettings { future_windows: 9, ..ACCEPTANCE }, "future_windows was 9");
+    check(AcceptanceSettings { series_max: 10, ..ACCEPTANCE }, "series_max was 10");
+    check(AcceptanceSettings { series_per_owner_max: 1, ..ACCEPTANCE }, "series_per_owner_max was 1");
+    check(AcceptanceSettings { slots: 4, ..ACCEPTANCE }, "worker.slots was 4");
+    check(AcceptanceSettings { dimensions: 1, ..ACCEPTANCE }, "other dimensions");
 }
 
 /// Commits from before said nothing of it: what was committed by an older program is resumed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::commit::{Acceptance, Identity, OwnerTag};
+use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
@@ -133,7 +133,7 @@ fn check_topics(
         topic_id: raw_id.expect("a job has a raw topic"),
         partition_count: settings.layout.partitions,
         window_length_ms: plan.policy.length_ms,
-        acceptance: Some(Acceptance::of(&plan.policy, settings.slots, plan.job.dimensions())),
+        acceptance: Some(AcceptanceSettings::of(&plan.policy, settings.slots, plan.job.dimensions())),
         owner_tag: OwnerTag {
             worker: u16::try_from(settings.worker.index()).unwrap_or(u16::MAX),
             workers: u16::try_from(settings.worker.count()).unwrap_or(u16::MAX),

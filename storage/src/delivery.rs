@@ -93,7 +93,7 @@ pub struct DeliveryFailure {
     pub error: LogError,
 }
 
-/// Retention may overtake a reader: summaries that it has deleted are superseded, expired or counted as lost.
+/// Retention may overtake a reader: summaries that it has deleted are counted as lost.
 impl threads::TaskFailure for DeliveryFailure {
     fn is_transient(&self) -> bool {
         self.error.is_transient() || matches!(self.error, LogError::OffsetOutOfRange { .. })

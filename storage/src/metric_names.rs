@@ -6,6 +6,8 @@ yahtzee_runtime::metrics! {
         "Summaries handled by the sink, by outcome: stored, stale, expired, retry, quarantined, held. Alarm on quarantined and held";
     Counter SINK_CHAIN_VIOLATIONS = "yahtzee_sink_chain_violations_total" ["store"] Count,
         "Summaries that contradict the stored one of the same generation: must stay 0. Alarm on any";
+    Counter SINK_LOST = "yahtzee_sink_lost_total" ["store"] Count,
+        "Offsets of summary topics that retention deleted before they were stored: rows may be missing. Alarm on any, and replay";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] Count,
         "Summary records between the sink's position and the end, over all partitions";
     Gauge SINK_UNSETTLED = "yahtzee_sink_unsettled" ["topic"] Count,

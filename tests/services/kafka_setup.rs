@@ -63,16 +63,21 @@ fn a_topic_created_again_has_another_id() {
     let Some(bench) = KafkaBench::from_environment() else { return };
     let (log, topic) = (bench.log(), create(&bench, "again", 1));
     let first = log.describe_topic(&topic).expect("describe").expect("exists").id;
+    delete_topic(&bench, &topic);
+    log.create_topic(&spec(&topic, 1)).expect("create");
+    let second = log.describe_topic(&topic).expect("describe").expect("exists").id;
+    assert_ne!(first, second);
+    assert!(first != [0; 16] && second != [0; 16], "ids are never zero");
+}
+
+/// Deletes a topic and waits until brokers know it no more.
+pub(crate) fn delete_topic(bench: &KafkaBench, topic: &str) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", &bench.settings().brokers)
         .create()
         .expect("admin client");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-    let deleted = runtime.block_on(admin.delete_topics(&[topic.as_str()], &AdminOptions::new()));
-    assert_eq!(deleted.expect("an answer"), [Ok(topic.clone())]);
-    wait_until("the topic is gone", || log.describe_topic(&topic).expect("describe").is_none());
-    log.create_topic(&spec(&topic, 1)).expect("create");
-    let second = log.describe_topic(&topic).expect("describe").expect("exists").id;
-    assert_ne!(first, second);
-    assert!(first != [0; 16] && second != [0; 16], "ids are never zero");
+    let deleted = runtime.block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
+    assert_eq!(deleted.expect("an answer"), [Ok(topic.to_owned())]);
+    wait_until("the topic is gone", || bench.log().describe_topic(topic).expect("describe").is_none());
 }

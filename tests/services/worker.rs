@@ -18,6 +18,10 @@ use yahtzee_runtime::worker::{
     Guarantee, JobFailure, JobPlan, PoisonLimits, ProcessContext, Worker, WorkerSettings,
 };
 
+use crate::conformance::Bench;
+use crate::kafka::KafkaBench;
+use crate::kafka_setup::delete_topic;
+
 /// Counts records; panics on the value `PANIC`.
 struct Counting;
 
@@ -70,14 +74,20 @@ struct World {
     log: SharedLog,
     plan: JobPlan,
     layout: TopicLayout,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log: SharedLog = Arc::new(EmbeddedLog::open(folder.path()).unwrap());
+        Self { _folder: Some(folder), ..Self::on(log, "v1") }
+    }
+
+    /// As [`Self::new`], on another log, with topics of this version.
+    fn on(log: SharedLog, version: &str) -> Self {
         let layout = TopicLayout {
+            version: version.to_owned(),
             partitions: 1,
             raw_retention_ms: None,
             summary_retention_ms: None,
@@ -87,7 +97,7 @@ impl World {
         let policy = Policy { flush_interval_ms: 20, publishes_late: true, ..Policy::default() };
         let plan = JobPlan { policy, ..JobPlan::new(Arc::new(Counting)) };
         plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
-        Self { log, plan, layout, _folder: folder }
+        Self { log, plan, layout, _folder: None }
     }
 
     /// Appends values received at these minutes after the start.
@@ -194,6 +204,31 @@ fn a_record_that_makes_the_job_panic_goes_to_the_dlq_and_the_rest_is_folded() {
         assert_eq!((letter.offset, letter.reason.as_str()), (1, "panic"));
         assert_eq!(world.summaries(), [(0, 3, false)]);
     }
+}
+
+/// The broker deletes the commits with the topic, and offsets begin again: the worker must not take it for its first topic.
+#[test]
+fn a_raw_topic_that_was_made_anew_is_refused_until_the_job_has_a_new_generation() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let mut world = World::on(bench.log(), &bench.topic("anew"));
+    world.feed(&[number(0, 1), number(0, 2), number(1, 10)]);
+    world.run(Guarantee::Fenced);
+    let raw = world.layout.raw("NUMBER");
+    delete_topic(&bench, &raw);
+    world.log.create_topic(&world.plan.topics(&world.layout)[0]).unwrap();
+    world.feed(&[number(0, 4)]);
+    let context = ProcessContext::default();
+    let (_, refusal) = world.start(Guarantee::Fenced, &context).join().unwrap_err();
+    let text = refusal.to_string();
+    assert!(
+        matches!(refusal, JobFailure::Refused { .. }) && text.contains("deleted and created again"),
+        "{text}"
+    );
+    world.plan.generation = 2;
+    world.run(Guarantee::Fenced);
+    let newest = world.values(&world.layout.summary("NUMBER")).pop().unwrap();
+    let provenance = Provenance::of_value(&newest).unwrap();
+    assert_eq!((provenance.generation, Count::decode(&*newest).unwrap().sum), (2, 4));
 }
 
 #[test]

@@ -314,6 +314,12 @@ impl SlotMachine {
                 log_end: self.rules.barrier(&bounds),
                 poisoned: &self.poisoned[index],
             });
+            let opened = opened.and_then(|opened| match position_of(committed.as_ref()) {
+                Some(position) if position > bounds.end => {
+                    Err(ResumeError::ShorterLog { position, log_end: bounds.end })
+                }
+                _ => Ok(opened),
+            });
             let Opened { core, read_from, verdict } = opened.map_err(|reason| {
                 self.assigned.clear();
                 PartitionRefused { partition, reason }
@@ -423,6 +429,12 @@ impl fmt::Debug for SlotMachine {
             .field("state", &state)
             .finish()
     }
+}
+
+/// Returns the next offset that had not been read at a commit; its offset, if more cannot be read from it.
+fn position_of(committed: Option<&CommittedOffset>) -> Option<Offset> {
+    let CommittedOffset { offset, metadata } = committed?;
+    Some(Commit::read(*offset, metadata).map_or(*offset, |(commit, _)| commit.position()))
 }
 
 #[cfg(test)]

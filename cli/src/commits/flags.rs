@@ -37,6 +37,11 @@ pub(super) enum Flag {
     },
     /// The log has lost records that a restart would read.
     BelowLogStart,
+    /// The log ends before what was read: it has lost records.
+    AboveLogEnd {
+        /// Next offset that had not been read at the commit.
+        position: u64,
+    },
     /// The log will soon lose records that a restart would read.
     NearLogStart,
 }
@@ -63,6 +68,11 @@ impl fmt::Display for Flag {
             Self::BelowLogStart => formatter.write_str(
                 "below the log start: input was lost, and the windows it may have hit will not be published",
             ),
+            Self::AboveLogEnd { position } => write!(
+                formatter,
+                "the log ends below {position}, up to which it was read: it has lost records, and workers refuse the \
+                 commit; raise the job's generation"
+            ),
             Self::NearLogStart => formatter.write_str(
                 "near the log start: retention deletes what a restart reads within hours; start a worker or raise \
                  topics.raw_retention_hours",
@@ -86,6 +96,10 @@ pub(super) fn of(
         Ok(told) => running.mismatches(&told.identity).into_iter().map(flag_of).collect(),
         Err(reason) => vec![Flag::Unreadable { reason: reason.to_string() }],
     };
+    let read = committed.told.as_ref().map_or(committed.offset, |told| told.commit.position());
+    if read > bounds.end {
+        flags.push(Flag::AboveLogEnd { position: read.0 });
+    }
     let has_unread = committed.offset < bounds.end;
     if committed.offset < bounds.start {
         flags.push(Flag::BelowLogStart);
@@ -170,6 +184,7 @@ mod tests {
         check(Some(committed(50, &RUNNING)), Some(50), &[]);
         // All has been read: nothing can be lost.
         check(Some(committed(90, &RUNNING)), Some(95), &[]);
+        check(Some(committed(91, &RUNNING)), None, &[Flag::AboveLogEnd { position: 91 }]);
         let other = Identity { generation: 2, topic_id: [2; 16], ..RUNNING };
         check(
             Some(committed(50, &other)),

@@ -10,7 +10,9 @@ use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, LogReader, OffsetCommit};
+use yahtzee_runtime::log::{
+    Bounds, CommittedOffset, Headers, Isolation, Item, LogError, LogReader, OffsetCommit,
+};
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
@@ -366,24 +368,34 @@ impl TaskContext {
         Ok(())
     }
 
-    /// Returns the offsets to read from: those committed, or the start of the log if that lies after them.
+    /// Returns the offsets to read from: those committed, unless the log is other than they say.
     fn positions(&self, group: &str, topic: &str, partitions: &[Partition]) -> Result<Vec<Offset>, LogError> {
         let committed = self.log.committed(group, topic, partitions)?;
         let bounds = self.log.bounds(topic, partitions)?;
-        let mut positions = Vec::with_capacity(partitions.len());
-        for ((partition, committed), bounds) in partitions.iter().zip(committed).zip(bounds) {
-            let committed = committed.map_or(bounds.start, |committed| committed.offset);
-            let lost = bounds.start.0.saturating_sub(committed.0);
-            // Summaries that retention has deleted from a summary topic are superseded or expired: reading on at the
-            // start loses nothing. What it deletes from RETRY is missing in the store until somebody replays it.
-            if self.is_retry() && lost > 0 {
-                metric_names::RETRY_LOST.with(&[self.store.name()]).increment(lost);
-                tracing::error!(topic, %partition, lost, "retention has deleted summaries that were not stored yet: \
-                    replay them with `yahtzee replay`, or read the summary topic again");
-            }
-            positions.push(committed.max(bounds.start));
+        let of_partition =
+            |((partition, committed), bounds): ((&Partition, Option<CommittedOffset>), Bounds)| {
+                let committed = committed.map_or(bounds.start, |committed| committed.offset);
+                self.position(topic, *partition, committed, bounds)
+            };
+        Ok(partitions.iter().zip(committed).zip(bounds).map(of_partition).collect())
+    }
+
+    fn position(&self, topic: &str, partition: Partition, committed: Offset, bounds: Bounds) -> Offset {
+        if committed > bounds.end {
+            // The topic was made anew, or has lost its end. Reading all of it again changes no row that is newer.
+            tracing::error!(topic, %partition, %committed, end = %bounds.end,
+                "the topic ends before what was stored from it: it is read again from its start");
+            return bounds.start;
         }
-        Ok(positions)
+        let lost = bounds.start.0.saturating_sub(committed.0);
+        if lost > 0 {
+            let counter = if self.is_retry() { metric_names::RETRY_LOST } else { metric_names::SINK_LOST };
+            counter.with(&[self.store.name()]).increment(lost);
+            tracing::error!(topic, %partition, lost, from = %committed, to = %bounds.start,
+                "retention has deleted summaries that were not stored yet: `yahtzee verify` names the rows that are \
+                 missing, `yahtzee replay` makes them anew");
+        }
+        committed.max(bounds.start)
     }
 
     /// Leaves a record in the log until the configuration is repaired.

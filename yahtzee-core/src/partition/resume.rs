@@ -94,6 +94,13 @@ pub enum ResumeError {
     Unreadable(Unreadable),
     /// The commit belongs to something else.
     Mismatch(IdentityMismatch),
+    /// The log ends before what was read: it has lost records, and gives their offsets a second time.
+    ShorterLog {
+        /// Next offset that had not been read at the commit.
+        position: Offset,
+        /// End of the log.
+        log_end: Offset,
+    },
     /// The policy cannot be worked with.
     Policy(PolicyError),
     /// The job's summary message has a field of the framework: see [`reserved_field`](crate::summary::reserved_field).
@@ -108,6 +115,13 @@ impl fmt::Display for ResumeError {
         match self {
             Self::Unreadable(reason) => reason.fmt(formatter),
             Self::Mismatch(mismatch) => mismatch.fmt(formatter),
+            Self::ShorterLog { position, log_end } => write!(
+                formatter,
+                "the raw log ends at offset {log_end}, and up to {position} was read before the last commit: it has lost \
+                 records whose measurements are in published summaries, and gives their offsets again; find out why (an \
+                 unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds anew \
+                 what the log keeps"
+            ),
             Self::Policy(error) => error.fmt(formatter),
             Self::ReservedField { number } => write!(
                 formatter,

@@ -8,7 +8,9 @@ use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer, SlotMachine, SlotRequest};
 
-use crate::log::{Isolation, LogReader, SharedLog, SlotName, SlotWriter, require_topic};
+use crate::log::{
+    CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
+};
 use crate::topics::group;
 
 use super::write::WorkerTopics;
@@ -72,7 +74,7 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Fenced, now_ms)?;
                 }
                 SlotRequest::ReadCommits => {
-                    let commits = self.log.committed(self.group, &self.topics.raw, machine.partitions())?;
+                    let commits = self.commits(machine.partitions())?;
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {
@@ -90,6 +92,18 @@ impl SlotOpener<'_> {
             }
         }
         Ok(writer.expect("a slot asks for its fence before it is assigned"))
+    }
+
+    /// Returns the commits, those beside the summaries where there is none beside the raw records: who deletes a topic
+    /// deletes its commits, and the summaries that are published still tell which topic they were made from.
+    fn commits(&self, partitions: &[Partition]) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let of_raw = self.log.committed(self.group, &self.topics.raw, partitions)?;
+        let of_summaries = self.log.committed(self.group, &self.topics.summary, partitions)?;
+        Ok(of_raw
+            .into_iter()
+            .zip(of_summaries)
+            .map(|(of_raw, of_summaries)| of_raw.or(of_summaries))
+            .collect())
     }
 
     fn open_partition(&self) -> Box<OpenPartition> {

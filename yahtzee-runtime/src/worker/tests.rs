@@ -356,6 +356,38 @@ fn what_is_written_is_not_stamped_before_the_watermark() {
     assert_eq!(worked.log.script().oldest_stamp_ms, Some(stamp_ms));
 }
 
+/// The log has lost its newest records: it would give their offsets to others.
+#[test]
+fn a_log_that_ends_before_what_was_read_is_refused() {
+    let script =
+        Script { raw: records(3), polls: [poll(3, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    worked.log.script().raw.truncate(2);
+    let failure = worked.run_again(&[poll(0, 0)]).unwrap_err();
+    assert!(!failure.is_transient(), "{failure}");
+    let text = failure.to_string();
+    assert!(text.contains("ends at offset 2, and up to 3 was read") && text.contains("generation"), "{text}");
+}
+
+/// Who deletes the raw topic deletes its commits; those beside the summaries tell what the summaries were made from.
+#[test]
+fn a_raw_topic_that_was_made_anew_without_its_commits_is_recognised() {
+    fn check(raw_id: [u8; 16], expected: Option<&str>) {
+        let script = Script { raw: records(1), polls: [poll(1, FLUSH_MS)].into(), ..Script::default() };
+        let mut worked = Worked::new(Guarantee::Fenced, script);
+        worked.run().unwrap();
+        assert!(worked.log.script().committed.take().is_some());
+        worked.log.script().raw_id = Some(raw_id);
+        let failure = worked.run_again(&[poll(1, 0)]).err().map(|failure| failure.to_string());
+        assert_eq!(failure.is_some(), expected.is_some(), "{failure:?}");
+        assert!(failure.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+    check([9; 16], Some("deleted and created again"));
+    // Commits that expired alone are restored by those beside.
+    check(RAW_ID, None);
+}
+
 /// A raw topic that was deleted and created again is recognised by it.
 #[test]
 fn a_commit_carries_the_identity_of_the_raw_topic() {

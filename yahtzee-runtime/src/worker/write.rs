@@ -129,12 +129,16 @@ fn commit(
     topics: &WorkerTopics,
     written: &mut WriteCounts,
 ) -> Result<(), JobFailure> {
-    let offset = |commit: &PartitionCommit| OffsetCommit {
-        topic: &topics.raw,
+    // Beside the summaries too, where they survive the raw topic: see `SlotOpener::commits`.
+    let places = [topics.raw.as_str(), &topics.summary];
+    let offset = |commit: &PartitionCommit, topic| OffsetCommit {
+        topic,
         partition: commit.partition,
         committed: commit.offset.clone(),
     };
-    acknowledged.commit(&commits.iter().map(offset).collect::<Vec<_>>())?;
+    let offsets =
+        places.into_iter().flat_map(|topic| commits.iter().map(move |commit| offset(commit, topic)));
+    acknowledged.commit(&offsets.collect::<Vec<_>>())?;
     written.commits += commits.len() as u64;
     commits.iter().for_each(|commit| warn_of_incomplete(commit, topics));
     Ok(())

@@ -87,10 +87,10 @@ fn core_mutants() -> Vec<Mutant> {
 
 #[rustfmt::skip]
 fn slot_mutants() -> Vec<Mutant> {
-    use Property::{Commit, Conservation, Freshness, Incomplete, NoDip};
+    use Property::{Commit, Conservation, Freshness, Incomplete, Liveness, NoDip};
     vec![
         of_slot("commits-read-before-fence", &slot::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
-        of_slot("ends-read-before-fence", &slot::EndsReadBeforeFence, NoDip, 10_000, "a predecessor publishes beyond the end that was read"),
+        of_slot("ends-read-before-fence", &slot::EndsReadBeforeFence, Liveness, 10_000, "a predecessor goes on beyond the end that was read; a slot refuses its commit, which lies behind that end"),
         of_slot("barrier-at-log-start", &slot::BarrierAtLogStart, NoDip, 50, "a slot catches up to the start of the log, which it has always passed"),
         of_slot("flush-too-seldom", &slot::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
         of_slot("commits-before-writing", &slot::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
@@ -109,7 +109,7 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
         of_shell("no-fence", &shell::NoFence, NoDip, 100, "every process has a transactional id of its own"),
-        of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, NoDip, 500, "catching up ends at the last stable offset"),
+        of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, Liveness, 500, "the end of the log is taken for the last stable offset; a slot refuses it, because it has read further"),
         of_shell("reset-to-earliest", &shell::ResetToEarliest, Chain, 100, "where the log has lost the offset, reading goes on at its start as if nothing were missing"),
         of_shell("reset-to-latest", &shell::ResetToLatest, Final, 20, "without a commit, reading starts at the end"),
         of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Chain, 20, "a restart reads on from `h` instead of `c`"),

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::LogError;
+use yahtzee_runtime::log::{CommittedOffset, Log as _, LogError, OffsetCommit};
 
 use super::super::*;
 use crate::dead_letter::headers::RecordPosition;
 use crate::dead_letter::quarantine;
 use crate::embedded::EmbeddedStore;
+use crate::job_topics::sink_group;
 use crate::test_world::summaries::{self, key, value};
-use crate::test_world::{Id, Mode, World, recording_observer};
+use crate::test_world::{Id, Mode, VERSION, World, recording_observer};
 
 const WITHOUT_RETRY: DeliveryRole = DeliveryRole::Sink { has_retry: false };
 
@@ -311,6 +313,26 @@ fn a_sink_that_retention_has_overtaken_reads_on_at_the_start_of_the_log() {
     sink.end();
     assert!(world.health.is_ready(), "{:?}", world.health.parts());
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 3), (1, 1)]));
+}
+
+/// The topic was made anew on a broker that keeps offsets, or has lost its end.
+#[test]
+fn a_sink_whose_commit_lies_beyond_the_end_reads_the_topic_again() {
+    let world = World::new(1, &["job"]);
+    world.publish(&[(0, 1), (1, 1)]);
+    let topics = &world.jobs[0];
+    let beyond = |&partition: &Partition| OffsetCommit {
+        topic: &topics.summary,
+        partition,
+        committed: CommittedOffset { offset: Offset(70), metadata: String::new() },
+    };
+    let partitions = topics.all_partitions();
+    let commits: Vec<OffsetCommit<'_>> = partitions.iter().map(beyond).collect();
+    world.log.commit(&sink_group("model", &topics.job, VERSION), &commits).unwrap();
+    let sink = world.sink(|_| {});
+    world.wait("all rows", || world.store.rows("job").len() == 2 || !world.health.is_alive());
+    sink.end();
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
 /// A failed append makes the sink read again what waits behind a hanging write: each summary is still written once.

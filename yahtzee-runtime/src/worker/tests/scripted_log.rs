@@ -41,10 +41,14 @@ pub(super) struct Script {
     /// The smallest timestamp of an appended record.
     pub(super) oldest_stamp_ms: Option<i64>,
     pub(super) raw: Vec<RawRecord>,
+    /// Identity of the raw topic if it is another than [`RAW_ID`].
+    pub(super) raw_id: Option<[u8; 16]>,
     pub(super) log_start: u64,
     /// Offsets behind the last record that are taken by what is never handed out.
     pub(super) control_records: u64,
     pub(super) committed: Option<CommittedOffset>,
+    /// The commit beside the summaries.
+    pub(super) committed_beside: Option<CommittedOffset>,
     /// Whether there is a second partition, of one control record, and how many polls pass before its end is handed out.
     pub(super) idle_partition: Option<usize>,
     /// After the last one the worker is stopped.
@@ -54,6 +58,9 @@ pub(super) struct Script {
     /// Outcomes of the next commits.
     pub(super) commits: VecDeque<Result<(), LogError>>,
 }
+
+/// The raw topic.
+const RAW_TOPIC: &str = "COUNT.v1";
 
 /// The partition that has records.
 const RAW_PARTITION: Partition = Partition(0);
@@ -106,14 +113,19 @@ impl ScriptedLog {
     }
 
     fn commit_offsets(&self, what: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
-        let numbers: Vec<u64> = offsets.iter().map(|commit| commit.committed.offset.0).collect();
+        let (of_raw, beside): (Vec<_>, Vec<_>) = offsets.iter().partition(|commit| commit.topic == RAW_TOPIC);
+        let numbers: Vec<u64> = of_raw.iter().map(|commit| commit.committed.offset.0).collect();
         self.note(format!("{what} {numbers:?}"));
         let is_own = |commit: &OffsetCommit<'_>| self.slot == commit.partition.0;
         assert!(offsets.iter().all(is_own), "slot {} commits another's partitions", self.slot);
         self.script().commits.pop_front().unwrap_or(Ok(()))?;
-        if let Some(commit) = offsets.iter().find(|commit| commit.partition == RAW_PARTITION) {
-            self.script().committed = Some(commit.committed.clone());
-        }
+        let of_partition = |commits: &[&OffsetCommit<'_>]| {
+            let found = commits.iter().find(|commit| commit.partition == RAW_PARTITION)?;
+            Some(found.committed.clone())
+        };
+        let mut script = self.script();
+        script.committed = of_partition(&of_raw).or_else(|| script.committed.take());
+        script.committed_beside = of_partition(&beside).or_else(|| script.committed_beside.take());
         Ok(())
     }
 }
@@ -178,11 +190,16 @@ impl Log for ScriptedLog {
     fn committed(
         &self,
         _group: &str,
-        _topic: &str,
+        topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        self.note("committed");
-        let committed = self.script().committed.clone();
+        let committed = match topic == RAW_TOPIC {
+            true => {
+                self.note("committed");
+                self.script().committed.clone()
+            }
+            false => self.script().committed_beside.clone(),
+        };
         Ok(partitions.iter().map(|it| committed.clone().filter(|_| *it == RAW_PARTITION)).collect())
     }
 
@@ -197,7 +214,7 @@ impl Log for ScriptedLog {
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
         Ok(Some(TopicDescription {
             name: topic.to_owned(),
-            id: if topic.starts_with("COUNT.") { RAW_ID } else { [8; 16] },
+            id: if topic == RAW_TOPIC { self.script().raw_id.unwrap_or(RAW_ID) } else { [8; 16] },
             partitions: if self.script().idle_partition.is_some() { 2 } else { 1 },
             replication: 1,
             cleanup: Cleanup::Delete,

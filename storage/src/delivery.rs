@@ -19,6 +19,7 @@
 //! log and the store.
 
 mod assignment;
+mod batch;
 mod dead_letter_writer;
 mod metrics;
 mod queue;

@@ -6,6 +6,7 @@ use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
 use yahtzee_runtime::health::Condition;
 
 use super::TaskContext;
+use super::batch;
 use super::dead_letter_writer::DeadLetters;
 use super::metrics::Ending;
 use super::queue::SharedQueue;
@@ -73,7 +74,7 @@ impl ShardThread {
     fn call(&mut self, rows: &[PendingRow]) -> Vec<Outcome> {
         let summaries: Vec<Summary<'_>> = rows.iter().map(|row| row.row.summary.lend()).collect();
         let started = self.shared.now();
-        let outcomes = self.writer.write(&summaries);
+        let outcomes = batch::write(&mut *self.writer, &summaries);
         self.queue().metrics.record_write(rows.len(), self.shared.now().saturating_sub(started));
         if let Some(observer) = &self.shared.observer {
             let stored =

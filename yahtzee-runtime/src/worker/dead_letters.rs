@@ -1,9 +1,10 @@
 //! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
 use prost::Message;
-use yahtzee_core::effect::{DeadLetter, Late};
+use yahtzee_core::effect::{DEAD_LETTER_BYTES, DeadLetter, Emit, Late};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
+use yahtzee_core::summary::Provenance;
 
 use super::write::WorkerTopics;
 
@@ -28,9 +29,42 @@ pub(super) fn dead_letter(
     (partition, key, message.encode_to_vec())
 }
 
+/// Greatest size of a key and value that is written. Logs take 1 MiB for a record and what surrounds it.
+pub(super) const RECORD_BYTES_MAX: usize = 1_000_000;
+
+/// Returns the record of a final summary that is too large for any log.
+pub(super) fn too_large(
+    emit: &Emit,
+    topics: &WorkerTopics,
+    partition: Partition,
+) -> (Partition, Vec<u8>, Vec<u8>) {
+    let provenance = Provenance::of_value(&emit.value).expect("the core writes its own summaries");
+    let start = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_LETTER_BYTES)].to_vec();
+    let message = yahtzee_proto::DeadLetter {
+        job: topics.job.to_owned(),
+        topic: topics.summary.to_string(),
+        partition: partition.0,
+        offset: provenance.last_offset,
+        timestamp_ms: 0,
+        reason: "summary-too-large".to_owned(),
+        key: start(&emit.key),
+        value: start(&emit.value),
+        value_bytes: emit.value.len() as u64,
+    };
+    let offset = Offset(provenance.last_offset);
+    let key = format!("{}/{}/{partition}/{offset}", topics.job, topics.summary).into_bytes();
+    (partition, key, message.encode_to_vec())
+}
+
 /// Returns partition, key and value of the record of what came too late or too early.
-pub(super) fn late(late: Late, topics: &WorkerTopics, partition: Partition) -> (Partition, Vec<u8>, Vec<u8>) {
+pub(super) fn late(
+    mut late: Late,
+    topics: &WorkerTopics,
+    partition: Partition,
+) -> (Partition, Vec<u8>, Vec<u8>) {
     let key = key(topics, partition, late.offset);
+    let value_bytes = late.value.len() as u64;
+    late.value.truncate(RECORD_BYTES_MAX);
     let message = yahtzee_proto::Late {
         job: topics.job.to_owned(),
         topic: topics.raw.clone(),
@@ -42,6 +76,7 @@ pub(super) fn late(late: Late, topics: &WorkerTopics, partition: Partition) -> (
         future: late.outcomes.future,
         latest_windows: late.outcomes.latest_windows,
         value: late.value,
+        value_bytes,
     };
     (partition, key, message.encode_to_vec())
 }
@@ -117,5 +152,51 @@ mod tests {
         assert_eq!((published.partition, published.offset, published.timestamp_ms), (1, 8, 98));
         assert_eq!((published.late, published.future, published.latest_windows), (3, 4, 9));
         assert_eq!((published.owner, published.value), (vec![6; 16], vec![1]));
+    }
+
+    /// The log takes the record of any raw record, and so does whoever reads it: the size of the whole is in it.
+    #[test]
+    fn a_late_record_of_any_size_fits_the_log() {
+        for bytes in [RECORD_BYTES_MAX, RECORD_BYTES_MAX + 1, 20 << 20] {
+            let outcomes = MeasurementCounts::default();
+            let late = Late {
+                offset: Offset(8),
+                timestamp_ms: 98,
+                owner: Owner([6; 16]),
+                outcomes,
+                value: vec![1; bytes],
+            };
+            let record = record_of(Effect::Late(late), &topics(), Partition(1), 5);
+            assert!(record.key.len() + record.value.len() < 1 << 20, "{bytes}");
+            let published = yahtzee_proto::Late::decode(&*record.value).unwrap();
+            assert_eq!(
+                (published.value.len(), published.value_bytes),
+                (bytes.min(RECORD_BYTES_MAX), bytes as u64)
+            );
+        }
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Blob {
+        #[prost(bytes = "vec", tag = "16")]
+        bytes: Vec<u8>,
+    }
+
+    #[test]
+    fn a_summary_that_no_log_takes_is_a_dead_letter() {
+        let provenance =
+            Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final: true };
+        let body = Blob { bytes: vec![7; RECORD_BYTES_MAX] };
+        let (owner, key) = (Owner([6; 16]), vec![3; 40]);
+        let emit = Emit { owner, key: key.clone(), value: provenance.join(&body), is_final: true };
+        let bytes = emit.value.len() as u64;
+        let record = record_of(Effect::Emit(emit), &topics(), Partition(1), 5);
+        assert_eq!((&*record.topic, record.partition), ("DLQ.ERROR.v1", Partition(1)));
+        let letter = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
+        assert_eq!(
+            (letter.reason.as_str(), letter.topic.as_str()),
+            ("summary-too-large", "ERROR_SUMMARY.v1")
+        );
+        assert_eq!((letter.offset, letter.key, letter.value_bytes), (9, key, bytes));
     }
 }

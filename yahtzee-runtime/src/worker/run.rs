@@ -48,7 +48,8 @@ struct Run<'a> {
     metrics: WorkerMetrics,
     poison_limit: PoisonLimit,
     pause_max: Option<Duration>,
-    last_turn_ms: u64,
+    /// When the process was last known not to stand still.
+    active_at_ms: u64,
     next_gauges_ms: u64,
     next_late_owners_ms: u64,
     is_ready: bool,
@@ -77,7 +78,7 @@ impl<'a> Run<'a> {
             slots,
             poison_limit: PoisonLimit::new(settings.poison),
             pause_max: settings.pause_max,
-            last_turn_ms: now_ms,
+            active_at_ms: now_ms,
             next_gauges_ms: now_ms,
             next_late_owners_ms: now_ms + LATE_OWNERS_INTERVAL_MS,
             is_ready: false,
@@ -110,9 +111,8 @@ impl<'a> Run<'a> {
 
     /// The last line of defence of a process that was stopped and goes on: what it would write may be minutes old.
     fn end_if_paused(&mut self) -> Result<(), JobFailure> {
-        let now_ms = self.context.clock.now_ms();
-        let since_last = Duration::from_millis(now_ms - self.last_turn_ms);
-        self.last_turn_ms = now_ms;
+        let since_last = Duration::from_millis(self.context.clock.now_ms() - self.active_at_ms);
+        self.note_activity();
         match self.pause_max {
             Some(pause_max) if since_last > pause_max => Err(JobFailure::Paused(since_last)),
             _ => Ok(()),
@@ -154,16 +154,23 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Writes what is due, slot by slot.
+    /// Writes what is due, slot by slot. The time that a write takes is no pause.
     fn write(&mut self, now_ms: u64) -> Result<(), JobFailure> {
-        let OpenJob { writers, topics, .. } = &mut self.open;
-        for (slot, writer) in self.slots.iter_mut().zip(writers) {
-            if slot.machine.next_due() <= now_ms {
-                let written = write_due(&mut slot.machine, &mut **writer, topics, now_ms)?;
-                self.metrics.written(written);
+        for index in 0..self.slots.len() {
+            if self.slots[index].machine.next_due() > now_ms {
+                continue;
             }
+            self.end_if_paused()?;
+            let OpenJob { writers, topics, .. } = &mut self.open;
+            let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
+            self.metrics.written(written);
+            self.note_activity();
         }
         Ok(())
+    }
+
+    fn note_activity(&mut self) {
+        self.active_at_ms = self.context.clock.now_ms();
     }
 
     fn set_gauges(&mut self, now_ms: u64) {

@@ -270,6 +270,21 @@ fn a_process_that_stood_still_ends_without_writing() {
     check(30_001, true);
 }
 
+/// A transaction that takes long, but well within its deadline.
+#[test]
+fn the_time_that_writes_take_is_no_pause() {
+    let script = Script {
+        raw: records(3),
+        append_ms: 40_000,
+        polls: [poll(3, FLUSH_MS), poll(0, 0), poll(0, 0)].into(),
+        ..Script::default()
+    };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.settings.pause_max = Some(Duration::from_secs(30));
+    worked.run().unwrap();
+    assert!(worked.calls().contains(&"append 3".to_owned()), "{:?}", worked.calls());
+}
+
 #[test]
 fn what_is_not_due_is_written_before_the_job_ends() {
     let script = Script { raw: records(2), polls: [poll(1, 0), poll(1, 0)].into(), ..Script::default() };

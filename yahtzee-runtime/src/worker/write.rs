@@ -5,10 +5,12 @@ use std::sync::Arc;
 use yahtzee_core::effect::{Destination, Effect, Emit};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::slot::{PartitionCommit, SlotAnswer, SlotMachine, SlotRequest};
+use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
 
 use crate::clock::wall_clock_ms;
 use crate::log::{Acknowledged, NewRecord, OffsetCommit, SlotWriter};
+use crate::metric_names;
 
 use super::{JobFailure, dead_letters};
 
@@ -95,10 +97,11 @@ fn records(
     written: &mut WriteCounts,
 ) -> Vec<NewRecord> {
     let record = |(partition, effect)| {
+        let effect = fit(effect, topics)?;
         written.count(&effect);
-        record_of(effect, topics, partition, timestamp_ms)
+        Some(record_of(effect, topics, partition, timestamp_ms))
     };
-    effects.into_iter().map(record).collect()
+    effects.into_iter().filter_map(record).collect()
 }
 
 /// Returns the stamp of what is written, by which the topic's retention goes: now, and the watermark where the clock of
@@ -108,14 +111,38 @@ fn stamp_ms(machine: &SlotMachine) -> i64 {
     watermarks_ms.fold(wall_clock_ms(), i64::max)
 }
 
+/// Returns what is written of an effect: nothing of a change that no log takes, since the final summary follows, which is
+/// written as a dead letter.
+fn fit(effect: Effect, topics: &WorkerTopics) -> Option<Effect> {
+    let Effect::Emit(emit) = &effect else { return Some(effect) };
+    if !is_too_large(emit) {
+        return Some(effect);
+    }
+    metric_names::SUMMARY_TOO_LARGE.with(&[topics.job]).increment(1);
+    if !emit.is_final {
+        return None;
+    }
+    tracing::error!(
+        job = topics.job, owner = %emit.owner, key = ?SummaryKey::decode(&emit.key).ok(), bytes = emit.value.len(),
+        "a summary is too large for the log: it goes to the DLQ, cut, and to no store"
+    );
+    Some(effect)
+}
+
+fn is_too_large(emit: &Emit) -> bool {
+    emit.key.len() + emit.value.len() > dead_letters::RECORD_BYTES_MAX
+}
+
 pub(super) fn record_of(
     effect: Effect,
     topics: &WorkerTopics,
     partition: Partition,
     timestamp_ms: i64,
 ) -> NewRecord {
-    let topic = topics.of(effect.destination());
+    let is_dead = matches!(&effect, Effect::Emit(emit) if is_too_large(emit));
+    let topic = topics.of(if is_dead { Destination::DeadLetters } else { effect.destination() });
     let (partition, key, value) = match effect {
+        Effect::Emit(emit) if is_dead => dead_letters::too_large(&emit, topics, partition),
         Effect::Emit(emit) => (emit.owner.partition(topics.partitions), emit.key, emit.value),
         Effect::DeadLetter(letter) => dead_letters::dead_letter(letter, topics, partition),
         Effect::Late(late) => dead_letters::late(late, topics, partition),

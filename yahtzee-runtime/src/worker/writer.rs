@@ -24,6 +24,9 @@ pub(super) fn open_writer(
     }
 }
 
+/// Records that are appended at a time: after a restart a slot may have more to write than a client takes at once.
+const CHUNK: usize = 10_000;
+
 /// Writes at least once: records are visible when they are acknowledged, and stay when the commit does not follow.
 struct UnfencedWriter {
     log: SharedLog,
@@ -33,7 +36,7 @@ struct UnfencedWriter {
 
 impl SlotWriter for UnfencedWriter {
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
-        self.appender.append_and_wait(records)?;
+        records.chunks(CHUNK).try_for_each(|chunk| self.appender.append_and_wait(chunk))?;
         Ok(Acknowledged::new(self))
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Script {
     pub(super) idle_partition: Option<usize>,
     /// After the last one the worker is stopped.
     pub(super) polls: VecDeque<Poll>,
+    /// Time that every append takes.
+    pub(super) append_ms: u64,
     /// Outcomes of the next appends; those after them are fine.
     pub(super) appends: VecDeque<Result<(), LogError>>,
     /// Outcomes of the next commits.
@@ -106,6 +108,7 @@ impl ScriptedLog {
             return Ok(());
         }
         self.note(format!("append {}", describe(records)));
+        self.now_ms.fetch_add(self.script().append_ms, Ordering::Relaxed);
         let stamps_ms = records.iter().map(|record| record.timestamp_ms);
         let oldest_ms = stamps_ms.chain(self.script().oldest_stamp_ms).min();
         self.script().oldest_stamp_ms = oldest_ms;

@@ -1,0 +1,102 @@
+//! One batch into one shard, where a poison revision does not hide the good ones before it.
+
+use crate::store::{Outcome, ShardWriter, Summary};
+
+/// Writes a batch as [`ShardWriter::write`] does. Of each key the writer tries only the newest summary; if that is poison,
+/// the one before it is tried, which was stale for its sake.
+pub(super) fn write(writer: &mut dyn ShardWriter, batch: &[Summary<'_>]) -> Vec<Outcome> {
+    let mut outcomes = writer.write(batch);
+    loop {
+        let hidden = hidden_by_poison(batch, &outcomes);
+        if hidden.is_empty() {
+            return outcomes;
+        }
+        let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
+        for (index, outcome) in hidden.into_iter().zip(writer.write(&again)) {
+            outcomes[index] = outcome;
+        }
+    }
+}
+
+/// Returns the stale summaries of keys of which nothing was tried but poison.
+fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
+    let is_poison = |outcome: &Outcome| matches!(outcome, Outcome::Poison(_));
+    let poison: Vec<&Summary<'_>> = batch
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| is_poison(outcome))
+        .map(|(summary, _)| summary)
+        .collect();
+    let of_key = |one: &Summary<'_>, other: &Summary<'_>| (one.job, one.key) == (other.job, other.key);
+    let is_hidden = |&index: &usize| {
+        let summary = &batch[index];
+        let others = || batch.iter().zip(outcomes).filter(|(other, _)| of_key(other, summary));
+        outcomes[index] == Outcome::Stale
+            && poison.iter().any(|poison| of_key(poison, summary))
+            && others().all(|(_, outcome)| is_poison(outcome) || *outcome == Outcome::Stale)
+            && others().any(|(other, outcome)| is_poison(outcome) && other.revision() > summary.revision())
+    };
+    (0..batch.len()).filter(is_hidden).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Day, Fault, OwnedSummary};
+    use crate::test_world::summaries::{key, value};
+
+    /// Stores the newest of each key, unless its revision is poison; notes what it was asked.
+    struct Picky {
+        poison: Vec<u64>,
+        stored: Vec<(u8, u64)>,
+        calls: usize,
+    }
+
+    impl ShardWriter for Picky {
+        fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+            self.calls += 1;
+            let outcome = |summary: &Summary<'_>| {
+                let is_newest =
+                    |other: &Summary<'_>| other.key != summary.key || other.revision() <= summary.revision();
+                let (series, revision) = (summary.parts.owner.0[0], summary.provenance.last_offset);
+                if !batch.iter().all(is_newest)
+                    || self.stored.iter().any(|&(of, kept)| of == series && kept >= revision)
+                {
+                    return Outcome::Stale;
+                }
+                if self.poison.contains(&revision) {
+                    return Outcome::Poison(Fault::new("planned", "as planned"));
+                }
+                Outcome::Stored
+            };
+            let outcomes: Vec<Outcome> = batch.iter().map(outcome).collect();
+            for (summary, outcome) in batch.iter().zip(&outcomes) {
+                if *outcome == Outcome::Stored {
+                    self.stored.push((summary.parts.owner.0[0], summary.provenance.last_offset));
+                }
+            }
+            outcomes
+        }
+    }
+
+    #[test]
+    fn the_newest_revision_that_is_not_poison_is_stored() {
+        fn check(batch: &[(u8, u64)], poison: &[u64], expected: &[&str], calls: usize) {
+            let read = |&(series, revision): &(u8, u64)| {
+                OwnedSummary::read(&"job".into(), &key(series), &value(revision), Day(i64::MAX)).unwrap()
+            };
+            let owned: Vec<OwnedSummary> = batch.iter().map(read).collect();
+            let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
+            let mut writer = Picky { poison: poison.to_vec(), stored: Vec::new(), calls: 0 };
+            let outcomes = write(&mut writer, &lent);
+            let names: Vec<&str> = outcomes.iter().map(Outcome::name).collect();
+            assert_eq!((names.as_slice(), writer.calls), (expected, calls), "{batch:?} {poison:?}");
+        }
+        check(&[(1, 1), (1, 2)], &[], &["stale", "stored"], 1);
+        check(&[(1, 1), (1, 2)], &[2], &["stored", "poison"], 2);
+        check(&[(1, 1), (1, 2)], &[1], &["stale", "stored"], 1);
+        check(&[(1, 3), (1, 1), (2, 3), (1, 2)], &[3], &["poison", "stale", "poison", "stored"], 2);
+        check(&[(1, 1), (1, 2), (1, 3)], &[2, 3], &["stored", "poison", "poison"], 3);
+        check(&[(1, 1), (1, 2)], &[1, 2], &["poison", "poison"], 2);
+    }
+}

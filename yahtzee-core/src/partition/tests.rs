@@ -65,9 +65,15 @@ impl Job for Ids {
     }
 
     fn summarize(&self, ids: &u64) -> IdSummary {
+        if *ids == 1 << UNLUCKY {
+            std::panic::resume_unwind(Box::new("as planned"));
+        }
         IdSummary { ids: *ids }
     }
 }
+
+/// An id that alone cannot be summarised.
+const UNLUCKY: u32 = 63;
 
 pub(super) const OWNER: Owner = Owner([1; 16]);
 
@@ -239,6 +245,32 @@ fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
     core.reached(Offset(4));
     core.tick(200_000, &mut out);
     assert_eq!(seen(&out)[1..], [(16, 1 << 2, false)]);
+}
+
+/// The other series of the window, and the windows after it, go on.
+#[test]
+fn a_series_that_the_job_cannot_summarise_is_named_and_the_others_are_published() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    let unlucky = Id { dimension: "unlucky".to_owned(), ..measurement(10, UNLUCKY) };
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1), unlucky], &mut out);
+    core.reached(Offset(1));
+    core.tick(99_999, &mut out);
+    feed(&mut core, 1, 16, b"", &[measurement(16, 2)], &mut out);
+    let failed = |effect: &Effect| match effect {
+        Effect::Failed(failed) => {
+            Some((SummaryKey::decode(&failed.key).unwrap().dimensions, failed.provenance))
+        }
+        _ => None,
+    };
+    let found: Vec<_> = out.iter().filter_map(failed).collect();
+    let provenance =
+        |is_final| Provenance { generation: 1, first_offset: 0, last_offset: 0, count: 1, is_final };
+    let dimensions = || vec!["unlucky".to_owned()];
+    assert_eq!(found, [(dimensions(), provenance(false)), (dimensions(), provenance(true))]);
+    assert!(core.acknowledged(out.len() as u64).is_some(), "what failed holds no commit up");
+    out.retain(|effect| matches!(effect, Effect::Emit(_)));
+    assert_eq!(seen(&out), [(10, 1 << 1, false), (10, 1 << 1, true)]);
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod operators;
 mod pipes;
 mod policies;
 mod postgres;
+mod recordings;
 mod support;
 mod waiting;

@@ -465,9 +465,9 @@ fn commits_that_workers_would_refuse_are_flagged() {
             .collect::<Vec<_>>()
     };
     let commits = ["commits", JOB];
-    assert_eq!(kinds(&commits, ("YAHTZEE_TOPICS__PARTITIONS", "4")), ["other-partition-count"]);
+    assert_eq!(kinds(&commits, ("YAHTZEE_TOPICS__PARTITIONS", "4")), ["other-value"]);
     let length = ("YAHTZEE_JOBS__ROUTER-LATENCY__WINDOW_LENGTH_MS", "1000");
-    assert_eq!(kinds(&commits, length), ["other-window-length"]);
+    assert_eq!(kinds(&commits, length), ["other-value"]);
     let by_hand = CommittedOffset { offset: Offset(0), metadata: "by hand".to_owned() };
     let by_hand = OffsetCommit { topic: RAW, partition: Partition(0), committed: by_hand };
     world.log().commit(GROUP, &[by_hand]).unwrap();

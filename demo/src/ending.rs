@@ -1,6 +1,6 @@
 //! Stops the demo in the direction of the flow, so that the report includes everything that was received.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, bail};
@@ -28,7 +28,7 @@ pub(crate) fn end(
     process: &Process,
     pipeline: RunningPipeline,
     feeding: Feeding,
-    started: Instant,
+    (started, all_apps): (Instant, bool),
 ) -> Result<DemoReport> {
     let (posting, recorded) = feeding.finish(pipeline.has_failed())?;
     pipeline.ingress_stop.stop();
@@ -52,7 +52,7 @@ pub(crate) fn end(
     sink_stop.stop();
     sink.join()?;
     let mut report = counted(&ingress.stats().snapshot(), &progress, &plans, posting, &recorded);
-    add_stored(&plans, &store, &names, &mut report)?;
+    add_stored(&plans, &store, &names, all_apps, &mut report)?;
     report.elapsed_s = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -95,6 +95,7 @@ fn counted(
     let mut report = DemoReport {
         frames: frames + recorded.chunks,
         lines: received.counts.all_lines() + recorded.counts.all_lines() + recorded.bad_lines,
+        unreadable_lines: recorded.bad_lines,
         duplicates: received.frames(FrameOutcome::Duplicate),
         posting,
         ..DemoReport::default()
@@ -117,6 +118,7 @@ fn add_stored(
     plans: &[JobPlan],
     store: &EmbeddedStore,
     names: &AppNames,
+    all_apps: bool,
     report: &mut DemoReport,
 ) -> Result<()> {
     let mut measurements_of: HashMap<Owner, u64> = HashMap::new();
@@ -127,15 +129,21 @@ fn add_stored(
     report.owners = measurements_of.len() as u64;
     let busiest = measurements_of.into_iter().max_by_key(|&(owner, count)| (count, owner));
     let Some((owner, _)) = busiest else { return Ok(()) };
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: BTreeMap<Owner, Vec<Row>> = BTreeMap::new();
     store.scan(|row| {
-        if row.key.owner == owner {
-            rows.push(row)
+        if all_apps || row.key.owner == owner {
+            rows.entry(row.key.owner).or_default().push(row);
         }
     })?;
-    let name = names.by_owner.get(&owner).cloned().unwrap_or_else(|| owner.to_string());
-    let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(plans, row)).collect();
-    report.busiest_owner = Some(OwnerReport { owner: owner.to_string(), name, summaries: summaries? });
+    for (of, rows) in rows {
+        let name = names.by_owner.get(&of).cloned().unwrap_or_else(|| of.to_string());
+        let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(plans, row)).collect();
+        let app = OwnerReport { owner: of.to_string(), name, summaries: summaries? };
+        match of == owner {
+            true => report.busiest_owner = Some(app),
+            false => report.other_owners.push(app),
+        }
+    }
     Ok(())
 }
 

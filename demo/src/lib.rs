@@ -20,6 +20,7 @@ use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
 
 mod ending;
 mod pipeline;
+mod playback;
 mod poster;
 mod report;
 mod snapshot;
@@ -54,8 +55,14 @@ pub struct DemoOptions {
     json: bool,
     /// Read recorded drain bodies, syslog lines or `heroku logs` text instead of generating traffic; windows are those
     /// of the recorded times
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    input: Vec<PathBuf>,
+    ///
+    /// Text may be in UTF-8 or UTF-16, coloured, and compressed with gzip. Each file is an app of its own; with APP=FILE all
+    /// files of one name are one app. A line counts once, however often its file is read, grown or rotated.
+    #[arg(long, value_name = "[APP=]FILE", num_args = 1..)]
+    input: Vec<String>,
+    /// Report every app, not only the busiest
+    #[arg(long)]
+    all_apps: bool,
     /// Keep log and store in this folder, and continue from it; default: a temporary folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -115,10 +122,16 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         &feeding,
         &watch::Options { is_live, is_quiet: options.json, duration, started },
     )?;
-    let report = ending::end(&process, pipeline, feeding, started)?;
+    let report = ending::end(&process, pipeline, feeding, (started, options.all_apps))?;
     match options.json {
         true => outln!("{}", report.json())?,
         false => out!("{}", report.text())?,
+    }
+    if !options.input.is_empty() && report.lines == report.unreadable_lines {
+        bail!(
+            "nothing of --input {} could be read: expected are drain bodies, syslog lines or `heroku logs` text",
+            options.input.join(" ")
+        );
     }
     Ok(())
 }

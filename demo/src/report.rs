@@ -20,6 +20,8 @@ pub(crate) struct DemoReport {
     pub(crate) frames: u64,
     /// Log lines received.
     pub(crate) lines: u64,
+    /// Lines of recordings that could not be read.
+    pub(crate) unreadable_lines: u64,
     /// Measurements folded into summaries, by measurement type (`ROUTER_REQUEST`).
     pub(crate) measurements: BTreeMap<String, u64>,
     /// Measurements rejected: too far behind the watermark.
@@ -44,6 +46,9 @@ pub(crate) struct DemoReport {
     /// The app with the most requests; absent without summaries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) busiest_owner: Option<OwnerReport>,
+    /// All other apps, on request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) other_owners: Vec<OwnerReport>,
 }
 
 /// All summaries of one app.
@@ -126,6 +131,9 @@ impl DemoReport {
         total("elapsed", format!("{:.1} s", self.elapsed_s));
         total("frames", self.frames.to_string());
         total("lines", self.lines.to_string());
+        if self.unreadable_lines > 0 {
+            total("unreadable lines", self.unreadable_lines.to_string());
+        }
         for (measurement, count) in &self.measurements {
             total(measurement, count.to_string());
         }
@@ -144,7 +152,12 @@ impl DemoReport {
             text.push_str(&posting_text(posting));
         }
         if let Some(owner) = &self.busiest_owner {
-            text.push_str(&owner.text());
+            text.push_str(&owner.text("busiest app"));
+        }
+        self.other_owners.iter().for_each(|owner| text.push_str(&owner.text("app")));
+        let left_out = self.owners.saturating_sub(1 + self.other_owners.len() as u64);
+        if left_out > 0 {
+            let _ = writeln!(text, "\n{left_out} more apps; --all-apps reports each");
         }
         text
     }
@@ -166,8 +179,8 @@ fn posting_text(posting: &PosterCounts) -> String {
 }
 
 impl OwnerReport {
-    fn text(&self) -> String {
-        let mut text = format!("\nbusiest app: {} ({})\n", self.name, self.owner);
+    fn text(&self, title: &str) -> String {
+        let mut text = format!("\n{title}: {} ({})\n", self.name, self.owner);
         let mut windows: Vec<&str> =
             self.summaries.iter().map(|summary| summary.window_start.as_str()).collect();
         windows.sort_unstable();
@@ -239,7 +252,7 @@ mod tests {
     fn json_has_the_documented_fields() {
         let read: Value = serde_json::from_str(&report().json()).unwrap();
         let expected = json!({
-            "frames": 7, "lines": 40, "measurements": {"ROUTER_REQUEST": 30},
+            "frames": 7, "lines": 40, "unreadable_lines": 0, "measurements": {"ROUTER_REQUEST": 30},
             "late": 0, "future": 0, "duplicates": 0, "poison": 0,
             "summaries": 0, "owners": 0, "commits": 0, "elapsed_s": 60.04,
             "posting": {

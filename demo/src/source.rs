@@ -1,22 +1,19 @@
 //! The source of the demo's input: a generator over HTTP, or recordings.
 
-use std::fs::{self, File};
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use yahtzee_core::owner::Owner;
-use yahtzee_ingress::{BodyCounts, RawTopics, Recording, TokenTable, derived_owner, frame_digest};
+use anyhow::{Result, anyhow};
+use yahtzee_ingress::{BodyCounts, LineNames, RawTopics, TokenTable};
 use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
 
 use crate::DemoOptions;
 use crate::pipeline::{AppNames, RunningPipeline};
+use crate::playback::{InputFile, Playback};
 use crate::poster::{DrainPoster, PosterCounts};
 use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
@@ -31,7 +28,7 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Configuration of the source.
 pub(crate) enum Feed {
     Generator(Box<Fleet>),
-    Recordings(Vec<PathBuf>),
+    Recordings(Vec<InputFile>),
 }
 
 impl Feed {
@@ -41,10 +38,8 @@ impl Feed {
                 FleetSettings { seed: options.seed, apps: options.apps, lines_per_second: options.rate };
             return Ok(Self::Generator(Box::new(Fleet::new(settings, wall_clock_us()))));
         }
-        for path in &options.input {
-            fs::metadata(path).with_context(|| format!("cannot read --input {}", path.display()))?;
-        }
-        Ok(Self::Recordings(options.input.clone()))
+        let inputs = options.input.iter().map(|text| InputFile::parse(text));
+        Ok(Self::Recordings(inputs.collect::<Result<_>>()?))
     }
 
     /// Returns the apps that are known before anything is read.
@@ -54,8 +49,8 @@ impl Feed {
                 by_owner: fleet.apps().map(|app| (app.owner, app.name.clone())).collect(),
                 tokens: fleet.apps().map(|app| (app.drain_token.clone(), app.owner)).collect(),
             },
-            Self::Recordings(paths) => AppNames {
-                by_owner: paths.iter().map(|path| (owner_of(path), name_of(path))).collect(),
+            Self::Recordings(inputs) => AppNames {
+                by_owner: inputs.iter().map(|input| (input.owner, input.name.clone())).collect(),
                 tokens: Vec::new(),
             },
         }
@@ -78,13 +73,13 @@ impl Feed {
                     Ok(Some(generate(*fleet, poster, &stop_of_thread)))
                 })?
             }
-            Self::Recordings(paths) => {
+            Self::Recordings(inputs) => {
                 let appender = pipeline.log.appender(APPEND_DEADLINE)?;
                 let topics = RawTopics::new(appender, &pipeline.layout);
                 let recorded = Arc::clone(&recorded);
                 named.spawn(move || {
                     let _done = done;
-                    paths.iter().try_for_each(|path| read(path, &topics, &recorded, &stop_of_thread))?;
+                    play(&inputs, &topics, &recorded, &stop_of_thread)?;
                     Ok(None)
                 })?
             }
@@ -107,6 +102,8 @@ pub(crate) struct Feeding {
 pub(crate) struct Recorded {
     /// Chunks, each treated as a frame.
     pub(crate) chunks: u64,
+    /// Lines that could be read.
+    pub(crate) readable_lines: u64,
     /// Lines that could not be read.
     pub(crate) bad_lines: u64,
     /// Counts of the lines that could be read.
@@ -154,21 +151,27 @@ fn generate(mut fleet: Fleet, poster: DrainPoster, stop: &StopSignal) -> PosterC
     poster.finish()
 }
 
-/// Writes a recording to the raw topics. The ids of its chunks are derived from its name, so that chunks written before
-/// a crash are recognised when they are read again.
-fn read(path: &Path, topics: &RawTopics, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Result<()> {
-    let open = || format!("cannot read --input {}", path.display());
-    let mut recording = Recording::new(BufReader::new(File::open(path).with_context(open)?));
-    let (owner, name, tokens) = (owner_of(path), name_of(path), TokenTable::default());
+/// Writes recordings to the raw topics, side by side in the order of their times: one must not make the lines of another
+/// late.
+fn play(
+    inputs: &[InputFile],
+    topics: &RawTopics,
+    recorded: &Mutex<Recorded>,
+    stop: &StopSignal,
+) -> Result<()> {
+    let mut playbacks = inputs.iter().map(Playback::open).collect::<Result<Vec<Playback>>>()?;
+    let (tokens, mut names) = (TokenTable::default(), LineNames::default());
     let (done, acknowledged) = mpsc::channel::<Result<(), LogError>>();
     let mut in_flight = 0;
-    for number in 0_u64.. {
-        let Some(chunk) = recording.next().transpose().with_context(open)? else { break };
-        if stop.is_stopped() {
-            break;
+    while !stop.is_stopped() {
+        for playback in &mut playbacks {
+            playback.load(recorded)?;
         }
-        let frame_id = frame_digest(name.as_bytes(), &number.to_be_bytes());
-        let (records, counts) = chunk.records(owner, &tokens, frame_id);
+        let next_us = |playback: &&mut Playback| playback.chunk().map_or(i64::MAX, |chunk| chunk.recv_us());
+        let Some(playback) = playbacks.iter_mut().min_by_key(next_us) else { break };
+        let Some(chunk) = playback.recording.chunk(playback.next) else { break };
+        playback.next += chunk.len();
+        let (records, counts) = chunk.records(playback.owner, &tokens, &mut names);
         {
             let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
             recorded.chunks += 1;
@@ -188,20 +191,10 @@ fn read(path: &Path, topics: &RawTopics, recorded: &Mutex<Recorded>, stop: &Stop
             in_flight -= 1;
         }
     }
-    recorded.lock().unwrap_or_else(PoisonError::into_inner).bad_lines += recording.bad_lines();
     (0..in_flight).try_for_each(|_| wait_for(&acknowledged))
 }
 
 fn wait_for(acknowledged: &mpsc::Receiver<Result<(), LogError>>) -> Result<()> {
     let result = acknowledged.recv().map_err(|_| anyhow!("the log dropped a recording's records"))?;
     Ok(result?)
-}
-
-/// Returns the owner of those lines of a recording that name none: derived from the file's name.
-fn owner_of(path: &Path) -> Owner {
-    derived_owner(name_of(path).as_bytes())
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -45,7 +45,7 @@ pub use handler::router as http_router;
 pub use heartbeats::Heartbeats;
 pub use packer::{PackedRecord, frame_digest};
 pub use raw_topics::RawTopics;
-pub use recording::Recording;
+pub use recording::{LineNames, Recording};
 pub use server::serve;
 pub use service::Ingress;
 pub use settings::Settings;

@@ -1,0 +1,145 @@
+//! `yahtzee demo --input`: the minutes of a recording, whatever it is like.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use yahtzee_core::summary::Provenance;
+
+use crate::support::{rows, yahtzee};
+
+/// A request at a second of 2026-03-04T05:00Z, which no other has.
+fn line(second: u32) -> String {
+    format!(
+        "2026-03-04T{:02}:{:02}:{:02}.000000+00:00 heroku[router]: at=info method=GET path=\"/{second}\" \
+         host=app.example.com request_id=x fwd=\"192.0.2.7\" dyno=web.1 connect=1ms service=20ms status=200 bytes=10 \
+         protocol=https\n",
+        5 + second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+fn lines(seconds: impl IntoIterator<Item = u32>) -> String {
+    seconds.into_iter().map(line).collect()
+}
+
+/// Exit code, report and standard error of the demo.
+fn demo(arguments: &[&str]) -> (i32, Value, String) {
+    let output = yahtzee(&[&["demo", "--json"], arguments].concat()).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code().unwrap(), report, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Requests in all rows of a store.
+fn stored(data: &Path) -> u64 {
+    let requests = rows(&data.join("store")).into_iter().filter(|((job, _), _)| job == "router-latency");
+    requests.map(|(_, (_, value))| Provenance::of_value(&value).unwrap().count).sum()
+}
+
+/// All requests of the recordings are counted, none is late and none is taken for another.
+#[track_caller]
+fn check(inputs: &[&str], requests: u64, owners: u64) {
+    let (code, report, errors) = demo(&[&["--input"], inputs].concat());
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(report["measurements"]["ROUTER_REQUEST"], requests, "{report}");
+    for count in ["late", "future", "duplicates", "poison"] {
+        assert_eq!(report[count], 0, "{count}: {report}");
+    }
+    assert_eq!(report["owners"], owners, "{report}");
+}
+
+#[test]
+fn gaps_and_wrong_clocks_and_any_order_cost_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| file(folder.path(), name, text);
+    check(&[&write("gap.log", lines([0, 600, 20_000]))], 3, 1);
+    let wrong = "2038-01-19T03:14:08.000000+00:00 app[web.1]: a line whose clock is wrong\n";
+    check(&[&write("clock.log", format!("{}{wrong}{}", line(361), line(362)))], 2, 1);
+    check(&[&write("back.log", lines((0..1_200).rev()))], 1_200, 1);
+    // Rotated parts, the newest first.
+    check(&[&write("parts.log", lines((600..1_200).chain(0..600)))], 1_200, 1);
+}
+
+#[test]
+fn recordings_side_by_side_do_not_make_each_other_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = lines(0..300).replace("2026-03-04", "2025-11-11");
+    let inputs = [file(folder.path(), "new.log", lines(0..300)), file(folder.path(), "old.log", old)];
+    check(&[&inputs[0], &inputs[1]], 600, 2);
+    check(&[&format!("shop={}", inputs[0]), &format!("shop={}", inputs[1])], 600, 1);
+}
+
+#[test]
+fn what_an_app_prints_is_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = "2026-03-04T05:06:02.000000+00:00 app[web.1]: got 250 <158>1 2026-03-04T05:06:02+00:00 host heroku router - \
+                   at=error code=H12 desc=\"Request timeout\" method=GET path=\"/\" host=other.example.com request_id=x \
+                   fwd=\"192.0.2.9\" dyno=web.9 connect=1ms service=30000ms status=503 bytes=0\n";
+    let input = file(folder.path(), "app.log", format!("{}{printed}{}", line(361), line(363)));
+    let (code, report, errors) = demo(&["--input", &input]);
+    assert_eq!((code, &report["measurements"]["ROUTER_REQUEST"]), (0, &Value::from(2)), "{errors}");
+    assert!(report["measurements"]["ERROR"] == 0 && !report.to_string().contains("status_503"), "{report}");
+}
+
+#[test]
+fn files_of_one_name_are_two_apps_and_a_changed_file_adds_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = file(folder.path(), "a/app.log", lines(0..30));
+    let other = file(folder.path(), "b/app.log", lines(0..30));
+    check(&[&one, &other], 60, 2);
+
+    let read = |data: &Path, text: String| {
+        let input = file(folder.path(), "app.log", text);
+        let (code, _, errors) = demo(&["--data", data.to_str().unwrap(), "--input", &input]);
+        assert_eq!(code, 0, "{errors}");
+        stored(data)
+    };
+    let replaced = folder.path().join("replaced");
+    assert_eq!(read(&replaced, lines(0..250)), 250);
+    assert_eq!(read(&replaced, lines(0..250).replace("path=\"/", "path=\"/other")), 500);
+    let grown = folder.path().join("grown");
+    assert_eq!(read(&grown, lines(0..250)), 250);
+    assert_eq!(read(&grown, lines(0..500)), 500);
+    assert_eq!(read(&grown, lines(0..500)), 500);
+    // Rotated away and begun anew, with the last lines of before in it.
+    assert_eq!(read(&grown, lines(450..600)), 600);
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_and_nothing_at_all_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let some = file(folder.path(), "some.log", format!("{}what is this\n", line(1)));
+    let (code, report, _) = demo(&["--input", &some]);
+    assert_eq!((code, &report["unreadable_lines"], &report["lines"]), (0, &Value::from(1), &Value::from(2)));
+    for (name, text, expected) in [
+        ("none.log", b"what is this\n".as_slice(), "could be read"),
+        ("empty.log", b"", "could be read"),
+        ("app.zst", b"\x28\xb5\x2f\xfd\x00", "zstd -d"),
+    ] {
+        let (code, _, errors) = demo(&["--input", &file(folder.path(), name, text)]);
+        assert!(code == 1 && errors.contains(expected), "{name}: {code} {errors}");
+    }
+    let utf16: Vec<u8> = lines(0..20).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    check(&[&file(folder.path(), "windows.log", [b"\xff\xfe".as_slice(), &utf16].concat())], 20, 1);
+}
+
+#[test]
+fn the_report_has_every_app_on_request_and_says_when_it_is_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = ["one.log", "two.log", "three.log"].map(|name| file(folder.path(), name, lines(0..5)));
+    let arguments = ["--input", &inputs[0], &inputs[1], &inputs[2]];
+    let (_, partial, _) = demo(&arguments);
+    assert!(partial["busiest_owner"].is_object() && partial["other_owners"].is_null(), "{partial}");
+    let (_, all, _) = demo(&[&arguments[..], &["--all-apps"]].concat());
+    assert_eq!(all["other_owners"].as_array().unwrap().len(), 2);
+    let text = yahtzee(&[&["demo"], &arguments[..]].concat()).output().unwrap();
+    assert!(String::from_utf8_lossy(&text.stdout).contains("2 more apps; --all-apps"));
+}

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
+use yahtzee_runtime::{out, outln};
 
 use crate::process::GlobalOptions;
 
@@ -80,8 +81,8 @@ pub(crate) fn assign(global: &GlobalOptions, options: &AssignOptions) -> Result<
     );
     let assignment = assignment(options.workers, options.compare, slots, partitions)?;
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&assignment)?),
-        false => print!("{}", text(&assignment)),
+        true => outln!("{}", serde_json::to_string_pretty(&assignment)?)?,
+        false => out!("{}", text(&assignment))?,
     }
     Ok(())
 }

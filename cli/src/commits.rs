@@ -8,6 +8,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
+use yahtzee_runtime::{out, outln};
 
 use crate::config::Config;
 use crate::jobs::plans;
@@ -45,8 +46,8 @@ pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Resul
     let jobs: Vec<JobCommits> =
         plans.iter().map(|plan| job(&config, &*log, plan, now_ms)).collect::<Result<_>>()?;
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&jobs)?),
-        false => jobs.iter().for_each(|job| print!("{}", job.text())),
+        true => outln!("{}", serde_json::to_string_pretty(&jobs)?)?,
+        false => jobs.iter().try_for_each(|job| out!("{}", job.text()))?,
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `yahtzee jobs`: the jobs, their topics, and the policies that are in force.
 
 use std::sync::Arc;
+use yahtzee_runtime::outln;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -45,17 +46,17 @@ pub(crate) fn jobs(global: &GlobalOptions, options: &JobsOptions) -> Result<()> 
     let listed: Vec<JobListing> =
         plans(global, &config, &[])?.iter().map(|plan| list(&config, plan)).collect();
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&listed)?);
+        outln!("{}", serde_json::to_string_pretty(&listed)?)?;
         return Ok(());
     }
     for job in listed {
-        println!("{} (generation {})", job.job, job.generation);
-        println!("  series      owner, {}", job.dimensions.join(", "));
-        println!("  topics      {} -> {}", job.raw_topic, job.summary_topic);
-        println!("  group       {}", job.consumer_group);
-        println!("  windows     {}", windows_text(&job));
-        println!("  caps        {}", caps_text(&job));
-        println!("  too late    {}", job.too_late);
+        outln!("{} (generation {})", job.job, job.generation)?;
+        outln!("  series      owner, {}", job.dimensions.join(", "))?;
+        outln!("  topics      {} -> {}", job.raw_topic, job.summary_topic)?;
+        outln!("  group       {}", job.consumer_group)?;
+        outln!("  windows     {}", windows_text(&job))?;
+        outln!("  caps        {}", caps_text(&job))?;
+        outln!("  too late    {}", job.too_late)?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
+use yahtzee_runtime::errln;
+use yahtzee_runtime::output::OutputError;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -82,6 +84,9 @@ enum Command {
     Config(config::ConfigCommand),
 }
 
+/// Exit code of a command whose reader has gone: 128 and the number of SIGPIPE.
+const CLOSED_OUTPUT: u8 = 141;
+
 /// Runs the command with these jobs.
 #[must_use]
 pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
@@ -89,8 +94,12 @@ pub fn main(jobs: Vec<Arc<dyn AnyJob>>) -> ExitCode {
     cli.global.jobs = jobs.into();
     match run_command(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads has what they wanted, as `head` does: the exit code that a signal for it would give.
+        Err(error) if error.downcast_ref::<OutputError>().is_some_and(OutputError::is_closed) => {
+            ExitCode::from(CLOSED_OUTPUT)
+        }
         Err(error) => {
-            eprintln!("error: {}", error_text(&error));
+            errln!("error: {}", error_text(&error));
             ExitCode::FAILURE
         }
     }

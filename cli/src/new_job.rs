@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use yahtzee_runtime::outln;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -46,11 +47,11 @@ pub(crate) fn new_job(options: &NewJobOptions) -> Result<()> {
         fs::copy(&lock, folder.join("Cargo.lock"))
             .with_context(|| format!("cannot copy {}", lock.display()))?;
     }
-    println!("created {}\n\nnext:", folder.display());
-    println!("  cd {}", folder.display());
-    println!("  cargo test              # the job's laws, and a crash at every single write");
-    println!("  cargo run -- jobs       # its topics and its policy");
-    println!("  cargo run -- demo       # live, beside the stock jobs");
+    outln!("created {}\n\nnext:", folder.display())?;
+    outln!("  cd {}", folder.display())?;
+    outln!("  cargo test              # the job's laws, and a crash at every single write")?;
+    outln!("  cargo run -- jobs       # its topics and its policy")?;
+    outln!("  cargo run -- demo       # live, beside the stock jobs")?;
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! `yahtzee quarantine`: lists summaries that a store does not take as they are, and requeues or drops them.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
+use yahtzee_runtime::output::write_error;
+use yahtzee_runtime::{out, outln};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
@@ -83,8 +85,8 @@ pub(crate) fn quarantine(global: &GlobalOptions, command: &QuarantineCommand) ->
             let found = quarantine::list(&*ward.log, None, &ward.topics)?;
             let listed: Vec<QuarantineListing> = found.into_iter().map(QuarantineListing::new).collect();
             match options.json {
-                true => println!("{}", serde_json::to_string_pretty(&listed)?),
-                false => print!("{}", text(&listed)),
+                true => outln!("{}", serde_json::to_string_pretty(&listed)?)?,
+                false => out!("{}", text(&listed))?,
             }
             Ok(())
         }
@@ -106,7 +108,7 @@ fn requeue(global: &GlobalOptions, config: &Config, chosen: &Chosen) -> Result<(
     }
     let appender = ward.log.appender(APPEND_DEADLINE)?;
     let counts = quarantine::requeue(&*ward.log, &*appender, &*store, &ward.topics, &chosen)?;
-    print!("{}", told("requeued", "`yahtzee retry postgres` carries them", counts));
+    out!("{}", told("requeued", "`yahtzee retry postgres` carries them", counts))?;
     Ok(())
 }
 
@@ -114,12 +116,12 @@ fn give_up(global: &GlobalOptions, config: &Config, options: &DropOptions) -> Re
     let ward = Ward::open(global, config, options.chosen.job.as_deref())?;
     let chosen = ward.choose(&options.chosen)?;
     if !options.yes && !is_confirmed(chosen.len())? {
-        println!("nothing was dropped");
+        outln!("nothing was dropped")?;
         return Ok(());
     }
     let appender = ward.log.appender(APPEND_DEADLINE)?;
     let counts = quarantine::give_up(&*ward.log, &*appender, &ward.topics, &chosen)?;
-    print!("{}", told("dropped", "the store goes without them", counts));
+    out!("{}", told("dropped", "the store goes without them", counts))?;
     Ok(())
 }
 
@@ -129,8 +131,7 @@ fn is_confirmed(count: usize) -> Result<bool> {
         std::io::stdin().is_terminal(),
         "{count} summaries would be missing in the store for ever; add --yes if that is meant"
     );
-    eprint!("Give up {count} summaries for ever? [y/N] ");
-    std::io::stderr().flush()?;
+    write_error(format_args!("Give up {count} summaries for ever? [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

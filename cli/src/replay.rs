@@ -1,6 +1,7 @@
 //! `yahtzee replay`: reads a range of the raw topics again, beside the running workers.
 
 use std::time::{Duration, Instant};
+use yahtzee_runtime::{out, outln};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -79,8 +80,8 @@ pub(crate) fn replay(global: &GlobalOptions, options: &ReplayOptions) -> Result<
     let replay = Replay { config: &config, log, options, scope, target, id };
     let report = replay.run()?;
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{}", report.text()),
+        true => outln!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => out!("{}", report.text())?,
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `yahtzee topics create|check`: the topics of all jobs.
 
 use std::collections::BTreeMap;
+use yahtzee_runtime::outln;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -27,7 +28,7 @@ pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<
     if matches!(command, TopicsCommand::Create) {
         for topic in &wanted {
             match log.create_topic(topic) {
-                Ok(()) => println!("created {} ({} partitions)", topic.name, topic.partitions),
+                Ok(()) => outln!("created {} ({} partitions)", topic.name, topic.partitions)?,
                 Err(LogError::TopicExists(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -51,10 +52,10 @@ fn check(topics: &[TopicSpec], log: &dyn Log) -> Result<()> {
             None => vec!["is missing; run `yahtzee topics create`".to_owned()],
         };
         match differences.is_empty() {
-            true => println!("ok      {}", wanted.name),
+            true => outln!("ok      {}", wanted.name)?,
             false => {
                 wrong += 1;
-                println!("differs {}: {}", wanted.name, differences.join("; "));
+                outln!("differs {}: {}", wanted.name, differences.join("; "))?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `yahtzee verify`: compares what was published with the raw log.
 
 use std::num::NonZeroU64;
+use yahtzee_runtime::{out, outln};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -88,8 +89,8 @@ pub(crate) fn verify(global: &GlobalOptions, options: &VerifyOptions) -> Result<
     let log = config.log.open()?;
     let report = Verification { config: &config, log, options, scope, stored }.run()?;
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{}", report.text()),
+        true => outln!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => out!("{}", report.text())?,
     }
     match NonZeroU64::new(report.differences()) {
         Some(differences) => bail!("{differences} differences"),

@@ -8,6 +8,7 @@ mod demo;
 mod documents;
 mod kafka;
 mod operators;
+mod pipes;
 mod policies;
 mod postgres;
 mod support;

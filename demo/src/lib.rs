@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use yahtzee_runtime::{errln, out, outln};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -116,8 +117,8 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
     )?;
     let report = ending::end(&process, pipeline, feeding, started)?;
     match options.json {
-        true => println!("{}", report.json()),
-        false => print!("{}", report.text()),
+        true => outln!("{}", report.json())?,
+        false => out!("{}", report.text())?,
     }
     Ok(())
 }
@@ -145,12 +146,12 @@ fn announce(process: &Process, pipeline: &RunningPipeline, folder: &DataFolder, 
     if options.json {
         return;
     }
-    eprintln!("drains   http://{}/drain", pipeline.drain_address);
+    errln!("drains   http://{}/drain", pipeline.drain_address);
     if let Some(admin) = process.admin {
-        eprintln!("metrics  http://{admin}/metrics");
+        errln!("metrics  http://{admin}/metrics");
     }
     let keeping = if options.data.is_some() { "kept" } else { "temporary; keep it with --data DIR" };
-    eprintln!("data     {} ({keeping})", folder.path().display());
+    errln!("data     {} ({keeping})", folder.path().display());
 }
 
 /// Folder of log and store.

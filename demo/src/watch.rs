@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use yahtzee_runtime::outln;
 
 use anyhow::Result;
 use yahtzee_ingress::FrameOutcome;
@@ -58,7 +59,7 @@ pub(crate) fn watch(
             }
             None => {
                 if !options.is_quiet && elapsed >= next_line {
-                    println!("{}", line(&snapshot));
+                    outln!("{}", line(&snapshot))?;
                     next_line = elapsed + LINE_INTERVAL;
                 }
                 process.stop.wait(LIVE_TURN);

@@ -44,6 +44,18 @@ const BANS: &[Ban] = &[
         instead: "the core reports through return values",
     },
     Ban {
+        within: "cli/src/",
+        except: &[],
+        names: &["print!", "println!", "eprint!", "eprintln!"],
+        instead: "they panic when nobody reads any more: use `out!`, `outln!` and `errln!` of the runtime",
+    },
+    Ban {
+        within: "demo/src/",
+        except: &[],
+        names: &["print!", "println!", "eprint!", "eprintln!"],
+        instead: "they panic when nobody reads any more: use `out!`, `outln!` and `errln!` of the runtime",
+    },
+    Ban {
         within: "",
         except: &[
             "yahtzee-runtime/src/log/kafka.rs",

@@ -2,6 +2,7 @@
 
 use crate::owner::Owner;
 use crate::record::{LogRecord, MeasurementCounts, Offset, Poison};
+use crate::summary::Provenance;
 
 /// Something to be written. Order matters, and so does that none is left out: a commit waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Effect {
     DeadLetter(DeadLetter),
     /// A record with measurements that came too late or too early, for the LATE topic.
     Late(Late),
+    /// A series that the job could not summarise, for the DLQ topic.
+    Failed(FailedSummary),
 }
 
 /// The kind of topic that an effect is written to.
@@ -31,7 +34,7 @@ impl Effect {
     pub fn destination(&self) -> Destination {
         match self {
             Self::Emit(_) => Destination::Summaries,
-            Self::DeadLetter(_) => Destination::DeadLetters,
+            Self::DeadLetter(_) | Self::Failed(_) => Destination::DeadLetters,
             Self::Late(_) => Destination::Late,
         }
     }
@@ -48,6 +51,17 @@ pub struct Emit {
     pub value: Vec<u8>,
     /// Whether this is the window's last word.
     pub is_final: bool,
+}
+
+/// A series whose summary the job's code has panicked on. The other series and the partition go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedSummary {
+    /// The owner of the series.
+    pub owner: Owner,
+    /// Wire form of its [`crate::summary::SummaryKey`].
+    pub key: Vec<u8>,
+    /// Provenance that the summary would have had.
+    pub provenance: Provenance,
 }
 
 /// Bytes of a dead letter's key and of its value that are kept.

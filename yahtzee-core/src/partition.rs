@@ -1,10 +1,11 @@
 //! The four stages tied together for one partition of one job: the only stateful public type of the core.
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::commit::{Commit, Identity};
-use crate::effect::{DeadLetter, Effect, Emit, Late};
+use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
 use crate::job::{Intake, Job, Record};
@@ -344,12 +345,13 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             count: series.count,
             is_final,
         };
-        Effect::Emit(Emit {
-            owner: self.windows.owner_of(series),
-            key: encode_key(self.windows.key_of(series), window, self.policy.length_ms),
-            value: provenance.join(&self.job.summarize(&series.accumulator)),
-            is_final,
-        })
+        let owner = self.windows.owner_of(series);
+        let key = encode_key(self.windows.key_of(series), window, self.policy.length_ms);
+        // The accumulator is only read, so that a panic leaves nothing half done.
+        match catch_unwind(AssertUnwindSafe(|| self.job.summarize(&series.accumulator))) {
+            Ok(summary) => Effect::Emit(Emit { owner, key, value: provenance.join(&summary), is_final }),
+            Err(_) => Effect::Failed(FailedSummary { owner, key, provenance }),
+        }
     }
 }
 

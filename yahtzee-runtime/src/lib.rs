@@ -9,6 +9,7 @@ pub mod fjall_folder;
 pub mod health;
 pub mod log;
 pub mod metric_names;
+pub mod output;
 pub mod process;
 pub mod replay;
 pub mod shutdown;

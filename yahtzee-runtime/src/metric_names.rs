@@ -36,8 +36,8 @@ crate::metrics! {
     // Summary
     Counter SUMMARY_EMITTED = "yahtzee_summaries_emitted_total" ["job", "kind"] Count,
         "Summaries acknowledged by the log, by kind: change, final";
-    Counter SUMMARY_TOO_LARGE = "yahtzee_summaries_too_large_total" ["job"] Count,
-        "Summaries that no log takes: changes are left out, final ones go to the DLQ topic, cut. Alarm on any";
+    Counter SUMMARY_FAILED = "yahtzee_summaries_failed_total" ["job", "reason"] Count,
+        "Summaries that are not published: too_large for any log, or panic of the job's code. Changes are left out, final ones go to the DLQ topic. Alarm on any";
     Counter JOB_RESTARTS = "yahtzee_job_restarts_total" ["job"] Count,
         "Times that a job started again from its last commit after a failure that may pass";
 

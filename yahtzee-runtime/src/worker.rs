@@ -240,6 +240,10 @@ fn supervise(
         if context.progress.commits(name) > committed_before {
             back_off.reset();
         }
+        if let Err(JobFailure::Panicked { .. }) = &ended {
+            // The record is left out of the next run, which therefore gets further: many of them must not wait long each.
+            back_off.reset();
+        }
         if let Err(failure) = &ended {
             slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
             if failure.is_transient() {

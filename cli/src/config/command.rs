@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use yahtzee_runtime::{out, outln};
 
 use crate::process::GlobalOptions;
 
@@ -19,14 +20,14 @@ pub(crate) enum ConfigCommand {
 
 pub(crate) fn config(global: &GlobalOptions, command: &ConfigCommand) -> Result<()> {
     match command {
-        ConfigCommand::Example => print!("{EXAMPLE}"),
+        ConfigCommand::Example => out!("{EXAMPLE}")?,
         ConfigCommand::Check => {
             let config = global.load()?;
             crate::jobs::plans(global, &config, &[])?;
             let origin =
                 global.file().map_or_else(|| "defaults alone".to_owned(), |file| file.display().to_string());
-            println!("ok: {origin}");
-            println!("{config:#?}");
+            outln!("ok: {origin}")?;
+            outln!("{config:#?}")?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
+use yahtzee_runtime::errln;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use yahtzee_core::owner::Partition;
@@ -56,7 +57,7 @@ impl ReplayMeter {
             MeterView::Bar(bar) => bar.set_position(self.done),
             MeterView::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
-                eprintln!("{}: {} of {} records", self.part, self.done, self.total);
+                errln!("{}: {} of {} records", self.part, self.done, self.total);
             }
             MeterView::Lines { .. } => {}
         }
@@ -68,7 +69,7 @@ impl ReplayMeter {
     /// Ends the partition.
     pub(crate) fn end(&self) {
         if matches!(self.view, MeterView::Lines { .. }) && self.done > self.begun_at {
-            eprintln!("{}: done, {} of {} records", self.part, self.done, self.total);
+            errln!("{}: done, {} of {} records", self.part, self.done, self.total);
         }
     }
 

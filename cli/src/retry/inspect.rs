@@ -1,6 +1,7 @@
 //! `yahtzee retry inspect`: shows one record of a RETRY or QUARANTINE topic in full.
 
 use std::fmt::Write as _;
+use yahtzee_runtime::{out, outln};
 
 use anyhow::{Result, bail, ensure};
 use base64::Engine;
@@ -87,8 +88,8 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
     };
     let report = RecordReport::new(&global.jobs, place, found);
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{}", report.text()?),
+        true => outln!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => out!("{}", report.text()?)?,
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `yahtzee retry list`: shows how many summaries wait for each shard, since when, and why.
 
 use std::collections::BTreeMap;
+use yahtzee_runtime::{out, outln};
 
 use anyhow::Result;
 use clap::Args;
@@ -86,8 +87,8 @@ pub(super) fn list(global: &GlobalOptions, options: &RetryListOptions) -> Result
         partitions: partitions(&*log, &config, &topics)?,
     };
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{}", report.text()),
+        true => outln!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => out!("{}", report.text())?,
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::summary::SummaryKey;
 
 mod exhaustive;
 mod layout;
+mod settings;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -65,9 +66,15 @@ impl Job for Ids {
     }
 
     fn summarize(&self, ids: &u64) -> IdSummary {
+        if *ids == 1 << UNLUCKY {
+            std::panic::resume_unwind(Box::new("as planned"));
+        }
         IdSummary { ids: *ids }
     }
 }
+
+/// An id that alone cannot be summarised.
+const UNLUCKY: u32 = 63;
 
 pub(super) const OWNER: Owner = Owner([1; 16]);
 
@@ -239,6 +246,32 @@ fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
     core.reached(Offset(4));
     core.tick(200_000, &mut out);
     assert_eq!(seen(&out)[1..], [(16, 1 << 2, false)]);
+}
+
+/// The other series of the window, and the windows after it, go on.
+#[test]
+fn a_series_that_the_job_cannot_summarise_is_named_and_the_others_are_published() {
+    let mut core = open_fresh();
+    let mut out = Vec::new();
+    let unlucky = Id { dimension: "unlucky".to_owned(), ..measurement(10, UNLUCKY) };
+    feed(&mut core, 0, 10, b"", &[measurement(10, 1), unlucky], &mut out);
+    core.reached(Offset(1));
+    core.tick(99_999, &mut out);
+    feed(&mut core, 1, 16, b"", &[measurement(16, 2)], &mut out);
+    let failed = |effect: &Effect| match effect {
+        Effect::Failed(failed) => {
+            Some((SummaryKey::decode(&failed.key).unwrap().dimensions, failed.provenance))
+        }
+        _ => None,
+    };
+    let found: Vec<_> = out.iter().filter_map(failed).collect();
+    let provenance =
+        |is_final| Provenance { generation: 1, first_offset: 0, last_offset: 0, count: 1, is_final };
+    let dimensions = || vec!["unlucky".to_owned()];
+    assert_eq!(found, [(dimensions(), provenance(false)), (dimensions(), provenance(true))]);
+    assert!(core.acknowledged(out.len() as u64).is_some(), "what failed holds no commit up");
+    out.retain(|effect| matches!(effect, Effect::Emit(_)));
+    assert_eq!(seen(&out), [(10, 1 << 1, false), (10, 1 << 1, true)]);
 }
 
 #[test]
@@ -480,60 +513,6 @@ fn a_gap_is_named_by_a_commit_even_if_the_backlog_after_it_is_long() {
     assert_eq!(named.incomplete().reach_through(), Some(Window(14)));
     let forgotten = core.acknowledged(0).unwrap();
     assert!(forgotten.incomplete().is_empty(), "{forgotten:?}");
-}
-
-#[test]
-fn a_commit_of_something_else_is_refused() {
-    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], IncompleteWindows::none());
-    let check = |identity: Identity, expected: &str| {
-        let text = commit.metadata(&identity);
-        let history = history(Some((Offset(3), &text)), 0, 3);
-        let refusal = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), self::identity(), history)
-            .unwrap_err();
-        assert!(refusal.to_string().contains(expected), "{refusal}");
-    };
-    check(Identity { topic_id: [5; 16], ..identity() }, "deleted and created again");
-    check(Identity { partition_count: 2, ..identity() }, "2 partitions");
-    check(Identity { window_length_ms: 1_000, ..identity() }, "window_length_ms was 1000");
-    check(Identity { generation: 2, ..identity() }, "generation 2");
-    let check = |acceptance: AcceptanceSettings, expected: &str| {
-        check(Identity { acceptance: Some(acceptance), ..identity() }, expected);
-    };
-    check(
-        AcceptanceSettings { lateness_windows: 1, ..ACCEPTANCE },
-        "lateness_windows was 1 at the last commit and is 5 now",
-    );
-    check(AcceptanceSettings { future_windows: 9, ..ACCEPTANCE }, "future_windows was 9");
-    check(AcceptanceSettings { series_max: 10, ..ACCEPTANCE }, "series_max was 10");
-    check(AcceptanceSettings { series_per_owner_max: 1, ..ACCEPTANCE }, "series_per_owner_max was 1");
-    check(AcceptanceSettings { slots: 4, ..ACCEPTANCE }, "worker.slots was 4");
-    check(AcceptanceSettings { dimensions: 1, ..ACCEPTANCE }, "other dimensions");
-}
-
-/// Commits from before said nothing of it: what was committed by an older program is resumed.
-#[test]
-fn a_commit_that_does_not_say_what_decided_acceptance_is_taken() {
-    let commit = Commit::at::<Production>(Offset(3), Some(0), vec![], IncompleteWindows::none());
-    let text = commit.metadata(&Identity { acceptance: None, ..identity() });
-    let history = history(Some((Offset(3), &text)), 0, 3);
-    let opened = PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
-    assert_eq!((opened.read_from, opened.verdict), (Offset(3), ResumeKind::Resumed));
-}
-
-#[test]
-fn a_policy_that_cannot_be_worked_with_is_refused() {
-    let check = |policy: Policy, expected: &str| {
-        let refusal =
-            PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap_err();
-        assert!(refusal.to_string().contains(expected), "{refusal}");
-    };
-    check(Policy { length_ms: 0, ..Policy::default() }, "window_length_ms");
-    check(Policy { flush_interval_ms: 0, ..Policy::default() }, "flush_interval_ms");
-    check(Policy { lateness_windows: 199, ..Policy::default() }, "200 windows");
-    check(
-        Policy { lateness_windows: u32::MAX, future_windows: u32::MAX, ..Policy::default() },
-        "200 windows",
-    );
 }
 
 #[test]

@@ -39,7 +39,9 @@ pub fn start_logging(format: LogFormat, filter: &str, output: LogOutput) -> Resu
         LogOutput::StandardError => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
         LogOutput::File(file) => (BoxMakeWriter::new(Mutex::new(file)), false),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // Where a line cannot be written, it would be said on standard error, by a macro that panics if nobody reads there.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let started = match format {
         LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -1,7 +1,7 @@
 //! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
 use prost::Message;
-use yahtzee_core::effect::{DEAD_LETTER_BYTES, DeadLetter, Emit, Late};
+use yahtzee_core::effect::{DEAD_LETTER_BYTES, DeadLetter, Emit, FailedSummary, Late};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
@@ -32,28 +32,48 @@ pub(super) fn dead_letter(
 /// Greatest size of a key and value that is written. Logs take 1 MiB for a record and what surrounds it.
 pub(super) const RECORD_BYTES_MAX: usize = 1_000_000;
 
-/// Returns the record of a final summary that is too large for any log.
-pub(super) fn too_large(
-    emit: &Emit,
-    topics: &WorkerTopics,
-    partition: Partition,
-) -> (Partition, Vec<u8>, Vec<u8>) {
-    let provenance = Provenance::of_value(&emit.value).expect("the core writes its own summaries");
-    let start = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_LETTER_BYTES)].to_vec();
-    let message = yahtzee_proto::DeadLetter {
-        job: topics.job.to_owned(),
-        topic: topics.summary.to_string(),
-        partition: partition.0,
-        offset: provenance.last_offset,
-        timestamp_ms: 0,
-        reason: "summary-too-large".to_owned(),
-        key: start(&emit.key),
-        value: start(&emit.value),
-        value_bytes: emit.value.len() as u64,
-    };
-    let offset = Offset(provenance.last_offset);
-    let key = format!("{}/{}/{partition}/{offset}", topics.job, topics.summary).into_bytes();
-    (partition, key, message.encode_to_vec())
+/// A final summary that is not published.
+pub(super) struct Unpublished<'a> {
+    reason: &'static str,
+    key: &'a [u8],
+    value: &'a [u8],
+    provenance: Provenance,
+}
+
+impl<'a> Unpublished<'a> {
+    /// A summary that is too large for any log.
+    pub(super) fn too_large(emit: &'a Emit) -> Self {
+        let provenance = Provenance::of_value(&emit.value).expect("the core writes its own summaries");
+        Self { reason: "summary-too-large", key: &emit.key, value: &emit.value, provenance }
+    }
+
+    /// A summary that the job's code has panicked on.
+    pub(super) fn failed(failed: &'a FailedSummary) -> Self {
+        Self { reason: "summary-panic", key: &failed.key, value: &[], provenance: failed.provenance }
+    }
+
+    /// Returns partition, key and value of its record in the DLQ topic.
+    pub(super) fn dead_letter(
+        &self,
+        topics: &WorkerTopics,
+        partition: Partition,
+    ) -> (Partition, Vec<u8>, Vec<u8>) {
+        let start = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_LETTER_BYTES)].to_vec();
+        let offset = self.provenance.last_offset;
+        let message = yahtzee_proto::DeadLetter {
+            job: topics.job.to_owned(),
+            topic: topics.summary.to_string(),
+            partition: partition.0,
+            offset,
+            timestamp_ms: 0,
+            reason: self.reason.to_owned(),
+            key: start(self.key),
+            value: start(self.value),
+            value_bytes: self.value.len() as u64,
+        };
+        let key = format!("{}/{}/{partition}/{offset}", topics.job, topics.summary);
+        (partition, key.into_bytes(), message.encode_to_vec())
+    }
 }
 
 /// Returns partition, key and value of the record of what came too late or too early.

@@ -12,6 +12,7 @@ use crate::clock::wall_clock_ms;
 use crate::log::{Acknowledged, NewRecord, OffsetCommit, SlotWriter};
 use crate::metric_names;
 
+use super::dead_letters::Unpublished;
 use super::{JobFailure, dead_letters};
 
 /// The topics of a job.
@@ -52,7 +53,7 @@ impl WriteCounts {
             Effect::Emit(Emit { is_final: true, .. }) => self.finals += 1,
             Effect::Emit(_) => self.changes += 1,
             Effect::DeadLetter(_) => self.dead_letters += 1,
-            Effect::Late(_) => {}
+            Effect::Late(_) | Effect::Failed(_) => {}
         }
     }
 }
@@ -111,20 +112,21 @@ fn stamp_ms(machine: &SlotMachine) -> i64 {
     watermarks_ms.fold(wall_clock_ms(), i64::max)
 }
 
-/// Returns what is written of an effect: nothing of a change that no log takes, since the final summary follows, which is
-/// written as a dead letter.
+/// Returns what is written of an effect: nothing of a change that cannot be published, since the final summary follows, which
+/// is written as a dead letter.
 fn fit(effect: Effect, topics: &WorkerTopics) -> Option<Effect> {
-    let Effect::Emit(emit) = &effect else { return Some(effect) };
-    if !is_too_large(emit) {
-        return Some(effect);
-    }
-    metric_names::SUMMARY_TOO_LARGE.with(&[topics.job]).increment(1);
-    if !emit.is_final {
+    let (reason, owner, key, is_final) = match &effect {
+        Effect::Emit(emit) if is_too_large(emit) => ("too_large", emit.owner, &emit.key, emit.is_final),
+        Effect::Failed(failed) => ("panic", failed.owner, &failed.key, failed.provenance.is_final),
+        _ => return Some(effect),
+    };
+    metric_names::SUMMARY_FAILED.with(&[topics.job, reason]).increment(1);
+    if !is_final {
         return None;
     }
     tracing::error!(
-        job = topics.job, owner = %emit.owner, key = ?SummaryKey::decode(&emit.key).ok(), bytes = emit.value.len(),
-        "a summary is too large for the log: it goes to the DLQ, cut, and to no store"
+        job = topics.job, reason, %owner, key = ?SummaryKey::decode(key).ok(),
+        "a summary cannot be published: it goes to the DLQ, and to no store"
     );
     Some(effect)
 }
@@ -142,7 +144,8 @@ pub(super) fn record_of(
     let is_dead = matches!(&effect, Effect::Emit(emit) if is_too_large(emit));
     let topic = topics.of(if is_dead { Destination::DeadLetters } else { effect.destination() });
     let (partition, key, value) = match effect {
-        Effect::Emit(emit) if is_dead => dead_letters::too_large(&emit, topics, partition),
+        Effect::Emit(emit) if is_dead => Unpublished::too_large(&emit).dead_letter(topics, partition),
+        Effect::Failed(failed) => Unpublished::failed(&failed).dead_letter(topics, partition),
         Effect::Emit(emit) => (emit.owner.partition(topics.partitions), emit.key, emit.value),
         Effect::DeadLetter(letter) => dead_letters::dead_letter(letter, topics, partition),
         Effect::Late(late) => dead_letters::late(late, topics, partition),

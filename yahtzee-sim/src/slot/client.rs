@@ -132,6 +132,8 @@ fn body_of(effect: Effect, shell: &dyn ShellRules) -> Option<Body> {
         Effect::DeadLetter(letter) => shell
             .writes_dead_letters()
             .then_some(Body::DeadLetter { offset: letter.offset.0, reason: letter.reason }),
+        // The simulated job summarises everything.
+        Effect::Failed(_) => None,
         Effect::Late(late) => shell.writes_late().then_some(Body::Late { offset: late.offset.0 }),
     }
 }

@@ -14,13 +14,13 @@ mod classify;
 mod connection;
 mod define;
 mod names;
-mod node;
 mod preflight;
 mod reads;
 mod retention;
 mod rows;
 mod series;
 pub mod settings;
+mod shard;
 pub mod shard_map;
 mod sql_types;
 mod tls;
@@ -36,10 +36,10 @@ use yahtzee_core::summary::SummaryKey;
 
 use self::classify::ServerFailure;
 use self::connection::Io;
-use self::node::Node;
 use self::preflight::{TableRef, Verdict};
 use self::reads::RangeQuery;
 use self::settings::{PostgresSettings, SettingsError};
+use self::shard::PostgresShard;
 use self::shard_map::{ShardKey, ShardMap};
 use self::writer::PostgresWriter;
 use crate::store::{Day, NewestCounts, next_floor};
@@ -48,7 +48,7 @@ use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStor
 /// Summaries in one or more PostgreSQL databases.
 pub struct PostgresStore {
     map: Arc<ShardMap>,
-    nodes: Vec<Arc<Node>>,
+    shards: Vec<Arc<PostgresShard>>,
     io: Arc<Io>,
 }
 
@@ -73,31 +73,36 @@ impl PostgresStore {
         let configs = settings.check()?;
         let tls = settings.tls()?;
         let map = Arc::new(settings.map);
-        let node = |(shard, config): (settings::ShardSettings, _)| {
-            Arc::new(Node::new(shard.name, (config, tls.clone()), Arc::clone(&map), settings.timeouts))
+        let open = |(shard, config): (settings::ShardSettings, _)| {
+            Arc::new(PostgresShard::new(
+                shard.name,
+                (config, tls.clone()),
+                Arc::clone(&map),
+                settings.timeouts,
+            ))
         };
-        let nodes = settings.shards.into_iter().zip(configs).map(node).collect();
-        Ok(Self { map, nodes, io: Arc::new(Io::start()?) })
+        let shards = settings.shards.into_iter().zip(configs).map(open).collect();
+        Ok(Self { map, shards, io: Arc::new(Io::start()?) })
     }
 
-    /// Returns the nodes of the shards that hold a part of the days `first` to `last`; of one owner, if one is given.
-    fn nodes_of(&self, first: Day, last: Day, owner: Option<Owner>) -> Vec<&Node> {
+    /// Returns the shards that hold a part of the days `first` to `last`; of one owner, if one is given.
+    fn shards_of(&self, first: Day, last: Day, owner: Option<Owner>) -> Vec<&PostgresShard> {
         let epochs = self.map.epochs_of(first, last).iter();
         let names: BTreeSet<&str> = match owner {
             Some(owner) => epochs.flat_map(|epoch| epoch.shards_of_owner(owner)).collect(),
             None => epochs.flat_map(|epoch| epoch.shards.iter().map(String::as_str)).collect(),
         };
-        self.nodes.iter().map(|node| &**node).filter(|node| names.contains(&*node.name)).collect()
+        self.shards.iter().map(|shard| &**shard).filter(|shard| names.contains(&*shard.name)).collect()
     }
 }
 
 /// Returns all results, or the first failure as an error for readers.
-fn all<N: Deref<Target = Node>, T>(
-    nodes: &[N],
+fn all<N: Deref<Target = PostgresShard>, T>(
+    shards: &[N],
     results: Vec<Result<T, ServerFailure>>,
 ) -> Result<Vec<T>, StoreError> {
-    let pairs = nodes.iter().zip(results);
-    pairs.map(|(node, result)| result.map_err(|failure| failure.into_store_error(&node.name))).collect()
+    let pairs = shards.iter().zip(results);
+    pairs.map(|(shard, result)| result.map_err(|failure| failure.into_store_error(&shard.name))).collect()
 }
 
 impl SummaryStore for PostgresStore {
@@ -106,25 +111,25 @@ impl SummaryStore for PostgresStore {
     }
 
     fn shards(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.name.clone()).collect()
+        self.shards.iter().map(|shard| shard.name.clone()).collect()
     }
 
     fn shard_of(&self, key: &SummaryKey) -> Shard {
         let name = self.map.shard_of(key);
-        let index = self.nodes.iter().position(|node| node.name == name);
+        let index = self.shards.iter().position(|shard| shard.name == name);
         let index = index.expect("the settings were checked: each name of the map is a shard");
         Shard(u32::try_from(index).expect("shards have names in a configuration file"))
     }
 
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
-        Box::new(PostgresWriter::new(Arc::clone(&self.nodes[shard.index()]), Arc::clone(&self.io)))
+        Box::new(PostgresWriter::new(Arc::clone(&self.shards[shard.index()]), Arc::clone(&self.io)))
     }
 
     fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
         let range = RangeQuery { job, owner, from_ms, to_ms };
-        let nodes = self.nodes_of(range.first_day(), range.last_day(), owner);
-        let works = nodes.iter().map(|node| reads::range(node, &range));
-        let parts = all(&nodes, self.io.wait_all(works))?;
+        let shards = self.shards_of(range.first_day(), range.last_day(), owner);
+        let works = shards.iter().map(|shard| reads::range(shard, &range));
+        let parts = all(&shards, self.io.wait_all(works))?;
         let floor = parts.iter().map(|part| part.floor).max().unwrap_or(Day::MIN);
         let mut rows: Vec<_> = parts.into_iter().flat_map(|part| part.rows).collect();
         // Shards raise their floors one after the other; the answer has one.
@@ -140,14 +145,14 @@ impl SummaryStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<OwnerCount>, StoreError> {
         let day = Day::of_ms(window_start_ms);
-        let nodes = self.nodes_of(day, day, None);
+        let shards = self.shards_of(day, day, None);
         // Where an owner is on several shards, the greatest of one may be small elsewhere.
         let shard_limit = match self.map.epoch_of(day).key {
             ShardKey::Owner => i64::try_from(limit).ok(),
             ShardKey::OwnerAndFirstDimension => None,
         };
-        let works = nodes.iter().map(|node| reads::counts(node, job, window_start_ms, shard_limit));
-        let parts = all(&nodes, self.io.wait_all(works))?;
+        let works = shards.iter().map(|shard| reads::counts(shard, job, window_start_ms, shard_limit));
+        let parts = all(&shards, self.io.wait_all(works))?;
         let mut counts = NewestCounts::default();
         parts
             .into_iter()
@@ -157,26 +162,26 @@ impl SummaryStore for PostgresStore {
     }
 
     fn create_days(&self, jobs: &[&str], first: Day, last: Day) -> Result<(), StoreError> {
-        let works = self.nodes.iter().map(|node| create_days_on(node, jobs, first, last));
-        all(&self.nodes, self.io.wait_all(works)).map(drop)
+        let works = self.shards.iter().map(|shard| create_days_on(shard, jobs, first, last));
+        all(&self.shards, self.io.wait_all(works)).map(drop)
     }
 
     fn drop_days_below(&self, floor: Day, days_max: Option<u32>) -> Result<Vec<Day>, StoreError> {
         let floor = match days_max {
             // One floor for all shards: readers see the greatest.
             Some(_) => {
-                let works = self.nodes.iter().map(|node| retention::first_held(node));
-                let first_held = all(&self.nodes, self.io.wait_all(works))?.into_iter().flatten().min();
+                let works = self.shards.iter().map(|shard| retention::first_held(shard));
+                let first_held = all(&self.shards, self.io.wait_all(works))?.into_iter().flatten().min();
                 next_floor(Day::MIN, first_held, floor, days_max)
             }
             None => floor,
         };
-        let works = self.nodes.iter().map(|node| retention::drop_below(node, floor));
-        let dropped = all(&self.nodes, self.io.wait_all(works))?;
+        let works = self.shards.iter().map(|shard| retention::drop_below(shard, floor));
+        let dropped = all(&self.shards, self.io.wait_all(works))?;
         let mut days = BTreeSet::new();
-        for (node, dropped) in self.nodes.iter().zip(dropped) {
+        for (shard, dropped) in self.shards.iter().zip(dropped) {
             if let Some(failure) = dropped.failure {
-                return Err(failure.into_store_error(&node.name));
+                return Err(failure.into_store_error(&shard.name));
             }
             days.extend(dropped.days);
         }
@@ -185,13 +190,18 @@ impl SummaryStore for PostgresStore {
 }
 
 /// Creates days on one shard; a day of another shard map is reported after the others are created.
-async fn create_days_on(node: &Node, jobs: &[&str], first: Day, last: Day) -> Result<(), ServerFailure> {
-    let connection = node.connect().await?;
+async fn create_days_on(
+    shard: &PostgresShard,
+    jobs: &[&str],
+    first: Day,
+    last: Day,
+) -> Result<(), ServerFailure> {
+    let connection = shard.connect().await?;
     let mut other_map = None;
     for day in (first.0..=last.0).map(Day) {
-        if node.place_on(day).is_some() {
+        if shard.place_on(day).is_some() {
             let asked: Vec<_> = jobs.iter().map(|job| TableRef { day, job }).collect();
-            let verdicts = define::create(&connection, node, &asked).await?;
+            let verdicts = define::create(&connection, shard, &asked).await?;
             other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
         }
     }

@@ -1,3 +1,5 @@
+//! Recordings of every form, order and encoding, and the names of their lines.
+
 use std::io::Write;
 
 use flate2::Compression;

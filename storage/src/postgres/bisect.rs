@@ -1,14 +1,14 @@
 //! Bisects a failed write to find the rows at fault, so that their neighbours are stored.
 
 use super::classify::{Class, ServerFailure, classify};
-use super::node::Node;
 use super::rows::Group;
+use super::shard::PostgresShard;
 use crate::store::Outcome;
 
 /// Returns the parts of a failed write that are worth a separate try: its tables, then the halves of a table while a
 /// single row may be at fault. The remaining rows have their outcome.
 pub(super) fn divide<'a>(
-    node: &Node,
+    shard: &PostgresShard,
     mut portion: Vec<Group<'a>>,
     failure: &ServerFailure,
     outcomes: &mut [Outcome],
@@ -18,21 +18,26 @@ pub(super) fn divide<'a>(
     }
     let Some(group) = portion.pop() else { return Vec::new() };
     if classify(failure) != Class::Poison {
-        fail(node, &group, failure, outcomes);
+        fail(shard, &group, failure, outcomes);
         return Vec::new();
     }
     match group.halves() {
         Ok(halves) => halves.into_iter().map(|half| vec![half]).collect(),
         Err(single) => {
-            fail(node, &single, failure, outcomes);
+            fail(shard, &single, failure, outcomes);
             Vec::new()
         }
     }
 }
 
 /// Gives all rows of the group the outcome of the failure.
-pub(super) fn fail(node: &Node, group: &Group<'_>, failure: &ServerFailure, outcomes: &mut [Outcome]) {
-    let outcome = failure.outcome(&node.name, &group.table.to_string());
+pub(super) fn fail(
+    shard: &PostgresShard,
+    group: &Group<'_>,
+    failure: &ServerFailure,
+    outcomes: &mut [Outcome],
+) {
+    let outcome = failure.outcome(&shard.name, &group.table.to_string());
     for line in &group.lines {
         outcomes[line.index] = outcome.clone();
     }

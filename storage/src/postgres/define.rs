@@ -5,8 +5,8 @@ use tokio_postgres::types::Type;
 use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::names::{TableName, quoted, schema_of};
-use super::node::Node;
 use super::preflight::{self, TableRef, Verdict};
+use super::shard::PostgresShard;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
@@ -34,16 +34,16 @@ const BOOKKEEPING: &str = "\
 /// and those of another map, are left alone.
 pub(super) async fn create(
     connection: &Connection,
-    node: &Node,
+    shard: &PostgresShard,
     asked: &[TableRef<'_>],
 ) -> Result<Vec<Verdict>, ServerFailure> {
     // Others may be creating right now: wait for them as long as for a statement.
-    connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
-    create_bookkeeping(connection, node).await?;
-    let verdicts = preflight::ask(connection, node, asked).await?;
+    connection.begin(Purpose::Define(shard.timeouts.statement), LOCK, &[]).await?;
+    create_bookkeeping(connection, shard).await?;
+    let verdicts = preflight::ask(connection, shard, asked).await?;
     for (it, verdict) in asked.iter().zip(&verdicts) {
         if *verdict == Verdict::Missing {
-            create_day(connection, node, it.day).await?;
+            create_day(connection, shard, it.day).await?;
             connection.run(&table_definition(&TableName::new(it.day, it.job))).await?;
         }
     }
@@ -52,20 +52,23 @@ pub(super) async fn create(
 }
 
 /// Creates the bookkeeping if there is none, and checks that the database is this shard's. Runs under the lock.
-pub(super) async fn create_bookkeeping(connection: &Connection, node: &Node) -> Result<(), ServerFailure> {
+pub(super) async fn create_bookkeeping(
+    connection: &Connection,
+    shard: &PostgresShard,
+) -> Result<(), ServerFailure> {
     let known = connection.query("SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
     let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
     if !is_known {
         connection.run(BOOKKEEPING).await?;
     }
     let introduce = "INSERT INTO yahtzee.shard (shard) VALUES ($1) ON CONFLICT DO NOTHING";
-    connection.query(introduce, &[(&node.name, Type::TEXT)]).await?;
+    connection.query(introduce, &[(&shard.name, Type::TEXT)]).await?;
     let rows = connection.query("SELECT shard FROM yahtzee.shard", &[]).await?;
-    rows.iter().try_for_each(|row| node.check_identity(row.try_get(0)?))
+    rows.iter().try_for_each(|row| shard.check_identity(row.try_get(0)?))
 }
 
-async fn create_day(connection: &Connection, node: &Node, day: Day) -> Result<(), ServerFailure> {
-    let Some(place) = node.place_on(day) else { return Ok(()) };
+async fn create_day(connection: &Connection, shard: &PostgresShard, day: Day) -> Result<(), ServerFailure> {
+    let Some(place) = shard.place_on(day) else { return Ok(()) };
     let schema = schema_of(day);
     // `IF NOT EXISTS` asks for the right to create even where there is nothing to do.
     let known =

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::names::TableName;
-use super::node::Node;
+use super::shard::PostgresShard;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
@@ -51,7 +51,7 @@ const QUESTION: &str = "\
 /// Begins a transaction and checks the tables; verdicts in the order of `asked`.
 pub(super) async fn begin(
     connection: &Connection,
-    node: &Node,
+    shard: &PostgresShard,
     purpose: Purpose,
     asked: &[TableRef<'_>],
 ) -> Result<Vec<Verdict>, ServerFailure> {
@@ -59,18 +59,18 @@ pub(super) async fn begin(
     let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)];
     let rows = connection.begin(purpose, QUESTION, &params).await?;
-    verdicts(node, asked, &rows)
+    verdicts(shard, asked, &rows)
 }
 
 /// Checks the tables within a transaction.
 pub(super) async fn ask(
     connection: &Connection,
-    node: &Node,
+    shard: &PostgresShard,
     asked: &[TableRef<'_>],
 ) -> Result<Vec<Verdict>, ServerFailure> {
     let (days, names) = lists(asked);
     let rows = connection.query(QUESTION, &[(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)]).await?;
-    verdicts(node, asked, &rows)
+    verdicts(shard, asked, &rows)
 }
 
 fn lists(asked: &[TableRef<'_>]) -> (Vec<PgDay>, Vec<String>) {
@@ -79,25 +79,29 @@ fn lists(asked: &[TableRef<'_>]) -> (Vec<PgDay>, Vec<String>) {
     (days, names)
 }
 
-fn verdicts(node: &Node, asked: &[TableRef<'_>], rows: &[Row]) -> Result<Vec<Verdict>, ServerFailure> {
+fn verdicts(
+    shard: &PostgresShard,
+    asked: &[TableRef<'_>],
+    rows: &[Row],
+) -> Result<Vec<Verdict>, ServerFailure> {
     if rows.len() != asked.len() {
         return Err(ServerFailure::Missing("the database does not know yet which shard it is".to_owned()));
     }
     let pairs = asked.iter().zip(rows);
-    pairs.map(|(it, row)| verdict(node, it.day, row)).collect()
+    pairs.map(|(it, row)| verdict(shard, it.day, row)).collect()
 }
 
-fn verdict(node: &Node, day: Day, row: &Row) -> Result<Verdict, ServerFailure> {
-    node.check_identity(row.try_get(0)?)?;
+fn verdict(shard: &PostgresShard, day: Day, row: &Row) -> Result<Verdict, ServerFailure> {
+    shard.check_identity(row.try_get(0)?)?;
     let PgDay(floor) = row.try_get(1)?;
     if day < floor {
         return Ok(Verdict::Expired);
     }
-    let ours = node.place_on(day);
+    let ours = shard.place_on(day);
     let Some(count) = row.try_get::<_, Option<i32>>(2)? else {
         return Ok(match ours {
             Some(_) => Verdict::Missing,
-            None => Verdict::OtherMap(format!("the shard map of {day} has no shard {}", node.name)),
+            None => Verdict::OtherMap(format!("the shard map of {day} has no shard {}", shard.name)),
         });
     };
     let theirs = Place { count, index: row.try_get(3)?, key: row.try_get(4)? };

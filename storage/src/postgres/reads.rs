@@ -5,9 +5,9 @@ use tokio_postgres::types::{ToSql, Type};
 use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::names::{TableName, quoted, table_of};
-use super::node::Node;
 use super::preflight::{Place, other_map};
 use super::series;
+use super::shard::PostgresShard;
 use super::sql_types::{PgDay, PgTime, PgUuid};
 use crate::store::Day;
 use crate::store::{Row, Rows};
@@ -46,7 +46,7 @@ struct Kept {
 }
 
 /// Returns the rows of a range that this shard holds, in no order.
-pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, ServerFailure> {
+pub(super) async fn range(shard: &PostgresShard, range: &RangeQuery<'_>) -> Result<Rows, ServerFailure> {
     let ask = async |connection: &Connection, kept: &Kept| {
         let (from, to) = (PgTime::clamped_ms(range.from_ms), PgTime::clamped_ms(range.to_ms));
         let owner = range.owner.map(|owner| PgUuid(owner.0));
@@ -56,13 +56,13 @@ pub(super) async fn range(node: &Node, range: &RangeQuery<'_>) -> Result<Rows, S
         let found = connection.query(&range_text(range, &kept.days), &params).await?;
         found.iter().map(|row| read_row(range, row)).collect::<Result<Vec<_>, ServerFailure>>()
     };
-    let (floor, rows) = read(node, range.job, range.first_day(), range.last_day(), ask).await?;
+    let (floor, rows) = read(shard, range.job, range.first_day(), range.last_day(), ask).await?;
     Ok(Rows { rows, floor })
 }
 
 /// Returns owners, their newest generation and its measurements in the window that starts at `start_ms`: the greatest `limit`, or all for `None`.
 pub(super) async fn counts(
-    node: &Node,
+    shard: &PostgresShard,
     job: &str,
     start_ms: i64,
     limit: Option<i64>,
@@ -83,12 +83,12 @@ pub(super) async fn counts(
         Ok(counts)
     };
     let day = Day::of_ms(start_ms);
-    Ok(read(node, job, day, day, ask).await?.1)
+    Ok(read(shard, job, day, day, ask).await?.1)
 }
 
 /// Runs `ask` in a read-only transaction on the days that are kept; repeats if one of them is dropped meanwhile.
 async fn read<T>(
-    node: &Node,
+    shard: &PostgresShard,
     job: &str,
     first: Day,
     last: Day,
@@ -96,13 +96,13 @@ async fn read<T>(
 ) -> Result<(Day, Vec<T>), ServerFailure> {
     let mut failed = None;
     for _ in 0..TRIES_MAX {
-        let connection = node.borrow().await?;
-        let result = read_once(&connection, node, job, (first, last), &ask).await;
+        let connection = shard.borrow().await?;
+        let result = read_once(&connection, shard, job, (first, last), &ask).await;
         let connection = match &result {
             Ok(_) => Some(connection),
             Err(failure) => connection.recover(failure).await,
         };
-        connection.into_iter().for_each(|connection| node.give_back(connection));
+        connection.into_iter().for_each(|connection| shard.give_back(connection));
         match result {
             Err(failure) if failure.is_missing() => failed = Some(failure),
             other => return other,
@@ -113,7 +113,7 @@ async fn read<T>(
 
 async fn read_once<T>(
     connection: &Connection,
-    node: &Node,
+    shard: &PostgresShard,
     job: &str,
     (first, last): (Day, Day),
     ask: impl AsyncFn(&Connection, &Kept) -> Result<Vec<T>, ServerFailure>,
@@ -126,7 +126,7 @@ async fn read_once<T>(
         connection.commit().await?;
         return Ok((Day::MIN, Vec::new()));
     }
-    let kept = kept_days(connection, node, job, first, last).await?;
+    let kept = kept_days(connection, shard, job, first, last).await?;
     let found = if kept.days.is_empty() { Vec::new() } else { ask(connection, &kept).await? };
     connection.commit().await?;
     Ok((kept.floor, found))
@@ -140,7 +140,7 @@ const KEPT: &str = "\
 
 async fn kept_days(
     connection: &Connection,
-    node: &Node,
+    shard: &PostgresShard,
     job: &str,
     first: Day,
     last: Day,
@@ -150,11 +150,11 @@ async fn kept_days(
         [(&first, Type::DATE), (&last, Type::DATE), (&table, Type::TEXT)];
     let mut kept = Kept { floor: Day::MIN, days: Vec::new() };
     for row in connection.query(KEPT, &params).await? {
-        node.check_identity(row.try_get(0)?)?;
+        shard.check_identity(row.try_get(0)?)?;
         kept.floor = row.try_get::<_, PgDay>(1)?.0;
         let Some(PgDay(day)) = row.try_get::<_, Option<PgDay>>(2)? else { continue };
         let theirs = Place { count: row.try_get(3)?, index: row.try_get(4)?, key: row.try_get(5)? };
-        let ours = node.place_on(day);
+        let ours = shard.place_on(day);
         if ours.as_ref() != Some(&theirs) {
             return Err(ServerFailure::Settings(other_map(day, &theirs, ours.as_ref(), None)));
         }

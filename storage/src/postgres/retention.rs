@@ -8,7 +8,7 @@ use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::define::{LOCK, create_bookkeeping};
 use super::names::quoted;
-use super::node::Node;
+use super::shard::PostgresShard;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
@@ -27,10 +27,10 @@ pub(super) struct Dropped {
 }
 
 /// Returns the first day that a shard holds.
-pub(super) async fn first_held(node: &Node) -> Result<Option<Day>, ServerFailure> {
-    let connection = node.connect().await?;
-    connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
-    create_bookkeeping(&connection, node).await?;
+pub(super) async fn first_held(shard: &PostgresShard) -> Result<Option<Day>, ServerFailure> {
+    let connection = shard.connect().await?;
+    connection.begin(Purpose::Define(shard.timeouts.statement), LOCK, &[]).await?;
+    create_bookkeeping(&connection, shard).await?;
     let question = "SELECT min(d.day) FROM yahtzee.days AS d, yahtzee.shard AS s WHERE d.day >= s.floor";
     let found = connection.query(question, &[]).await?;
     connection.commit().await?;
@@ -39,9 +39,9 @@ pub(super) async fn first_held(node: &Node) -> Result<Option<Day>, ServerFailure
 }
 
 /// Raises the floor of a shard and drops the days below, oldest first; continues after a day that cannot be dropped.
-pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, ServerFailure> {
-    let mut connection = node.connect().await?;
-    raise_floor(&connection, node, floor).await?;
+pub(super) async fn drop_below(shard: &PostgresShard, floor: Day) -> Result<Dropped, ServerFailure> {
+    let mut connection = shard.connect().await?;
+    raise_floor(&connection, shard, floor).await?;
     let question = "SELECT d.day, d.schema_name FROM yahtzee.days AS d, yahtzee.shard AS s WHERE d.day < s.floor \
                     ORDER BY d.day";
     let mut dropped = Dropped { days: Vec::new(), failure: None };
@@ -59,9 +59,13 @@ pub(super) async fn drop_below(node: &Node, floor: Day) -> Result<Dropped, Serve
 
 /// Raises the floor under the lock, so that a session that creates a day has seen either the new floor, or a floor from
 /// before any of its drops.
-async fn raise_floor(connection: &Connection, node: &Node, floor: Day) -> Result<(), ServerFailure> {
-    connection.begin(Purpose::Define(node.timeouts.statement), LOCK, &[]).await?;
-    create_bookkeeping(connection, node).await?;
+async fn raise_floor(
+    connection: &Connection,
+    shard: &PostgresShard,
+    floor: Day,
+) -> Result<(), ServerFailure> {
+    connection.begin(Purpose::Define(shard.timeouts.statement), LOCK, &[]).await?;
+    create_bookkeeping(connection, shard).await?;
     let raise = "UPDATE yahtzee.shard SET floor = $1 WHERE floor < $1";
     connection.query(raise, &[(&PgDay(floor), Type::DATE)]).await?;
     connection.commit().await

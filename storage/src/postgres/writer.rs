@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
 use super::names::TableName;
-use super::node::Node;
 use super::preflight::{self, TableRef, Verdict};
 use super::rows::{Group, group};
+use super::shard::PostgresShard;
 use super::upsert::{StaleFilter, copy, upsert};
 use super::{bisect, define};
 use crate::store::Summary;
@@ -19,7 +19,7 @@ const TABLES_MAX: usize = 10_000;
 
 /// The writer of one shard.
 pub(super) struct PostgresWriter {
-    node: Arc<Node>,
+    shard: Arc<PostgresShard>,
     io: Arc<Io>,
     connection: Option<Connection>,
     filter: StaleFilter,
@@ -42,8 +42,8 @@ type Portion<'a> = Vec<Group<'a>>;
 type SettledBatch = Vec<(usize, Outcome)>;
 
 impl PostgresWriter {
-    pub(super) fn new(node: Arc<Node>, io: Arc<Io>) -> Self {
-        Self { node, io, connection: None, filter: StaleFilter::default(), ways: HashMap::new() }
+    pub(super) fn new(shard: Arc<PostgresShard>, io: Arc<Io>) -> Self {
+        Self { shard, io, connection: None, filter: StaleFilter::default(), ways: HashMap::new() }
     }
 
     async fn write_all(&mut self, whole: Portion<'_>, outcomes: &mut [Outcome]) {
@@ -55,13 +55,13 @@ impl PostgresWriter {
             match self.write_portion(&portion).await {
                 Ok(settled) => settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome),
                 Err(failure) if failure.is_local() => {
-                    work.extend(bisect::divide(&self.node, portion, &failure, outcomes));
+                    work.extend(bisect::divide(&self.shard, portion, &failure, outcomes));
                 }
                 Err(failure) => {
                     // The shard itself does not work: nothing that is left would fare better.
                     work.push(portion);
                     for group in work.drain(..).flatten() {
-                        bisect::fail(&self.node, &group, &failure, outcomes);
+                        bisect::fail(&self.shard, &group, &failure, outcomes);
                     }
                 }
             }
@@ -96,13 +96,13 @@ impl PostgresWriter {
         portion: &[Group<'_>],
     ) -> Result<SettledBatch, ServerFailure> {
         let tables: Vec<TableRef<'_>> = portion.iter().map(Group::table_ref).collect();
-        let verdicts = preflight::begin(connection, &self.node, Purpose::Write, &tables).await?;
+        let verdicts = preflight::begin(connection, &self.shard, Purpose::Write, &tables).await?;
         let mut settled = Vec::new();
         for (group, verdict) in portion.iter().zip(verdicts) {
             let outcomes = match verdict {
                 Verdict::Open => self.write_group(connection, group).await?,
                 Verdict::OtherMap(text) => {
-                    let text = format!("shard {}: {text}", self.node.name);
+                    let text = format!("shard {}: {text}", self.shard.name);
                     vec![Outcome::Misconfigured(Fault::new("shard-map", text)); group.lines.len()]
                 }
                 Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
@@ -162,7 +162,7 @@ impl PostgresWriter {
         let connection = self.take_connection().await?;
         let mut result = Ok(());
         for group in portion {
-            result = define::create(&connection, &self.node, &[group.table_ref()]).await.map(drop);
+            result = define::create(&connection, &self.shard, &[group.table_ref()]).await.map(drop);
             if result.is_err() {
                 break;
             }
@@ -174,7 +174,7 @@ impl PostgresWriter {
     async fn take_connection(&mut self) -> Result<Connection, ServerFailure> {
         match self.connection.take() {
             Some(connection) if !connection.is_closed() => Ok(connection),
-            _ => self.node.connect().await,
+            _ => self.shard.connect().await,
         }
     }
 

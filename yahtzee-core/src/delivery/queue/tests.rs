@@ -220,6 +220,27 @@ fn a_parked_job_is_probed_when_it_is_time_and_read_again_when_it_works() {
     assert!(matches!(queue.offer(write(0, 4), now), Offer::Queued { .. }));
 }
 
+/// A configuration that breaks again after a repair is probed as soon as one that has never been wrong.
+#[test]
+fn after_a_repair_the_waits_between_probes_are_short_again() {
+    use OutcomeKind::{Misconfigured, Stored};
+    let repair_back_off = WaitBounds { base: 10 * MS, cap: Duration::from_secs(1_000) };
+    let (mut queue, now) = queue(QueuePolicy { repair_back_off, ..policy() }, 2);
+    finish(&mut queue, &[Misconfigured, Misconfigured], now);
+    assert_eq!(queue.probe_at, Some(now + 10 * MS));
+    let Ok(Step::Probe(samples)) = queue.next(now + 10 * MS) else { panic!("a probe is due") };
+    queue.probed(&samples, &[Misconfigured], now, u64::MAX);
+    assert_eq!(queue.probe_at, Some(now + 20 * MS));
+    queue.probed(&samples, &[Stored], now, u64::MAX);
+    assert_eq!(queue.probe_at, None);
+
+    for offset in 2..4 {
+        assert!(matches!(queue.offer(write(0, offset), now), Offer::Queued { .. }));
+    }
+    finish(&mut queue, &[Misconfigured, Misconfigured], now + 50 * MS);
+    assert_eq!(queue.probe_at, Some(now + 60 * MS));
+}
+
 /// A job of which something works is not parked: what is refused of it is held row by row.
 #[test]
 fn parking_takes_out_the_jobs_own_alone() {

@@ -161,42 +161,102 @@ mod tests {
     use std::sync::{Mutex, mpsc};
 
     use yahtzee_core::owner::Partition;
+    use yahtzee_core::record::Offset;
 
+    use super::super::EmbeddedLog;
     use super::super::queue::{MAX_WAITING_BYTES, RequestQueue};
     use super::super::state::{LogState, PublishedState};
     use super::super::store::LogStore;
     use super::super::topics;
     use super::*;
-    use crate::log::{Cleanup, TopicSpec};
+    use crate::log::{Bounds, Cleanup, CommittedOffset, Log as _, TopicSpec};
+
+    fn spec() -> TopicSpec {
+        TopicSpec {
+            name: "topic".to_owned(),
+            partitions: 1,
+            replication: 1,
+            cleanup: Cleanup::Delete,
+            retention_ms: None,
+            timestamp_ahead_max_ms: None,
+        }
+    }
+
+    fn record(value: Vec<u8>) -> NewRecord {
+        NewRecord {
+            topic: "topic".into(),
+            partition: Partition(0),
+            timestamp_ms: 1,
+            key: Vec::new(),
+            value,
+            headers: Vec::new(),
+        }
+    }
+
+    fn slot() -> SlotName {
+        SlotName { group: "group".into(), slot: 0 }
+    }
+
+    fn log() -> (tempfile::TempDir, EmbeddedLog) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path()).unwrap();
+        log.create_topic(&spec()).unwrap();
+        (folder, log)
+    }
+
+    fn assert_empty(log: &EmbeddedLog) {
+        let bounds = Bounds { start: Offset(0), end: Offset(0) };
+        assert_eq!(log.bounds("topic", &[Partition(0)]).unwrap(), [bounds]);
+    }
+
+    #[test]
+    fn a_writer_whose_slot_has_a_successor_appends_nothing() {
+        let (_folder, log) = log();
+        let mut former = log.slot_writer(&slot()).unwrap();
+        let _successor = log.slot_writer(&slot()).unwrap();
+        let outcome = former.append(&[record(Vec::new())]).map(drop);
+        assert_eq!(outcome, Err(LogError::Fenced(slot().to_string())));
+        assert_empty(&log);
+    }
+
+    /// The successor comes between the append and the commit.
+    #[test]
+    fn a_successor_fences_a_transaction_that_is_open() {
+        let (_folder, log) = log();
+        let mut former = log.slot_writer(&slot()).unwrap();
+        let acknowledged = former.append(&[record(Vec::new())]).unwrap();
+        let _successor = log.slot_writer(&slot()).unwrap();
+        assert_eq!(acknowledged.commit(&[]), Err(LogError::Fenced(slot().to_string())));
+        assert_empty(&log);
+    }
+
+    #[test]
+    fn after_a_failed_commit_a_writer_refuses_every_append() {
+        let (_folder, log) = log();
+        let mut writer = log.slot_writer(&slot()).unwrap();
+        let committed = CommittedOffset { offset: Offset(1), metadata: String::new() };
+        let offsets = [OffsetCommit { topic: "missing", partition: Partition(0), committed }];
+        let failure = writer.append(&[record(Vec::new())]).unwrap().commit(&offsets).unwrap_err();
+        assert!(matches!(failure, LogError::NoSuchTopic { .. }), "{failure:?}");
+        for _ in 0..2 {
+            assert_eq!(writer.append(&[record(Vec::new())]).map(drop), Err(failure.clone()));
+        }
+        assert_empty(&log);
+    }
 
     /// Nobody writes, so what is appended waits for ever: beyond the queue's size an append is refused, not parked.
     #[test]
     fn an_append_is_refused_when_too_much_is_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let mut state = LogState::default();
-        let (name, cleanup) = ("topic".to_owned(), Cleanup::Delete);
-        state.add_topic(topics::describe(&TopicSpec {
-            name,
-            partitions: 1,
-            replication: 1,
-            cleanup,
-            retention_ms: None,
-            timestamp_ahead_max_ms: None,
-        }));
+        state.add_topic(topics::describe(&spec()));
         let store = LogStore::open(folder.path()).unwrap();
         let shared =
             EmbeddedShared { store, published: PublishedState::new(state), queue: RequestQueue::default() };
         let handle = Arc::new(EmbeddedHandle { shared: Arc::new(shared), writer: Mutex::new(None) });
         let appender = EmbeddedAppender { handle: Arc::clone(&handle), deadline: Duration::from_secs(3_600) };
 
-        let record = NewRecord {
-            topic: "topic".into(),
-            partition: Partition(0),
-            timestamp_ms: 1,
-            key: Vec::new(),
-            value: vec![0; MAX_RECORD_BYTES],
-            headers: Vec::new(),
-        };
+        let record = record(vec![0; MAX_RECORD_BYTES]);
         let (sender, outcomes) = mpsc::channel();
         for _ in 0..=MAX_WAITING_BYTES / MAX_RECORD_BYTES {
             let sender = sender.clone();

@@ -16,7 +16,7 @@ use crate::store::Day;
 const IDLE_MAX: usize = 4;
 
 /// One shard, shared by its writer and all readers.
-pub(super) struct Node {
+pub(super) struct PostgresShard {
     pub(super) name: String,
     pub(super) timeouts: Timeouts,
     map: Arc<ShardMap>,
@@ -25,7 +25,7 @@ pub(super) struct Node {
     idle: Mutex<Vec<Connection>>,
 }
 
-impl Node {
+impl PostgresShard {
     pub(super) fn new(
         name: String,
         (config, tls): (Config, Tls),

@@ -58,6 +58,10 @@ fn the_environment_overrides_the_file() {
     .unwrap();
     assert_eq!((config.worker.slots, config.layout.version.as_str()), (4, "v7"));
     check_refused("", &[("YAHTZEE_WORKER__SLOTZ", "4")], &["YAHTZEE_WORKER__SLOTZ", "slotz"]);
+    for variable in ["YAHTZEE_SLOTS", "YAHTZEE_WORKER_SLOTS", "YAHTZEE_TESTING", "YAHTZEE_"] {
+        check_refused("", &[(variable, "4")], &[variable, "YAHTZEE_WORKER__SLOTS"]);
+    }
+    assert!(parse("", &[("YAHTZEE_CONFIG", "x"), ("YAHTZEE_WORKERS", "2")]).is_ok());
 }
 
 #[test]

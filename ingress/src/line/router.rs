@@ -150,9 +150,14 @@ struct Tail<'a> {
 impl<'a> Tail<'a> {
     fn read(text: &'a [u8]) -> Self {
         let mut tail = Self::default();
-        for token in tokens(text).rev() {
+        for (from_end, token) in tokens(text).rev().enumerate() {
             let Some(equals) = token.iter().position(|&byte| byte == b'=') else { continue };
             let value = &token[equals + 1..];
+            // A time without its unit at the end is that of a line which was cut within it: 3 of 30ms.
+            let is_cut = from_end == 0 && !value.ends_with(b"ms");
+            if is_cut && matches!(&token[..equals], b"connect" | b"service") {
+                continue;
+            }
             let slot = match &token[..equals] {
                 b"dyno" => &mut tail.dyno,
                 b"connect" => &mut tail.connect,
@@ -262,6 +267,18 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = RouterFields::read(&text);
+        }
+
+        /// Wherever a line is cut, a figure is the one that was written, or missing; only of bytes, which have no unit, a
+        /// part looks like a whole where nothing follows.
+        #[test]
+        fn a_cut_line_gives_no_figure_that_nobody_wrote(length in 0_usize..200) {
+            let text = "at=info method=GET path=\"/\" host=h request_id=x fwd=\"192.0.2.1\" dyno=web.12 connect=12ms \
+                        service=345ms status=200 bytes=678 protocol=https";
+            let Some(fields) = RouterFields::read(&text.as_bytes()[..length.min(text.len())]) else { return Ok(()) };
+            prop_assert!(fields.connect_ms.is_none_or(|ms| ms == 12), "{:?}", fields);
+            prop_assert!(fields.service_ms.is_none_or(|ms| ms == 345), "{:?}", fields);
+            prop_assert!(fields.status.is_none_or(|status| status == 200), "{:?}", fields);
         }
 
         #[test]

@@ -37,14 +37,34 @@ pub(super) struct Override {
     text: String,
 }
 
+/// Variables that options of the command line stand for, and starts of those of the project's own tests: they name no key.
+const NO_KEYS: [&str; 4] = ["CONFIG", "WORKERS", "TEST_", "VECTORS"];
+
 /// Returns all variables of the form `YAHTZEE_SECTION__KEY`.
-pub(super) fn overrides(environment: &Environment) -> Vec<Override> {
-    let nested = environment.iter().filter_map(|(variable, text)| {
-        let path = variable.strip_prefix(PREFIX)?;
-        let path: Vec<String> = path.split(NESTING).map(str::to_ascii_lowercase).collect();
-        (path.len() > 1).then(|| Override { variable: variable.clone(), path, text: text.clone() })
-    });
-    nested.collect()
+///
+/// # Errors
+/// If one is of another form: it was meant to set something, and would set nothing.
+pub(super) fn overrides(environment: &Environment) -> Result<Vec<Override>, ConfigError> {
+    let mut overrides = Vec::new();
+    for (variable, text) in environment {
+        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        let path: Vec<String> = name.split(NESTING).map(str::to_ascii_lowercase).collect();
+        let is_known = NO_KEYS.iter().any(|known| match known.ends_with('_') {
+            true => name.starts_with(known),
+            false => name == *known,
+        });
+        match path.len() {
+            1 if is_known => {}
+            1 => {
+                let reason = format!(
+                    "it names no key: two underscores stand between section and key, as in {PREFIX}WORKER{NESTING}SLOTS"
+                );
+                return Err(ConfigError::Malformed { origin: variable.clone(), reason });
+            }
+            _ => overrides.push(Override { variable: variable.clone(), path, text: text.clone() }),
+        }
+    }
+    Ok(overrides)
 }
 
 /// Returns the file with its keys overridden, parsed as strictly as the file itself.

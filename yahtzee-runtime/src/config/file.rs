@@ -28,7 +28,7 @@ pub fn parse_file<T: DeserializeOwned>(
     origin: &str,
     environment: &Environment,
 ) -> Result<T, ConfigError> {
-    let overrides = overrides(environment);
+    let overrides = overrides(environment)?;
     let parsed = toml::from_str(text).map_err(|error| ConfigError::malformed(origin, &error))?;
     if overrides.is_empty() { Ok(parsed) } else { merge(text, origin, &overrides) }
 }

@@ -28,9 +28,15 @@ pub const MAX_CHUNK_LINES: usize = 300;
 /// Time that the lines of a chunk span at most, in microseconds: a drain sends once a second.
 const CHUNK_US: i64 = 1_000_000;
 
-/// A line whose time is farther from those around it than they are from each other is not believed from this distance on, in
-/// microseconds.
+/// A time is not believed if it is farther than this, in microseconds, from the lines before and from those after it, and they
+/// are not from each other.
 const BELIEVED_US: i64 = 3_600_000_000;
+
+/// The same for the first and the last line, in microseconds: an app may be quiet for weeks.
+const BELIEVED_AT_END_US: i64 = 30 * 24 * 3_600_000_000;
+
+/// Lines on each side that a time is compared with: their median, so that two wrong ones in a row do not confirm each other.
+const AROUND_LINES: usize = 5;
 
 /// A readable line, and when it counts as received.
 #[derive(Clone, Debug)]
@@ -120,20 +126,26 @@ fn received_us(times_us: &[Option<i64>]) -> Vec<Option<i64>> {
     times_us.iter().map(received).collect()
 }
 
-/// Returns whether a time is not far from those of both neighbours, unless these are far from each other.
+/// Returns whether a time is one of its surroundings: near the lines before it or those after it, unless these are far from
+/// each other themselves. Where lines are on one side only, a gap is told from a wrong clock by its length.
 fn is_believed(times_us: &[i64], index: usize) -> bool {
-    let far = |one: i64, other: i64| one.saturating_sub(other).saturating_abs() > BELIEVED_US;
+    let is_near = |one: i64, other: i64, distance_us: i64| one.abs_diff(other) <= distance_us.unsigned_abs();
     let time_us = times_us[index];
-    // The two nearest on both sides, or on one at an end.
-    let last = times_us.len() - 1;
-    let (before, after) = match index {
-        _ if last < 2 => return true,
-        0 => (1, 2),
-        _ if index == last => (last - 1, last - 2),
-        _ => (index - 1, index + 1),
+    let before = &times_us[index.saturating_sub(AROUND_LINES)..index];
+    let after = &times_us[index + 1..times_us.len().min(index + 1 + AROUND_LINES)];
+    let (Some(middle_before), Some(middle_after)) = (median(before), median(after)) else {
+        let mut others = before.iter().chain(after);
+        return times_us.len() < 3 || others.any(|&other| is_near(time_us, other, BELIEVED_AT_END_US));
     };
-    let (before, after) = (times_us[before], times_us[after]);
-    far(before, after) || !far(time_us, before) || !far(time_us, after)
+    !is_near(middle_before, middle_after, BELIEVED_US)
+        || is_near(time_us, middle_before, BELIEVED_US)
+        || is_near(time_us, middle_after, BELIEVED_US)
+}
+
+fn median(times_us: &[i64]) -> Option<i64> {
+    let mut times_us = times_us.to_vec();
+    times_us.sort_unstable();
+    times_us.get(times_us.len() / 2).copied()
 }
 
 /// Numbers equal lines of one owner, so that each has a name of its own that does not depend on where it was found.

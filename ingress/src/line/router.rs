@@ -153,9 +153,13 @@ impl<'a> Tail<'a> {
         for (from_end, token) in tokens(text).rev().enumerate() {
             let Some(equals) = token.iter().position(|&byte| byte == b'=') else { continue };
             let value = &token[equals + 1..];
-            // A time without its unit at the end is that of a line which was cut within it: 3 of 30ms.
-            let is_cut = from_end == 0 && !value.ends_with(b"ms");
-            if is_cut && matches!(&token[..equals], b"connect" | b"service") {
+            // At the end, a time without its unit is part of one, 3 of 30ms, and a dyno may be, web.1 of web.12.
+            let is_part = match &token[..equals] {
+                b"connect" | b"service" => !value.ends_with(b"ms"),
+                b"dyno" => true,
+                _ => false,
+            };
+            if from_end == 0 && is_part {
                 continue;
             }
             let slot = match &token[..equals] {
@@ -269,8 +273,8 @@ mod tests {
             let _ = RouterFields::read(&text);
         }
 
-        /// Wherever a line is cut, a figure is the one that was written, or missing; only of bytes, which have no unit, a
-        /// part looks like a whole where nothing follows.
+        /// Wherever a line is cut, a figure is the one that was written, or missing; but for bytes, which have no unit, and
+        /// with which older lines end.
         #[test]
         fn a_cut_line_gives_no_figure_that_nobody_wrote(length in 0_usize..200) {
             let text = "at=info method=GET path=\"/\" host=h request_id=x fwd=\"192.0.2.1\" dyno=web.12 connect=12ms \
@@ -279,6 +283,7 @@ mod tests {
             prop_assert!(fields.connect_ms.is_none_or(|ms| ms == 12), "{:?}", fields);
             prop_assert!(fields.service_ms.is_none_or(|ms| ms == 345), "{:?}", fields);
             prop_assert!(fields.status.is_none_or(|status| status == 200), "{:?}", fields);
+            prop_assert!(fields.dyno.is_none_or(|dyno| Some(dyno) == DynoName::parse(b"web.12")), "{:?}", fields);
         }
 
         #[test]

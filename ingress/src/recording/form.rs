@@ -11,7 +11,10 @@ const BEGINNING_BYTES: usize = 1 << 20;
 /// Returns the places of the lines. Text in lines loses its colours first.
 pub(super) fn spans(text: &mut Vec<u8>) -> Vec<Range<usize>> {
     let beginning = &text[..text.len().min(BEGINNING_BYTES)];
-    if counted_bytes(beginning) > line_bytes(beginning) {
+    let lines = line_bytes(beginning);
+    // A frame that an app has printed may claim to reach to the end, but the text does not begin with it.
+    let begins_counted = CountedMessages::new(beginning, true).claimed_end().is_some();
+    if (begins_counted || lines == 0) && counted_bytes(beginning) > lines {
         return counted_spans(text);
     }
     strip_colours(text);
@@ -31,7 +34,7 @@ fn counted_bytes(beginning: &[u8]) -> usize {
 /// the message.
 fn line_bytes(beginning: &[u8]) -> usize {
     let lines = beginning.split(|&byte| byte == b'\n').map(without_colours);
-    lines.filter(|line| parse_line(line).is_some()).map(|line| line.len()).sum()
+    lines.filter(|line| parse_line(line).is_some()).map(|line| line.len() + 1).sum()
 }
 
 fn counted_spans(text: &[u8]) -> Vec<Range<usize>> {

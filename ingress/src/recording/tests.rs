@@ -103,11 +103,18 @@ fn a_clock_that_is_wrong_harms_no_other_line() {
     check(vec![cli(1), wrong(), cli(2)], &[1, 1, 2]);
     check(vec![wrong(), cli(1), cli(2)], &[1, 1, 2]);
     check(vec![cli(1), cli(2), wrong()], &[1, 2, 2]);
+    check([vec![cli(1), cli(2)], vec![wrong(); 2], vec![cli(3), cli(4)]].concat(), &[1, 2, 2, 2, 3, 4]);
     // Ten minutes without a line, or a night: nobody's clock is wrong.
     check(vec![cli(0), cli(600)], &[0, 600]);
     let night = |hour: u32| format!("2016-03-04T{hour:02}:00:00Z heroku[router]: {TEXT}\n");
     let (times, _) = read([night(1), night(4), night(9), night(20)].concat().as_bytes());
     assert!(times.is_sorted_by(|one, next| one < next), "{times:?}");
+    // Nor where one line stands alone behind a night, or before it.
+    let burst = |hour: u32| (0..9).map(|_| night(hour)).collect::<String>();
+    let alone =
+        |input: String, at: usize| assert_eq!(read(input.as_bytes()).0[at], read(night(9).as_bytes()).0[0]);
+    alone(format!("{}{}", burst(1), night(9)), 9);
+    alone(format!("{}{}", night(9), burst(20)), 0);
 }
 
 /// Whatever an app prints, and however often.
@@ -116,6 +123,10 @@ fn a_printed_frame_does_not_decide_the_form() {
     let printed = |second: usize| format!("{} app[web.1]: got {}", time(second), counted(second));
     let input: String = (0..50).flat_map(|second| [cli(second), printed(second)]).collect();
     assert_eq!(read(input.as_bytes()).0.len(), 100);
+    let claims = format!("{} app[web.1]: got {{}} <158>1 {} host heroku router - ", time(1), time(1));
+    let rest: String = (2..50).map(cli).collect();
+    let printed = claims.replace("{}", &(rest.len() + 60).to_string());
+    assert_eq!(read(format!("{}{printed}\n{rest}", cli(0)).as_bytes()).0.len(), 50);
     let within = |second: usize| {
         let message = format!("<190>1 {} host app web.1 - {}", time(second), cli(second).repeat(3));
         format!("{} {message}", message.len())

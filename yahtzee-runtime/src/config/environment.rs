@@ -37,8 +37,8 @@ pub(super) struct Override {
     text: String,
 }
 
-/// Variables that options of the command line stand for, and starts of those of the project's own tests: they name no key.
-const NO_KEYS: [&str; 4] = ["CONFIG", "WORKERS", "TEST_", "VECTORS"];
+/// Variables that options of the command line read, and those of the project's own tests: they name no key.
+const NO_KEYS: [&str; 7] = ["CONFIG", "WORKERS", "TEST_", "PROMTOOL", "SERVICES_DIR", "VECTORS", "XTASK"];
 
 /// Returns all variables of the form `YAHTZEE_SECTION__KEY`.
 ///

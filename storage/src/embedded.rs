@@ -13,12 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_runtime::fjall_folder::{io_code_of, reason_of};
+use yahtzee_runtime::fjall_folder::cause_of;
+use yahtzee_runtime::log::LogCause;
 
 use self::folder::{Folder, FolderView, Refused};
 use self::read::UnreadableRow;
 use crate::store::{Day, Summary, next_floor};
-use crate::store::{Fault, Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
+use crate::store::{Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 const NAME: &str = "embedded";
 
@@ -40,7 +41,7 @@ impl EmbeddedStore {
     /// If another process has the folder open ([`StoreError::FolderInUse`]), or it cannot be used as it is
     /// ([`StoreError::Misconfigured`]).
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let opened = Folder::open(folder).map_err(|refused| unusable(folder, &refused))?;
+        let opened = Folder::open(folder).map_err(|refused| unusable(folder, refused))?;
         let view = RwLock::new(Some(Arc::clone(opened.view())));
         Ok(Self(Arc::new(SharedFolder { path: folder.to_owned(), folder: Mutex::new(Some(opened)), view })))
     }
@@ -106,64 +107,48 @@ struct EmbeddedWriter(Arc<SharedFolder>);
 
 impl ShardWriter for EmbeddedWriter {
     fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
-        self.0.try_change(|folder| write::write(folder, batch)).unwrap_or_else(|failure| {
-            let error = self.0.unavailable(failure.reason);
-            vec![Outcome::Retryable(Fault::new(failure.code, error.to_string())); batch.len()]
+        self.0.try_change(|folder| write::write(folder, batch)).unwrap_or_else(|cause| {
+            let error = self.0.unavailable(cause.clone());
+            vec![Outcome::Retryable(cause.with_text(error.to_string())); batch.len()]
         })
-    }
-}
-
-/// Why a change was not made.
-struct FolderFailure {
-    code: String,
-    reason: String,
-}
-
-impl FolderFailure {
-    fn of(error: &fjall::Error) -> Self {
-        let code = io_code_of(error).unwrap_or_else(|| "fjall".to_owned());
-        Self { code, reason: reason_of(error) }
-    }
-
-    fn of_opening(refused: &Refused) -> Self {
-        Self { code: "folder-not-opened".to_owned(), reason: refused.to_string() }
     }
 }
 
 impl SharedFolder {
     /// As [`Self::try_change`], with the failure as readers and operators get it.
     fn change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, StoreError> {
-        self.try_change(change).map_err(|failure| self.unavailable(failure.reason))
+        self.try_change(change).map_err(|cause| self.unavailable(cause))
     }
 
     /// Changes the folder and publishes the result to readers. Opens the folder again first if the previous change
     /// failed.
-    fn try_change<T>(
-        &self,
-        change: impl FnOnce(&mut Folder) -> fjall::Result<T>,
-    ) -> Result<T, FolderFailure> {
+    fn try_change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, LogCause> {
         let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = match slot.take() {
             Some(folder) => folder,
-            None => Folder::open(&self.path).map_err(|refused| FolderFailure::of_opening(&refused))?,
+            None => Folder::open(&self.path)?,
         };
         let result = change(&mut folder);
         // What has failed is closed, readers included, so that it can be opened again.
         *slot = result.is_ok().then_some(folder);
         let view = slot.as_ref().map(|folder| Arc::clone(folder.view()));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
-        result.map_err(|error| FolderFailure::of(&error))
+        result.map_err(cause_of)
     }
 
     fn read<T>(&self, read: impl FnOnce(&FolderView) -> Result<T, UnreadableRow>) -> Result<T, StoreError> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || self.unavailable("closed by a failed write, which is tried again".to_owned());
+        let closed =
+            || self.unavailable(LogCause::new("closed", "closed by a failed write, which is tried again"));
         let view = view.ok_or_else(closed)?;
         read(&view).map_err(|unreadable| match unreadable {
-            UnreadableRow::Failed(error) => self.unavailable(reason_of(&error)),
+            UnreadableRow::Failed(error) => self.unavailable(cause_of(error)),
             UnreadableRow::Malformed(day) => StoreError::Misconfigured {
                 place: self.place(),
-                reason: format!("{day} holds a row that this version does not understand"),
+                cause: LogCause::new(
+                    "malformed",
+                    format!("{day} holds a row that this version does not understand"),
+                ),
             },
         })
     }
@@ -172,8 +157,8 @@ impl SharedFolder {
         place(&self.path)
     }
 
-    fn unavailable(&self, reason: String) -> StoreError {
-        StoreError::Unavailable { place: self.place(), reason }
+    fn unavailable(&self, cause: LogCause) -> StoreError {
+        StoreError::Unavailable { place: self.place(), cause }
     }
 }
 
@@ -182,11 +167,11 @@ fn place(folder: &Path) -> String {
 }
 
 /// Converts the reason why a folder was not opened into the error that ends the process.
-fn unusable(folder: &Path, refused: &Refused) -> StoreError {
+fn unusable(folder: &Path, refused: Refused) -> StoreError {
     if let Refused::InUse = refused {
         return StoreError::FolderInUse(folder.display().to_string());
     }
-    StoreError::Misconfigured { place: place(folder), reason: refused.to_string() }
+    StoreError::Misconfigured { place: place(folder), cause: refused.into() }
 }
 
 #[cfg(test)]

@@ -205,5 +205,5 @@ async fn create_days_on(
             other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
         }
     }
-    other_map.map_or(Ok(()), |text| Err(ServerFailure::Settings(text)))
+    other_map.map_or(Ok(()), |text| Err(ServerFailure::settings(text)))
 }

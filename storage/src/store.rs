@@ -4,6 +4,7 @@
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_runtime::log::LogCause;
 
 mod day;
 mod generations;
@@ -14,7 +15,7 @@ pub(crate) use day::next_floor;
 pub use day::{Day, NotADay};
 pub use generations::Generations;
 pub(crate) use generations::NewestCounts;
-pub use outcome::{Fault, Outcome};
+pub use outcome::Outcome;
 pub(crate) use summary::newest_by_key;
 pub use summary::{DAYS_AHEAD_MAX, KEY_BYTES_MAX, OwnedSummary, Summary, UnusableSummary, VALUE_BYTES_MAX};
 
@@ -144,19 +145,21 @@ pub enum StoreError {
     )]
     FolderInUse(String),
     /// A temporary failure: try again.
-    #[error("{place}: {reason}; it is tried again, and the log still has everything")]
+    #[error("{place}: {cause}; it is tried again, and the log still has everything")]
     Unavailable {
         /// Folder, or name of the shard.
         place: String,
-        /// Message of the store or the operating system.
-        reason: String,
+        /// What the store or the operating system said.
+        #[source]
+        cause: LogCause,
     },
     /// A permanent failure: every try fails until an operator has corrected the configuration.
-    #[error("{place}: {reason}")]
+    #[error("{place}: {cause}")]
     Misconfigured {
         /// Folder, or name of the shard.
         place: String,
-        /// The fault, and what to do.
-        reason: String,
+        /// What is wrong, and what to do.
+        #[source]
+        cause: LogCause,
     },
 }

@@ -6,17 +6,15 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Returns the operating system's text if it gave one, else fjall's.
-#[must_use]
-pub fn reason_of(error: &fjall::Error) -> String {
-    sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
+use crate::log::LogCause;
 
-/// Returns the kind of the operating system's error, as in `io:StorageFull`, if there is one behind it.
+/// Returns the error under the kind and the text of the operating system, if it gave them, else under fjall's.
 #[must_use]
-pub fn io_code_of(error: &fjall::Error) -> Option<String> {
-    let io = sources(error).find_map(|source| source.downcast_ref::<io::Error>())?;
-    Some(format!("io:{:?}", io.kind()))
+pub fn cause_of(error: fjall::Error) -> LogCause {
+    let io = sources(&error).find_map(|source| source.downcast_ref::<io::Error>());
+    let code = io.map_or_else(|| "fjall".to_owned(), |io| format!("io:{:?}", io.kind()));
+    let text = sources(&error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    LogCause::new(code, text).with_source(error)
 }
 
 /// The error and what is behind it.
@@ -48,4 +46,21 @@ pub fn clear_unfinished_creation(folder: &Path) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operating_system_gives_code_and_text_if_it_is_behind_the_error() {
+        let check = |error: fjall::Error, code: &str, text: &str| {
+            let cause = cause_of(error);
+            assert_eq!((cause.code(), cause.text()), (code, text));
+            assert!(cause.source().is_some_and(|source| source.is::<fjall::Error>()));
+        };
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        check(full.into(), "io:StorageFull", "no storage space");
+        check(fjall::Error::Locked, "fjall", &fjall::Error::Locked.to_string());
+    }
 }

@@ -41,8 +41,10 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_runtime::log::LogCause;
+
     use super::*;
-    use crate::store::{Day, Fault, OwnedSummary};
+    use crate::store::{Day, OwnedSummary};
     use crate::test_world::summaries::{key, value};
 
     /// Stores the newest of each key, unless its revision is poison; notes what it was asked.
@@ -65,7 +67,7 @@ mod tests {
                     return Outcome::Stale;
                 }
                 if self.poison.contains(&revision) {
-                    return Outcome::Poison(Fault::new("planned", "as planned"));
+                    return Outcome::Poison(LogCause::new("planned", "as planned"));
                 }
                 Outcome::Stored
             };

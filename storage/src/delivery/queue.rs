@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{Finished, InFlight, Offer, OutcomeKind, QueuePolicy, ShardQueue, Step, Ticket};
+use yahtzee_runtime::log::LogCause;
 
 use super::metrics::ShardMetrics;
 use super::row::{DeliveryRow, PendingRow};
-use crate::store::Fault;
 
 /// A [`ShardQueue`] behind a lock.
 pub(super) struct SharedQueue {
@@ -24,7 +24,7 @@ pub(super) struct SharedQueue {
 struct QueueState {
     queue: ShardQueue<DeliveryRow>,
     /// Reason why the last write failed.
-    fault: Option<Fault>,
+    fault: Option<LogCause>,
 }
 
 impl SharedQueue {
@@ -44,9 +44,9 @@ impl SharedQueue {
     }
 
     /// Returns the reason why a row is not written now, for its headers.
-    pub(super) fn reason(&self) -> Fault {
+    pub(super) fn reason(&self) -> LogCause {
         let text = || format!("a write has not come back for more than {:?}", self.patience);
-        let slow = || Fault::new("slow-write", text());
+        let slow = || LogCause::new("slow-write", text());
         self.lock().fault.clone().unwrap_or_else(slow)
     }
 
@@ -83,7 +83,7 @@ impl SharedQueue {
         &self,
         batch: InFlight<DeliveryRow>,
         outcomes: &[OutcomeKind],
-        fault: Option<&Fault>,
+        fault: Option<&LogCause>,
         now: Duration,
     ) -> Finished<DeliveryRow> {
         let mut state = self.lock();

@@ -11,7 +11,7 @@ use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{
-    Bounds, CommittedOffset, Headers, Isolation, Item, LogError, LogReader, OffsetCommit,
+    Bounds, CommittedOffset, Headers, Isolation, Item, LogCause, LogError, LogReader, OffsetCommit,
 };
 use yahtzee_runtime::threads;
 
@@ -23,7 +23,7 @@ use super::source::{Source, Stream};
 use super::{DeliveryFailure, DeliveryRole, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
-use crate::store::{Day, Fault, OwnedSummary, Shard};
+use crate::store::{Day, OwnedSummary, Shard};
 
 /// Time that one poll waits, over all topics; also the interval at which a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -210,7 +210,7 @@ impl Session {
             Err(unusable) => {
                 let source = self.source().position(ticket);
                 tracing::warn!(%source, %unusable, "a record is no summary: quarantined");
-                let fault = Fault::new("unusable-summary", unusable.to_string());
+                let fault = LogCause::new("unusable-summary", unusable.to_string());
                 let new = || FailureHeaders { source: Some(source), ..FailureHeaders::default() };
                 let failures = shared.failed_now(failures.unwrap_or_else(new), job, &fault);
                 let (store, key, value) = (shared.store.name(), record.key, record.value);

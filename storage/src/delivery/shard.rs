@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
 use yahtzee_runtime::health::Condition;
+use yahtzee_runtime::log::LogCause;
 
 use super::TaskContext;
 use super::batch;
@@ -11,7 +12,7 @@ use super::dead_letter_writer::DeadLetters;
 use super::metrics::Ending;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
-use crate::store::{Fault, Outcome, Shard, ShardWriter, Summary};
+use crate::store::{Outcome, Shard, ShardWriter, Summary};
 
 /// Writes to one shard.
 pub(super) struct ShardThread {
@@ -85,7 +86,7 @@ impl ShardThread {
     }
 
     fn dispose(&self, letters: &mut DeadLetters, row: &PendingRow, outcome: &Outcome, disposal: Disposal) {
-        let unknown = || Fault::new(outcome.name(), outcome.name());
+        let unknown = || LogCause::new(outcome.name(), outcome.name());
         let fault = || outcome.fault().cloned().unwrap_or_else(unknown);
         match disposal {
             Disposal::Settle => self.settle(row, outcome),
@@ -122,7 +123,7 @@ impl ShardThread {
     }
 
     /// Reports held jobs to the health report, where they stay until all of them work.
-    fn report_held(&mut self, fault: Option<&Fault>) {
+    fn report_held(&mut self, fault: Option<&LogCause>) {
         if let Some(fault) = fault.filter(|_| !self.is_held) {
             tracing::error!(part = self.part, %fault, "held until somebody repairs the configuration");
             self.is_held = true;
@@ -132,7 +133,7 @@ impl ShardThread {
     }
 
     /// Reports the health of the shard.
-    fn report_health(&mut self, fault: Option<&Fault>) {
+    fn report_health(&mut self, fault: Option<&LogCause>) {
         let condition = fault.map_or(Condition::Ready, |fault| Condition::Troubled(fault.to_string()));
         if condition == self.condition {
             return;
@@ -150,6 +151,6 @@ impl ShardThread {
     }
 }
 
-fn first_fault(outcomes: &[Outcome], kind: OutcomeKind) -> Option<&Fault> {
+fn first_fault(outcomes: &[Outcome], kind: OutcomeKind) -> Option<&LogCause> {
     outcomes.iter().find(|outcome| outcome.kind() == kind)?.fault()
 }

@@ -11,13 +11,13 @@
 //! limit here: retention limits it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use yahtzee_runtime::fjall_folder::{clear_unfinished_creation, reason_of};
+use yahtzee_runtime::fjall_folder::{cause_of, clear_unfinished_creation};
+use yahtzee_runtime::log::LogCause;
 
 use crate::store::Day;
 
@@ -62,19 +62,21 @@ pub(super) enum Refused {
     Failed(fjall::Error),
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => formatter.write_str("in use by another process, or still being read"),
-            Self::Format => formatter.write_str(
+impl From<Refused> for LogCause {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::InUse => Self::new("folder-in-use", "in use by another process, or still being read"),
+            Refused::Format => Self::new(
+                "folder-format",
                 "written by another version of this program; delete it or choose another with \
                  `sink.embedded.folder`, and replay what is still in the log",
             ),
-            Self::Failed(error) => write!(
-                formatter,
-                "{}; free or repair the disk and start again, the log still has everything",
-                reason_of(error)
-            ),
+            Refused::Failed(error) => {
+                let cause = cause_of(error);
+                let advice = "free or repair the disk and start again, the log still has everything";
+                let text = format!("{cause}; {advice}");
+                cause.with_text(text)
+            }
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Classifies failures by what they mean for the rows being written: one function, one table.
 
-use std::borrow::Cow;
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::{Fault, Outcome, StoreError};
+use yahtzee_runtime::log::LogCause;
+
+use crate::store::{Outcome, StoreError};
 
 /// Class of a failure, by what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +26,14 @@ pub(super) enum Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ServerFailure {
     /// The server returned an error.
-    Server(ServerError),
+    Server {
+        /// SQLSTATE, message with the detail if there is one, and the client's error.
+        cause: LogCause,
+        /// Schema of the object concerned, if the server names it.
+        schema: Option<String>,
+    },
     /// The connection broke, or was not established.
-    Connection(String),
+    Connection(LogCause),
     /// The server did not answer in time.
     Timeout(Duration),
     /// A table or the bookkeeping is missing.
@@ -33,31 +41,19 @@ pub(super) enum ServerFailure {
     /// A table that was believed to be empty was not, or it refused a row that was copied into it.
     NotCopied,
     /// The settings are wrong, or contradict what is in the database.
-    Settings(String),
-}
-
-/// The relevant parts of an error of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServerError {
-    /// SQLSTATE.
-    pub(super) code: String,
-    /// Message, with the detail if there is one.
-    pub(super) text: String,
-    /// Schema of the object concerned, if the server names it.
-    pub(super) schema: Option<String>,
+    Settings(LogCause),
 }
 
 impl From<tokio_postgres::Error> for ServerFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(database) = error.as_db_error() {
             let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            return Self::Server(ServerError {
-                code: database.code().code().to_owned(),
-                text: format!("{}{detail}", database.message()),
-                schema: database.schema().map(ToOwned::to_owned),
-            });
+            let text = format!("{}{detail}", database.message());
+            let (code, schema) =
+                (database.code().code().to_owned(), database.schema().map(ToOwned::to_owned));
+            return Self::Server { cause: LogCause::new(code, text).with_source(error), schema };
         }
-        let cause = std::error::Error::source(&error);
+        let cause = error.source();
         // A certificate that is not trusted is wrapped in such an error too.
         let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
         let is_io = io.is_some_and(|io| io.kind() != std::io::ErrorKind::InvalidData);
@@ -65,8 +61,11 @@ impl From<tokio_postgres::Error> for ServerFailure {
         // The client tells its own kinds of errors by their text only.
         let is_refused = ["invalid configuration", "authentication error", "error performing TLS handshake"];
         match !is_io && is_refused.contains(&error.to_string().as_str()) {
-            true => Self::Settings(format!("{text}; mend the url of the shard, or `ca_file`")),
-            false => Self::Connection(text),
+            true => {
+                let text = format!("{text}; mend the url of the shard, or `ca_file`");
+                Self::Settings(LogCause::new("settings", text).with_source(error))
+            }
+            false => Self::Connection(LogCause::new("connection", text).with_source(error)),
         }
     }
 }
@@ -74,7 +73,7 @@ impl From<tokio_postgres::Error> for ServerFailure {
 /// Returns the class of a failure. SQLSTATE codes: PostgreSQL documentation, appendix A.
 pub(super) fn classify(failure: &ServerFailure) -> Class {
     match failure {
-        ServerFailure::Server(error) => classify_code(&error.code, error.schema.as_deref()),
+        ServerFailure::Server { cause, schema } => classify_code(cause.code(), schema.as_deref()),
         ServerFailure::Connection(_) | ServerFailure::Timeout(_) => Class::Retryable,
         ServerFailure::Missing(_) => Class::Schema,
         ServerFailure::NotCopied => Class::Retryable,
@@ -100,11 +99,16 @@ fn classify_code(code: &str, schema: Option<&str>) -> Class {
 }
 
 impl ServerFailure {
+    /// Creates a [`Self::Settings`] from what is wrong and what to do.
+    pub(super) fn settings(text: impl Into<Arc<str>>) -> Self {
+        Self::Settings(LogCause::new("settings", text))
+    }
+
     /// Returns whether the session cannot be used again.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::Connection(_) | Self::Timeout(_) => true,
-            Self::Server(error) => error.code.starts_with("57P") || error.code.starts_with("08"),
+            Self::Server { cause, .. } => cause.code().starts_with("57P") || cause.code().starts_with("08"),
             _ => false,
         }
     }
@@ -113,7 +117,7 @@ impl ServerFailure {
     /// shard is down, or is the wrong one.
     pub(super) fn is_local(&self) -> bool {
         match self {
-            Self::Server(error) if error.code.starts_with("28") || error.code == "3D000" => false,
+            Self::Server { cause, .. } if cause.code().starts_with("28") || cause.code() == "3D000" => false,
             Self::Settings(_) => false,
             _ => self.is_lock() || (classify(self) != Class::Retryable && !self.breaks_connection()),
         }
@@ -121,14 +125,14 @@ impl ServerFailure {
 
     /// Returns whether another session held a lock.
     pub(super) fn is_lock(&self) -> bool {
-        matches!(self, Self::Server(error) if matches!(&*error.code, "55P03" | "40P01" | "40001"))
+        matches!(self, Self::Server { cause, .. } if matches!(cause.code(), "55P03" | "40P01" | "40001"))
     }
 
     /// Returns whether a schema or a table is missing.
     pub(super) fn is_missing(&self) -> bool {
         match self {
             Self::Missing(_) => true,
-            Self::Server(error) => matches!(&*error.code, "3F000" | "42P01"),
+            Self::Server { cause, .. } => matches!(cause.code(), "3F000" | "42P01"),
             _ => false,
         }
     }
@@ -136,40 +140,36 @@ impl ServerFailure {
     /// Returns the outcome of the rows after the last try. `table` is the one they were to be written to.
     pub(super) fn outcome(&self, shard: &str, table: &str) -> Outcome {
         match classify(self) {
-            Class::Schema if !self.is_missing() => Outcome::Misconfigured(self.fault_of(format!(
+            Class::Schema if !self.is_missing() => Outcome::Misconfigured(self.cause(format!(
                 "shard {shard}: {self}: table {table} is not as Yahtzee creates it; rename or drop it, and it is \
                  created anew and filled from the log"
             ))),
-            Class::Retryable | Class::Schema => Outcome::Retryable(self.fault(shard)),
-            Class::Poison => Outcome::Poison(self.fault_of(format!("shard {shard}, table {table}: {self}"))),
-            Class::Configuration => Outcome::Misconfigured(self.fault(shard)),
+            Class::Retryable | Class::Schema => Outcome::Retryable(self.cause_on(shard)),
+            Class::Poison => Outcome::Poison(self.cause(format!("shard {shard}, table {table}: {self}"))),
+            Class::Configuration => Outcome::Misconfigured(self.cause_on(shard)),
         }
     }
 
-    fn fault(&self, shard: &str) -> Fault {
-        self.fault_of(format!("shard {shard}: {self}{}", self.advice()))
+    fn cause_on(&self, shard: &str) -> LogCause {
+        self.cause(format!("shard {shard}: {self}{}", self.advice()))
     }
 
-    fn fault_of(&self, text: String) -> Fault {
-        Fault::new(self.code(), text)
-    }
-
-    /// Returns the server's SQLSTATE, or a word for what the server did not say.
-    fn code(&self) -> Cow<'static, str> {
+    /// Returns the failure under the server's SQLSTATE, or a word for what the server did not say.
+    fn cause(&self, text: String) -> LogCause {
         match self {
-            Self::Server(error) => Cow::Owned(error.code.clone()),
-            Self::Connection(_) => Cow::Borrowed("connection"),
-            Self::Timeout(_) => Cow::Borrowed("timeout"),
-            Self::Missing(_) => Cow::Borrowed("missing-table"),
-            Self::NotCopied => Cow::Borrowed("not-copied"),
-            Self::Settings(_) => Cow::Borrowed("settings"),
+            Self::Server { cause, .. } | Self::Connection(cause) | Self::Settings(cause) => {
+                cause.clone().with_text(text)
+            }
+            Self::Timeout(_) => LogCause::new("timeout", text),
+            Self::Missing(_) => LogCause::new("missing-table", text),
+            Self::NotCopied => LogCause::new("not-copied", text),
         }
     }
 
     /// Returns the advice in the message, from its second word on.
     fn advice(&self) -> &'static str {
-        let Self::Server(error) = self else { return "" };
-        match (&*error.code, error.code.get(..2).unwrap_or_default()) {
+        let Self::Server { cause, .. } = self else { return "" };
+        match (cause.code(), cause.code().get(..2).unwrap_or_default()) {
             ("42501", _) => {
                 "; give the role the right (GRANT CREATE ON DATABASE, or make it owner of the schema)"
             }
@@ -183,11 +183,11 @@ impl ServerFailure {
     /// Converts the failure into the error for readers and operators.
     pub(super) fn into_store_error(self, shard: &str) -> StoreError {
         let place = format!("shard {shard}");
-        let reason = format!("{self}{}", self.advice());
+        let cause = self.cause(format!("{self}{}", self.advice()));
         match classify(&self) {
-            Class::Retryable => StoreError::Unavailable { place, reason },
-            Class::Schema if self.is_missing() => StoreError::Unavailable { place, reason },
-            _ => StoreError::Misconfigured { place, reason },
+            Class::Retryable => StoreError::Unavailable { place, cause },
+            Class::Schema if self.is_missing() => StoreError::Unavailable { place, cause },
+            _ => StoreError::Misconfigured { place, cause },
         }
     }
 }
@@ -195,8 +195,9 @@ impl ServerFailure {
 impl fmt::Display for ServerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Server(error) => write!(formatter, "SQLSTATE {}: {}", error.code, error.text),
-            Self::Connection(text) | Self::Missing(text) | Self::Settings(text) => formatter.write_str(text),
+            Self::Server { cause, .. } => write!(formatter, "SQLSTATE {}: {cause}", cause.code()),
+            Self::Connection(cause) | Self::Settings(cause) => fmt::Display::fmt(cause, formatter),
+            Self::Missing(text) => formatter.write_str(text),
             Self::Timeout(limit) => write!(formatter, "no answer within {} ms", limit.as_millis()),
             Self::NotCopied => formatter.write_str("rows could not be copied; it is tried row by row"),
         }
@@ -208,8 +209,8 @@ mod tests {
     use super::*;
 
     fn server(code: &str, schema: Option<&str>) -> ServerFailure {
-        let (text, schema) = ("said no".to_owned(), schema.map(ToOwned::to_owned));
-        ServerFailure::Server(ServerError { code: code.to_owned(), text, schema })
+        let cause = LogCause::new(code.to_owned(), "said no").with_source(fmt::Error);
+        ServerFailure::Server { cause, schema: schema.map(ToOwned::to_owned) }
     }
 
     #[test]
@@ -249,9 +250,12 @@ mod tests {
 
     #[test]
     fn what_has_no_code_is_worth_another_try() {
-        assert_eq!(classify(&ServerFailure::Connection("reset".into())), Class::Retryable);
+        assert_eq!(
+            classify(&ServerFailure::Connection(LogCause::new("connection", "reset"))),
+            Class::Retryable
+        );
         assert_eq!(classify(&ServerFailure::Timeout(Duration::from_secs(1))), Class::Retryable);
-        assert_eq!(classify(&ServerFailure::Settings("two shards".into())), Class::Configuration);
+        assert_eq!(classify(&ServerFailure::settings("two shards")), Class::Configuration);
         assert_eq!(classify(&ServerFailure::Missing("yahtzee".into())), Class::Schema);
     }
 
@@ -267,6 +271,7 @@ mod tests {
             };
             assert_eq!(fault.code(), code);
             assert!(fault.text().contains("shard 3") && fault.text().contains(word), "{fault}");
+            assert!(fault.source().is_some_and(|source| source.is::<fmt::Error>()), "{fault:?}");
         }
         check("42703", "misconfigured", "drop it");
         check("42501", "misconfigured", "GRANT");
@@ -279,13 +284,13 @@ mod tests {
     fn what_the_server_did_not_say_has_a_code_too() {
         fn check(failure: &ServerFailure, code: &str) {
             let outcome = failure.outcome("3", "yahtzee_20261121.errors");
-            assert_eq!(outcome.fault().map(Fault::code), Some(code), "{failure}");
+            assert_eq!(outcome.fault().map(LogCause::code), Some(code), "{failure}");
         }
-        check(&ServerFailure::Connection("reset".into()), "connection");
+        check(&ServerFailure::Connection(LogCause::new("connection", "reset")), "connection");
         check(&ServerFailure::Timeout(Duration::from_secs(1)), "timeout");
         check(&ServerFailure::Missing("yahtzee".into()), "missing-table");
         check(&ServerFailure::NotCopied, "not-copied");
-        check(&ServerFailure::Settings("two shards".into()), "settings");
+        check(&ServerFailure::settings("two shards"), "settings");
     }
 
     #[test]

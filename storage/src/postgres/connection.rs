@@ -191,12 +191,12 @@ fn begin_text(purpose: Purpose, timeouts: Timeouts) -> String {
 fn check_server(version: &str, encoding: &str) -> Result<(), ServerFailure> {
     let major = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
     if major.is_some_and(|major: u32| major < MAJOR_VERSION_MIN) {
-        return Err(ServerFailure::Settings(format!(
+        return Err(ServerFailure::settings(format!(
             "the server is PostgreSQL {version}; {MAJOR_VERSION_MIN} or later is needed: upgrade it"
         )));
     }
     if encoding != "UTF8" {
-        return Err(ServerFailure::Settings(format!(
+        return Err(ServerFailure::settings(format!(
             "the database is encoded in {encoding}; create it anew: CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0"
         )));
     }

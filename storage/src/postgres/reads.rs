@@ -156,7 +156,7 @@ async fn kept_days(
         let theirs = Place { count: row.try_get(3)?, index: row.try_get(4)?, key: row.try_get(5)? };
         let ours = shard.place_on(day);
         if ours.as_ref() != Some(&theirs) {
-            return Err(ServerFailure::Settings(other_map(day, &theirs, ours.as_ref(), None)));
+            return Err(ServerFailure::settings(other_map(day, &theirs, ours.as_ref(), None)));
         }
         if row.try_get(6)? {
             kept.days.push(day);
@@ -192,7 +192,7 @@ fn counts_text(job: &str, day: Day) -> String {
 fn read_row(range: &RangeQuery<'_>, row: &tokio_postgres::Row) -> Result<Row, ServerFailure> {
     let text: &str = row.try_get(0)?;
     let foreign = || {
-        ServerFailure::Settings(format!(
+        ServerFailure::settings(format!(
             "job {}: a row that Yahtzee did not write: series {text:?}",
             range.job
         ))

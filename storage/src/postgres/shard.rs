@@ -72,7 +72,7 @@ impl PostgresShard {
         if remembered == self.name {
             return Ok(());
         }
-        Err(ServerFailure::Settings(format!(
+        Err(ServerFailure::settings(format!(
             "the database says it is shard {remembered:?}, and is configured as shard {:?}; give each shard a \
              database of its own, and its name back if it was renamed",
             self.name

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use yahtzee_runtime::log::LogCause;
+
 use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
 use super::names::TableName;
@@ -12,7 +14,7 @@ use super::shard::PostgresShard;
 use super::upsert::{StaleFilter, copy, upsert};
 use super::{bisect, define};
 use crate::store::Summary;
-use crate::store::{Fault, Outcome, ShardWriter};
+use crate::store::{Outcome, ShardWriter};
 
 /// Number of tables whose write mode is remembered; a replay of a month touches several hundred.
 const TABLES_MAX: usize = 10_000;
@@ -103,7 +105,7 @@ impl PostgresWriter {
                 Verdict::Open => self.write_group(connection, group).await?,
                 Verdict::OtherMap(text) => {
                     let text = format!("shard {}: {text}", self.shard.name);
-                    vec![Outcome::Misconfigured(Fault::new("shard-map", text)); group.lines.len()]
+                    vec![Outcome::Misconfigured(LogCause::new("shard-map", text)); group.lines.len()]
                 }
                 Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
                 Verdict::Missing => {

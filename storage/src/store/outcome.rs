@@ -1,12 +1,9 @@
 //! The outcome of writing a summary to a store.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
-
 use yahtzee_core::delivery::OutcomeKind;
+use yahtzee_runtime::log::LogCause;
 
-/// Outcome of one summary.
+/// Outcome of one summary. What was not stored carries the reason; rows of a failed batch share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored; the store had nothing newer.
@@ -19,11 +16,11 @@ pub enum Outcome {
     /// Not stored: its day is below the floor; it was dropped on purpose and is not created again.
     Expired,
     /// Not stored: the shard, or a part of it, does not work now.
-    Retryable(Fault),
+    Retryable(LogCause),
     /// Not stored: no store takes it as it is.
-    Poison(Fault),
+    Poison(LogCause),
     /// Not stored until the configuration is corrected: a wrong password, a missing right, another shard map.
-    Misconfigured(Fault),
+    Misconfigured(LogCause),
 }
 
 impl Outcome {
@@ -42,7 +39,7 @@ impl Outcome {
 
     /// Returns the reason why the summary was not stored; `None` if it is settled.
     #[must_use]
-    pub fn fault(&self) -> Option<&Fault> {
+    pub fn fault(&self) -> Option<&LogCause> {
         match self {
             Self::Retryable(fault) | Self::Poison(fault) | Self::Misconfigured(fault) => Some(fault),
             Self::Stored | Self::StoredAgainstChain | Self::Stale | Self::Expired => None,
@@ -67,40 +64,5 @@ impl Outcome {
             Self::Poison(_) => "poison",
             Self::Misconfigured(_) => "misconfigured",
         }
-    }
-}
-
-/// Why a summary was not stored: a stable code, and what the store said, where, and what to do. Shared by all rows of
-/// a failed batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    code: Cow<'static, str>,
-    text: Arc<str>,
-}
-
-impl Fault {
-    /// Creates a fault from its code and a text for operators.
-    #[must_use]
-    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { code: code.into(), text: text.into() }
-    }
-
-    /// Returns what kind of fault it is, the same for all rows and shards: a SQLSTATE, the kind of the operating
-    /// system's error as in `io:StorageFull`, or a word of Yahtzee's own.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// Returns the text for operators.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
     }
 }

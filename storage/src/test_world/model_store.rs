@@ -5,11 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_runtime::log::LogCause;
 
 use super::{Bell, Id};
 use crate::store::Day;
 use crate::store::Summary;
-use crate::store::{Fault, Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
+use crate::store::{Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// Behaviour of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,9 @@ impl ModelStore {
 
     fn unavailable(&self) -> Result<(), StoreError> {
         match self.lock().modes.contains(&Mode::Down) {
-            true => Err(StoreError::Unavailable { place: "s0".to_owned(), reason: "down".to_owned() }),
+            true => {
+                Err(StoreError::Unavailable { place: "s0".to_owned(), cause: LogCause::new("down", "down") })
+            }
             false => Ok(()),
         }
     }
@@ -211,22 +214,22 @@ impl Model {
         self.asked += 1;
         let series = summary.parts.owner.0[0];
         let is_wrong = match self.modes[shard] {
-            Mode::Down => return Outcome::Retryable(Fault::new("down", "down")),
+            Mode::Down => return Outcome::Retryable(LogCause::new("down", "down")),
             Mode::Flaky if self.asked.is_multiple_of(3) => {
-                return Outcome::Retryable(Fault::new("flaky", "flaky"));
+                return Outcome::Retryable(LogCause::new("flaky", "flaky"));
             }
             Mode::FailsFor(failing) if failing == series => {
-                return Outcome::Retryable(Fault::new("locked", "locked"));
+                return Outcome::Retryable(LogCause::new("locked", "locked"));
             }
             Mode::Wrong => true,
             Mode::WrongFor(job) => job == summary.job,
             Mode::Works | Mode::Blocked | Mode::Panics | Mode::Flaky | Mode::FailsFor(_) => false,
         };
         if is_wrong {
-            return Outcome::Misconfigured(Fault::new("wrong-password", "wrong password"));
+            return Outcome::Misconfigured(LogCause::new("wrong-password", "wrong password"));
         }
         if self.poison.contains(&series) {
-            return Outcome::Poison(Fault::new("poison", "poison"));
+            return Outcome::Poison(LogCause::new("poison", "poison"));
         }
         if self.expired.contains(&series) {
             return Outcome::Expired;

@@ -111,18 +111,38 @@ fn in_words(partition: Option<Partition>) -> String {
     partition.map(|partition| format!(" (partition {partition})")).unwrap_or_default()
 }
 
-/// Why a log does not answer or accept: a stable code, a text for people, and the error of the library behind it.
+/// Why a log or a store does not answer or accept: a stable code, a text for people, and the error of the library
+/// behind it. Cheap to clone: it is shared by all rows of a failed batch.
 #[derive(Clone, Debug)]
 pub struct LogCause {
     code: Cow<'static, str>,
-    text: String,
+    text: Arc<str>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl LogCause {
     /// Creates a cause that is known here, under a code such as `queue-full`.
-    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
+    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<Arc<str>>) -> Self {
         Self { code: code.into(), text: text.into(), source: None }
+    }
+
+    /// Returns what kind of failure it is, the same for all topics, rows and shards: the code of the library (`kafka:Resolve`,
+    /// a SQLSTATE), the kind of the operating system's error as in `io:StorageFull`, or a word of Yahtzee's own.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Returns the text for operators.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Replaces the text by one that says more.
+    #[must_use]
+    pub fn with_text(self, text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), ..self }
     }
 
     /// Adds the error behind it.

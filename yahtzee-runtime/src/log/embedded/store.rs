@@ -13,7 +13,7 @@ use fjall::{
 use yahtzee_core::record::LogRecord;
 
 use super::format::{PartitionId, number_of, record_of};
-use crate::fjall_folder::{clear_unfinished_creation, io_code_of, reason_of};
+use crate::fjall_folder::{cause_of, clear_unfinished_creation};
 use crate::log::{Headers, LogCause, LogError};
 
 /// Blocks kept in memory: enough that readers near the end never touch the disk.
@@ -105,22 +105,10 @@ impl LogStore {
     /// Returns the error of a failed write. Later writes are refused too: after a failed `fsync` nobody knows which
     /// pages are on disk, and only the recovery of a new opening finds out.
     pub(super) fn unwritable(&self, error: fjall::Error) -> LogError {
-        let text = format!(
-            "{}; free or repair the disk, then restart: until then nothing is accepted",
-            reason_of(&error)
-        );
-        let cause = LogCause::new(code_of(&error), text).with_source(error);
-        LogError::refused(format!("writing to data folder {}", self.folder), cause)
+        let cause = cause_of(error);
+        let text = format!("{cause}; free or repair the disk, then restart: until then nothing is accepted");
+        LogError::refused(format!("writing to data folder {}", self.folder), cause.with_text(text))
     }
-}
-
-fn cause_of(error: fjall::Error) -> LogCause {
-    LogCause::new(code_of(&error), reason_of(&error)).with_source(error)
-}
-
-/// Returns the operating system's code if it gave one.
-fn code_of(error: &fjall::Error) -> String {
-    io_code_of(error).unwrap_or_else(|| "fjall".to_owned())
 }
 
 /// A record in the store's memory.

@@ -127,6 +127,51 @@ fn a_blocked_shard_delays_only_its_own_summaries() {
     assert_eq!(sorted(ended), sorted(published));
 }
 
+/// What the other shards have stored is committed while a source waits for room.
+#[test]
+fn a_full_queue_holds_up_no_commit() {
+    let world = World::with_partitions(2, 1, &["job"]);
+    world.store.set(0, Mode::Blocked);
+    world.publish(&[(1, 0), (0, 0), (0, 1), (0, 2), (0, 3)]);
+    let sink = world.sink(|plan| {
+        plan.role = WITHOUT_RETRY;
+        (plan.settings.queue_max, plan.settings.batch_max) = (1, 1);
+    });
+    world.wait("what is stored to be committed", || world.committed(0) == Some(Offset(1)));
+    world.store.set(0, Mode::Works);
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+}
+
+#[test]
+fn a_sink_that_stops_commits_what_it_has_stored() {
+    let world = World::new(1, &["job"]);
+    let sink = world.sink(|plan| plan.settings.commit_interval = Duration::from_secs(3_600));
+    // The second is read after the first commit, which is due at once.
+    for revision in 0..2 {
+        world.publish(&[(0, revision)]);
+        world.wait("it to be stored", || world.store.rows("job").get(&0) == Some(&revision));
+    }
+    sink.end();
+    assert_eq!(world.committed(0), Some(Offset(2)));
+}
+
+/// A shard that stores some rows of a batch works.
+#[test]
+fn one_row_that_fails_is_no_trouble_of_its_shard() {
+    let world = World::with_partitions(1, 1, &["job"]);
+    world.store.set(0, Mode::FailsFor(1));
+    world.publish(&[(0, 0), (1, 0)]);
+    // Both are in the first batch, so that it never fails as a whole.
+    let sink = world.sink(|plan| {
+        (plan.settings.linger, plan.settings.batch_max) = (Duration::from_secs(1), 2);
+    });
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    assert_eq!(world.in_retry(), [(1, 0)]);
+    assert_eq!(world.health.parts().get("shard-s0"), Some(&Condition::Ready));
+}
+
 /// A write that never comes back does not stop the commits: beyond the bound its batch is in RETRY.
 #[test]
 fn the_unsettled_span_is_bounded_while_a_write_hangs() {

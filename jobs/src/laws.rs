@@ -5,7 +5,7 @@ use yahtzee::Owner;
 use yahtzee::job::Job;
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::{self, lang_metric::Value};
-use yahtzee_testkit::{START_US, check_job};
+use yahtzee_testkit::{Bench, START_US, check_job};
 
 /// Two owners, twelve frames; `measurement` makes what the frame of a number carries.
 fn records<R>(record: impl Fn(Vec<u8>, u32) -> R) -> Vec<(Owner, R)> {
@@ -26,8 +26,14 @@ fn time_us(number: u32) -> i64 {
 }
 
 /// Checks a job and gives its name, for the list at the end.
-fn checked<J: Job>(job: J, records: &[(Owner, impl Message + Clone)]) -> &'static str {
-    check_job(job, records);
+fn checked<J: Job + Clone>(job: J, records: &[(Owner, impl Message + Clone)]) -> &'static str {
+    check_job(job.clone(), records);
+    // A frame that is delivered twice counts once.
+    let feed = |bench: Bench<J>, (owner, record): &(Owner, _)| bench.feed(*owner, record);
+    let once = records.iter().fold(Bench::new(job), feed);
+    let accepted = once.outcomes().0.accepted;
+    let (twice, _) = records.iter().fold(once, feed).outcomes();
+    assert_eq!((twice.accepted, twice.duplicate), (accepted, accepted), "{}", J::NAME);
     J::NAME
 }
 

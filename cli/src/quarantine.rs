@@ -108,7 +108,7 @@ fn requeue(global: &GlobalOptions, config: &Config, chosen: &Chosen) -> Result<(
     }
     let appender = ward.log.appender(APPEND_DEADLINE)?;
     let counts = quarantine::requeue(&*ward.log, &*appender, &*store, &ward.topics, &chosen)?;
-    out!("{}", told("requeued", "`yahtzee retry postgres` carries them", counts))?;
+    out!("{}", counts_text("requeued", "`yahtzee retry postgres` carries them", counts))?;
     Ok(())
 }
 
@@ -121,7 +121,7 @@ fn give_up(global: &GlobalOptions, config: &Config, options: &DropOptions) -> Re
     }
     let appender = ward.log.appender(APPEND_DEADLINE)?;
     let counts = quarantine::give_up(&*ward.log, &*appender, &ward.topics, &chosen)?;
-    out!("{}", told("dropped", "the store goes without them", counts))?;
+    out!("{}", counts_text("dropped", "the store goes without them", counts))?;
     Ok(())
 }
 
@@ -137,7 +137,7 @@ fn is_confirmed(count: usize) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn told(done: &str, what_follows: &str, counts: SettledCounts) -> String {
+fn counts_text(done: &str, what_follows: &str, counts: SettledCounts) -> String {
     let SettledCounts { settled, unusable, gone } = counts;
     let mut text = format!("{done}: {settled} summaries; {what_follows}\n");
     if unusable > 0 {

@@ -19,10 +19,6 @@ const PRODUCT: [&str; 11] = [
     "yahtzee-testkit/src/",
 ];
 
-/// Names that two files have for themselves, where neither sees the other's. None may be added without a reason.
-const ALLOWED: [&str; 9] =
-    ["Locked", "Range", "Sealed", "Settled", "Shared", "Tally", "Unreadable", "View", "Writer"];
-
 pub(crate) fn violations(tree: &Tree) -> Vec<String> {
     let mut places: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for file in tree.rust().filter(|file| is_product(file)) {
@@ -31,7 +27,7 @@ pub(crate) fn violations(tree: &Tree) -> Vec<String> {
             places.entry(name).or_default().insert(&file.path);
         }
     }
-    let twice = places.into_iter().filter(|(name, files)| files.len() > 1 && !ALLOWED.contains(name));
+    let twice = places.into_iter().filter(|(_, files)| files.len() > 1);
     let fault = |(name, files): (&str, BTreeSet<&str>)| {
         format!(
             "`{name}` is defined in {files:?}: give the one in the higher crate a name that says its subject"

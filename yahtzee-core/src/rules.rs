@@ -25,12 +25,12 @@ pub fn gap_reaches(log_timestamp_ms: i64, policy: &Policy) -> Window {
     Window::of_ms(skewed_ms, policy.length_ms).plus(policy.future_windows)
 }
 
-mod sealed {
-    /// Keeps [`super::Rules`] to this crate and the simulator's mistakes.
+pub(crate) mod sealed {
+    /// Keeps [`super::Rules`] and [`crate::slot::rules::SlotRules`] to this crate and the simulator's mistakes.
     pub trait Sealed {}
 }
 
-/// What a planted mistake implements to be a set of [`Rules`].
+/// What a planted mistake implements to be a set of [`Rules`], or of [`crate::slot::rules::SlotRules`].
 #[cfg(feature = "planted-mistakes")]
 pub use sealed::Sealed as PlantedMistake;
 

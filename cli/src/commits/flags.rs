@@ -92,11 +92,11 @@ pub(super) fn of(
     let Some(committed) = committed else {
         return if bounds.end > Offset(0) { vec![Flag::NoCommit] } else { Vec::new() };
     };
-    let mut flags = match &committed.told {
-        Ok(told) => running.mismatches(&told.identity).into_iter().map(flag_of).collect(),
+    let mut flags = match &committed.parts {
+        Ok(parts) => running.mismatches(&parts.identity).into_iter().map(flag_of).collect(),
         Err(reason) => vec![Flag::Unreadable { reason: reason.to_string() }],
     };
-    let read = committed.told.as_ref().map_or(committed.offset, |told| told.commit.position());
+    let read = committed.parts.as_ref().map_or(committed.offset, |parts| parts.commit.position());
     if read > bounds.end {
         flags.push(Flag::AboveLogEnd { position: read.0 });
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn what_is_wrong_is_flagged() {
         fn check(committed: Option<Committed>, at_deadline: Option<u64>, expected: &[Flag]) {
             let bounds = Bounds { start: Offset(10), end: Offset(90) };
             assert_eq!(of(committed.as_ref(), &bounds, &RUNNING, at_deadline.map(Offset)), expected);

@@ -16,11 +16,11 @@ use yahtzee_runtime::utc;
 /// A committed offset with its metadata decoded.
 pub(super) struct Committed {
     pub(super) offset: Offset,
-    pub(super) told: Result<Told, Unreadable>,
+    pub(super) parts: Result<CommitParts, Unreadable>,
 }
 
 /// Contents of the metadata.
-pub(super) struct Told {
+pub(super) struct CommitParts {
     pub(super) commit: Commit,
     pub(super) identity: Identity,
 }
@@ -28,8 +28,11 @@ pub(super) struct Told {
 impl Committed {
     /// Decodes a stored commit.
     pub(super) fn read(stored: &CommittedOffset) -> Self {
-        let told = Commit::read(stored.offset, &stored.metadata);
-        Self { offset: stored.offset, told: told.map(|(commit, identity)| Told { commit, identity }) }
+        let parts = Commit::read(stored.offset, &stored.metadata);
+        Self {
+            offset: stored.offset,
+            parts: parts.map(|(commit, identity)| CommitParts { commit, identity }),
+        }
     }
 }
 
@@ -54,7 +57,7 @@ pub(super) struct CommittedPartition {
     #[serde(skip_serializing_if = "Option::is_none")]
     committed_offset: Option<u64>,
     #[serde(flatten)]
-    told: Option<Decoded>,
+    parts: Option<Decoded>,
     flags: Vec<Flag>,
 }
 
@@ -123,26 +126,26 @@ impl CommittedPartition {
         now_ms: i64,
     ) -> Self {
         let committed_offset = committed.as_ref().map(|committed| committed.offset.0);
-        let told = committed.and_then(|committed| committed.told.ok());
+        let parts = committed.and_then(|committed| committed.parts.ok());
         Self {
             partition: partition.0,
             log_start: bounds.start.0,
             log_end: bounds.end.0,
             committed_offset,
-            told: told.map(|told| Decoded::of(&told, bounds.end, now_ms)),
+            parts: parts.map(|parts| Decoded::of(&parts, bounds.end, now_ms)),
             flags,
         }
     }
 
     fn text(&self) -> String {
-        let Self { partition, log_start, log_end, committed_offset, told, flags } = self;
+        let Self { partition, log_start, log_end, committed_offset, parts, flags } = self;
         let (log, offset) =
             (format!("{log_start}..{log_end}"), committed_offset.map(|offset| offset.to_string()));
         let offset = offset.unwrap_or_else(|| "-".to_owned());
-        let mut text = match told {
-            Some(told) => {
-                let Decoded { worker, position, position_lag, replay_lag, .. } = told;
-                let watermark = told.watermark_text();
+        let mut text = match parts {
+            Some(parts) => {
+                let Decoded { worker, position, position_lag, replay_lag, .. } = parts;
+                let watermark = parts.watermark_text();
                 format!(
                     "  {partition:>4}  {worker:<16} {offset:>10} {position:>11} {position_lag:>9} {replay_lag:>11}  \
                      {log:<22}  {watermark}\n"
@@ -153,8 +156,8 @@ impl CommittedPartition {
                 "-", "-", "-", "-"
             ),
         };
-        if let Some(told) = told {
-            text += &told.windows_text();
+        if let Some(parts) = parts {
+            text += &parts.windows_text();
         }
         flags.iter().for_each(|flag| writeln!(text, "        ! {flag}").expect("a String takes any text"));
         text
@@ -162,8 +165,8 @@ impl CommittedPartition {
 }
 
 impl Decoded {
-    fn of(told: &Told, log_end: Offset, now_ms: i64) -> Self {
-        let Told { commit, identity } = told;
+    fn of(parts: &CommitParts, log_end: Offset, now_ms: i64) -> Self {
+        let CommitParts { commit, identity } = parts;
         let text = |window: Window| utc::window_start(window, identity.window_length_ms);
         let open = commit.open().iter();
         Self {

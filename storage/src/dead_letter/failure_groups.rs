@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::headers::FailureHeaders;
 
-/// Different failures that are told apart; the rest counts as none. Texts of former versions, which have no code, may
+/// Different failures that are counted by themselves; the rest counts as none. Texts of former versions, which have no code, may
 /// name rows.
 const GROUPS_MAX: usize = 1_000;
 

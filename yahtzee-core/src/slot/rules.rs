@@ -2,6 +2,7 @@
 //! replaces one at a time by a plausible mistake.
 
 use crate::record::Offset;
+use crate::rules::sealed::Sealed;
 use crate::window::Policy;
 
 use super::{Bounds, SlotFailure};
@@ -29,18 +30,9 @@ pub enum WriteStep {
     Commit,
 }
 
-mod sealed {
-    /// Keeps [`super::SlotRules`] to this crate and the simulator's mistakes.
-    pub trait Sealed {}
-}
-
-/// What a planted mistake implements to be a set of [`SlotRules`].
-#[cfg(feature = "planted-mistakes")]
-pub use sealed::Sealed as PlantedMistake;
-
 /// The decisions that a slot takes. The default of every function is the right one; nobody but the simulator implements
 /// others.
-pub trait SlotRules: sealed::Sealed + std::fmt::Debug + Sync {
+pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
     /// The order in which a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
     /// last: what a predecessor emitted lies before them.
     fn opening(&self) -> [OpeningStep; 3] {
@@ -79,6 +71,6 @@ pub trait SlotRules: sealed::Sealed + std::fmt::Debug + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct SlotProduction;
 
-impl sealed::Sealed for SlotProduction {}
+impl Sealed for SlotProduction {}
 
 impl SlotRules for SlotProduction {}

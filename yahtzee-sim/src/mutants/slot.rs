@@ -1,7 +1,8 @@
 //! Mistakes in the slot machine: each type replaces one rule.
 
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::rules::{OpeningStep, PlantedMistake, SlotRules, WriteStep};
+use yahtzee_core::rules::PlantedMistake;
+use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
 use yahtzee_core::slot::{Bounds, SlotFailure};
 use yahtzee_core::window::Policy;
 

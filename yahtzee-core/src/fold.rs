@@ -3,6 +3,7 @@
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameKey, MeasurementCounts, Offset};
+use crate::rules::OpenSeries;
 use crate::series::{KeyId, Series, Windows};
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 use crate::window::{Policy, Window};
@@ -24,7 +25,7 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) open_through: Window,
     pub(crate) incomplete: &'a IncompleteWindows,
     /// [`crate::rules::Rules::takes_series`]; asked only where a series is opened.
-    pub(crate) takes_series: fn(usize, usize, &Policy) -> bool,
+    pub(crate) takes_series: fn(&OpenSeries, &Policy) -> bool,
 }
 
 /// The record that the measurements came in.
@@ -123,8 +124,10 @@ impl<'a, A: Default> RecordFold<'a, A> {
         let Acceptance { policy, takes_series, .. } = self.acceptance;
         let owner = self.windows.owner_id(series, self.origin.owner);
         let of_owner = self.windows.series_of(at, owner);
-        let in_window = self.windows.open[at].states.len();
-        if takes_series(in_window, of_owner, policy) {
+        let window = &mut self.windows.open[at];
+        let (in_window, beyond_shares) = (window.states.len(), window.beyond_shares);
+        if takes_series(&OpenSeries { in_window, of_owner, beyond_shares }, policy) {
+            window.beyond_shares += usize::from(of_owner >= policy.series_share());
             return Some(self.open_named(at, series, owner));
         }
         let other = self.name(std::iter::repeat_n(OTHER, dimensions));

@@ -67,12 +67,17 @@ pub trait Rules: sealed::Sealed + Send + 'static {
         frame.map(|frame| FrameKey::new(owner, frame))
     }
 
-    /// Whether a window in which `series` series are open, `of_owner` of them the record's owner's, takes another one.
-    /// What it does not take is folded into the owner's `other` series. Counts are of this window alone: a cap over several
-    /// windows would make a replay, which has forgotten the older ones, decide otherwise.
+    /// Whether a window takes one more series of an owner. What it does not take is folded into the owner's `other` series.
+    ///
+    /// What owners open beyond their shares has half of the room at most, so that an owner with few series finds room
+    /// whatever those with many do. Counts are of this window alone: a cap over several windows would make a replay, which
+    /// has forgotten the older ones, decide otherwise.
     #[must_use]
-    fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
-        series < policy.series_max && of_owner < policy.series_per_owner_max
+    fn takes_series(open: &OpenSeries, policy: &Policy) -> bool {
+        let is_within_share = open.of_owner < policy.series_share();
+        open.in_window < policy.series_max
+            && open.of_owner < policy.series_per_owner_max
+            && (is_within_share || open.beyond_shares < policy.series_beyond_shares_max())
     }
 
     /// `c`: the smallest first-accepted offset over all open windows, or `h` if none is open. `c + 1` would lose a
@@ -113,6 +118,17 @@ pub trait Rules: sealed::Sealed + Send + 'static {
     fn is_done_before(offset: Offset, resumed_position: Offset) -> bool {
         offset < resumed_position
     }
+}
+
+/// The series of a window that [`Rules::takes_series`] looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSeries {
+    /// All series of the window, `other` ones included.
+    pub in_window: usize,
+    /// Those of the owner that is to get one more.
+    pub of_owner: usize,
+    /// Those that their owners opened when they had used up their shares ([`Policy::series_share`]).
+    pub beyond_shares: usize,
 }
 
 /// The state that [`Rules::may_commit`] looks at.

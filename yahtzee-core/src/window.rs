@@ -50,7 +50,8 @@ pub struct Policy {
     /// Greatest difference between the clocks of two ingress processes, in milliseconds. Used only to name the
     /// windows that a gap in the log may have hit.
     pub clock_skew_ms: u32,
-    /// Series of one window of one partition at most; further ones are folded into their owner's `other` series.
+    /// Series of one window of one partition at most, half of them beyond the shares of their owners
+    /// ([`Self::series_share`]); further ones are folded into their owner's `other` series.
     pub series_max: usize,
     /// Series of one owner in one window at most; further ones are folded into its `other` series.
     pub series_per_owner_max: usize,
@@ -94,6 +95,9 @@ impl std::error::Error for PolicyError {}
 /// The share of `series_max` that a window can hold in `other` series beyond it.
 const OTHER_SHARE: usize = 8;
 
+/// The share of `series_per_owner_max` for which an owner's series need not compete with those of owners that have many.
+const OWNER_SHARE: usize = 32;
+
 impl Policy {
     /// Checks that the policy can be worked with.
     ///
@@ -111,6 +115,19 @@ impl Policy {
             true => Ok(()),
             false => Err(PolicyError::TooManyWindows { lateness_windows, future_windows }),
         }
+    }
+
+    /// Series of an owner in one window that owners with more cannot take the room of: at least 1. They have a place as long
+    /// as all owners together have fewer than half of `series_max` within their shares.
+    #[must_use]
+    pub fn series_share(&self) -> usize {
+        (self.series_per_owner_max / OWNER_SHARE).max(1)
+    }
+
+    /// Series of one window that owners can have beyond their shares, all together.
+    #[must_use]
+    pub fn series_beyond_shares_max(&self) -> usize {
+        self.series_max / 2
     }
 
     /// Series that one window can hold, `other` ones included.

@@ -51,6 +51,8 @@ pub(crate) struct Truth {
 struct Kept {
     frames: BTreeSet<(Owner, Vec<u8>)>,
     series: BTreeSet<(Owner, String)>,
+    /// Series that owners opened who had their shares already.
+    beyond_shares: usize,
 }
 
 /// Folds a whole partition.
@@ -134,7 +136,12 @@ fn series_of(owner: Owner, name: String, kept: &mut Kept, policy: &Policy) -> Op
     let total = kept.series.len();
     let is_room = |name: &String, has_room: bool| has_room || kept.series.contains(&(owner, name.clone()));
     let other = "(other)".to_owned();
-    let name = if is_room(&name, total < policy.series_max && of_owner < policy.series_per_owner_max) {
+    let is_beyond = of_owner >= 1 && of_owner >= policy.series_per_owner_max / 32;
+    let is_fair = !is_beyond || kept.beyond_shares < policy.series_max / 2;
+    let has_room = total < policy.series_max && of_owner < policy.series_per_owner_max && is_fair;
+    let name = if is_room(&name, has_room) {
+        let is_new = !kept.series.contains(&(owner, name.clone()));
+        kept.beyond_shares += usize::from(is_new && is_beyond);
         name
     } else if is_room(&other, total < policy.series_max + policy.series_max / 8 + 1) {
         other

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
@@ -457,6 +458,36 @@ fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
     }
     assert_eq!(core.status().series, 10);
     assert!(capped > 0);
+}
+
+proptest! {
+    /// Owners that open series without end, and owners that keep within their shares, in any order.
+    #[test]
+    fn an_owner_within_its_share_has_its_series_whatever_others_open(
+        opened in prop::collection::vec((0..8_u8, 0..40_u8), 0..400),
+    ) {
+        // A share of 2, and room for the shares and the `other` series of 8 owners in half of it.
+        let policy = Policy { series_max: 48, series_per_owner_max: 64, ..Policy::default() };
+        let mut core =
+            PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
+        let mut out = Vec::new();
+        for (offset, (owner, series)) in (0..).zip(opened) {
+            let series = if owner < 3 { series } else { series % 2 };
+            let ids = vec![Id { minute: 10, id: 1, dimension: series.to_string() }];
+            let (key, value) = ([owner; 16], IdRecord { frame_id: vec![], ids }.encode_to_vec());
+            core.ingest(
+                LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &key, value: &value },
+                &mut out,
+            );
+        }
+        core.flush(&mut out);
+        prop_assert!(core.status().series <= policy.series_per_window());
+        for effect in out {
+            let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
+            let key = SummaryKey::decode(&emit.key).unwrap();
+            prop_assert!(key.owner.0[0] < 3 || key.dimensions != ["(other)"], "{key:?}");
+        }
+    }
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) struct WindowState<A> {
     pub(crate) first_offset: Offset,
     /// In the order of first appearance in the log; never in hash order.
     pub(crate) states: Chunks<SeriesState<A>>,
+    /// Series that their owners opened beyond their shares.
+    pub(crate) beyond_shares: usize,
     pub(super) dirty: Vec<u32>,
     pub(super) frames: Frames,
     slot: WindowSlot,
@@ -67,6 +69,7 @@ impl<A> WindowState<A> {
             window: Window(0),
             first_offset: Offset(0),
             states: Chunks::default(),
+            beyond_shares: 0,
             dirty: Vec::new(),
             frames: HashSet::with_hasher(hasher),
             slot: WindowSlot(0),
@@ -76,6 +79,7 @@ impl<A> WindowState<A> {
     /// Empties it, and keeps the memory that it needed.
     fn clear(&mut self) {
         self.states.clear();
+        self.beyond_shares = 0;
         self.dirty.clear();
         if self.frames.len() < self.frames.capacity() / 4 {
             self.frames = HashSet::with_hasher(*self.frames.hasher());

@@ -1,15 +1,17 @@
 //! P7: with one owner's measurements left out, every other owner's final summaries have the same bytes.
 //!
 //! The owner's records stay, without what was in them: it is their content that a tenant decides. Where all owners
-//! together can use up a window's room for series, they can push each other into `other` series by design.
+//! together can use up a window's room for series, that is asked only of those who keep within their shares, as long as
+//! all shares together fit.
 
 use std::collections::BTreeMap;
 
 use prost::Message;
 use yahtzee_core::effect::Effect;
-use yahtzee_core::owner::Partition;
+use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::Offset;
+use yahtzee_core::summary::SummaryKey;
 
 use super::describe;
 use crate::config::Config;
@@ -25,13 +27,25 @@ use crate::world::start_ms;
 const SILENCED: u64 = 0;
 
 pub(crate) fn check(config: &Config, ops: &[Op], mutant: &Mutant, findings: &mut Findings) {
-    if config.owners < 2 || config.owners * (config.series_per_owner_max + 1) > config.series_max {
+    let share = config.policy().series_share() as u64;
+    // Each owner can have an `other` series besides.
+    let fit = |series: u64, room: u64| config.owners * (series + 1) <= room;
+    let all_fit = fit(config.series_per_owner_max, config.series_max);
+    if config.owners < 2 || !all_fit && !fit(share, config.series_max / 2) {
         return;
     }
     let with = finals(config, &logs(config, ops, mutant, None), mutant);
     let without = finals(config, &logs(config, ops, mutant, Some(SILENCED)), mutant);
     let silenced = owner(SILENCED).0;
-    let others = |key: &&Vec<u8>| !key.starts_with(&silenced);
+    let mut series_of_owner = BTreeMap::<(Owner, i64), u64>::new();
+    for key in without.keys().filter_map(|key| SummaryKey::decode(key).ok()) {
+        *series_of_owner.entry((key.owner, key.window_start_ms)).or_default() += 1;
+    }
+    let keeps_within_share = |key: &[u8]| {
+        let parts = SummaryKey::decode(key).ok().map(|key| (key.owner, key.window_start_ms));
+        parts.and_then(|parts| series_of_owner.get(&parts)).is_none_or(|&series| series <= share)
+    };
+    let others = |key: &&Vec<u8>| !key.starts_with(&silenced) && (all_fit || keeps_within_share(key));
     for key in with.keys().chain(without.keys()).filter(others) {
         if with.get(key) != without.get(key) {
             findings.fail(Property::Isolation, || format!("{}: depends on another owner", describe(key)));

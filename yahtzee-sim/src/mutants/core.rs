@@ -2,7 +2,7 @@
 
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::{FrameId, FrameKey, Offset};
-use yahtzee_core::rules::{CommitGate, PlantedMistake, Production, Rules};
+use yahtzee_core::rules::{CommitGate, OpenSeries, PlantedMistake, Production, Rules};
 use yahtzee_core::window::{Policy, Window};
 
 /// Declares a set of rules with one of them replaced.
@@ -112,22 +112,29 @@ mistake!(
 
 mistake!(
     NoCap,
-    fn takes_series(_series: usize, _of_owner: usize, _policy: &Policy) -> bool {
+    fn takes_series(_open: &OpenSeries, _policy: &Policy) -> bool {
         true
     }
 );
 
 mistake!(
     NoCapPerOwner,
-    fn takes_series(series: usize, _of_owner: usize, policy: &Policy) -> bool {
-        series < policy.series_max
+    fn takes_series(open: &OpenSeries, policy: &Policy) -> bool {
+        Production::takes_series(&OpenSeries { of_owner: 0, ..*open }, policy)
     }
 );
 
 mistake!(
     CapOffByOne,
-    fn takes_series(series: usize, of_owner: usize, policy: &Policy) -> bool {
-        series <= policy.series_max && of_owner < policy.series_per_owner_max
+    fn takes_series(open: &OpenSeries, policy: &Policy) -> bool {
+        Production::takes_series(open, &Policy { series_max: policy.series_max + 1, ..*policy })
+    }
+);
+
+mistake!(
+    NoShares,
+    fn takes_series(open: &OpenSeries, policy: &Policy) -> bool {
+        Production::takes_series(&OpenSeries { beyond_shares: 0, ..*open }, policy)
     }
 );
 

@@ -70,6 +70,7 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::NoCap>("no-cap", Memory, 50, "every series is opened"),
         of_core::<core::NoCapPerOwner>("no-cap-per-owner", Property::Isolation, 1_000, "one owner may use up a window's room"),
         of_core::<core::CapOffByOne>("cap-off-by-one", Conservation, 50, "one series more than configured is opened"),
+        of_core::<core::NoShares>("no-shares", Property::Isolation, 1_000, "owners with many series take the room of those with few"),
         around_core(altered::incomplete_forgotten, "incomplete-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
         of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
         of_core::<core::LossOffByOne>("loss-off-by-one", Incomplete, 20, "a window whose first record is the first that is left is called damaged"),

@@ -77,6 +77,7 @@ fn settings(site: &LogSite, guarantee: Guarantee) -> WorkerSettings {
         incarnation: site.generation,
         write_deadline: WRITE_DEADLINE,
         poison: PoisonLimits::default(),
+        memory_max_bytes: None,
         pause_max: None,
     }
 }

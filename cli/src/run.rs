@@ -55,6 +55,7 @@ pub(crate) fn settings(config: &Config, worker: WorkerIndex) -> WorkerSettings {
         incarnation: incarnation(),
         write_deadline: config.worker.write_deadline,
         poison: config.worker.poison,
+        memory_max_bytes: memory_max_bytes(config),
         // The folder of an embedded log belongs to this process: nobody can have taken over.
         pause_max: config.log.is_shared().then_some(config.worker.pause_max),
     }
@@ -94,7 +95,16 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
 /// Logs how much memory the windows can take, and fails if that exceeds the limit.
 fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
     let bound = MemoryBound::of(plans, worker, config.worker.slots, config.layout.partitions);
-    tracing::info!(series = bound.series, mebibytes = bound.bytes >> 20, "memory bound of the windows");
-    let limit_bytes = config.worker.memory_max_bytes.or_else(memory_of_machine).unwrap_or(u64::MAX);
-    bound.check(limit_bytes).map_err(|error| anyhow!(error))
+    tracing::info!(
+        series = bound.series,
+        mebibytes = bound.bytes >> 20,
+        memory_max_mib = memory_max_bytes(config).map(|bytes| bytes >> 20),
+        "memory bound of the windows, at usual sizes of their states; a worker that outgrows the maximum ends"
+    );
+    bound.check(memory_max_bytes(config).unwrap_or(u64::MAX)).map_err(|error| anyhow!(error))
+}
+
+/// Returns the limit in force; `None` if none is configured and the machine does not say what it has.
+fn memory_max_bytes(config: &Config) -> Option<u64> {
+    config.worker.memory_max_bytes.or_else(memory_of_machine)
 }

@@ -123,6 +123,7 @@ impl World {
             incarnation: 1,
             write_deadline: Duration::from_secs(10),
             poison: PoisonLimits { run_max: 50, percent_max: 50 },
+            memory_max_bytes: None,
             pause_max: None,
         };
         Worker::start(vec![self.plan.clone()], &self.log, &settings, context)

@@ -29,6 +29,19 @@ pub enum Destination {
 }
 
 impl Effect {
+    /// Returns the memory that it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let (key, value) = match self {
+            Self::Emit(Emit { key, value, .. }) | Self::DeadLetter(DeadLetter { key, value, .. }) => {
+                (key.len(), value.len())
+            }
+            Self::Late(Late { value, .. }) => (0, value.len()),
+            Self::Failed(FailedSummary { key, .. }) => (key.len(), 0),
+        };
+        size_of::<Self>() + key + value
+    }
+
     /// Returns the kind of topic that the effect is written to.
     #[must_use]
     pub fn destination(&self) -> Destination {

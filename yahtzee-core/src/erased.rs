@@ -10,6 +10,7 @@ use crate::job::{Figures, Job};
 use crate::partition::{History, Opened, PartitionCore, ResumeError, Status};
 use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::rules::Rules;
+use crate::series::StateBytes;
 use crate::summary::{self, UnreadableSummary};
 use crate::window::Policy;
 
@@ -114,6 +115,8 @@ pub trait AnyPartition: Send {
     fn acknowledged(&mut self, effects: u64) -> Option<Commit>;
     /// See [`PartitionCore::status`].
     fn status(&self) -> Status;
+    /// See [`PartitionCore::state_bytes`].
+    fn state_bytes(&self) -> StateBytes;
     /// See [`PartitionCore::identity`].
     fn identity(&self) -> &Identity;
 }
@@ -158,6 +161,10 @@ impl<J: Job, R: Rules> AnyPartition for Erased<J, R> {
 
     fn status(&self) -> Status {
         self.0.status()
+    }
+
+    fn state_bytes(&self) -> StateBytes {
+        self.0.state_bytes()
     }
 
     fn identity(&self) -> &Identity {

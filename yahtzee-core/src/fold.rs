@@ -4,7 +4,7 @@ use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameKey, MeasurementCounts, Offset};
 use crate::rules::OpenSeries;
-use crate::series::{KeyId, Series, Windows};
+use crate::series::{KeyId, Remembered, Series, Windows};
 use crate::summary::{OTHER, encode_dimensions, is_encoding_of};
 use crate::window::{Policy, Window};
 
@@ -100,11 +100,12 @@ impl<'a, A: Default> RecordFold<'a, A> {
         if self.scratch.newly_seen.contains(&window) {
             return false;
         }
-        let is_duplicate = self.windows.open[at].has_seen(frame);
-        if !is_duplicate {
+        let remembered = self.windows.open[at].remember(frame, self.acceptance.policy.frames_max());
+        if remembered != Remembered::Before {
             self.scratch.newly_seen.push(window);
         }
-        is_duplicate
+        self.counts.frames_forgotten += u64::from(remembered == Remembered::NoRoom);
+        remembered == Remembered::Before
     }
 
     fn accept(&mut self, at: usize, dimensions: &[&str], fold: impl FnOnce(&mut A)) {

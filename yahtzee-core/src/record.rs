@@ -131,6 +131,8 @@ pub struct MeasurementCounts {
     pub incomplete: u64,
     /// Of a window whose room for series is used up.
     pub capped: u64,
+    /// Frames accepted into a window that has no room to remember them: a repetition would count again. Not of the sum.
+    pub frames_forgotten: u64,
     /// The most that a late one was beyond the allowed lateness, in windows; 0 if none was.
     pub latest_windows: u64,
 }
@@ -144,6 +146,7 @@ impl MeasurementCounts {
         self.duplicate += other.duplicate;
         self.incomplete += other.incomplete;
         self.capped += other.capped;
+        self.frames_forgotten += other.frames_forgotten;
         self.latest_windows = self.latest_windows.max(other.latest_windows);
     }
 

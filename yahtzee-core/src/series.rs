@@ -10,4 +10,4 @@ mod windows;
 pub use bytes::StateBytes;
 pub(crate) use keyed_hash::KeyedHash;
 pub(crate) use table::KeyId;
-pub(crate) use windows::{Series, SeriesState, WindowState, Windows};
+pub(crate) use windows::{Remembered, Series, SeriesState, WindowState, Windows};

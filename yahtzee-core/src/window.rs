@@ -98,6 +98,11 @@ const OTHER_SHARE: usize = 8;
 /// The share of `series_per_owner_max` for which an owner's series need not compete with those of owners that have many.
 const OWNER_SHARE: usize = 32;
 
+/// Frames that a window remembers for each of the series that it can hold, and however few those are. Busy drains send
+/// about one frame per app and second.
+const FRAMES_PER_SERIES: usize = 16;
+const FRAMES_MIN: usize = 1 << 16;
+
 impl Policy {
     /// Checks that the policy can be worked with.
     ///
@@ -134,6 +139,12 @@ impl Policy {
     #[must_use]
     pub fn series_per_window(&self) -> usize {
         self.series_max.saturating_add(self.series_max / OTHER_SHARE + 1)
+    }
+
+    /// Frames that one window remembers, to know their repetitions.
+    #[must_use]
+    pub fn frames_max(&self) -> usize {
+        FRAMES_MIN.max(self.series_max.saturating_mul(FRAMES_PER_SERIES))
     }
 
     /// Series that one partition can hold: those of all windows that can be open together, `other` ones included.

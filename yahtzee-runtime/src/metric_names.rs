@@ -26,6 +26,10 @@ crate::metrics! {
         "Open windows over all partitions of this worker";
     Gauge WINDOW_SERIES = "yahtzee_window_series" ["job"] Count,
         "Series over all open windows of this worker";
+    Gauge WINDOW_MEMORY_BYTES = "yahtzee_window_memory_bytes" ["job"] Count,
+        "Memory of the open windows and of what waits to be written";
+    Counter WINDOW_FRAMES_FORGOTTEN = "yahtzee_window_frames_forgotten_total" ["job"] Count,
+        "Frames accepted into windows that had no room to remember them: a repetition would count again";
     Gauge WATERMARK_AGE_SECONDS = "yahtzee_watermark_age_seconds" ["job", "partition"] Seconds,
         "Wall clock minus the partition's watermark";
     Gauge WATERMARKS_AHEAD = "yahtzee_watermarks_ahead" ["job"] Count,

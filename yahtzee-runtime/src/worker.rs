@@ -57,6 +57,8 @@ pub struct WorkerSettings {
     pub write_deadline: Duration,
     /// Limits on unusable input.
     pub poison: PoisonLimits,
+    /// Memory that the windows of all jobs may take, in bytes, and what they have to write: a worker that needs more ends.
+    pub memory_max_bytes: Option<u64>,
     /// A process that stood still for longer than this ends itself: another one may have taken over. `None` where
     /// that cannot be.
     pub pause_max: Option<Duration>,
@@ -130,6 +132,20 @@ pub enum JobFailure {
         "this process stood still for {0:?}; another worker may have taken over, so it ends without writing"
     )]
     Paused(Duration),
+    /// The windows need more memory than allowed.
+    #[error(
+        "the windows of this worker take {} MiB, {} of them this job's, and {} MiB are allowed; run more workers, raise \
+         `worker.memory_max_mib`, or lower `series_max` of the jobs with a new generation",
+        .all_bytes >> 20, .job_bytes >> 20, .max_bytes >> 20
+    )]
+    OutOfMemory {
+        /// Bytes of all jobs.
+        all_bytes: u64,
+        /// Bytes of the job that has ended.
+        job_bytes: u64,
+        /// Bytes allowed.
+        max_bytes: u64,
+    },
     /// The job's thread panicked context of any record.
     #[error("the job's thread has panicked; its message is in the log of the process")]
     ThreadPanicked,
@@ -152,7 +168,10 @@ impl JobFailure {
                 SlotFailure::Panicked { partition: *partition, offset: *offset }
             }
             Self::Log(_) | Self::Refused { .. } => SlotFailure::Refused,
-            Self::TooMuchPoison { .. } | Self::Paused(_) | Self::ThreadPanicked => SlotFailure::Refused,
+            Self::TooMuchPoison { .. }
+            | Self::Paused(_)
+            | Self::OutOfMemory { .. }
+            | Self::ThreadPanicked => SlotFailure::Refused,
         }
     }
 }

@@ -311,8 +311,10 @@ impl Slot {
                 self.machine.reached(index, Offset(reader.next));
             }
         }
-        let series = self.machine.assigned()[index].status().series as u64;
+        let assigned = &self.machine.assigned()[index];
+        let (series, state) = (assigned.status().series as u64, assigned.state_bytes());
         outside.watch.series_peak = outside.watch.series_peak.max(series);
+        outside.watch.bytes_peak = outside.watch.bytes_peak.max((state.total() - state.frames) as u64);
         Ok(())
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Watch {
     pub(crate) latest: BTreeMap<(u32, u32), u64>,
     /// Most series that a partition has kept at once.
     pub(crate) series_peak: u64,
+    /// Most memory that the windows of a partition have taken, without remembered frames.
+    pub(crate) bytes_peak: u64,
     pub(crate) crashes: u64,
     pub(crate) zombies: u64,
     pub(crate) records: u64,

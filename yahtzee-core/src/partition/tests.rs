@@ -9,6 +9,7 @@ use super::*;
 use crate::assignment::WorkerIndex;
 use crate::commit::{AcceptanceSettings, OwnerTag};
 use crate::job::RawMessage;
+use crate::record::FrameKey;
 use crate::summary::SummaryKey;
 
 mod exhaustive;
@@ -488,6 +489,37 @@ proptest! {
             prop_assert!(key.owner.0[0] < 3 || key.dimensions != ["(other)"], "{key:?}");
         }
     }
+}
+
+/// A sender chooses its frame ids, and could fill memory with them.
+#[test]
+fn a_window_remembers_so_many_frames_and_counts_what_it_forgets() {
+    let policy = Policy { series_max: 8, ..Policy::default() };
+    let mut core =
+        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
+    let ids = [
+        Id { minute: 10, id: 1, dimension: String::new() },
+        Id { minute: 10, id: 2, dimension: String::new() },
+    ];
+    let mut out = Vec::new();
+    let mut send = |offset: u64, frame: u64| {
+        let frame_id = [[0; 8], frame.to_be_bytes()].concat();
+        let value = IdRecord { frame_id, ids: ids.to_vec() }.encode_to_vec();
+        let record =
+            LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &OWNER.0, value: &value };
+        let RecordOutcome::Folded(counts) = core.ingest(record, &mut out) else { panic!() };
+        (counts.accepted, counts.duplicate, counts.frames_forgotten)
+    };
+    let frames_max = policy.frames_max() as u64;
+    for frame in 0..frames_max {
+        assert_eq!(send(frame, frame), (2, 0, 0));
+    }
+    // What is remembered is known on; of the others every delivery counts, and that is said.
+    assert_eq!(send(frames_max, 0), (0, 2, 0));
+    for repetition in 1..=3 {
+        assert_eq!(send(frames_max + repetition, frames_max), (2, 0, 1));
+    }
+    assert!(core.state_bytes().frames <= frames_max as usize * 2 * (FrameKey::BYTES + 1));
 }
 
 #[test]

@@ -49,6 +49,17 @@ pub(crate) struct WindowState<A> {
     slot: WindowSlot,
 }
 
+/// Whether a window remembers a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remembered {
+    /// An earlier record had brought it.
+    Before,
+    /// From now on.
+    Now,
+    /// It does not: it remembers as many as it may.
+    NoRoom,
+}
+
 type Frames = HashSet<[u8; FrameKey::BYTES], KeyedHash>;
 
 /// Which cell of an id belongs to a window.
@@ -96,9 +107,13 @@ impl<A> WindowState<A> {
         }
     }
 
-    /// Whether the window has accepted this frame before; remembers it.
-    pub(crate) fn has_seen(&mut self, frame: FrameKey) -> bool {
-        !self.frames.insert(frame.0)
+    /// Remembers a frame, unless the window has as many as `frames_max` and does not know it.
+    pub(crate) fn remember(&mut self, frame: FrameKey, frames_max: usize) -> Remembered {
+        if self.frames.len() >= frames_max {
+            let is_known = self.frames.contains(&frame.0);
+            return if is_known { Remembered::Before } else { Remembered::NoRoom };
+        }
+        if self.frames.insert(frame.0) { Remembered::Now } else { Remembered::Before }
     }
 
     /// Folds one measurement of the record at `offset` into the series at `index`.

@@ -8,6 +8,7 @@ use crate::erased::AnyPartition;
 use crate::owner::Partition;
 use crate::partition::Status;
 use crate::record::Offset;
+use crate::series::StateBytes;
 
 use super::{CommittedOffset, PartitionCommit};
 
@@ -51,6 +52,19 @@ impl AssignedPartition {
     #[must_use]
     pub fn status(&self) -> Status {
         self.core.status()
+    }
+
+    /// Returns the memory of the open windows.
+    #[must_use]
+    pub fn state_bytes(&self) -> StateBytes {
+        self.core.state_bytes()
+    }
+
+    /// Returns the memory of the open windows and of what waits to be written, in bytes. Goes through all of it: for
+    /// figures, not for every tick.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.state_bytes().total() + self.effects.iter().map(Effect::bytes).sum::<usize>()
     }
 
     /// Returns the replay offset of the newest durable commit, or where reading started.

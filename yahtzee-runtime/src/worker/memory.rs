@@ -10,12 +10,17 @@ use super::JobPlan;
 /// allocates. As measured with router latency and uneven traffic, under "What state takes" in `benches/README.md`.
 const BYTES_BESIDE_ACCUMULATOR: u64 = 250;
 
-/// The most that the windows of a worker's jobs can hold, by configuration.
+/// Bytes of a summary that waits to be written: its key and value as measured there, and what holds them.
+const EFFECT_BYTES: u64 = 360;
+
+/// The most series that the windows of a worker's jobs can hold, by configuration, and the memory that they need then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBound {
     /// Series over all jobs, partitions and open windows.
     pub series: u64,
-    /// Bytes for them, at a mean size per series of each job.
+    /// Bytes for them at a mean size per series of each job, and for the summaries of one slot of each job, which can all
+    /// be due at once. Tenants decide how large a state becomes: that it stays below the limit is seen to while the worker
+    /// runs ([`JobFailure::OutOfMemory`](super::JobFailure::OutOfMemory)).
     pub bytes: u64,
 }
 
@@ -23,13 +28,14 @@ impl MemoryBound {
     /// The bound of a worker that runs `plans` on its share of `partition_count` partitions in `slot_count` slots.
     #[must_use]
     pub fn of(plans: &[JobPlan], worker: WorkerIndex, slot_count: u32, partition_count: u32) -> Self {
-        let partitions = slots_of(worker, slot_count)
-            .map(|slot| partitions_of(slot, slot_count, partition_count).count() as u64)
-            .sum::<u64>();
+        let partitions = |slot| partitions_of(slot, slot_count, partition_count).count() as u64;
+        let slots: Vec<u64> = slots_of(worker, slot_count).map(partitions).collect();
+        let (all, of_greatest) = (slots.iter().sum::<u64>(), slots.iter().max().copied().unwrap_or(0));
         let of_job = |plan: &JobPlan| {
-            let series = partitions.saturating_mul(plan.policy.series_bound());
-            let bytes = BYTES_BESIDE_ACCUMULATOR + plan.job.accumulator_bytes();
-            Self { series, bytes: series.saturating_mul(bytes) }
+            let series = |partitions: u64| partitions.saturating_mul(plan.policy.series_bound());
+            let state = series(all).saturating_mul(BYTES_BESIDE_ACCUMULATOR + plan.job.accumulator_bytes());
+            let effects = series(of_greatest).saturating_mul(EFFECT_BYTES);
+            Self { series: series(all), bytes: state.saturating_add(effects) }
         };
         let add = |sum: Self, of_job: Self| Self {
             series: sum.series.saturating_add(of_job.series),
@@ -47,8 +53,8 @@ impl MemoryBound {
             return Ok(());
         }
         Err(format!(
-            "windows can come to hold {} series, about {} MiB, and {} MiB are allowed; lower `series_max` of the jobs, \
-             run more workers, or raise `worker.memory_max_mib`",
+            "windows can come to hold {} series, {} MiB at their usual sizes, and {} MiB are allowed; lower `series_max` of \
+             the jobs, run more workers, or raise `worker.memory_max_mib`",
             self.series,
             self.bytes >> 20,
             limit_bytes >> 20

@@ -38,6 +38,8 @@ pub(super) struct WorkerMetrics {
     clock_alarm: ClockAlarm,
     open_windows: metrics::Gauge,
     series: metrics::Gauge,
+    memory: metrics::Gauge,
+    frames_forgotten: metrics::Counter,
     partitions: Vec<PartitionGauges>,
     late_owners: LateOwners,
     batch: RecordCounts,
@@ -85,6 +87,8 @@ impl WorkerMetrics {
             clock_alarm,
             open_windows: metric_names::WINDOW_OPEN.with(&[job]),
             series: metric_names::WINDOW_SERIES.with(&[job]),
+            memory: metric_names::WINDOW_MEMORY_BYTES.with(&[job]),
+            frames_forgotten: metric_names::WINDOW_FRAMES_FORGOTTEN.with(&[job]),
             partitions: partitions.map(|partition| PartitionGauges::new(job, partition)).collect(),
             late_owners: LateOwners::default(),
             batch: RecordCounts::default(),
@@ -133,6 +137,7 @@ impl WorkerMetrics {
         self.read.increment(batch.records);
         self.read_bytes.increment(batch.bytes);
         self.stamps_trailing.increment(batch.stamps_trailing);
+        self.frames_forgotten.increment(batch.outcomes.frames_forgotten);
         let MeasurementCounts { accepted, late, future, duplicate, incomplete, capped, .. } = batch.outcomes;
         let all_late = batch.outcomes.late();
         let counts = [accepted, all_late, future, duplicate, incomplete, capped];
@@ -155,6 +160,13 @@ impl WorkerMetrics {
             progress.summaries += written.changes + written.finals;
             progress.commits += written.commits;
         });
+    }
+
+    /// Sets the memory of the job, and returns that of all jobs.
+    pub(super) fn memory(&self, job_bytes: u64) -> u64 {
+        self.memory.set(job_bytes as f64);
+        self.progress.update(self.job, |progress| progress.memory_bytes = job_bytes);
+        self.progress.memory_bytes()
     }
 
     /// Logs the owners with the most late measurements since the last call, if there are any.

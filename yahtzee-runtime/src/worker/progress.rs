@@ -26,6 +26,8 @@ pub struct JobProgress {
     pub replay_lag: u64,
     /// Age of the stalest partition's last commit that covered everything read, in milliseconds.
     pub commit_age_ms: u64,
+    /// Memory of the windows and of what waits to be written, in bytes.
+    pub memory_bytes: u64,
     /// Whether every partition has reached the end that it saw at its start.
     pub is_caught_up: bool,
 }
@@ -45,6 +47,11 @@ impl Progress {
     #[must_use]
     pub fn jobs(&self) -> BTreeMap<&'static str, JobProgress> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Memory of all jobs together, in bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.jobs().values().map(|progress| progress.memory_bytes).sum()
     }
 
     /// Commits of one job so far.

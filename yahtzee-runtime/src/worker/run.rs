@@ -22,6 +22,8 @@ use super::{JobFailure, JobPlan, JobSlot, ProcessContext, WorkerSettings};
 const POLL: Duration = Duration::from_millis(50);
 const LATE_OWNERS_INTERVAL_MS: u64 = 60_000;
 const GAUGE_INTERVAL_MS: u64 = 1_000;
+/// Memory is measured by going through all series.
+const MEMORY_INTERVAL_MS: u64 = 10_000;
 
 /// Runs the job until a stop is asked for (then `Ok`) or something fails.
 pub(super) fn run(
@@ -48,9 +50,11 @@ struct Run<'a> {
     metrics: WorkerMetrics,
     poison_limit: PoisonLimit,
     pause_max: Option<Duration>,
+    memory_max_bytes: Option<u64>,
     /// When the process was last known not to stand still.
     active_at_ms: u64,
     next_gauges_ms: u64,
+    next_memory_ms: u64,
     next_late_owners_ms: u64,
     is_ready: bool,
 }
@@ -78,8 +82,10 @@ impl<'a> Run<'a> {
             slots,
             poison_limit: PoisonLimit::new(settings.poison),
             pause_max: settings.pause_max,
+            memory_max_bytes: settings.memory_max_bytes,
             active_at_ms: now_ms,
             next_gauges_ms: now_ms,
+            next_memory_ms: now_ms,
             next_late_owners_ms: now_ms + LATE_OWNERS_INTERVAL_MS,
             is_ready: false,
         }
@@ -90,6 +96,10 @@ impl<'a> Run<'a> {
         self.read(self.wait())?;
         self.end_if_paused()?;
         let now_ms = self.context.clock.now_ms();
+        if now_ms >= self.next_memory_ms {
+            self.next_memory_ms = now_ms + MEMORY_INTERVAL_MS;
+            self.check_memory()?;
+        }
         self.write(now_ms)?;
         if now_ms >= self.next_gauges_ms {
             self.next_gauges_ms = now_ms + GAUGE_INTERVAL_MS;
@@ -167,6 +177,19 @@ impl<'a> Run<'a> {
             self.note_activity();
         }
         Ok(())
+    }
+
+    /// Ends the job if the windows of all jobs together have outgrown what this process may use.
+    fn check_memory(&mut self) -> Result<(), JobFailure> {
+        let assigned = self.slots.iter().flat_map(|slot| slot.machine.assigned());
+        let job_bytes = assigned.map(AssignedPartition::memory_bytes).sum::<usize>() as u64;
+        let all_bytes = self.metrics.memory(job_bytes);
+        match self.memory_max_bytes {
+            Some(max_bytes) if all_bytes > max_bytes => {
+                Err(JobFailure::OutOfMemory { all_bytes, job_bytes, max_bytes })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn note_activity(&mut self) {

@@ -104,6 +104,7 @@ impl Worked {
             incarnation: 1,
             write_deadline: Duration::from_secs(1),
             poison: PoisonLimits::default(),
+            memory_max_bytes: None,
             pause_max: None,
         };
         let context = ProcessContext { stop, clock: log.clock(), ..ProcessContext::default() };
@@ -283,6 +284,32 @@ fn the_time_that_writes_take_is_no_pause() {
     worked.settings.pause_max = Some(Duration::from_secs(30));
     worked.run().unwrap();
     assert!(worked.calls().contains(&"append 3".to_owned()), "{:?}", worked.calls());
+}
+
+/// What another job of the same process holds counts too.
+#[test]
+fn a_worker_that_outgrows_its_memory_ends_and_says_so() {
+    fn check(memory_max_bytes: Option<u64>, of_another_job: u64, is_ended: bool) {
+        let polls = [poll(2, 0), poll(0, 0)].into();
+        let mut worked =
+            Worked::new(Guarantee::Fenced, Script { raw: records(2), polls, ..Script::default() });
+        worked.settings.memory_max_bytes = memory_max_bytes;
+        worked.context.progress.update("another", |progress| progress.memory_bytes = of_another_job);
+        let ended = worked.run();
+        assert_eq!(ended.is_err(), is_ended, "{ended:?}");
+        if let Err(failure) = ended {
+            assert!(
+                !failure.is_transient() && failure.to_string().contains("worker.memory_max_mib"),
+                "{failure}"
+            );
+        }
+        let measured = worked.context.progress.jobs()["count"].memory_bytes;
+        assert!((100..100_000).contains(&measured), "{measured}");
+    }
+    check(None, u64::MAX / 2, false);
+    check(Some(1 << 20), 0, false);
+    check(Some(1 << 20), 1 << 20, true);
+    check(Some(100), 0, true);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::partition::{History, Opened, ResumeError, Start, Status};
 use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::rules::Production;
+use yahtzee_core::series::StateBytes;
 use yahtzee_core::summary::Provenance;
 use yahtzee_core::window::Policy;
 
@@ -132,6 +133,10 @@ impl AnyPartition for RevisionIsPosition {
         self.0.status()
     }
 
+    fn state_bytes(&self) -> StateBytes {
+        self.0.state_bytes()
+    }
+
     fn identity(&self) -> &Identity {
         self.0.identity()
     }
@@ -209,6 +214,10 @@ impl AnyPartition for UnchangedNotFinalised {
 
     fn status(&self) -> Status {
         self.core.status()
+    }
+
+    fn state_bytes(&self) -> StateBytes {
+        self.core.state_bytes()
     }
 
     fn identity(&self) -> &Identity {

@@ -54,9 +54,19 @@ pub(crate) struct RecordFold<'a, A> {
     /// The series whose key is in `scratch`: most records have all their measurements in one.
     series: Option<Series>,
     counts: MeasurementCounts,
+    /// Copies of the states that the record would change, if it is only tried.
+    rehearsal: Option<Vec<RehearsedState<A>>>,
 }
 
-impl<'a, A: Default> RecordFold<'a, A> {
+/// The copy of a state, by window and key.
+#[derive(Debug)]
+struct RehearsedState<A> {
+    window: Window,
+    key: Vec<u8>,
+    accumulator: A,
+}
+
+impl<'a, A: Default + Clone> RecordFold<'a, A> {
     pub(crate) fn new(
         acceptance: Acceptance<'a>,
         origin: Origin,
@@ -64,7 +74,13 @@ impl<'a, A: Default> RecordFold<'a, A> {
         scratch: &'a mut Scratch,
     ) -> Self {
         scratch.newly_seen.clear();
-        Self { acceptance, origin, windows, scratch, series: None, counts: MeasurementCounts::default() }
+        let counts = MeasurementCounts::default();
+        Self { acceptance, origin, windows, scratch, series: None, counts, rehearsal: None }
+    }
+
+    /// Folds into copies: nothing changes but the scratch memory, whatever the job's code does.
+    pub(crate) fn rehearse(self) -> Self {
+        Self { rehearsal: Some(Vec::new()), ..self }
     }
 
     /// Returns what became of the measurements.
@@ -76,7 +92,9 @@ impl<'a, A: Default> RecordFold<'a, A> {
     pub(crate) fn add(&mut self, time_us: i64, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
         let Acceptance { policy, open_from, open_through, incomplete, .. } = self.acceptance;
         let window = Window::of_us(time_us, policy.length_ms);
-        if window < open_from {
+        if self.rehearsal.is_some() {
+            self.add_to_copy(window, dimensions, fold);
+        } else if window < open_from {
             self.counts.count_late(open_from.0 - window.0, policy.length_ms);
         } else if window > open_through {
             self.counts.future += 1;
@@ -90,6 +108,31 @@ impl<'a, A: Default> RecordFold<'a, A> {
                 self.accept(at, dimensions, fold);
             }
         }
+    }
+
+    /// Folds one measurement into a copy of the state that would take it. A series that the window has no room for is tried
+    /// by itself.
+    #[cold]
+    fn add_to_copy(&mut self, window: Window, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
+        let Acceptance { open_from, open_through, incomplete, .. } = self.acceptance;
+        let at = self.windows.open.iter().position(|state| state.window == window);
+        let knows = |frame| at.is_some_and(|at| self.windows.open[at].knows(frame));
+        let is_rejected = window < open_from || window > open_through || incomplete.covers(window);
+        if is_rejected || self.origin.frame.is_some_and(knows) {
+            return;
+        }
+        let series = self.find(dimensions);
+        let Self { windows, scratch, rehearsal: Some(copies), .. } = self else { return };
+        let key = &scratch.series_key;
+        let copy = copies.iter().position(|copy| copy.window == window && copy.key == *key);
+        let copy = copy.unwrap_or_else(|| {
+            let index = at.and_then(|at| Some((at, windows.index(at, series)?)));
+            let state = index.map(|(at, index)| windows.open[at].states[index as usize].accumulator.clone());
+            let accumulator = state.unwrap_or_default();
+            copies.push(RehearsedState { window, key: key.clone(), accumulator });
+            copies.len() - 1
+        });
+        fold(&mut copies[copy].accumulator);
     }
 
     /// Remembers the frame in the window; true if an earlier record had brought it there.

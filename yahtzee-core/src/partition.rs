@@ -59,7 +59,7 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     incomplete: IncompleteWindows,
     /// Incomplete windows before this one were named by a commit and can be forgotten with the next.
     named_before: Window,
-    /// Offsets at which the job has panicked: dead letters without a second try.
+    /// Offsets at which the job has panicked, which cost an opening each: dead letters without a second try.
     poisoned: Vec<Offset>,
     log_end_at_start: Offset,
     /// Monotonic milliseconds from which changed summaries may go out.
@@ -148,7 +148,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             return Err(Poison::Timestamp);
         }
         self.advance_watermark(record.timestamp_ms, out);
-        if record.is_heartbeat() {
+        if R::is_heartbeat(record) {
             return Ok(MeasurementCounts::default());
         }
         let owner = owner_of(record)?;
@@ -158,8 +158,12 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if self.poisoned.contains(&record.offset) {
             return Err(Poison::Panic);
         }
-        let message = J::Record::read(record.value).map_err(|_| Poison::Value)?;
-        let outcomes = self.fold_message(record, owner, &message);
+        // Where the job has panicked before, every record is tried first: a panic then costs nothing but its record.
+        if !self.poisoned.is_empty() {
+            let tried = catch_unwind(AssertUnwindSafe(|| self.fold_value(record, owner, true)));
+            tried.unwrap_or(Err(Poison::Panic))?;
+        }
+        let outcomes = self.fold_value(record, owner, false)?;
         if self.policy.publishes_late && outcomes.late() + outcomes.future > 0 {
             let LogRecord { offset, timestamp_ms, value, .. } = *record;
             let value = value.to_vec();
@@ -168,21 +172,24 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Ok(outcomes)
     }
 
-    fn fold_message(
+    /// Folds the measurements of a record, in a rehearsal into copies of what they would change.
+    fn fold_value(
         &mut self,
         record: &LogRecord<'_>,
         owner: Owner,
-        message: &J::Record<'_>,
-    ) -> MeasurementCounts {
+        is_rehearsal: bool,
+    ) -> Result<MeasurementCounts, Poison> {
+        let message = J::Record::read(record.value).map_err(|_| Poison::Value)?;
         let (open_from, open_through) = R::accepts(self.watermark_ms, record.timestamp_ms, &self.policy);
         let Self { policy, incomplete, windows, scratch, .. } = self;
         let takes_series = R::takes_series;
         let acceptance = Acceptance { policy, open_from, open_through, incomplete, takes_series };
         let frame = R::frame_key(owner, FrameId::from_bytes(message.frame_id()));
         let origin = Origin { offset: record.offset, owner, frame };
-        let mut intake = Intake(RecordFold::new(acceptance, origin, windows, scratch));
-        self.job.fold(message, &mut intake);
-        intake.0.finish()
+        let fold = RecordFold::new(acceptance, origin, windows, scratch);
+        let mut intake = Intake(if is_rehearsal { fold.rehearse() } else { fold });
+        self.job.fold(&message, &mut intake);
+        Ok(intake.0.finish())
     }
 
     /// Moves the watermark on, and closes what then lies below the open range.

@@ -6,7 +6,7 @@
 //! `docs/commit-rule.md`.
 
 use crate::owner::Owner;
-use crate::record::{FrameId, FrameKey, Offset};
+use crate::record::{FrameId, FrameKey, LogRecord, Offset};
 use crate::window::{Policy, Window};
 
 /// Returns the oldest window that is open under a watermark: `minute(M) - L`.
@@ -42,6 +42,12 @@ pub trait Rules: sealed::Sealed + Send + 'static {
     #[must_use]
     fn watermark(before_ms: Option<i64>, log_timestamp_ms: i64) -> i64 {
         before_ms.map_or(log_timestamp_ms, |before_ms| before_ms.max(log_timestamp_ms))
+    }
+
+    /// Whether a record is a heartbeat: it moves the watermark, and is no dead letter. One that has a value has lost its key.
+    #[must_use]
+    fn is_heartbeat(record: &LogRecord<'_>) -> bool {
+        record.is_heartbeat()
     }
 
     /// See [`open_from`].

@@ -91,7 +91,13 @@ config! {
     workers,
     /// 1 if a slot goes on reading while a write waits for its answer.
     folds_beside_writes,
+    /// Which setting every other process has another value of, once there are commits: 0 for none, else see
+    /// [`Config::of_process`].
+    other_setting,
 }
+
+/// Numbers of the settings that can differ.
+const OTHER_SETTINGS: u64 = 5;
 
 impl Config {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
@@ -123,7 +129,26 @@ impl Config {
             workers: rng.within(1, 3),
             // Of the state alone, without a draw: seeds from before mean the same.
             folds_beside_writes: mix(rng.clone().word()) % 2,
+            other_setting: match mix(rng.clone().word() ^ 1) % 10 {
+                setting @ 1..=OTHER_SETTINGS if is_calm == 0 => setting,
+                _ => 0,
+            },
         }
+    }
+
+    /// The configuration of a process: every other one has another value of a setting that decides what is accepted.
+    pub(crate) fn of_process(&self, process: u64) -> Self {
+        let mut other = *self;
+        match self.other_setting {
+            _ if !process.is_multiple_of(2) => {}
+            1 => other.lateness += 1,
+            2 => other.lateness = self.lateness.saturating_sub(1),
+            3 => other.series_max += 20,
+            4 => other.future += 1,
+            5 => other.slots = if self.slots == self.partitions { 1 } else { self.partitions },
+            _ => {}
+        }
+        other
     }
 
     pub(crate) fn policy(&self) -> Policy {

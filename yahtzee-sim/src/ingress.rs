@@ -9,7 +9,7 @@ use yahtzee_core::record::Poison;
 use crate::config::Config;
 use crate::job::{Measurement, SimRecord};
 use crate::ops::Op;
-use crate::raw::{RawLog, RawRecord, heartbeat_owners, owner};
+use crate::raw::{RawLog, RawRecord, foreign_owners, owner};
 use crate::shell::{Delivery, ShellRules};
 
 /// Nodes of the simulated ingress; their clocks differ by at most the configured skew.
@@ -25,7 +25,7 @@ pub(crate) struct Ingress {
     frames: BTreeMap<u64, Frame>,
     /// Last stamp of each node: stamps of a process never go back.
     stamps_ms: [i64; NODES],
-    heartbeat_owners: Vec<Owner>,
+    foreign_owners: Vec<Owner>,
     /// An owner whose measurements are left out, its records only.
     pub(crate) silenced: Option<u64>,
 }
@@ -39,9 +39,9 @@ struct Frame {
 
 impl Ingress {
     pub(crate) fn new(config: Config, rules: &'static dyn ShellRules) -> Self {
-        let heartbeat_owners = heartbeat_owners(config.partition_count());
+        let foreign_owners = foreign_owners(config.partition_count());
         let (frames, stamps_ms) = (BTreeMap::new(), [i64::MIN; NODES]);
-        Self { config, rules, frames, stamps_ms, heartbeat_owners, silenced: None }
+        Self { config, rules, frames, stamps_ms, foreign_owners, silenced: None }
     }
 
     /// Applies the operation to the raw topic if it is one of ingress's or the log's own.
@@ -103,17 +103,21 @@ impl Ingress {
 
     fn heartbeat(&mut self, partition: usize, logs: &mut [RawLog], now_ms: i64) {
         let timestamp_ms = self.received_ms(0, now_ms);
-        let key = self.heartbeat_owners[partition].0.to_vec();
-        let record =
-            RawRecord { timestamp_ms, key, value: Vec::new(), is_honest: true, appended_at_ms: now_ms };
-        logs[partition].append(record);
+        let (key, value) = (Vec::new(), Vec::new());
+        logs[partition].append(RawRecord {
+            timestamp_ms,
+            key,
+            value,
+            is_honest: true,
+            appended_at_ms: now_ms,
+        });
     }
 
     /// A record that must become a dead letter, for each of the reasons there are.
     fn poison(&mut self, partition: usize, kind: u64, logs: &mut [RawLog], now_ms: i64) {
         let timestamp_ms = self.received_ms(0, now_ms);
-        let own = self.heartbeat_owners[partition];
-        let foreign = self.heartbeat_owners[(partition + 1) % self.heartbeat_owners.len()];
+        let own = self.foreign_owners[partition];
+        let foreign = self.foreign_owners[(partition + 1) % self.foreign_owners.len()];
         let mut record = RawRecord {
             timestamp_ms,
             key: own.0.to_vec(),

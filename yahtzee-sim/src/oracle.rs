@@ -76,6 +76,9 @@ pub(crate) fn fold(
         }
         truth.watermarks_ms.push(watermark_ms);
         let counts = record.map(|record| {
+            if record.key.is_empty() && record.value.is_empty() {
+                return Ok(Counts::default());
+            }
             let (owner, message) = readable(record, partition, partitions)?;
             let open_from =
                 minute(watermark_ms.ok_or(Poison::Timestamp)?) - i64::from(policy.lateness_windows);

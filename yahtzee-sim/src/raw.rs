@@ -83,16 +83,16 @@ pub(crate) fn owner(number: u64) -> Owner {
     Owner([u8::try_from(number % 200).expect("below 200") + 1; 16])
 }
 
-/// Owners that ingress writes heartbeats under, one per partition.
-pub(crate) fn heartbeat_owners(partition_count: u32) -> Vec<Owner> {
+/// Owners that no tenant is, one per partition.
+pub(crate) fn foreign_owners(partition_count: u32) -> Vec<Owner> {
     let find = |partition| {
-        let mut candidates = (0..u32::MAX).map(heartbeat_owner);
+        let mut candidates = (0..u32::MAX).map(foreign_owner);
         candidates.find(|owner| owner.partition(partition_count) == Partition(partition))
     };
     (0..partition_count).map(|partition| find(partition).expect("some owner hashes there")).collect()
 }
 
-fn heartbeat_owner(number: u32) -> Owner {
+fn foreign_owner(number: u32) -> Owner {
     let mut bytes = [0xf0; 16];
     bytes[12..].copy_from_slice(&number.to_be_bytes());
     Owner(bytes)

@@ -5,7 +5,7 @@ use crate::ops::Op;
 use crate::world::World;
 
 /// Numbers of the processes that bring a run to its end.
-const LAST_PROCESSES: u64 = 1_000_000;
+pub(crate) const LAST_PROCESSES: u64 = 1_000_000;
 /// Flush intervals within which everything must have caught up.
 const ROUNDS: usize = 3;
 

@@ -63,6 +63,8 @@ struct PartitionReader {
 /// See the module.
 pub(crate) struct Slot {
     holder: Holder,
+    /// Of its process.
+    config: Config,
     slot: u32,
     machine: SlotMachine,
     client: Client,
@@ -82,13 +84,14 @@ impl Slot {
         };
         let mut new = Self {
             holder,
+            config: *config,
             slot,
             machine: SlotMachine::with_rules(settings, mutant.slot),
             client: Client::new(holder.version),
             readers: Vec::new(),
             turn: 0,
         };
-        new.open(config, mutant);
+        new.open(mutant);
         new
     }
 
@@ -146,11 +149,11 @@ impl Slot {
         u64::try_from(outside.broker.now_ms - self.holder.started_ms).unwrap_or(0)
     }
 
-    fn open(&mut self, config: &Config, mutant: &Mutant) {
+    fn open(&mut self, mutant: &Mutant) {
         let generation = mutant.shell.generation(self.holder.version);
-        let identity = identity_of(config, generation, &self.holder);
+        let identity = identity_of(&self.config, generation, &self.holder);
         let job = Arc::new(SimJob { version: self.holder.version });
-        let (policy, open) = (config.policy(), mutant.open);
+        let (policy, open) = (self.config.policy(), mutant.open);
         self.machine.open(Box::new(move |history| open(Arc::clone(&job), policy, identity, history)));
     }
 
@@ -165,7 +168,7 @@ impl Slot {
         self.readers.clear();
         let is_restarted = failure == SlotFailure::Fenced && outside.config.reopens_when_fenced == 1;
         if failure.opens_again() || is_restarted {
-            self.open(outside.config, outside.mutant);
+            self.open(outside.mutant);
         }
     }
 
@@ -205,9 +208,9 @@ impl Slot {
                 SlotAnswer::Bounds(self.machine.partitions().iter().map(bounds).collect())
             }
         };
-        if self.machine.answer(answer, self.now_ms(outside)).is_err() {
-            outside.watch.refusals += 1;
-        }
+        let is_refused = self.machine.answer(answer, self.now_ms(outside)).is_err();
+        // A process with another setting has to be refused.
+        outside.watch.refusals += u64::from(is_refused && self.config == *outside.config);
     }
 
     fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &Outside<'_>) {

@@ -64,6 +64,8 @@ impl<'m> World<'m> {
             Op::Advance { ms } => {
                 self.advance(ms);
             }
+            // Without its commits a partition would rightly be anybody's.
+            Op::Expire { .. } if self.config.other_setting > 0 => {}
             Op::Expire { partition, generation } => {
                 let partition = u32::try_from(partition % self.config.partitions).unwrap_or(0);
                 self.broker.expire(u32::try_from(generation).unwrap_or(0), partition);
@@ -145,8 +147,14 @@ impl<'m> World<'m> {
         let Ok(worker) = WorkerIndex::new(small(index), small(count)) else { return };
         let version = small(generation);
         let holder = Holder { process, version, index, count, started_ms: self.now_ms };
-        let slots = slots_of(worker, self.config.slot_count());
-        let slots = slots.map(|slot| Slot::new(slot, holder, &self.config, self.mutant)).collect();
+        let has_commit = |partition| self.broker.committed(version, partition).is_some();
+        let is_last = process >= crate::settle::LAST_PROCESSES;
+        let config = match !is_last && (0..self.config.partition_count()).all(has_commit) {
+            true => self.config.of_process(process),
+            false => self.config,
+        };
+        let slots = slots_of(worker, config.slot_count());
+        let slots = slots.map(|slot| Slot::new(slot, holder, &config, self.mutant)).collect();
         self.processes.insert(process, Process { slots });
         if !self.versions.contains(&version) {
             self.versions.push(version);

@@ -107,6 +107,11 @@ impl<A> WindowState<A> {
         }
     }
 
+    /// Whether the window remembers a frame.
+    pub(crate) fn knows(&self, frame: FrameKey) -> bool {
+        self.frames.contains(&frame.0)
+    }
+
     /// Remembers a frame, unless the window has as many as `frames_max` and does not know it.
     pub(crate) fn remember(&mut self, frame: FrameKey, frames_max: usize) -> Remembered {
         if self.frames.len() >= frames_max {

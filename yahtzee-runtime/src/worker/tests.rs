@@ -339,6 +339,21 @@ fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
     }
 }
 
+/// After the first one every record is tried before it is folded.
+#[test]
+fn many_records_that_the_job_panics_on_cost_one_start() {
+    let numbers = [1, 666, 1, 666, 666, 1, 666];
+    let raw = numbers.map(|number| record(0, number)).to_vec();
+    let polls = [poll(7, FLUSH_MS), poll(0, 0)].into();
+    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+    worked.run().unwrap_err();
+    worked.run_again(&[poll(7, 0), poll(0, 0)]).unwrap();
+    let calls = worked.calls_after_opening();
+    assert_eq!(calls.iter().filter(|call| call.starts_with("append DLQ")).count(), 1, "{calls:?}");
+    assert_eq!(worked.context.progress.jobs()["count"].poison, 4);
+    assert_eq!(worked.context.progress.jobs()["count"].outcomes.accepted, 1 + 3);
+}
+
 /// A control record at the end is never handed out, and the job would wait for it for ever.
 #[test]
 fn a_job_has_caught_up_when_it_is_told_of_the_end() {

@@ -49,6 +49,15 @@ pub(super) fn watermark_not_restored(
     open_from(job, policy, identity, history, Commit::without_watermark)
 }
 
+pub(super) fn settings_not_compared(
+    job: Arc<SimJob>,
+    policy: Policy,
+    identity: Identity,
+    history: History<'_>,
+) -> OpenResult {
+    open::<Production>(job, policy, Identity { acceptance: None, ..identity }, history)
+}
+
 pub(super) fn incomplete_forgotten(
     job: Arc<SimJob>,
     policy: Policy,

@@ -1,7 +1,7 @@
 //! Mistakes in the core: each type replaces one rule.
 
 use yahtzee_core::owner::Owner;
-use yahtzee_core::record::{FrameId, FrameKey, Offset};
+use yahtzee_core::record::{FrameId, FrameKey, LogRecord, Offset};
 use yahtzee_core::rules::{CommitGate, OpenSeries, PlantedMistake, Production, Rules};
 use yahtzee_core::window::{Policy, Window};
 
@@ -93,6 +93,13 @@ mistake!(
     FutureJudgedByWatermark,
     fn accepts(watermark_ms: Option<i64>, log_timestamp_ms: i64, policy: &Policy) -> (Window, Window) {
         Production::accepts(watermark_ms, watermark_ms.unwrap_or(log_timestamp_ms), policy)
+    }
+);
+
+mistake!(
+    HeartbeatIsAnyRecordWithoutKey,
+    fn is_heartbeat(record: &LogRecord<'_>) -> bool {
+        record.key.is_empty()
     }
 );
 

@@ -22,6 +22,9 @@ pub struct IngressSection {
     pub credentials: Vec<String>,
     /// Drain token (`d.<uuid>`) to app UUID. An unknown token gets a UUID derived from it, and is counted.
     pub tokens: BTreeMap<String, String>,
+    /// Owners, per process and hour, that `tokens` does not name: derived from tokens, or taken from paths. Bodies of more
+    /// are answered with 429, and counted.
+    pub unknown_owners_max: usize,
     /// Greatest body in bytes, after decompression. A drain request aims at 102,400.
     pub body_bytes_max: usize,
     /// Milliseconds from the end of a body to a 503. A drain gives up after 5,000.
@@ -34,6 +37,7 @@ impl Default for IngressSection {
             listen: "127.0.0.1:8080".to_owned(),
             credentials: Vec::new(),
             tokens: BTreeMap::new(),
+            unknown_owners_max: 1_000,
             body_bytes_max: 4 << 20,
             ack_budget_ms: 2_000,
         }
@@ -56,6 +60,8 @@ pub struct IngressConfig {
     pub credentials: Vec<Secret>,
     /// Drain token to app.
     pub tokens: BTreeMap<String, Owner>,
+    /// Most owners in an hour that the configuration does not name.
+    pub unknown_owners_max: usize,
     /// Greatest body, in bytes, after decompression.
     pub body_bytes_max: usize,
     /// Time from the end of a body to its reply, after which the reply is 503.
@@ -76,6 +82,7 @@ impl IngressSection {
             listen: parse_address("ingress.listen", &listen)?,
             credentials: self.credentials.into_iter().map(Secret::new).collect(),
             tokens: self.tokens.into_iter().map(owner_of).collect::<Result<_, _>>()?,
+            unknown_owners_max: self.unknown_owners_max,
             body_bytes_max: self.body_bytes_max,
             ack_budget: Duration::from_millis(self.ack_budget_ms),
         })
@@ -97,6 +104,7 @@ impl IngressConfig {
             credentials: self.credentials.iter().map(|secret| secret.reveal().to_owned()).collect(),
             max_body_bytes: self.body_bytes_max,
             ack_budget: self.ack_budget,
+            unknown_owners_max: self.unknown_owners_max,
             ..Settings::default()
         }
     }

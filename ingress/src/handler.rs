@@ -210,7 +210,14 @@ async fn store(ingress: &Arc<Ingress>, endpoint: &Endpoint, body: &[u8]) -> Repl
     if differs_from_head {
         ingress.stats.count_mismatch();
     }
-    PendingDelivery { ingress: Arc::clone(ingress), ticket, counts, outcome_if_stored }.append(records);
+    let delivery = PendingDelivery { ingress: Arc::clone(ingress), ticket, counts, outcome_if_stored };
+    if !ingress.unknown_owners.admit(records.iter().map(|record| record.owner), Instant::now()) {
+        ingress.stats.unknown_owner_refused();
+        delivery
+            .end(&Err(NotStored::because("there are `ingress.unknown_owners_max` unknown owners already")));
+        return Reply::TooManyRequests;
+    }
+    delivery.append(records);
     reply_within_budget(ingress, endpoint, outcome).await
 }
 

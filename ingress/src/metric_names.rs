@@ -23,6 +23,8 @@ yahtzee_runtime::metrics! {
         "Platform lines that were cut and gave no measurement";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,
         "Bodies with a drain token that is in no table: the owner was derived from the token";
+    Counter INGRESS_UNKNOWN_OWNERS_REFUSED = "yahtzee_ingress_unknown_owners_refused_total" [] Count,
+        "Bodies answered with 429, because the configuration does not name their owner and `ingress.unknown_owners_max` others neither";
     Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
         "Values of language metrics that are no number in range, or have no usable name";
     Counter INGRESS_STAMPS_REFUSED = "yahtzee_ingress_stamps_refused_total" [] Count,

@@ -28,7 +28,7 @@ pub enum Reply {
     TooLarge,
     /// Not a body of this kind.
     UnsupportedType,
-    /// Over the owner's rate: try again.
+    /// Over the owner's rate, or of more unknown owners than allowed: try again.
     TooManyRequests,
     /// Not stored: try again.
     Unavailable,

@@ -30,6 +30,8 @@ pub struct Settings {
     pub dedupe_entries: usize,
     /// Most body bytes per second and owner, with bursts of ten seconds' worth; `None` for no limit.
     pub owner_bytes_per_second: Option<u32>,
+    /// Most owners in an hour that the configuration does not name; bodies of more are answered with 429.
+    pub unknown_owners_max: usize,
     /// Time in which open requests must end after a shutdown begins.
     pub shutdown_budget: Duration,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             dedupe_retention: Duration::from_secs(600),
             dedupe_entries: 500_000,
             owner_bytes_per_second: None,
+            unknown_owners_max: 1_000,
             shutdown_budget: Duration::from_secs(10),
         }
     }

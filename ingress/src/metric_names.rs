@@ -18,7 +18,9 @@ yahtzee_runtime::metrics! {
     Counter INGRESS_COUNT_MISMATCHES = "yahtzee_ingress_count_mismatches_total" [] Count,
         "Bodies with a number of messages other than in Logplex-Msg-Count";
     Counter INGRESS_TIME_REPLACED = "yahtzee_ingress_time_replaced_total" [] Count,
-        "Measurements with a time that was unreadable or too far ahead, replaced by the receive time";
+        "Measurements with an unreadable time, replaced by that of the latest line of their body, or by the receive time of a body without an id";
+    Counter INGRESS_UNTIMED = "yahtzee_ingress_untimed_total" [] Count,
+        "Measurements dropped, because neither their line nor another one of its body has a readable time";
     Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] Count,
         "Platform lines that were cut and gave no measurement";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,

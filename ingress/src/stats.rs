@@ -143,6 +143,7 @@ struct IngressMetrics {
     skipped_bytes: metrics::Counter,
     truncated: metrics::Counter,
     time_replaced: metrics::Counter,
+    untimed: metrics::Counter,
     unknown_tokens: metrics::Counter,
     rejected_values: metrics::Counter,
     ack_seconds: metrics::Histogram,
@@ -164,6 +165,7 @@ impl IngressMetrics {
             skipped_bytes: metric_names::INGRESS_SKIPPED_BYTES.with(&[]),
             truncated: metric_names::INGRESS_TRUNCATED.with(&[]),
             time_replaced: metric_names::INGRESS_TIME_REPLACED.with(&[]),
+            untimed: metric_names::INGRESS_UNTIMED.with(&[]),
             unknown_tokens: metric_names::INGRESS_UNKNOWN_TOKENS.with(&[]),
             rejected_values: metric_names::INGRESS_REJECTED_VALUES.with(&[]),
             ack_seconds: metric_names::INGRESS_ACK_SECONDS.with(&[]),
@@ -181,6 +183,7 @@ impl IngressMetrics {
         self.skipped_bytes.increment(counts.skipped_bytes);
         self.truncated.increment(counts.truncated);
         self.time_replaced.increment(counts.time_replaced);
+        self.untimed.increment(counts.untimed);
         self.unknown_tokens.increment(counts.unknown_tokens);
         self.rejected_values.increment(counts.rejected_values);
     }

@@ -276,7 +276,7 @@ impl SourceKind {
 #[repr(i32)]
 pub enum Flag {
     None = 0,
-    /// The line's time was unreadable or too far ahead: time_us is the receive time.
+    /// The line's time was unreadable: time_us is that of the latest line of its body, or the receive time of a body without an id.
     TimeReplaced = 1,
     /// The frame's octet count did not hold and its border was found by repair.
     RepairedFrame = 2,

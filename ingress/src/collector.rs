@@ -4,6 +4,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::LogLoss;
 
+use crate::auth::WriteScope;
 use crate::line::LineClass;
 use crate::line::LogLine;
 use crate::line::timestamp;
@@ -28,6 +29,8 @@ pub struct BodyCounts {
     pub time_replaced: u64,
     /// Measurements dropped, because neither their line nor another one of its body has a readable time.
     pub untimed: u64,
+    /// Measurements dropped, because the log token of their line names an owner that the sender may not write for.
+    pub foreign: u64,
     /// Deliveries with a token that no table knows.
     pub unknown_tokens: u64,
     /// Values of language metrics that are no number in range, or have no usable name.
@@ -63,6 +66,7 @@ impl BodyCounts {
         self.truncated += other.truncated;
         self.time_replaced += other.time_replaced;
         self.untimed += other.untimed;
+        self.foreign += other.foreign;
         self.unknown_tokens += other.unknown_tokens;
         self.rejected_values += other.rejected_values;
     }
@@ -82,6 +86,7 @@ impl BodyCounts {
 pub struct Collector<'a> {
     tokens: &'a TokenTable,
     owner: Owner,
+    scope: WriteScope,
     packer: Packer,
     counts: BodyCounts,
     has_unknown_token: bool,
@@ -101,6 +106,7 @@ impl<'a> Collector<'a> {
         Self {
             tokens,
             owner,
+            scope: WriteScope::Any,
             packer: Packer::new(origin),
             counts: BodyCounts::default(),
             has_unknown_token: false,
@@ -109,6 +115,12 @@ impl<'a> Collector<'a> {
             waiting: Vec::new(),
             losses: Vec::new(),
         }
+    }
+
+    /// Drops lines of owners that are not in `scope`.
+    #[must_use]
+    pub(crate) fn within(self, scope: WriteScope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Adds one line; `None` is a message without a readable header.
@@ -138,9 +150,13 @@ impl<'a> Collector<'a> {
         let reading = measure(line, context);
         self.counts.line(&reading);
         for measurement in reading.measurements.into_iter().flatten() {
+            let owner = self.owner_of(line);
+            if !self.scope.allows(owner) {
+                self.counts.foreign += 1;
+                continue;
+            }
             self.counts.measurement(&measurement);
             self.counts.time_replaced += u64::from(context.time_replaced);
-            let owner = self.owner_of(line);
             match measurement {
                 Measurement::LogLoss(loss) => self.losses.push((owner, loss)),
                 other => self.packer.add(owner, &other),

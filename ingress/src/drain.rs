@@ -3,6 +3,7 @@
 use axum::http::HeaderMap;
 use yahtzee_core::owner::Owner;
 
+use crate::auth::WriteScope;
 use crate::collector::{Collector, collect_body};
 use crate::dedupe::DeliveryId;
 use crate::endpoint::ParsedBody;
@@ -19,12 +20,13 @@ const MESSAGE_COUNT: &str = "logplex-msg-count";
 #[derive(Debug)]
 pub(crate) struct DrainRequest {
     sender: Sender,
+    scope: WriteScope,
     announced_count: Option<u64>,
 }
 
 impl DrainRequest {
-    pub(crate) fn new(sender: Sender, headers: &HeaderMap) -> Self {
-        Self { sender, announced_count: announced_count(headers, MESSAGE_COUNT) }
+    pub(crate) fn new(sender: Sender, scope: WriteScope, headers: &HeaderMap) -> Self {
+        Self { sender, scope, announced_count: announced_count(headers, MESSAGE_COUNT) }
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -38,7 +40,7 @@ impl DrainRequest {
     pub(crate) fn read(&self, body: &[u8], tokens: &TokenTable, recv_us: i64) -> ParsedBody {
         let Sender { owner, frame_id, source_kind, drain, .. } = self.sender;
         let origin = BodyOrigin { recv_us, frame_id, source_kind, drain };
-        let mut collector = Collector::new(tokens, owner, origin);
+        let mut collector = Collector::new(tokens, owner, origin).within(self.scope.clone());
         collect_body(&mut collector, body, self.sender.repair);
         // Without a name no two deliveries are known to be the same, so that their times may differ.
         let (records, mut counts) = collector.finish(frame_id.is_none().then_some(recv_us));
@@ -75,7 +77,8 @@ mod tests {
         let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let (headers, tokens) = (HeaderMap::from_iter(headers), TokenTable::default());
         let sender = Sender::of(&headers, None, &crate::auth::SenderIdentity::default(), &tokens);
-        let parsed = DrainRequest::new(sender, &headers).read(body.as_bytes(), &tokens, recv_us);
+        let parsed =
+            DrainRequest::new(sender, WriteScope::Any, &headers).read(body.as_bytes(), &tokens, recv_us);
         let records =
             parsed.records.iter().map(|record| RawRecord::decode(record.payload.as_slice()).unwrap());
         records.map(|record| (record.frame_id, record.measurements)).collect()

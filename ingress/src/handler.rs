@@ -63,7 +63,7 @@ async fn drain_of_owner(
 async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Response<Body> {
     let open = |headers: &HeaderMap, identity: &SenderIdentity| {
         let sender = Sender::of(headers, path_owner, identity, &ingress.tokens);
-        Endpoint::Drain(DrainRequest::new(sender, headers))
+        Endpoint::Drain(DrainRequest::new(sender, identity.scope.clone(), headers))
     };
     handle(ingress, open, request).await
 }
@@ -129,6 +129,9 @@ async fn reply_to(
         return Reply::Unauthorized;
     };
     let endpoint = open(headers, &identity);
+    if !identity.scope.allows(endpoint.owner()) {
+        return Reply::Forbidden;
+    }
     let max_bytes = ingress.settings.max_body_bytes.min(endpoint.max_body_bytes());
     let encoding = match check_head(headers, endpoint.content_types(), max_bytes) {
         Ok(encoding) => encoding,

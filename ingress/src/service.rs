@@ -42,9 +42,11 @@ impl Ingress {
         topics: Arc<RawTopics>,
         clock: WallClock,
     ) -> Arc<Self> {
+        let bound = settings.credentials.iter().flat_map(|credential| credential.scope.named());
+        let named = tokens.owners().chain(bound);
         Arc::new(Self {
-            credentials: SenderCredentials::new(settings.credentials.iter().map(String::as_str)),
-            unknown_owners: UnknownOwners::new(tokens.owners().collect(), settings.unknown_owners_max),
+            credentials: SenderCredentials::new(&settings.credentials),
+            unknown_owners: UnknownOwners::new(named.collect(), settings.unknown_owners_max),
             tokens,
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
             rate_limit: settings.owner_bytes_per_second.map(OwnerRateLimit::new),

@@ -7,6 +7,7 @@ use axum::http::Request;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
+use yahtzee_ingress::auth::{Credential, WriteScope};
 use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{FrameOutcome, Ingress, Settings, derived_owner, http_router};
 
@@ -78,4 +79,28 @@ async fn unknown_owners_are_bounded_and_further_ones_may_try_again() {
     service.check(drain("d.known", &["heroku"]), 204, &[KNOWN]).await;
     let snapshot = service.ingress.stats().snapshot();
     assert_eq!((snapshot.unknown_owners_refused, snapshot.frames(FrameOutcome::NotStored)), (3, 3));
+}
+
+#[tokio::test]
+async fn a_credential_writes_only_for_what_it_is_bound_to() {
+    let path_owner = Owner::parse(PATH_OWNER).unwrap();
+    let scope = WriteScope::Owners(Arc::new([KNOWN, path_owner].into()));
+    let credentials = vec![Credential { scope, ..Credential::from("bound") }, "open".into()];
+    let mut service = Service::start(Settings { credentials, ..Settings::default() });
+    let with = |token: &str, mut request: Request<Body>| {
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+    };
+    let other = "11111111-2222-4333-8444-555555555555";
+    service.check(with("bound", drain("d.known", &["heroku"])), 204, &[KNOWN]).await;
+    service.check(with("bound", drain("d.other", &["heroku"])), 403, &[]).await;
+    service.check(with("bound", metrics_post(PATH_OWNER)), 200, &[path_owner]).await;
+    service.check(with("bound", metrics_post(other)), 403, &[]).await;
+    service.check(with("open", drain("d.other", &["heroku"])), 204, &[derived_owner(b"d.other")]).await;
+    service.check(with("open", metrics_post(other)), 200, &[Owner::parse(other).unwrap()]).await;
+    // A line of somebody else's is content, and content never gets an error.
+    let foreign = "t.0a1b2c3d-0000-4000-8000-00000000ffff";
+    service.check(with("bound", drain("d.known", &["heroku", foreign])), 204, &[KNOWN]).await;
+    service.check(with("bound", drain("d.known", &[foreign])), 204, &[]).await;
+    assert_eq!(service.ingress.stats().snapshot().counts.foreign, 2);
 }

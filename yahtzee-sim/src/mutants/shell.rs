@@ -34,7 +34,7 @@ mistake!(
 mistake!(
     EventTimeOfDelivery,
     fn event_ms(delivery: Delivery, time_ms: i64, received_ms: i64) -> i64 {
-        if delivery.frame % 5 == 0 { received_ms } else { time_ms }
+        if delivery.frame.is_multiple_of(5) { received_ms } else { time_ms }
     }
 );
 

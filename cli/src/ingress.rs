@@ -18,6 +18,13 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let log = config.log.open()?;
     require_topics(global, &config, &log)?;
     let settings = config.ingress.settings();
+    tracing::info!(
+        unknown_owners_max = settings.unknown_owners_max,
+        "bound of owners in an hour that the configuration does not name"
+    );
+    if let Some(warning) = settings.open_access() {
+        tracing::warn!("{warning}");
+    }
     let listener = process.block_on(listen(&settings, config.ingress.listen))?;
     let tokens = config.ingress.token_table();
     let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On, &process.health);

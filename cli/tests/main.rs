@@ -13,4 +13,5 @@ mod policies;
 mod postgres;
 mod recordings;
 mod support;
+mod tenants;
 mod waiting;

@@ -1,14 +1,65 @@
-//! SenderCredentials of senders.
+//! Credentials of senders, and the owners that each may write for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use yahtzee_core::owner::Owner;
+use yahtzee_runtime::config::Secret;
+
+/// A credential that is accepted.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// `user:password` for Basic, any other text for a bearer token.
+    pub secret: Secret,
+    /// The owners that it may write for.
+    pub scope: WriteScope,
+}
+
+/// The owners that a sender may write for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WriteScope {
+    /// All.
+    #[default]
+    Any,
+    /// These.
+    Owners(Arc<BTreeSet<Owner>>),
+}
+
+impl WriteScope {
+    /// Returns whether it has `owner`.
+    #[must_use]
+    pub fn allows(&self, owner: Owner) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Owners(owners) => owners.contains(&owner),
+        }
+    }
+
+    /// Returns the owners that it names.
+    pub fn named(&self) -> impl Iterator<Item = Owner> {
+        let owners = match self {
+            Self::Any => None,
+            Self::Owners(owners) => Some(owners),
+        };
+        owners.into_iter().flat_map(|owners| owners.iter().copied())
+    }
+}
+
+/// Creates a credential that may write for any owner.
+impl From<&str> for Credential {
+    fn from(secret: &str) -> Self {
+        Self { secret: Secret::new(secret.to_owned()), scope: WriteScope::Any }
+    }
+}
 
 /// The credentials that are accepted, as digests.
 #[derive(Clone, Debug)]
 pub struct SenderCredentials {
-    digests: Vec<[u8; 32]>,
+    accepted: Vec<([u8; 32], WriteScope)>,
 }
 
 /// A sender that may post.
@@ -16,28 +67,41 @@ pub struct SenderCredentials {
 pub struct SenderIdentity {
     /// The user's name of Basic credentials.
     pub user: Option<Vec<u8>>,
+    /// The owners that it may write for.
+    pub scope: WriteScope,
 }
 
 impl SenderCredentials {
-    /// Accepts these: `user:password` for Basic, any other text for a bearer token. None: anybody may post.
+    /// Accepts these. None: anybody may post for any owner.
     #[must_use]
-    pub fn new<'a>(credentials: impl IntoIterator<Item = &'a str>) -> Self {
-        let digest = |credential: &str| {
-            let scheme = if credential.contains(':') { Scheme::Basic } else { Scheme::Bearer };
-            scheme.digest(credential.as_bytes())
+    pub fn new(credentials: &[Credential]) -> Self {
+        let accept = |credential: &Credential| {
+            let secret = credential.secret.reveal();
+            let scheme = if secret.contains(':') { Scheme::Basic } else { Scheme::Bearer };
+            (scheme.digest(secret.as_bytes()), credential.scope.clone())
         };
-        Self { digests: credentials.into_iter().map(digest).collect() }
+        Self { accepted: credentials.iter().map(accept).collect() }
     }
 
     /// Checks the `Authorization` header; `None` if its sender may not post.
     #[must_use]
     pub fn check(&self, header: Option<&HeaderValue>) -> Option<SenderIdentity> {
         let presented = header.and_then(|header| Presented::read(header.as_bytes()));
-        let Some(presented) = presented else { return self.digests.is_empty().then(SenderIdentity::default) };
+        let Some(presented) = presented else {
+            return self.accepted.is_empty().then(SenderIdentity::default);
+        };
+        if self.accepted.is_empty() {
+            return Some(presented.identity(WriteScope::Any));
+        }
         let digest = presented.scheme.digest(&presented.secret);
         // Every digest is compared in full, so that time tells nothing about any of them.
-        let known = self.digests.iter().fold(false, |known, other| known | equal(&digest, other));
-        (known || self.digests.is_empty()).then(|| presented.identity())
+        let scope = self.accepted.iter().fold(
+            None,
+            |found, (other, scope)| {
+                if equal(&digest, other) { Some(scope) } else { found }
+            },
+        );
+        Some(presented.identity(scope?.clone()))
     }
 }
 
@@ -75,10 +139,10 @@ impl Presented {
         }
     }
 
-    fn identity(&self) -> SenderIdentity {
+    fn identity(&self, scope: WriteScope) -> SenderIdentity {
         let colon =
             self.secret.iter().position(|&byte| byte == b':').filter(|_| self.scheme == Scheme::Basic);
-        SenderIdentity { user: colon.map(|colon| self.secret[..colon].to_vec()) }
+        SenderIdentity { user: colon.map(|colon| self.secret[..colon].to_vec()), scope }
     }
 }
 
@@ -94,7 +158,8 @@ mod tests {
 
     fn check(accepted: &[&str], header: Option<&str>, expected: Option<Option<&str>>) {
         let header = header.map(|header| HeaderValue::from_str(header).unwrap());
-        let identity = SenderCredentials::new(accepted.iter().copied()).check(header.as_ref());
+        let accepted: Vec<Credential> = accepted.iter().map(|&secret| secret.into()).collect();
+        let identity = SenderCredentials::new(&accepted).check(header.as_ref());
         let user = identity.map(|identity| identity.user.map(|user| String::from_utf8(user).unwrap()));
         assert_eq!(user, expected.map(|user| user.map(str::to_owned)), "{accepted:?} {header:?}");
     }
@@ -120,6 +185,27 @@ mod tests {
             check(&accepted, Some(header), None);
         }
         check(&accepted, None, None);
+    }
+
+    #[test]
+    fn each_credential_has_a_scope_of_its_own() {
+        let owners =
+            |ids: &[u8]| WriteScope::Owners(Arc::new(ids.iter().map(|&id| Owner([id; 16])).collect()));
+        let credential = |secret: &str, scope| Credential { scope, ..secret.into() };
+        let accepted = [
+            credential("one", owners(&[1])),
+            credential("all", WriteScope::Any),
+            credential("two", owners(&[1, 2])),
+        ];
+        let check = |token: &str, expected: &[u8]| {
+            let header = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            let scope = SenderCredentials::new(&accepted).check(Some(&header)).unwrap().scope;
+            let allowed: Vec<u8> = (1..4).filter(|&id| scope.allows(Owner([id; 16]))).collect();
+            assert_eq!(allowed, expected, "{token}");
+        };
+        check("one", &[1]);
+        check("two", &[1, 2]);
+        check("all", &[1, 2, 3]);
     }
 
     #[test]

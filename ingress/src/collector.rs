@@ -4,10 +4,12 @@ use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::LogLoss;
 
+use crate::auth::WriteScope;
 use crate::line::LineClass;
 use crate::line::LogLine;
+use crate::line::timestamp;
 use crate::line::values::token_uuid;
-use crate::line::{ParsedLine, ReceiveContext, measure};
+use crate::line::{LineContext, ParsedLine, measure};
 use crate::octet_counting::CountedMessages;
 use crate::packer::{BodyOrigin, PREPENDED_INDEX, PackedRecord, Packer};
 use crate::token_table::{TokenTable, derived_owner};
@@ -23,8 +25,12 @@ pub struct BodyCounts {
     pub skipped_bytes: u64,
     /// Platform lines that were cut where their figures are.
     pub truncated: u64,
-    /// Measurements at their receive time, because the line's own was unreadable or too far ahead.
+    /// Measurements at another time than that of their line, because that is unreadable.
     pub time_replaced: u64,
+    /// Measurements dropped, because neither their line nor another one of its body has a readable time.
+    pub untimed: u64,
+    /// Measurements dropped, because the log token of their line names an owner that the sender may not write for.
+    pub foreign: u64,
     /// Deliveries with a token that no table knows.
     pub unknown_tokens: u64,
     /// Values of language metrics that are no number in range, or have no usable name.
@@ -59,6 +65,8 @@ impl BodyCounts {
         self.skipped_bytes += other.skipped_bytes;
         self.truncated += other.truncated;
         self.time_replaced += other.time_replaced;
+        self.untimed += other.untimed;
+        self.foreign += other.foreign;
         self.unknown_tokens += other.unknown_tokens;
         self.rejected_values += other.rejected_values;
     }
@@ -78,11 +86,15 @@ impl BodyCounts {
 pub struct Collector<'a> {
     tokens: &'a TokenTable,
     owner: Owner,
+    scope: WriteScope,
     packer: Packer,
     counts: BodyCounts,
     has_unknown_token: bool,
-    /// Time of the oldest line, microseconds since 1970.
+    /// Times of the oldest and of the latest line, microseconds since 1970.
     oldest_us: Option<i64>,
+    latest_us: Option<i64>,
+    /// Lines that are measured at the latest time, once it is known.
+    waiting: Vec<(LogLine<'a>, LineContext)>,
     /// Kept until the oldest line is known.
     losses: Vec<(Owner, LogLoss)>,
 }
@@ -91,23 +103,77 @@ impl<'a> Collector<'a> {
     /// Starts a delivery of `owner`. Lines that carry a log token belong to that token's owner instead.
     #[must_use]
     pub fn new(tokens: &'a TokenTable, owner: Owner, origin: BodyOrigin) -> Self {
-        let (packer, counts) = (Packer::new(origin), BodyCounts::default());
-        Self { tokens, owner, packer, counts, has_unknown_token: false, oldest_us: None, losses: Vec::new() }
+        Self {
+            tokens,
+            owner,
+            scope: WriteScope::Any,
+            packer: Packer::new(origin),
+            counts: BodyCounts::default(),
+            has_unknown_token: false,
+            oldest_us: None,
+            latest_us: None,
+            waiting: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    /// Drops lines of owners that are not in `scope`.
+    #[must_use]
+    pub(crate) fn within(self, scope: WriteScope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Adds one line; `None` is a message without a readable header.
-    pub fn add(&mut self, line: Option<&LogLine<'_>>, receipt: ReceiveContext) {
-        let reading =
-            line.map_or_else(|| ParsedLine::of_class(LineClass::Malformed), |line| measure(line, receipt));
+    ///
+    /// Every delivery of a body must give the same times, or it counts twice, in two windows. So a line without a readable time
+    /// has that of the latest line, and so has a prepended one, which is written anew for every attempt.
+    pub fn add(&mut self, line: Option<LogLine<'a>>, frame_index: u32, repaired: bool) {
+        let Some(line) = line else {
+            return self.counts.line(&ParsedLine::of_class(LineClass::Malformed));
+        };
+        let own_time_us = timestamp::parse_us(line.time);
+        let context = LineContext {
+            time_us: own_time_us.unwrap_or_default(),
+            time_replaced: own_time_us.is_none(),
+            frame_index,
+            repaired,
+        };
+        if own_time_us.is_none() || frame_index == PREPENDED_INDEX {
+            return self.waiting.push((line, context));
+        }
+        self.oldest_us = [self.oldest_us, own_time_us].into_iter().flatten().min();
+        self.latest_us = self.latest_us.max(own_time_us);
+        self.measure(&line, context);
+    }
+
+    fn measure(&mut self, line: &LogLine<'_>, context: LineContext) {
+        let reading = measure(line, context);
         self.counts.line(&reading);
-        self.oldest_us = [self.oldest_us, reading.own_time_us].into_iter().flatten().min();
         for measurement in reading.measurements.into_iter().flatten() {
+            let owner = self.owner_of(line);
+            if !self.scope.allows(owner) {
+                self.counts.foreign += 1;
+                continue;
+            }
             self.counts.measurement(&measurement);
-            self.counts.time_replaced += u64::from(reading.time_replaced);
-            let owner = line.map_or(self.owner, |line| self.owner_of(line));
+            self.counts.time_replaced += u64::from(context.time_replaced);
             match measurement {
                 Measurement::LogLoss(loss) => self.losses.push((owner, loss)),
                 other => self.packer.add(owner, &other),
+            }
+        }
+    }
+
+    /// Measures the lines that wait for a time: that of the latest line, else their own, else `untimed_us`.
+    fn measure_waiting(&mut self, untimed_us: Option<i64>) {
+        for (line, context) in std::mem::take(&mut self.waiting) {
+            let own_time_us = (!context.time_replaced).then_some(context.time_us);
+            if let Some(time_us) = self.latest_us.or(own_time_us).or(untimed_us) {
+                self.measure(&line, LineContext { time_us, ..context });
+            } else {
+                let reading = measure(&line, context);
+                self.counts.line(&reading);
+                self.counts.untimed += reading.measurements.iter().flatten().count() as u64;
             }
         }
     }
@@ -122,9 +188,11 @@ impl<'a> Collector<'a> {
         known.map_or_else(|| derived_owner(line.app_name), |entry| entry.owner)
     }
 
-    /// Returns the records and the counts.
+    /// Returns the records and the counts. A body without any readable time is measured at `untimed_us`, which must be the same
+    /// for every delivery of a body that has a name.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<PackedRecord>, BodyCounts) {
+    pub fn finish(mut self, untimed_us: Option<i64>) -> (Vec<PackedRecord>, BodyCounts) {
+        self.measure_waiting(untimed_us);
         self.counts.unknown_tokens += u64::from(self.has_unknown_token);
         for (owner, mut loss) in self.losses {
             // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
@@ -137,7 +205,7 @@ impl<'a> Collector<'a> {
 }
 
 /// Reads a whole octet-counted body into `collector`.
-pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, recv_us: i64) {
+pub fn collect_body<'a>(collector: &mut Collector<'a>, body: &'a [u8], repair: bool) {
     let mut frames = CountedMessages::new(body, repair);
     let mut next_index = 0;
     let mut is_first = true;
@@ -148,7 +216,7 @@ pub fn collect_body(collector: &mut Collector<'_>, body: &[u8], repair: bool, re
         next_index += u32::from(!is_prepended);
         is_first = false;
         collector.counts.repaired += u64::from(frame.repaired);
-        collector.add(line.as_ref(), ReceiveContext { recv_us, frame_index, repaired: frame.repaired });
+        collector.add(line, frame_index, frame.repaired);
     }
     collector.counts.skipped_bytes += u64::try_from(frames.skipped_bytes()).expect("fits");
 }
@@ -184,8 +252,8 @@ mod tests {
 
     fn read(tokens: &TokenTable, body: &str) -> (Vec<PackedRecord>, BodyCounts) {
         let mut collector = Collector::new(tokens, OWNER, origin());
-        collect_body(&mut collector, body.as_bytes(), true, TIME_US);
-        collector.finish()
+        collect_body(&mut collector, body.as_bytes(), true);
+        collector.finish(None)
     }
 
     fn measurements<M: RawMeasurement>(record: &PackedRecord) -> Vec<M> {
@@ -242,6 +310,59 @@ mod tests {
         check("2026-03-04T05:05:57Z", "2026-03-04T05:05:07Z", 60);
         check("then", "2026-03-04T05:05:07Z", 60);
         check("2026-03-04T05:05:57Z", "01234567890123456789", 10);
+    }
+
+    /// Event times of the requests and errors of a body, and how many measurements were replaced and dropped.
+    fn check_times(lines: &[String], untimed_us: Option<i64>, expected: &[i64], expected_counts: (u64, u64)) {
+        let (tokens, body) = (TokenTable::default(), lines.concat());
+        let mut collector = Collector::new(&tokens, OWNER, origin());
+        collect_body(&mut collector, body.as_bytes(), true);
+        let (records, counts) = collector.finish(untimed_us);
+        let times = records.iter().flat_map(|record| match record.measurement_type {
+            RouterRequest::TYPE => measurements(record).iter().map(|it: &RouterRequest| it.time_us).collect(),
+            PlatformError::TYPE => measurements(record).iter().map(|it: &PlatformError| it.time_us).collect(),
+            _ => Vec::new(),
+        });
+        let mut times: Vec<i64> = times.collect();
+        times.sort_unstable();
+        assert_eq!(times, expected, "{body}");
+        assert_eq!((counts.time_replaced, counts.untimed), expected_counts, "{body}");
+        assert_eq!(counts.all_lines(), lines.len() as u64, "{body}");
+    }
+
+    #[test]
+    fn lines_without_a_time_have_that_of_the_latest_line_of_their_body() {
+        let at = |time: &str| router("heroku").replace("2026-03-04T05:06:07Z", time);
+        let (bad, other_bad) = (|| at("01234567890123456789"), at("2026-13-04T05:06:07Z"));
+        let (early, late, far_ahead) =
+            (at("2026-03-04T05:06:06Z"), at("2026-03-04T05:06:08Z"), at("2099-03-04T05:06:07Z"));
+        let [early_us, late_us] = [TIME_US - 1_000_000, TIME_US + 1_000_000];
+        let far_us = timestamp::parse_us(b"2099-03-04T05:06:07Z").unwrap();
+        check_times(&[early.clone(), bad(), late.clone()], None, &[early_us, late_us, late_us], (1, 0));
+        check_times(
+            &[bad(), late, early.clone(), other_bad],
+            Some(5),
+            &[early_us, late_us, late_us, late_us],
+            (2, 0),
+        );
+        check_times(&[early, far_ahead], None, &[early_us, far_us], (0, 0));
+        check_times(&[bad(), bad()], None, &[], (0, 2));
+        check_times(&[bad(), bad()], Some(5), &[5, 5], (2, 0));
+        let app = message("app", "web.1", "hello").replace("2026-03-04T05:06:07Z", "01234567890123456789");
+        check_times(&[app], None, &[], (0, 0));
+    }
+
+    /// It is written anew for every attempt, with the time of sending.
+    #[test]
+    fn a_prepended_notice_has_the_time_of_the_lines_behind_it() {
+        let notice = |time| {
+            message("heroku", "logplex", "Error L10 (output buffer overflow): 3 messages")
+                .replace("2026-03-04T05:06:07Z", time)
+        };
+        let now = "2026-03-04T05:07:07Z";
+        check_times(&[notice(now), router("heroku")], None, &[TIME_US, TIME_US], (0, 0));
+        check_times(&[notice(now)], None, &[TIME_US + 60_000_000], (0, 0));
+        check_times(&[router("heroku"), notice(now)], None, &[TIME_US, TIME_US + 60_000_000], (0, 0));
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! `[ingress]`: the section of the configuration file, and what it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use yahtzee_core::owner::Owner;
 use yahtzee_runtime::config::{ConfigError, Environment, Secret, parse_address, platform_variable};
 
+use crate::auth::{Credential, WriteScope};
 use crate::settings::Settings;
-use crate::token_table::TokenTable;
+use crate::token_table::{TokenTable, derived_owner};
 
 /// The ingress process.
 #[derive(Clone, Deserialize)]
@@ -17,15 +19,44 @@ use crate::token_table::TokenTable;
 pub struct IngressSection {
     /// Address to receive drains on. Heroku: `PORT` gives `0.0.0.0:PORT`.
     pub listen: String,
-    /// `user:password` (Basic) or a bearer token, any of which lets a drain in. Several, for rotation. Required
-    /// unless `listen` is a loopback address.
-    pub credentials: Vec<String>,
+    /// Credentials, each of which lets a drain in. Several, for rotation. Required unless `listen` is a loopback address.
+    pub credentials: Vec<CredentialSection>,
     /// Drain token (`d.<uuid>`) to app UUID. An unknown token gets a UUID derived from it, and is counted.
     pub tokens: BTreeMap<String, String>,
+    /// Owners, per process and hour, that neither `tokens` nor `credentials` names: derived from tokens, or taken from paths. Bodies of more
+    /// are answered with 429, and counted.
+    pub unknown_owners_max: usize,
     /// Greatest body in bytes, after decompression. A drain request aims at 102,400.
     pub body_bytes_max: usize,
     /// Milliseconds from the end of a body to a 503. A drain gives up after 5,000.
     pub ack_budget_ms: u64,
+}
+
+/// An entry of `credentials`.
+#[derive(Clone, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a credential is `user:password`, a bearer token, or a table of `secret`, `apps` and `drains`"
+)]
+pub enum CredentialSection {
+    /// `user:password` (Basic) or a bearer token. It may write for any app.
+    Unbound(String),
+    /// One that may write for some apps.
+    Bound(BoundCredentialSection),
+}
+
+/// A credential that may write for some apps only.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundCredentialSection {
+    /// `user:password` or a bearer token.
+    pub secret: String,
+    /// UUIDs of apps.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// Drain tokens (`d.<uuid>`): their apps, from `tokens` or derived.
+    #[serde(default)]
+    pub drains: Vec<String>,
 }
 
 impl Default for IngressSection {
@@ -34,6 +65,7 @@ impl Default for IngressSection {
             listen: "127.0.0.1:8080".to_owned(),
             credentials: Vec::new(),
             tokens: BTreeMap::new(),
+            unknown_owners_max: 1_000,
             body_bytes_max: 4 << 20,
             ack_budget_ms: 2_000,
         }
@@ -52,10 +84,12 @@ impl std::fmt::Debug for IngressSection {
 pub struct IngressConfig {
     /// Address to receive drains on.
     pub listen: SocketAddr,
-    /// `user:password` pairs of Basic authentication, and bearer tokens.
-    pub credentials: Vec<Secret>,
+    /// Credentials of senders.
+    pub credentials: Vec<Credential>,
     /// Drain token to app.
     pub tokens: BTreeMap<String, Owner>,
+    /// Most owners in an hour that the configuration does not name.
+    pub unknown_owners_max: usize,
     /// Greatest body, in bytes, after decompression.
     pub body_bytes_max: usize,
     /// Time from the end of a body to its reply, after which the reply is 503.
@@ -72,21 +106,58 @@ impl IngressSection {
             Some(port) => format!("0.0.0.0:{port}"),
             None => self.listen,
         };
+        let tokens: BTreeMap<String, Owner> =
+            self.tokens.into_iter().map(owner_of_token).collect::<Result<_, _>>()?;
+        let credential = |(section, place)| credential_of(section, place, &tokens);
         Ok(IngressConfig {
             listen: parse_address("ingress.listen", &listen)?,
-            credentials: self.credentials.into_iter().map(Secret::new).collect(),
-            tokens: self.tokens.into_iter().map(owner_of).collect::<Result<_, _>>()?,
+            credentials: self.credentials.into_iter().zip(1..).map(credential).collect::<Result<_, _>>()?,
+            tokens,
+            unknown_owners_max: self.unknown_owners_max,
             body_bytes_max: self.body_bytes_max,
             ack_budget: Duration::from_millis(self.ack_budget_ms),
         })
     }
 }
 
-fn owner_of((token, owner): (String, String)) -> Result<(String, Owner), ConfigError> {
+fn owner_of_token((token, owner): (String, String)) -> Result<(String, Owner), ConfigError> {
     let parsed = Owner::parse(&owner).ok_or_else(|| {
         ConfigError::Contradiction(format!("ingress.tokens: {owner:?} of {token} is not a UUID"))
     })?;
     Ok((token, parsed))
+}
+
+/// Returns the credential of the entry in this place, from 1.
+fn credential_of(
+    section: CredentialSection,
+    place: usize,
+    tokens: &BTreeMap<String, Owner>,
+) -> Result<Credential, ConfigError> {
+    let BoundCredentialSection { secret, apps, drains } = match section {
+        CredentialSection::Unbound(secret) => {
+            return Ok(Credential { secret: Secret::new(secret), scope: WriteScope::Any });
+        }
+        CredentialSection::Bound(bound) => bound,
+    };
+    let of_app = |app: &String| {
+        Owner::parse(app).ok_or_else(|| {
+            ConfigError::Contradiction(format!(
+                "ingress.credentials: app {app:?} of entry {place} is not a UUID"
+            ))
+        })
+    };
+    let of_drain =
+        |token: &String| tokens.get(token).copied().unwrap_or_else(|| derived_owner(token.as_bytes()));
+    let mut owners = apps.iter().map(of_app).collect::<Result<BTreeSet<Owner>, _>>()?;
+    owners.extend(drains.iter().map(of_drain));
+    if owners.is_empty() {
+        let message = format!(
+            "ingress.credentials: entry {place} has neither `apps` nor `drains`, so that it may write nothing; \
+             write the secret alone for a credential that may write for every app"
+        );
+        return Err(ConfigError::Contradiction(message));
+    }
+    Ok(Credential { secret: Secret::new(secret), scope: WriteScope::Owners(Arc::new(owners)) })
 }
 
 impl IngressConfig {
@@ -94,9 +165,10 @@ impl IngressConfig {
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
-            credentials: self.credentials.iter().map(|secret| secret.reveal().to_owned()).collect(),
+            credentials: self.credentials.clone(),
             max_body_bytes: self.body_bytes_max,
             ack_budget: self.ack_budget,
+            unknown_owners_max: self.unknown_owners_max,
             ..Settings::default()
         }
     }
@@ -105,5 +177,56 @@ impl IngressConfig {
     #[must_use]
     pub fn token_table(&self) -> TokenTable {
         self.tokens.iter().map(|(token, &owner)| (token.clone(), owner)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_runtime::config::parse_file;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct IngressFile {
+        ingress: IngressSection,
+    }
+
+    const APP: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+
+    fn credentials(text: &str) -> Result<Vec<Credential>, String> {
+        let environment = Environment::new();
+        let file = parse_file::<IngressFile>(&format!("[ingress]\n{text}"), "test.toml", &environment);
+        let config = file.and_then(|file| file.ingress.check(&environment));
+        config.map(|config| config.credentials).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn credentials_are_bound_to_apps_and_to_the_apps_of_drains() {
+        let owner = |text: &str| Owner::parse(text).unwrap();
+        let check = |entry: &str, expected: Option<&[Owner]>| {
+            let text = format!("credentials = [{entry}]\ntokens = {{ \"d.1\" = \"{APP}\" }}");
+            let credentials = credentials(&text).unwrap();
+            assert_eq!(credentials[0].secret.reveal(), "user:pass");
+            let expected = expected.map(|owners| Arc::new(owners.iter().copied().collect()));
+            assert_eq!(credentials[0].scope, expected.map_or(WriteScope::Any, WriteScope::Owners), "{entry}");
+        };
+        check("\"user:pass\"", None);
+        check(&format!("{{ secret = \"user:pass\", apps = [\"{APP}\"] }}"), Some(&[owner(APP)]));
+        check(
+            "{ secret = \"user:pass\", drains = [\"d.1\", \"d.2\"] }",
+            Some(&[owner(APP), derived_owner(b"d.2")]),
+        );
+    }
+
+    #[test]
+    fn credentials_that_make_no_sense_are_refused() {
+        fn check(entry: &str, expected: &str) {
+            let error = credentials(&format!("credentials = [\"token\", {entry}]")).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        check("{ secret = \"token\" }", "entry 2 has neither `apps` nor `drains`");
+        check("{ secret = \"token\", apps = [\"shop\"] }", "app \"shop\" of entry 2 is not a UUID");
+        check("{ secret = \"token\", drain = [] }", "a table of `secret`, `apps` and `drains`");
+        check("7", "a table of `secret`, `apps` and `drains`");
     }
 }

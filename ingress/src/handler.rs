@@ -63,7 +63,7 @@ async fn drain_of_owner(
 async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: Request) -> Response<Body> {
     let open = |headers: &HeaderMap, identity: &SenderIdentity| {
         let sender = Sender::of(headers, path_owner, identity, &ingress.tokens);
-        Endpoint::Drain(DrainRequest::new(sender, headers))
+        Endpoint::Drain(DrainRequest::new(sender, identity.scope.clone(), headers))
     };
     handle(ingress, open, request).await
 }
@@ -129,6 +129,9 @@ async fn reply_to(
         return Reply::Unauthorized;
     };
     let endpoint = open(headers, &identity);
+    if !identity.scope.allows(endpoint.owner()) {
+        return Reply::Forbidden;
+    }
     let max_bytes = ingress.settings.max_body_bytes.min(endpoint.max_body_bytes());
     let encoding = match check_head(headers, endpoint.content_types(), max_bytes) {
         Ok(encoding) => encoding,
@@ -210,7 +213,14 @@ async fn store(ingress: &Arc<Ingress>, endpoint: &Endpoint, body: &[u8]) -> Repl
     if differs_from_head {
         ingress.stats.count_mismatch();
     }
-    PendingDelivery { ingress: Arc::clone(ingress), ticket, counts, outcome_if_stored }.append(records);
+    let delivery = PendingDelivery { ingress: Arc::clone(ingress), ticket, counts, outcome_if_stored };
+    if !ingress.unknown_owners.admit(records.iter().map(|record| record.owner), Instant::now()) {
+        ingress.stats.unknown_owner_refused();
+        delivery
+            .end(&Err(NotStored::because("there are `ingress.unknown_owners_max` unknown owners already")));
+        return Reply::TooManyRequests;
+    }
+    delivery.append(records);
     reply_within_budget(ingress, endpoint, outcome).await
 }
 

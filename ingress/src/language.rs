@@ -8,9 +8,9 @@
 //! the worker decides by the log what is late.
 //!
 //! Clients repeat what gets no answer, and give a post no id. Its name is a digest of dyno, time and body, if it has the
-//! first two: without them, two posts of idle dynos would look like one.
+//! first two: without them, two posts of idle dynos would look like one. A post without a readable time counts when it is received.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
 use yahtzee_pipeline_proto::Measurement;
@@ -22,7 +22,7 @@ use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
 use crate::endpoint::ParsedBody;
 use crate::line::values::hyphenated_uuid;
-use crate::line::{CommonFields, DynoRef, ReceiveContext};
+use crate::line::{CommonFields, DynoRef, LineContext, timestamp};
 use crate::packer::{BodyOrigin, Packer, frame_digest};
 use crate::stats::FrameOutcome;
 
@@ -73,20 +73,23 @@ impl LanguageClient {
 #[derive(Clone, Debug)]
 pub(crate) struct LanguageRequest {
     client: LanguageClient,
-    time: Option<Vec<u8>>,
+    /// As it was written, and in microseconds since 1970.
+    time: Option<(Vec<u8>, i64)>,
     announced_count: Option<u64>,
 }
 
 impl LanguageRequest {
     pub(crate) fn new(client: LanguageClient, headers: &HeaderMap) -> Self {
-        let time = headers.get(TIME).map(|time| time.as_bytes().to_vec());
+        let time = headers.get(TIME).map(HeaderValue::as_bytes);
+        let time = time.and_then(|text| Some((text.to_vec(), timestamp::parse_us(text)?)));
         Self { client, time, announced_count: announced_count(headers, COUNT) }
     }
 
     fn metric(&self, name: String, value: Value, frame_index: u32, recv_us: i64) -> LangMetric {
-        let context = ReceiveContext { recv_us, frame_index, repaired: false };
-        let own_time_us = self.time.as_ref().and_then(|time| context.own_time_us(time));
-        let CommonFields { time_us, flags, .. } = CommonFields::new(own_time_us, context);
+        let own_time_us = self.time.as_ref().map(|&(_, time_us)| time_us);
+        let (time_us, time_replaced) = (own_time_us.unwrap_or(recv_us), own_time_us.is_none());
+        let context = LineContext { time_us, time_replaced, frame_index, repaired: false };
+        let CommonFields { time_us, flags, .. } = CommonFields::new(context);
         let LanguageClient { process_type, dyno_num, dyno_uuid, .. } = &self.client;
         LangMetric {
             time_us,
@@ -105,7 +108,7 @@ impl LanguageRequest {
     }
 
     pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
-        let (dyno, time) = (self.client.dyno()?, self.time.as_ref()?);
+        let (dyno, (time, _)) = (self.client.dyno()?, self.time.as_ref()?);
         Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
     }
 
@@ -143,7 +146,6 @@ impl LanguageRequest {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use prost::Message;
     use yahtzee_pipeline_proto::RecordOf;
 
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_time_it_is_the_receive_time() {
+    fn without_a_readable_time_it_is_the_receive_time() {
         fn check(time: Option<&str>, expected_us: i64, expected_flag: Flag) {
             let metrics = metrics(&post(("web", None), time));
             assert!(metrics.iter().all(|metric| metric.time_us == expected_us), "{time:?}");
@@ -210,8 +212,7 @@ mod tests {
         }
         check(None, TIME_US, Flag::TimeReplaced);
         check(Some("yesterday"), TIME_US, Flag::TimeReplaced);
-        check(Some("2026-03-04T05:07:08Z"), TIME_US, Flag::TimeReplaced);
-        check(Some("2026-03-04T05:07:07Z"), TIME_US + 60_000_000, Flag::None);
+        check(Some("2026-03-04T05:16:07Z"), TIME_US + 600_000_000, Flag::None);
         check(Some("2026-03-04T04:06:07Z"), TIME_US - 3_600_000_000, Flag::None);
     }
 
@@ -227,6 +228,11 @@ mod tests {
         assert_ne!(id(("web.1", None), Some("2026-03-04T05:06:08Z"), BODY), first);
         assert_ne!(id(("web.1", None), time, b"{}"), first);
         assert_eq!(id(("web.1", None), None, BODY), None);
+        assert_eq!(
+            id(("web.1", None), Some("yesterday"), BODY),
+            None,
+            "its attempts have the times of their receipt"
+        );
         assert_eq!(id(("web", None), time, BODY), None, "two dynos may post the same");
     }
 

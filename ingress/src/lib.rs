@@ -38,6 +38,7 @@ pub mod settings;
 mod stamp_check;
 pub mod start;
 pub mod stats;
+pub mod unknown_owners;
 
 pub use collector::BodyCounts;
 pub use dedupe::NotStored;

@@ -17,6 +17,6 @@ pub mod timestamp;
 pub mod values;
 
 pub use class::LineClass;
-pub use context::{CommonFields, DynoRef, ReceiveContext};
+pub use context::{CommonFields, DynoRef, LineContext};
 pub use measure::{ParsedLine, measure};
 pub use syslog::LogLine;

@@ -18,11 +18,17 @@ yahtzee_runtime::metrics! {
     Counter INGRESS_COUNT_MISMATCHES = "yahtzee_ingress_count_mismatches_total" [] Count,
         "Bodies with a number of messages other than in Logplex-Msg-Count";
     Counter INGRESS_TIME_REPLACED = "yahtzee_ingress_time_replaced_total" [] Count,
-        "Measurements with a time that was unreadable or too far ahead, replaced by the receive time";
+        "Measurements with an unreadable time, replaced by that of the latest line of their body, or by the receive time of a body without an id";
+    Counter INGRESS_UNTIMED = "yahtzee_ingress_untimed_total" [] Count,
+        "Measurements dropped, because neither their line nor another one of its body has a readable time";
     Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] Count,
         "Platform lines that were cut and gave no measurement";
+    Counter INGRESS_FOREIGN = "yahtzee_ingress_foreign_total" [] Count,
+        "Measurements dropped, because the log token of their line names an app that the credential is not bound to";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,
         "Bodies with a drain token that is in no table: the owner was derived from the token";
+    Counter INGRESS_UNKNOWN_OWNERS_REFUSED = "yahtzee_ingress_unknown_owners_refused_total" [] Count,
+        "Bodies answered with 429, because the configuration does not name their owner and `ingress.unknown_owners_max` others neither";
     Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
         "Values of language metrics that are no number in range, or have no usable name";
     Counter INGRESS_STAMPS_REFUSED = "yahtzee_ingress_stamps_refused_total" [] Count,

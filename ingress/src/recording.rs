@@ -16,7 +16,6 @@ use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::collector::{BodyCounts, Collector};
 use crate::line::LogLine;
-use crate::line::ReceiveContext;
 use crate::line::heroku_logs;
 use crate::line::timestamp;
 use crate::packer::{BodyOrigin, PackedRecord, frame_digest};
@@ -108,7 +107,7 @@ impl Recording {
 }
 
 /// Returns when each line counts as received: at its own time, or, where it has none that can be believed, at that of the line
-/// before it (of the line after it, for the first ones). A drain stamps a line whose clock is wrong the same way.
+/// before it (of the line after it, for the first ones).
 fn received_us(times_us: &[Option<i64>]) -> Vec<Option<i64>> {
     let timed: Vec<i64> = times_us.iter().copied().flatten().collect();
     let believed: Vec<bool> = (0..timed.len()).map(|index| is_believed(&timed, index)).collect();
@@ -206,9 +205,15 @@ impl RecordingChunk<'_> {
                 drain: None,
             };
             let mut collector = Collector::new(tokens, owner, origin);
-            let receipt = ReceiveContext { recv_us: *recv_us, frame_index: 0, repaired: false };
-            collector.add(parse_line(text).as_ref(), receipt);
-            let (of_line, count) = collector.finish();
+            let mut line = parse_line(text);
+            // A line is received when it was written: a later time is that of a wrong clock.
+            if let Some(line) = &mut line
+                && timestamp::parse_us(line.time).is_some_and(|time_us| time_us > *recv_us)
+            {
+                line.time = b"-";
+            }
+            collector.add(line, 0, false);
+            let (of_line, count) = collector.finish(Some(*recv_us));
             records.extend(of_line);
             counts.add(&count);
         }

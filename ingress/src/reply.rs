@@ -20,6 +20,8 @@ pub enum Reply {
     AcceptedOk,
     /// No or wrong credentials.
     Unauthorized,
+    /// Credentials that are bound to other apps.
+    Forbidden,
     /// No such path.
     NotFound,
     /// Not a POST.
@@ -28,7 +30,7 @@ pub enum Reply {
     TooLarge,
     /// Not a body of this kind.
     UnsupportedType,
-    /// Over the owner's rate: try again.
+    /// Over the owner's rate, or of more unknown owners than allowed: try again.
     TooManyRequests,
     /// Not stored: try again.
     Unavailable,
@@ -42,6 +44,7 @@ impl Reply {
             Self::Accepted => StatusCode::NO_CONTENT,
             Self::AcceptedOk => StatusCode::OK,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -51,13 +54,25 @@ impl Reply {
         }
     }
 
-    /// Returns the response: no body, `Content-Length: 0` even with 204, because Logplex wants it.
+    /// Returns what the body says: only what an operator must mend.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Forbidden => {
+                "this credential is not bound to this app: see `credentials` and `tokens` of [ingress]\n"
+            }
+            _ => "",
+        }
+    }
+
+    /// Returns the response: `Content-Length` even with 204, because Logplex wants it.
     #[must_use]
     pub fn into_response(self, close: bool) -> Response<Body> {
-        let mut response = Response::new(Body::new(Nothing));
+        let text = self.text();
+        let body = if text.is_empty() { Body::new(Nothing) } else { Body::from(text) };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

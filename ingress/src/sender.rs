@@ -89,7 +89,8 @@ mod tests {
         let headers = headers
             .iter()
             .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
-        let identity = SenderIdentity { user: user.map(|user| user.as_bytes().to_vec()) };
+        let identity =
+            SenderIdentity { user: user.map(|user| user.as_bytes().to_vec()), ..SenderIdentity::default() };
         let tokens = [("d.known", Owner([1; 16])), ("user.known", Owner([2; 16]))].into_iter().collect();
         Sender::of(&headers.collect(), path_owner, &identity, &tokens)
     }

@@ -12,6 +12,7 @@ use crate::raw_topics::RawTopics;
 use crate::settings::Settings;
 use crate::stats::IngressStats;
 use crate::token_table::TokenTable;
+use crate::unknown_owners::UnknownOwners;
 
 /// Returns the time of the wall clock, in microseconds since 1970.
 pub type WallClock = Box<dyn Fn() -> i64 + Send + Sync>;
@@ -23,6 +24,7 @@ pub struct Ingress {
     pub(crate) tokens: TokenTable,
     pub(crate) dedupe: Arc<Dedupe>,
     pub(crate) rate_limit: Option<OwnerRateLimit>,
+    pub(crate) unknown_owners: UnknownOwners,
     pub(crate) topics: Arc<RawTopics>,
     /// One permit per delivery that may wait for the log.
     pub(crate) in_flight: Arc<Semaphore>,
@@ -40,8 +42,11 @@ impl Ingress {
         topics: Arc<RawTopics>,
         clock: WallClock,
     ) -> Arc<Self> {
+        let bound = settings.credentials.iter().flat_map(|credential| credential.scope.named());
+        let named = tokens.owners().chain(bound);
         Arc::new(Self {
-            credentials: SenderCredentials::new(settings.credentials.iter().map(String::as_str)),
+            credentials: SenderCredentials::new(&settings.credentials),
+            unknown_owners: UnknownOwners::new(named.collect(), settings.unknown_owners_max),
             tokens,
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
             rate_limit: settings.owner_bytes_per_second.map(OwnerRateLimit::new),

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::auth::{Credential, WriteScope};
+
 /// Settings of the HTTP service, with their defaults.
 #[derive(Clone)]
 pub struct Settings {
-    /// Credentials, of which a request must have one: `user:password` for Basic, any other text for a bearer token. Several are valid at
-    /// once, so that they can be rotated. None means anybody, which [`Settings::validate`] allows on
-    /// loopback only.
-    pub credentials: Vec<String>,
+    /// Credentials, of which a request must have one. Several are valid at once, so that they can be rotated. None means
+    /// anybody, which [`Settings::validate`] allows on loopback only.
+    pub credentials: Vec<Credential>,
     /// Largest body, in bytes, compressed or not.
     pub max_body_bytes: usize,
     /// Time in which a body must arrive.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub dedupe_entries: usize,
     /// Most body bytes per second and owner, with bursts of ten seconds' worth; `None` for no limit.
     pub owner_bytes_per_second: Option<u32>,
+    /// Most owners in an hour that the configuration does not name; bodies of more are answered with 429.
+    pub unknown_owners_max: usize,
     /// Time in which open requests must end after a shutdown begins.
     pub shutdown_budget: Duration,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             dedupe_retention: Duration::from_secs(600),
             dedupe_entries: 500_000,
             owner_bytes_per_second: None,
+            unknown_owners_max: 1_000,
             shutdown_budget: Duration::from_secs(10),
         }
     }
@@ -71,24 +75,44 @@ pub enum IngressSettingsError {
     /// A credential without a secret.
     #[error("ingress.credentials: entry {0} has no secret; write `user:password` or a bearer token")]
     EmptyCredential(usize),
+    /// A credential that is there twice, with a scope each.
+    #[error(
+        "ingress.credentials: entry {0} has the secret of an earlier one; write one entry with the apps and drains of both"
+    )]
+    RepeatedCredential(usize),
 }
 
 impl Settings {
     /// Checks whether the service may listen on `address` with these settings.
     ///
     /// # Errors
-    /// If anybody could post from another machine, or a credential is empty (entries count from 1).
+    /// If anybody could post from another machine, or a credential is empty or repeated (entries count from 1).
     pub fn validate(&self, address: SocketAddr) -> Result<(), IngressSettingsError> {
-        let secret = |credential: &String| {
-            credential.split_once(':').map_or(credential.len(), |(_, secret)| secret.len())
-        };
-        if let Some(empty) = self.credentials.iter().position(|credential| secret(credential) == 0) {
+        let secrets: Vec<&str> =
+            self.credentials.iter().map(|credential| credential.secret.reveal()).collect();
+        let is_empty =
+            |secret: &&str| secret.split_once(':').map_or(*secret, |(_, password)| password).is_empty();
+        if let Some(empty) = secrets.iter().position(is_empty) {
             return Err(IngressSettingsError::EmptyCredential(empty + 1));
+        }
+        if let Some(again) = (1..secrets.len()).find(|&at| secrets[..at].contains(&secrets[at])) {
+            return Err(IngressSettingsError::RepeatedCredential(again + 1));
         }
         if self.credentials.is_empty() && !address.ip().is_loopback() {
             return Err(IngressSettingsError::Open(address));
         }
         Ok(())
+    }
+
+    /// Returns a warning if somebody may write for every app.
+    #[must_use]
+    pub fn open_access(&self) -> Option<String> {
+        if self.credentials.is_empty() {
+            return Some("no credentials: whoever reaches the drain address may write for every app; set ingress.credentials".to_owned());
+        }
+        let open = self.credentials.iter().filter(|credential| credential.scope == WriteScope::Any).count();
+        let all = self.credentials.len();
+        (open > 0).then(|| format!("{open} of {all} credentials may write for every app; bind them to apps or drains in ingress.credentials"))
     }
 }
 
@@ -99,7 +123,7 @@ mod tests {
     #[test]
     fn only_loopback_may_be_open() {
         fn check(credentials: &[&str], address: &str, expected: Result<(), IngressSettingsError>) {
-            let credentials = credentials.iter().map(|&credential| credential.to_owned()).collect();
+            let credentials = credentials.iter().map(|&credential| credential.into()).collect();
             let settings = Settings { credentials, ..Settings::default() };
             assert_eq!(settings.validate(address.parse().unwrap()), expected, "{address}");
         }
@@ -110,11 +134,28 @@ mod tests {
         check(&["user:pass", "token"], world, Ok(()));
         check(&["user:pass", "user:"], loopback, Err(IngressSettingsError::EmptyCredential(2)));
         check(&[""], world, Err(IngressSettingsError::EmptyCredential(1)));
+        check(&["user:pass", "token", "user:pass"], world, Err(IngressSettingsError::RepeatedCredential(3)));
+    }
+
+    #[test]
+    fn who_may_write_for_every_app_is_said() {
+        fn check(scopes: &[WriteScope], expected: Option<&str>) {
+            let credential =
+                |scope: &WriteScope| Credential { scope: scope.clone(), ..Credential::from("token") };
+            let credentials = scopes.iter().map(credential).collect();
+            let warning = Settings { credentials, ..Settings::default() }.open_access();
+            assert_eq!(warning.is_some(), expected.is_some(), "{warning:?}");
+            assert!(warning.unwrap_or_default().starts_with(expected.unwrap_or_default()));
+        }
+        let bound = || WriteScope::Owners(std::sync::Arc::default());
+        check(&[], Some("no credentials"));
+        check(&[WriteScope::Any, bound()], Some("1 of 2 credentials"));
+        check(&[bound(), bound()], None);
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let settings = Settings { credentials: vec!["user:hush".to_owned()], ..Settings::default() };
+        let settings = Settings { credentials: vec!["user:hush".into()], ..Settings::default() };
         assert!(!format!("{settings:?}").contains("hush"));
     }
 }

@@ -44,6 +44,8 @@ pub struct IngressSnapshot {
     frames: [u64; FrameOutcome::ALL.len()],
     /// Bodies with another number of messages or metrics than their header says.
     pub count_mismatches: u64,
+    /// Bodies of more unknown owners than allowed.
+    pub unknown_owners_refused: u64,
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
     /// Lines and measurements of stored and unreadable requests.
@@ -108,6 +110,12 @@ impl IngressStats {
         self.with_sums(|sums| sums.count_mismatches += 1);
     }
 
+    /// Counts a body that was refused because the configuration does not name its owner, and too many others neither.
+    pub(crate) fn unknown_owner_refused(&self) {
+        self.metrics.unknown_owners_refused.increment(1);
+        self.with_sums(|sums| sums.unknown_owners_refused += 1);
+    }
+
     /// Counts a reply with this status.
     pub(crate) fn reply(&self, status: &str) {
         metric_names::INGRESS_REQUESTS.with(&[status]).increment(1);
@@ -130,10 +138,13 @@ struct IngressMetrics {
     measurements: Vec<metrics::Counter>,
     body_bytes: metrics::Counter,
     count_mismatches: metrics::Counter,
+    unknown_owners_refused: metrics::Counter,
     repaired: metrics::Counter,
     skipped_bytes: metrics::Counter,
     truncated: metrics::Counter,
     time_replaced: metrics::Counter,
+    untimed: metrics::Counter,
+    foreign: metrics::Counter,
     unknown_tokens: metrics::Counter,
     rejected_values: metrics::Counter,
     ack_seconds: metrics::Histogram,
@@ -150,10 +161,13 @@ impl IngressMetrics {
             measurements: Measurement::TYPES.iter().copied().map(measurement).collect(),
             body_bytes: metric_names::INGRESS_BYTES.with(&[]),
             count_mismatches: metric_names::INGRESS_COUNT_MISMATCHES.with(&[]),
+            unknown_owners_refused: metric_names::INGRESS_UNKNOWN_OWNERS_REFUSED.with(&[]),
             repaired: metric_names::INGRESS_REPAIRED.with(&[]),
             skipped_bytes: metric_names::INGRESS_SKIPPED_BYTES.with(&[]),
             truncated: metric_names::INGRESS_TRUNCATED.with(&[]),
             time_replaced: metric_names::INGRESS_TIME_REPLACED.with(&[]),
+            untimed: metric_names::INGRESS_UNTIMED.with(&[]),
+            foreign: metric_names::INGRESS_FOREIGN.with(&[]),
             unknown_tokens: metric_names::INGRESS_UNKNOWN_TOKENS.with(&[]),
             rejected_values: metric_names::INGRESS_REJECTED_VALUES.with(&[]),
             ack_seconds: metric_names::INGRESS_ACK_SECONDS.with(&[]),
@@ -171,6 +185,8 @@ impl IngressMetrics {
         self.skipped_bytes.increment(counts.skipped_bytes);
         self.truncated.increment(counts.truncated);
         self.time_replaced.increment(counts.time_replaced);
+        self.untimed.increment(counts.untimed);
+        self.foreign.increment(counts.foreign);
         self.unknown_tokens.increment(counts.unknown_tokens);
         self.rejected_values.increment(counts.rejected_values);
     }

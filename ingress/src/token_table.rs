@@ -32,6 +32,11 @@ impl TokenTable {
     pub fn get(&self, token: &[u8]) -> Option<TokenEntry> {
         self.tokens.get(token).copied()
     }
+
+    /// Returns the owners of all known tokens.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.tokens.values().map(|entry| entry.owner)
+    }
 }
 
 impl<T: Into<Vec<u8>>> FromIterator<(T, Owner)> for TokenTable {

@@ -120,7 +120,7 @@ async fn content_never_gets_an_error() {
 #[tokio::test]
 async fn what_the_request_itself_gets_wrong_is_refused() {
     async fn check(request: Request<Body>, expected: StatusCode) {
-        let settings = Settings { credentials: vec!["user:pass".to_owned()], ..Settings::default() };
+        let settings = Settings { credentials: vec!["user:pass".into()], ..Settings::default() };
         let mut service = Service::start(settings);
         assert_eq!(service.send(request, Ok(())).await, expected);
         assert!(service.stored.is_empty());

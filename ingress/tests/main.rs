@@ -6,3 +6,4 @@ mod deliveries;
 mod language;
 mod refused;
 mod stub_log;
+mod tenants;

@@ -19,11 +19,8 @@ const LONG_BYTES: usize = 20_000_000;
 /// A connection to a service of its own, which runs on the runtime and wants the token `secret`.
 fn connect() -> (TcpStream, Runtime) {
     let runtime = Runtime::new().unwrap();
-    let settings = Settings {
-        max_body_bytes: LIMIT_BYTES,
-        credentials: vec!["secret".to_owned()],
-        ..Settings::default()
-    };
+    let settings =
+        Settings { max_body_bytes: LIMIT_BYTES, credentials: vec!["secret".into()], ..Settings::default() };
     let (topics, _) = stub_log();
     let ingress = Ingress::new(settings, TokenTable::default(), topics, Box::new(|| 1_772_600_767_000_000));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -98,8 +98,8 @@ fn records<'a>(messages: impl Iterator<Item = &'a Sample>, recv_us: i64) -> Vec<
         BodyOrigin { recv_us, frame_id: Some([1; 16]), source_kind: SourceKind::Logplex, drain: None };
     let tokens = TokenTable::default();
     let mut collector = Collector::new(&tokens, Owner([7; 16]), provenance);
-    collect_body(&mut collector, &body, true, recv_us);
-    collector.finish().0
+    collect_body(&mut collector, &body, true);
+    collector.finish(Some(recv_us)).0
 }
 
 /// Messages of the classes that begin so.

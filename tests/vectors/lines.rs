@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 use yahtzee_ingress::line::LogLine;
-use yahtzee_ingress::line::{ParsedLine, ReceiveContext, measure};
+use yahtzee_ingress::line::{LineContext, ParsedLine, measure};
 use yahtzee_ingress::line::{heroku_logs, timestamp};
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_pipeline_proto::raw::{
@@ -26,8 +26,8 @@ const LIFE_CYCLE: &[(&str, &str, DynoEventKind)] = &[
     ("Stopping ", " with SIGKILL", DynoEventKind::Killing),
 ];
 
-/// Later than any sample: none of their times lies ahead.
-const RECV_US: i64 = 4_102_444_800_000_000;
+/// Later than any sample: no loss begins behind it.
+const TIME_US: i64 = 4_102_444_800_000_000;
 
 type Check = Result<(), String>;
 
@@ -57,7 +57,7 @@ pub(crate) fn check_message(message: &[u8], expect: &Value) -> Check {
 }
 
 pub(crate) fn read(line: &LogLine<'_>, repaired: bool) -> ParsedLine {
-    measure(line, ReceiveContext { recv_us: RECV_US, frame_index: 0, repaired })
+    measure(line, LineContext { time_us: TIME_US, time_replaced: false, frame_index: 0, repaired })
 }
 
 fn payload_line<'a>(sample: &'a Sample, text: &'a [u8]) -> LogLine<'a> {

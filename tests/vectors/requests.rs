@@ -137,7 +137,7 @@ fn check(sample: &Sample, response: &Response, stored: &[PackedRecord]) {
 }
 
 fn settings() -> Settings {
-    Settings { credentials: vec!["user:pass".to_owned()], ack_budget: PATIENCE, ..Settings::default() }
+    Settings { credentials: vec!["user:pass".into()], ack_budget: PATIENCE, ..Settings::default() }
 }
 
 /// A running service and the stub of the log behind it.

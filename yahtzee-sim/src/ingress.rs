@@ -88,6 +88,9 @@ impl Ingress {
             if self.silenced != Some(of_owner) {
                 record.measurements.clone_from(measurements);
             }
+            for measurement in &mut record.measurements {
+                measurement.time_ms = self.rules.event_ms(delivery, measurement.time_ms, received_ms);
+            }
             let event_ms = record.measurements.iter().map(|measurement| measurement.time_ms).max();
             let owner = owner(of_owner);
             let log = &mut logs[owner.partition(hashed_to).0 as usize % self.config.partitions as usize];

@@ -14,6 +14,11 @@ pub(crate) trait ShellRules: Sync {
         u128::from(delivery.frame).to_be_bytes().to_vec()
     }
 
+    /// The event time of a measurement: as its frame says, the same for every delivery.
+    fn event_ms(&self, _delivery: Delivery, time_ms: i64, _received_ms: i64) -> i64 {
+        time_ms
+    }
+
     /// The log timestamp of a raw record: when ingress received it, whatever the tenant says.
     fn stamp_ms(&self, received_ms: i64, _event_ms: Option<i64>) -> i64 {
         received_ms

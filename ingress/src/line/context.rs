@@ -1,31 +1,20 @@
-//! The fields that a measurement takes from its line's header and from the receipt.
+//! The fields that a measurement takes from its line's time and place.
 
 use yahtzee_pipeline_proto::raw::Flag;
 
-use super::timestamp;
 use super::values::{self, DynoName};
 
-/// Microseconds that a line's time may lie ahead of its receipt.
-pub(crate) const MAX_AHEAD_US: i64 = 60_000_000;
-
-/// The receipt of a line: where and when.
+/// The time of a line, and its place in the body.
 #[derive(Clone, Copy, Debug)]
-pub struct ReceiveContext {
-    /// Microseconds since 1970.
-    pub recv_us: i64,
+pub struct LineContext {
+    /// The time at which it is measured, microseconds since 1970.
+    pub time_us: i64,
+    /// Whether that is not its own time, because that is unreadable.
+    pub time_replaced: bool,
     /// Position in the body, a prepended L10 line not counted.
     pub frame_index: u32,
     /// Whether the message's border was found by repair.
     pub repaired: bool,
-}
-
-impl ReceiveContext {
-    /// Returns the time that `text` says, microseconds since 1970; `None` if it is no time, or too far ahead of the
-    /// receipt.
-    pub(crate) fn own_time_us(&self, text: &[u8]) -> Option<i64> {
-        let latest_us = self.recv_us.saturating_add(MAX_AHEAD_US);
-        timestamp::parse_us(text).filter(|&time_us| time_us <= latest_us)
-    }
 }
 
 /// The fields that all measurement messages have.
@@ -37,20 +26,19 @@ pub struct CommonFields<'a> {
     pub process_type: &'a str,
     /// 1 for `web.1`.
     pub dyno_num: Option<u32>,
-    /// See [`ReceiveContext::frame_index`].
+    /// See [`LineContext::frame_index`].
     pub frame_index: u32,
     /// Bits of [`Flag`].
     pub flags: u32,
 }
 
 impl<'a> CommonFields<'a> {
-    /// Returns the fields of a line with this time of its own; without one it counts at its receive time.
+    /// Returns the fields of a line.
     #[must_use]
-    pub fn new(own_time_us: Option<i64>, context: ReceiveContext) -> Self {
-        let ReceiveContext { recv_us, frame_index, repaired } = context;
-        let time_us = own_time_us.unwrap_or(recv_us);
+    pub fn new(context: LineContext) -> Self {
+        let LineContext { time_us, time_replaced, frame_index, repaired } = context;
         let fields = Self { time_us, frame_index, ..Self::default() };
-        fields.with_flag(Flag::TimeReplaced, own_time_us.is_none()).with_flag(Flag::RepairedFrame, repaired)
+        fields.with_flag(Flag::TimeReplaced, time_replaced).with_flag(Flag::RepairedFrame, repaired)
     }
 
     /// Returns the fields with the bit of `flag` if `is_set`.

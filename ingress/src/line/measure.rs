@@ -3,7 +3,7 @@
 use yahtzee_pipeline_proto::Measurement;
 
 use super::class::{LineClass, LineWriter, add_on_class};
-use super::context::{CommonFields, DynoRef, ReceiveContext};
+use super::context::{CommonFields, DynoRef, LineContext};
 use super::platform_error::{self, DYNO_LETTER, LOG_LETTER};
 use super::router::ParsedRouterLine;
 use super::runtime_metrics::{self, DynoSample};
@@ -22,18 +22,13 @@ pub struct ParsedLine {
     pub measurements: [Option<Measurement>; 2],
     /// Whether a measurement is missing because the line was cut or unreadable where its figures are.
     pub truncated: bool,
-    /// Its own time, microseconds since 1970; `None` if that was unreadable or too far ahead.
-    pub own_time_us: Option<i64>,
-    /// Whether it was measured at its receive time, because it has no usable time of its own.
-    pub time_replaced: bool,
 }
 
 impl ParsedLine {
     /// Returns a line that is only counted.
     #[must_use]
     pub fn of_class(class: LineClass) -> Self {
-        let measurements = [None, None];
-        Self { class, measurements, truncated: false, own_time_us: None, time_replaced: false }
+        Self { class, measurements: [None, None], truncated: false }
     }
 
     /// Returns a line with one measurement; without it, a line that was cut.
@@ -44,13 +39,12 @@ impl ParsedLine {
     }
 }
 
-/// Reads one line.
+/// Reads one line. Its time is that of `context`.
 #[must_use]
-pub fn measure(line: &LogLine<'_>, context: ReceiveContext) -> ParsedLine {
-    let own_time_us = context.own_time_us(line.time);
-    let common = CommonFields::new(own_time_us, context);
+pub fn measure(line: &LogLine<'_>, context: LineContext) -> ParsedLine {
+    let common = CommonFields::new(context);
     let text = line.text_after_structured_data();
-    let parsed = match LineWriter::of(line) {
+    match LineWriter::of(line) {
         LineWriter::Router => router_line(text, common),
         LineWriter::LogSystem => log_system_line(text, common.about(DynoRef::of_type(LOG_PROCESS_TYPE))),
         LineWriter::Dyno => dyno_line(text, DynoRef::parse(line.proc_id), common),
@@ -58,9 +52,7 @@ pub fn measure(line: &LogLine<'_>, context: ReceiveContext) -> ParsedLine {
         LineWriter::AddOn(add_on) => ParsedLine::of_class(add_on_class(line.text, add_on)),
         LineWriter::App => ParsedLine::of_class(LineClass::App),
         LineWriter::Unknown => ParsedLine::of_class(LineClass::Unknown),
-    };
-    let time_replaced = parsed.measurements[0].is_some() && own_time_us.is_none();
-    ParsedLine { own_time_us, time_replaced, ..parsed }
+    }
 }
 
 fn router_line(text: &[u8], common: CommonFields<'_>) -> ParsedLine {
@@ -124,15 +116,16 @@ mod tests {
     use yahtzee_pipeline_proto::raw::{AppEvent, DynoEvent, DynoEventKind, DynoState, Flag};
 
     use super::*;
-    use crate::line::context::MAX_AHEAD_US;
 
     const TIME: &str = "2026-03-04T05:06:07Z";
     const TIME_US: i64 = 1_772_600_767_000_000;
 
-    fn read(time: &str, source: &str, text: &str, recv_us: i64) -> ParsedLine {
-        let message = format!("<1>1 {time} host {source} - {text}");
-        let context = ReceiveContext { recv_us, frame_index: 7, repaired: false };
-        measure(&LogLine::parse(message.as_bytes()).unwrap(), context)
+    const CONTEXT: LineContext =
+        LineContext { time_us: TIME_US, time_replaced: false, frame_index: 7, repaired: false };
+
+    fn read(source: &str, text: &str) -> ParsedLine {
+        let message = format!("<1>1 {TIME} host {source} - {text}");
+        measure(&LogLine::parse(message.as_bytes()).unwrap(), CONTEXT)
     }
 
     fn errors(parsed: &ParsedLine) -> Vec<(&str, &str, Option<u32>)> {
@@ -148,7 +141,7 @@ mod tests {
     #[test]
     fn error_codes_and_where_they_count() {
         fn check(source: &str, text: &str, expected: &[(&str, &str, Option<u32>)]) {
-            let parsed = read(TIME, source, text, TIME_US);
+            let parsed = read(source, text);
             assert_eq!(errors(&parsed), expected, "{source} {text}");
         }
         check(
@@ -175,7 +168,7 @@ mod tests {
     #[test]
     fn a_notice_of_loss_is_an_error_and_a_loss() {
         fn check(text: &str, expected: Option<(u64, i64)>) {
-            let parsed = read(TIME, "heroku logplex", text, TIME_US);
+            let parsed = read("heroku logplex", text);
             let losses = parsed.measurements.iter().flatten().filter_map(|measurement| match measurement {
                 Measurement::LogLoss(loss) => Some((loss.count, loss.since_us)),
                 _ => None,
@@ -199,7 +192,7 @@ mod tests {
     #[test]
     fn events_of_dynos_and_apps() {
         fn check(source: &str, text: &str, expected: Option<Measurement>) {
-            let parsed = read(TIME, source, text, TIME_US);
+            let parsed = read(source, text);
             assert_eq!(parsed.measurements, [expected, None], "{source} {text}");
         }
         let crashed = DynoEvent {
@@ -225,7 +218,7 @@ mod tests {
     #[test]
     fn a_command_does_not_pass_for_a_sample() {
         let command = "Starting process with command `run memory_total=5MB load_avg_1m=9`";
-        let parsed = read(TIME, "heroku web.1", command, TIME_US);
+        let parsed = read("heroku web.1", command);
         let Some(Measurement::DynoEvent(event)) = &parsed.measurements[0] else { panic!("{parsed:?}") };
         assert_eq!(event.kind(), DynoEventKind::Starting);
     }
@@ -234,7 +227,7 @@ mod tests {
     fn notices_are_flagged_as_no_request() {
         fn check(code: &str, expected: u32) {
             let text = format!("at=info code={code} path=\"/\" fwd=x dyno= connect= service= status=503");
-            let parsed = read(TIME, "heroku router", &text, TIME_US);
+            let parsed = read("heroku router", &text);
             let Some(Measurement::RouterRequest(request)) = &parsed.measurements[0] else {
                 panic!("{parsed:?}")
             };
@@ -249,27 +242,24 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_and_future_times_become_the_receive_time() {
-        fn check(time: &str, recv_us: i64, expected_us: i64, expected_replaced: bool) {
-            let parsed = read(time, "heroku router", "at=info path=\"/\" fwd=x status=200", recv_us);
+    fn a_line_has_the_time_of_its_context_and_a_flag_if_that_is_not_its_own() {
+        fn check(time_us: i64, time_replaced: bool, expected_flag: Flag) {
+            let message = format!("<1>1 {TIME} host heroku router - at=info path=\"/\" fwd=x status=200");
+            let context = LineContext { time_us, time_replaced, ..CONTEXT };
+            let parsed = measure(&LogLine::parse(message.as_bytes()).unwrap(), context);
             let Some(Measurement::RouterRequest(request)) = &parsed.measurements[0] else {
                 panic!("{parsed:?}")
             };
-            let flag = if expected_replaced { Flag::TimeReplaced as u32 } else { 0 };
-            assert_eq!((request.time_us, request.flags), (expected_us, flag), "{time}");
-            assert_eq!(parsed.time_replaced, expected_replaced, "{time}");
+            assert_eq!((request.time_us, request.flags), (time_us, expected_flag as u32));
         }
-        check(TIME, TIME_US, TIME_US, false);
-        check(TIME, TIME_US - MAX_AHEAD_US, TIME_US, false);
-        check(TIME, TIME_US - MAX_AHEAD_US - 1, TIME_US - MAX_AHEAD_US - 1, true);
-        check(TIME, TIME_US + 3_600_000_000, TIME_US, false);
-        check("-", TIME_US, TIME_US, true);
+        check(TIME_US, false, Flag::None);
+        check(5, true, Flag::TimeReplaced);
     }
 
     #[test]
     fn cut_lines_are_counted_as_such() {
         fn check(source: &str, text: &str, expected: bool) {
-            let parsed = read(TIME, source, text, TIME_US);
+            let parsed = read(source, text);
             assert_eq!(parsed.truncated, expected, "{text}");
             assert_eq!(parsed.measurements, [None, None], "{text}");
         }
@@ -285,7 +275,7 @@ mod tests {
     #[test]
     fn the_source_key_wins_over_the_process_id() {
         fn check(source: &str, text: &str, expected: (&str, Option<u32>)) {
-            let parsed = read(TIME, source, text, TIME_US);
+            let parsed = read(source, text);
             let Some(Measurement::DynoLoad(load)) = &parsed.measurements[0] else { panic!("{parsed:?}") };
             assert_eq!((load.process_type.as_str(), load.dyno_num), expected, "{source} {text}");
         }
@@ -302,8 +292,7 @@ mod tests {
             text in proptest::collection::vec(any::<u8>(), 0..120),
         ) {
             let message = [format!("<1>1 {TIME} host {source} - ").as_bytes(), &text].concat();
-            let context = ReceiveContext { recv_us: TIME_US, frame_index: 0, repaired: true };
-            let _ = measure(&LogLine::parse(&message).unwrap(), context);
+            let _ = measure(&LogLine::parse(&message).unwrap(), CONTEXT);
         }
 
         #[test]
@@ -311,7 +300,7 @@ mod tests {
             proc_id in "[a-z]{1,8}(\\.[0-9]{1,3})?",
             text in "(at=error code=H12 |source=web.1 |sample#load_avg_1m=1 |Error R14 \\(x\\) |Error L10 \\(x\\)|[ -~]{0,20}){0,6}",
         ) {
-            let parsed = read(TIME, &format!("app {proc_id}"), &text, TIME_US);
+            let parsed = read(&format!("app {proc_id}"), &text);
             prop_assert_eq!(parsed.measurements, [None, None]);
         }
     }

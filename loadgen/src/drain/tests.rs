@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use yahtzee_ingress::line::{LineClass, LogLine, ReceiveContext, measure};
+use yahtzee_ingress::line::{LineClass, LineContext, LogLine, measure};
 
 use super::{DrainFrame, Fleet, FleetSettings, FrameKind};
 
@@ -216,11 +216,11 @@ fn incidents_make_an_app_slow_and_let_it_time_out() {
 
 #[test]
 fn the_ingress_understands_every_line() {
-    let receipt = ReceiveContext { recv_us: START_US + 300 * SECOND_US, frame_index: 0, repaired: false };
+    let context = LineContext { time_us: START_US, time_replaced: false, frame_index: 0, repaired: false };
     for frame in whole_frames(&frames(settings(1), 60)) {
         for message in messages(&frame.body).expect("whole") {
             let line = LogLine::parse(message).expect("a header");
-            let reading = measure(&line, receipt);
+            let reading = measure(&line, context);
             let is_understood = !matches!(reading.class, LineClass::Unknown | LineClass::Malformed);
             assert!(
                 is_understood && !reading.truncated,

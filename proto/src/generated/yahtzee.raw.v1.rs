@@ -174,7 +174,7 @@ pub struct AppEvent {
 /// Measurement of topic LOG_LOSS: notices that log lines were lost on the way (L10 to L13). The ERROR record of the line exists too.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogLoss {
-    /// when the notice was written: the loss lies before
+    /// when the notice was written, or for one in front of a body the time of the latest line behind it: the loss lies before
     #[prost(sfixed64, tag = "2")]
     pub time_us: i64,
     #[prost(uint32, tag = "8")]
@@ -276,7 +276,7 @@ impl SourceKind {
 #[repr(i32)]
 pub enum Flag {
     None = 0,
-    /// The line's time was unreadable or too far ahead: time_us is the receive time.
+    /// The line's time was unreadable: time_us is that of the latest line of its body, or the receive time of a body without an id.
     TimeReplaced = 1,
     /// The frame's octet count did not hold and its border was found by repair.
     RepairedFrame = 2,

@@ -108,6 +108,7 @@ fn shell_mutants() -> Vec<Mutant> {
     vec![
         of_shell("frame-id-per-delivery", &shell::FrameIdPerDelivery, Conservation, 20, "ingress gives every delivery of a frame an id of its own"),
         of_shell("frame-id-per-node", &shell::FrameIdPerNode, Conservation, 20, "a frame has another id on every ingress node"),
+        of_shell("event-time-of-delivery", &shell::EventTimeOfDelivery, Conservation, 100, "ingress gives lines without a readable time that of their receipt, another one at every delivery"),
         of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the watermark"),
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),

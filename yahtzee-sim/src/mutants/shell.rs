@@ -32,6 +32,13 @@ mistake!(
 );
 
 mistake!(
+    EventTimeOfDelivery,
+    fn event_ms(delivery: Delivery, time_ms: i64, received_ms: i64) -> i64 {
+        if delivery.frame.is_multiple_of(5) { received_ms } else { time_ms }
+    }
+);
+
+mistake!(
     StampIsEventTime,
     fn stamp_ms(received_ms: i64, event_ms: Option<i64>) -> i64 {
         event_ms.filter(|&event_ms| event_ms >= 0).unwrap_or(received_ms)

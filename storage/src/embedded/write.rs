@@ -4,12 +4,16 @@ use fjall::Keyspace;
 use yahtzee_core::summary::Provenance;
 
 use super::folder::Folder;
+use super::marks;
 use super::row_key::row_key;
-use crate::store::Outcome;
-use crate::store::{Summary, newest_by_key};
+use crate::store::{Outcome, Settling, Summary, WrittenBatch, newest_by_key};
 
-/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored if it fails.
-pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result<Vec<Outcome>> {
+/// Writes the batch and the marks of its partitions durably; nothing is stored if it fails.
+pub(super) fn write(
+    folder: &mut Folder,
+    batch: &[Summary<'_>],
+    settling: &[Settling],
+) -> fjall::Result<WrittenBatch> {
     let floor = folder.view().floor;
     let unless_newest = |summary: &Summary<'_>| match summary.day() {
         day if day < floor => Outcome::Expired,
@@ -29,8 +33,9 @@ pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result
             writes.insert(&day, row_key, summary.value);
         }
     }
+    let marks = marks::settle(folder.settled(), &mut writes, settling)?;
     writes.commit()?;
-    Ok(outcomes)
+    Ok(WrittenBatch { outcomes, marks })
 }
 
 /// Returns the provenance of the stored row; `None` if there is none or its value cannot be read.

@@ -5,7 +5,7 @@ yahtzee_runtime::metrics! {
     Counter SINK_SUMMARIES = "yahtzee_sink_summaries_total" ["store", "outcome"] Count,
         "Summaries handled by the sink, by outcome: stored, stale, expired, retry, quarantined, held. Alarm on quarantined and held";
     Counter SINK_CHAIN_VIOLATIONS = "yahtzee_sink_chain_violations_total" ["store"] Count,
-        "Summaries that contradict the stored one of the same generation: must stay 0. Alarm on any";
+        "Summaries that contradict the stored one: of the same generation and impossible after it, or of the same revision with other bytes. Must stay 0. Alarm on any";
     Counter SINK_LOST = "yahtzee_sink_lost_total" ["store"] Count,
         "Offsets of summary topics that retention deleted before they were stored: rows may be missing. Alarm on any, and replay";
     Counter SINK_REREAD = "yahtzee_sink_reread_total" ["store", "shard"] Count,

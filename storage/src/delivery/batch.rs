@@ -1,5 +1,7 @@
 //! One batch into one shard, where a poison revision does not hide the good ones before it.
 
+use yahtzee_core::delivery::OutcomeKind;
+
 use crate::store::{Marked, Outcome, Settling, ShardWriter, Summary, WrittenBatch};
 
 /// Writes a batch as [`ShardWriter::write_and_settle`] does. Of each key the writer tries only the newest summary; if
@@ -27,7 +29,8 @@ pub(super) fn write(
 
 /// Returns the stale summaries of keys of which nothing was tried but poison.
 fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
-    let is_poison = |outcome: &Outcome| matches!(outcome, Outcome::Poison(_));
+    let is_poison = |outcome: &Outcome| outcome.kind() == OutcomeKind::Poison;
+    let is_stale = |outcome: &Outcome| outcome.kind() == OutcomeKind::Stale;
     let poison: Vec<&Summary<'_>> = batch
         .iter()
         .zip(outcomes)
@@ -38,9 +41,9 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
     let is_hidden = |&index: &usize| {
         let summary = &batch[index];
         let others = || batch.iter().zip(outcomes).filter(|(other, _)| of_key(other, summary));
-        outcomes[index] == Outcome::Stale
+        is_stale(&outcomes[index])
             && poison.iter().any(|poison| of_key(poison, summary))
-            && others().all(|(_, outcome)| is_poison(outcome) || *outcome == Outcome::Stale)
+            && others().all(|(_, outcome)| is_poison(outcome) || is_stale(outcome))
             && others().any(|(other, outcome)| is_poison(outcome) && other.revision() > summary.revision())
     };
     (0..batch.len()).filter(is_hidden).collect()

@@ -108,10 +108,19 @@ impl ShardThread {
 
     fn settle(&self, row: &PendingRow, outcome: &Outcome) {
         let source = &self.shared.sources[row.ticket.source];
-        if let Outcome::StoredAgainstChain = outcome {
+        let contradiction = match outcome {
+            Outcome::StoredAgainstChain => {
+                Some("a newer summary contradicts the stored one: a window was rebuilt in part")
+            }
+            Outcome::StaleAgainstChain => {
+                Some("a summary has the revision of the stored one and other bytes, and was not stored")
+            }
+            _ => None,
+        };
+        if let Some(contradiction) = contradiction {
             let summary = &row.row.summary;
             tracing::error!(job = %summary.job, source = %source.position(row.ticket), key = ?summary.parts,
-                provenance = ?summary.provenance, "a newer summary contradicts the stored one: a window was rebuilt in part");
+                provenance = ?summary.provenance, "{contradiction}");
         }
         self.shared.endings.count_settled(outcome);
         source.settle(row.ticket);

@@ -1,6 +1,7 @@
 //! Writes one batch into the folder: each summary that is newer than its row, all of them or none.
 
-use fjall::Keyspace;
+use fjall::UserValue;
+use yahtzee_core::delivery::OutcomeKind;
 use yahtzee_core::summary::Provenance;
 
 use super::folder::Folder;
@@ -21,15 +22,15 @@ pub(super) fn write(
     };
     let mut outcomes: Vec<Outcome> = batch.iter().map(unless_newest).collect();
     let mut writes = folder.batch();
-    for index in newest_by_key(batch) {
+    for index in newest_by_key(batch, &mut outcomes) {
         let summary = &batch[index];
         if outcomes[index] == Outcome::Expired {
             continue;
         }
         let day = folder.create(summary.day())?;
         let row_key = row_key(summary.job, summary.key);
-        outcomes[index] = outcome(stored(&day, &row_key)?, &summary.provenance);
-        if outcomes[index] != Outcome::Stale {
+        outcomes[index] = outcome(day.get(&row_key)?, summary);
+        if outcomes[index].kind() == OutcomeKind::Stored {
             writes.insert(&day, row_key, summary.value);
         }
     }
@@ -38,15 +39,13 @@ pub(super) fn write(
     Ok(WrittenBatch { outcomes, marks })
 }
 
-/// Returns the provenance of the stored row; `None` if there is none or its value cannot be read.
-fn stored(day: &Keyspace, row_key: &[u8]) -> fjall::Result<Option<Provenance>> {
-    Ok(day.get(row_key)?.and_then(|value| Provenance::of_value(&value).ok()))
-}
-
-fn outcome(before: Option<Provenance>, now: &Provenance) -> Outcome {
+/// Compares a summary with the stored value. One that cannot be read is replaced.
+fn outcome(before: Option<UserValue>, now: &Summary<'_>) -> Outcome {
+    let before = before.and_then(|value| Some((Provenance::of_value(&value).ok()?, value)));
     match before {
-        Some(before) if before.revision() >= now.revision() => Outcome::Stale,
-        Some(before) if !before.can_be_followed_by(now) => Outcome::StoredAgainstChain,
+        Some((before, value)) if now.contradicts(before.revision(), &value) => Outcome::StaleAgainstChain,
+        Some((before, _)) if before.revision() >= now.revision() => Outcome::Stale,
+        Some((before, _)) if !before.can_be_followed_by(&now.provenance) => Outcome::StoredAgainstChain,
         _ => Outcome::Stored,
     }
 }

@@ -123,7 +123,7 @@ fn table_definition(name: &TableName) -> String {
          ) WITH (fillfactor = 70); \
          COMMENT ON COLUMN {name}.series IS 'Each dimension after a slash; \\/ \\\\ \\0 stand for slash, backslash, NUL.'; \
          COMMENT ON COLUMN {name}.chain IS '1: some revision, 2: this revision cannot have come after the one it \
-         replaced; 0: never.'; \
+         replaced, 3: this revision has come again with other bytes; 0: never.'; \
          COMMENT ON COLUMN {name}.value IS 'The summary message, as published.'; \
          CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin (window_start) \
          WITH (pages_per_range = 32, autosummarize = on)"

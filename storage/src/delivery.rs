@@ -22,6 +22,7 @@ mod assignment;
 mod batch;
 mod dead_letter_writer;
 mod metrics;
+mod opening;
 mod queue;
 mod row;
 mod session;

@@ -4,6 +4,7 @@
 //! write it is unknown what is on disk, so the folder is opened again before the next write: recovery determines it.
 
 mod folder;
+mod marks;
 mod read;
 mod row_key;
 mod write;
@@ -11,6 +12,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::fjall_folder::cause_of;
@@ -19,6 +21,7 @@ use yahtzee_runtime::log::LogCause;
 use self::folder::{Folder, FolderView, Refused};
 use self::read::UnreadableRow;
 use crate::store::{Day, Summary, next_floor};
+use crate::store::{Marked, Settling, SourcePartition, WrittenBatch};
 use crate::store::{Outcome, OwnerCount, Row, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 const NAME: &str = "embedded";
@@ -72,6 +75,10 @@ impl SummaryStore for EmbeddedStore {
         Box::new(EmbeddedWriter(Arc::clone(&self.0)))
     }
 
+    fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>> {
+        vec![self.0.change(|folder| of.iter().map(|of| marks::mark(folder.settled(), of)).collect())]
+    }
+
     fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {
         self.0.read(|view| read::range(view, job, owner, from_ms..to_ms)).map(Rows::of_newest_generation)
     }
@@ -106,10 +113,14 @@ impl SummaryStore for EmbeddedStore {
 struct EmbeddedWriter(Arc<SharedFolder>);
 
 impl ShardWriter for EmbeddedWriter {
-    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
-        self.0.try_change(|folder| write::write(folder, batch)).unwrap_or_else(|cause| {
+    fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
+        self.0.try_change(|folder| write::write(folder, batch, settling)).unwrap_or_else(|cause| {
             let error = self.0.unavailable(cause.clone());
-            vec![Outcome::Retryable(cause.with_text(error.to_string())); batch.len()]
+            let outcome = Outcome::Retryable(cause.with_text(error.to_string()));
+            WrittenBatch {
+                outcomes: vec![outcome; batch.len()],
+                marks: vec![Marked::Unknown; settling.len()],
+            }
         })
     }
 }

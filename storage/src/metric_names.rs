@@ -5,9 +5,11 @@ yahtzee_runtime::metrics! {
     Counter SINK_SUMMARIES = "yahtzee_sink_summaries_total" ["store", "outcome"] Count,
         "Summaries handled by the sink, by outcome: stored, stale, expired, retry, quarantined, held. Alarm on quarantined and held";
     Counter SINK_CHAIN_VIOLATIONS = "yahtzee_sink_chain_violations_total" ["store"] Count,
-        "Summaries that contradict the stored one of the same generation: must stay 0. Alarm on any";
+        "Summaries that contradict the stored one: of the same generation and impossible after it, or of the same revision with other bytes. Must stay 0. Alarm on any";
     Counter SINK_LOST = "yahtzee_sink_lost_total" ["store"] Count,
         "Offsets of summary topics that retention deleted before they were stored: rows may be missing. Alarm on any, and replay";
+    Counter SINK_REREAD = "yahtzee_sink_reread_total" ["store", "shard"] Count,
+        "Offsets of summary topics that are read again because the database of the shard was restored to an earlier point";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] Count,
         "Summary records between the sink's position and the end, over all partitions";
     Gauge SINK_UNSETTLED = "yahtzee_sink_unsettled" ["topic"] Count,
@@ -30,6 +32,8 @@ yahtzee_runtime::metrics! {
         "Tries to write a batch from RETRY to the shard";
     Counter RETRY_LOST = "yahtzee_retry_lost_total" ["store"] Count,
         "Offsets of RETRY that retention deleted before they were written: the store misses summaries. Alarm on any, and replay";
+    Counter RETRY_REREAD = "yahtzee_retry_reread_total" ["store", "shard"] Count,
+        "Offsets of RETRY that are read again because the database of the shard was restored to an earlier point";
     Gauge RETRY_WAITING = "yahtzee_retry_waiting" ["store", "shard"] Count,
         "Records of RETRY that are not settled yet. Alarm if it grows for longer than an outage should last";
     Gauge RETRY_OLDEST_AGE_SECONDS = "yahtzee_retry_oldest_age_seconds" ["store", "shard"] Seconds,

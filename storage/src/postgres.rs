@@ -13,6 +13,7 @@ mod bisect;
 mod classify;
 mod connection;
 mod define;
+mod marks;
 mod names;
 mod preflight;
 mod reads;
@@ -31,6 +32,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 
@@ -43,7 +45,7 @@ use self::shard::PostgresShard;
 use self::shard_map::{ShardKey, ShardMap};
 use self::writer::PostgresWriter;
 use crate::store::{Day, NewestCounts, next_floor};
-use crate::store::{OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
+use crate::store::{OwnerCount, Rows, Shard, ShardWriter, SourcePartition, StoreError, SummaryStore};
 
 /// Summaries in one or more PostgreSQL databases.
 pub struct PostgresStore {
@@ -123,6 +125,12 @@ impl SummaryStore for PostgresStore {
 
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
         Box::new(PostgresWriter::new(Arc::clone(&self.shards[shard.index()]), Arc::clone(&self.io)))
+    }
+
+    fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>> {
+        let found = self.io.wait_all(self.shards.iter().map(|shard| marks::marks(shard, of)));
+        let pairs = self.shards.iter().zip(found);
+        pairs.map(|(shard, found)| found.map_err(|failure| failure.into_store_error(&shard.name))).collect()
     }
 
     fn range(&self, job: &str, owner: Option<Owner>, from_ms: i64, to_ms: i64) -> Result<Rows, StoreError> {

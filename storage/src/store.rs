@@ -2,6 +2,7 @@
 //!
 //! All calls block. A [`SummaryStore`] is shared; a [`ShardWriter`] belongs to one thread.
 
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::LogCause;
@@ -9,6 +10,7 @@ use yahtzee_runtime::log::LogCause;
 mod day;
 mod generations;
 mod outcome;
+mod settled;
 mod summary;
 
 pub(crate) use day::next_floor;
@@ -16,6 +18,7 @@ pub use day::{Day, NotADay};
 pub use generations::Generations;
 pub(crate) use generations::NewestCounts;
 pub use outcome::Outcome;
+pub use settled::{Marked, Settling, SourcePartition, WrittenBatch};
 pub(crate) use summary::newest_by_key;
 pub use summary::{DAYS_AHEAD_MAX, KEY_BYTES_MAX, OwnedSummary, Summary, UnusableSummary, VALUE_BYTES_MAX};
 
@@ -35,6 +38,10 @@ pub trait SummaryStore: Send + Sync {
 
     /// Creates a writer for one shard. Does not connect: a shard that is down shows in the first write.
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter>;
+
+    /// Returns the marks that the shards keep of these partitions, by shard: `None` where a shard has none. A shard that
+    /// fails delays the others by its timeouts at most.
+    fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>>;
 
     /// Returns the rows of a job with windows that start in `from_ms..to_ms` (milliseconds since 1970), of one owner or,
     /// for `None`, of all, in the order of their keys, without those that a newer generation has replaced
@@ -80,7 +87,15 @@ pub trait ShardWriter: Send {
     ///
     /// The same key may occur more than once: the newest is written, the others are [`Outcome::Stale`]. Failures are
     /// reported per summary: a poison row does not fail its neighbours.
-    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome>;
+    ///
+    /// Each transaction moves the marks of the partitions that the batch comes from, so that a database which is
+    /// restored to an earlier point says by its marks what it has lost.
+    fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch;
+
+    /// Writes a batch that comes from no partition, as [`Self::write_and_settle`].
+    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+        self.write_and_settle(batch, &[]).outcomes
+    }
 }
 
 /// Number of a shard, from 0 in the order of [`SummaryStore::shards`].

@@ -22,7 +22,7 @@ use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::topics::TopicLayout;
 
 pub(crate) use self::bell::Bell;
-pub(crate) use self::model_store::{Mode, ModelStore};
+pub(crate) use self::model_store::{Backup, Mode, ModelStore};
 use self::summaries::{key, value};
 pub(crate) use self::watched_log::WatchedLog;
 use crate::dead_letter::headers::FailureHeaders;

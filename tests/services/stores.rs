@@ -6,6 +6,7 @@
 mod embedded;
 pub(crate) mod floor;
 pub(crate) mod keys;
+pub(crate) mod marks;
 mod postgres;
 pub(crate) mod reads;
 pub(crate) mod support;
@@ -33,8 +34,14 @@ macro_rules! each_property {
                 keeps_the_newest_of_concurrent_writers,
                 shows_no_reader_a_step_back,
                 tells_a_break_of_the_chain,
+                tells_equal_revisions_with_other_bytes,
                 answers_an_empty_batch,
                 keeps_everything_over_a_reopening,
+            }
+            marks {
+                moves_a_mark_with_every_write,
+                keeps_the_marks_of_partitions_apart,
+                leaves_a_mark_that_is_behind,
             }
             keys {
                 gives_back_any_key_and_value,

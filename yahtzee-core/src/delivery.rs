@@ -15,6 +15,7 @@ mod breaker;
 mod outcome;
 mod queue;
 pub mod rules;
+mod settled;
 mod source;
 mod tracker;
 mod waits;
@@ -23,5 +24,6 @@ pub use outcome::{Disposal, OutcomeKind};
 pub use queue::{
     Deliverable, Finished, InFlight, Offer, PendingWrite, QueuePolicy, ShardMode, ShardQueue, Step,
 };
+pub use settled::{CommittedMarks, SettledMark, begin};
 pub use source::{Interruption, SourceState, Ticket};
 pub use waits::WaitBounds;

@@ -1,26 +1,36 @@
 //! One batch into one shard, where a poison revision does not hide the good ones before it.
 
-use crate::store::{Outcome, ShardWriter, Summary};
+use yahtzee_core::delivery::OutcomeKind;
 
-/// Writes a batch as [`ShardWriter::write`] does. Of each key the writer tries only the newest summary; if that is poison,
-/// the one before it is tried, which was stale for its sake.
-pub(super) fn write(writer: &mut dyn ShardWriter, batch: &[Summary<'_>]) -> Vec<Outcome> {
-    let mut outcomes = writer.write(batch);
+use crate::store::{Marked, Outcome, Settling, ShardWriter, Summary, WrittenBatch};
+
+/// Writes a batch as [`ShardWriter::write_and_settle`] does. Of each key the writer tries only the newest summary; if
+/// that is poison, the one before it is tried, which was stale for its sake.
+pub(super) fn write(
+    writer: &mut dyn ShardWriter,
+    batch: &[Summary<'_>],
+    settling: &[Settling],
+) -> WrittenBatch {
+    let mut written = writer.write_and_settle(batch, settling);
     loop {
-        let hidden = hidden_by_poison(batch, &outcomes);
+        let hidden = hidden_by_poison(batch, &written.outcomes);
         if hidden.is_empty() {
-            return outcomes;
+            return written;
         }
         let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
-        for (index, outcome) in hidden.into_iter().zip(writer.write(&again)) {
-            outcomes[index] = outcome;
+        let WrittenBatch { outcomes, marks } = writer.write_and_settle(&again, settling);
+        for (index, outcome) in hidden.into_iter().zip(outcomes) {
+            written.outcomes[index] = outcome;
         }
+        let known = written.marks.iter_mut().zip(marks).filter(|(_, marked)| *marked != Marked::Unknown);
+        known.for_each(|(before, marked)| *before = marked);
     }
 }
 
 /// Returns the stale summaries of keys of which nothing was tried but poison.
 fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
-    let is_poison = |outcome: &Outcome| matches!(outcome, Outcome::Poison(_));
+    let is_poison = |outcome: &Outcome| outcome.kind() == OutcomeKind::Poison;
+    let is_stale = |outcome: &Outcome| outcome.kind() == OutcomeKind::Stale;
     let poison: Vec<&Summary<'_>> = batch
         .iter()
         .zip(outcomes)
@@ -31,9 +41,9 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
     let is_hidden = |&index: &usize| {
         let summary = &batch[index];
         let others = || batch.iter().zip(outcomes).filter(|(other, _)| of_key(other, summary));
-        outcomes[index] == Outcome::Stale
+        is_stale(&outcomes[index])
             && poison.iter().any(|poison| of_key(poison, summary))
-            && others().all(|(_, outcome)| is_poison(outcome) || *outcome == Outcome::Stale)
+            && others().all(|(_, outcome)| is_poison(outcome) || is_stale(outcome))
             && others().any(|(other, outcome)| is_poison(outcome) && other.revision() > summary.revision())
     };
     (0..batch.len()).filter(is_hidden).collect()
@@ -55,7 +65,7 @@ mod tests {
     }
 
     impl ShardWriter for Picky {
-        fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+        fn write_and_settle(&mut self, batch: &[Summary<'_>], _: &[Settling]) -> WrittenBatch {
             self.calls += 1;
             let outcome = |summary: &Summary<'_>| {
                 let is_newest =
@@ -77,7 +87,7 @@ mod tests {
                     self.stored.push((summary.parts.owner.0[0], summary.provenance.last_offset));
                 }
             }
-            outcomes
+            WrittenBatch { outcomes, marks: Vec::new() }
         }
     }
 
@@ -90,7 +100,7 @@ mod tests {
             let owned: Vec<OwnedSummary> = batch.iter().map(read).collect();
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
             let mut writer = Picky { poison: poison.to_vec(), stored: Vec::new(), calls: 0 };
-            let outcomes = write(&mut writer, &lent);
+            let outcomes = write(&mut writer, &lent, &[]).outcomes;
             let names: Vec<&str> = outcomes.iter().map(Outcome::name).collect();
             assert_eq!((names.as_slice(), writer.calls), (expected, calls), "{batch:?} {poison:?}");
         }

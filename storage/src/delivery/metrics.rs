@@ -77,6 +77,10 @@ impl Endings {
                 self.chain_violations.increment(1);
             }
             Outcome::Stale => self.count(Ending::Stale),
+            Outcome::StaleAgainstChain => {
+                self.count(Ending::Stale);
+                self.chain_violations.increment(1);
+            }
             Outcome::Expired => self.count(Ending::Expired),
             Outcome::Retryable(_) | Outcome::Poison(_) | Outcome::Misconfigured(_) => {}
         }

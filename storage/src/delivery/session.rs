@@ -3,24 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metric_names;
-use yahtzee_core::delivery::{Offer, Ticket};
+use yahtzee_core::delivery::{Interruption, Offer, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{
-    Bounds, CommittedOffset, Headers, Isolation, Item, LogCause, LogError, LogReader, OffsetCommit,
+    CommittedOffset, Headers, Isolation, Item, LogCause, LogError, LogReader, OffsetCommit,
 };
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
 use super::metrics::{Ending, SourceMetrics};
+use super::opening::Opening;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
 use super::source::{Source, Stream};
-use super::{DeliveryFailure, DeliveryRole, TaskContext};
+use super::{DeliveryFailure, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
 use crate::store::{Day, OwnedSummary, Shard};
@@ -42,7 +42,7 @@ pub(super) fn run(shared: &Arc<TaskContext>, index: usize) -> Result<Option<Sess
             let ended = Session::open(shared, index).and_then(|session| session.run(back_off));
             match ended.map_err(|error| DeliveryFailure { task: task.clone(), error })? {
                 Ended::Stopped(session) => return Ok(*session),
-                Ended::Repaired => tracing::info!(task, "what was held is read again"),
+                Ended::Interrupted(why) => tracing::info!(task, ?why, "begins anew from its commits"),
             }
         }
     })
@@ -51,7 +51,7 @@ pub(super) fn run(shared: &Arc<TaskContext>, index: usize) -> Result<Option<Sess
 /// Way in which a session ended without an error.
 enum Ended {
     Stopped(Box<Session>),
-    Repaired,
+    Interrupted(Interruption),
 }
 
 /// A reader of one topic.
@@ -79,19 +79,17 @@ pub(super) struct Session {
 impl Session {
     fn open(shared: &Arc<TaskContext>, index: usize) -> Result<Self, LogError> {
         let source = &shared.sources[index];
-        let (mut positions, mut readers) = (Vec::new(), Vec::new());
+        let opening = Opening::of(shared, source)?;
+        let (mut first, mut readers) = (0, Vec::new());
         for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
-            shared.check_topics(streams[0].job)?;
-            let first = positions.len();
             let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
-            let from = shared.positions(&source.group, &streams[0].topic, &partitions)?;
             let assigned: Vec<(Partition, Offset)> =
-                partitions.iter().copied().zip(from.iter().copied()).collect();
+                partitions.iter().copied().zip(opening.positions[first..].iter().copied()).collect();
             let reader = shared.log.reader(&streams[0].topic, &assigned, Isolation::Committed)?;
             readers.push(TopicReader { reader, first, partitions });
-            positions.extend(from);
+            first += streams.len();
         }
-        let epoch = source.open(&positions);
+        let epoch = source.open(opening);
         shared.queues.iter().for_each(|queue| queue.reopened(index, epoch));
         let metrics = match &source.shards {
             Some((names, _)) => SourceMetrics::of_retry(shared.store.name(), names),
@@ -113,11 +111,11 @@ impl Session {
     }
 
     fn run(mut self, back_off: &mut BackOff) -> Result<Ended, LogError> {
-        self.shared.health.set(&self.source().part, Condition::Ready);
+        self.report_health();
         let mut readers = std::mem::take(&mut self.readers);
         while !self.shared.stop.is_stopped() {
             if let Some(interruption) = self.source().interruption() {
-                return interruption.map(|()| Ended::Repaired);
+                return interruption.map(Ended::Interrupted);
             }
             self.read(&mut readers)?;
             if self.keep_up()? {
@@ -286,22 +284,38 @@ impl Session {
             self.next_commit = now + self.shared.settings.commit_interval;
             self.commit()?;
             self.report(now)?;
+            if self.source().has_caught_up() {
+                tracing::info!(task = self.source().task, "has read again what restored databases had lost");
+                self.report_health();
+            }
         }
         Ok(is_due)
     }
 
+    /// Reports that the source works, or what it reads again.
+    fn report_health(&self) {
+        let source = self.source();
+        let condition = match source.again() {
+            0 => Condition::Ready,
+            summaries => Condition::Starting(format!(
+                "reads {summaries} summaries again: the database of a shard was restored to an earlier point"
+            )),
+        };
+        self.shared.health.set(&source.part, condition);
+    }
+
     fn commit(&mut self) -> Result<(), LogError> {
         let source = self.source();
-        let moved = source.with(|state| state.uncommitted());
+        let moved = source.uncommitted(&self.shared);
         if moved.is_empty() {
             return Ok(());
         }
-        let commit = |&(stream, offset): &(usize, Offset)| {
-            let Stream { topic, partition, .. } = &source.streams[stream];
-            let committed = CommittedOffset { offset, metadata: String::new() };
-            OffsetCommit { topic, partition: *partition, committed }
+        let commit = |(stream, committed): &(usize, CommittedOffset)| {
+            let Stream { topic, partition, .. } = &source.streams[*stream];
+            OffsetCommit { topic, partition: *partition, committed: committed.clone() }
         };
         self.shared.log.commit(&source.group, &moved.iter().map(commit).collect::<Vec<_>>())?;
+        let moved: Vec<(usize, Offset)> = moved.iter().map(|(stream, it)| (*stream, it.offset)).collect();
         source.with(|state| state.committed(&moved));
         Ok(())
     }
@@ -356,48 +370,6 @@ impl Session {
 }
 
 impl TaskContext {
-    /// Checks the topics at the start, and reports faults that would otherwise show only in the first outage.
-    fn check_topics(&self, job: usize) -> Result<(), LogError> {
-        let topics = &self.jobs[job];
-        let has_retry = self.role != DeliveryRole::Sink { has_retry: false };
-        for topic in [Some(&topics.quarantine), has_retry.then_some(&topics.retry)].into_iter().flatten() {
-            if self.log.describe_topic(topic)?.is_none() {
-                return Err(LogError::NoSuchTopic { topic: topic.to_string(), partition: None });
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the offsets to read from: those committed, unless the log is other than they say.
-    fn positions(&self, group: &str, topic: &str, partitions: &[Partition]) -> Result<Vec<Offset>, LogError> {
-        let committed = self.log.committed(group, topic, partitions)?;
-        let bounds = self.log.bounds(topic, partitions)?;
-        let of_partition =
-            |((partition, committed), bounds): ((&Partition, Option<CommittedOffset>), Bounds)| {
-                let committed = committed.map_or(bounds.start, |committed| committed.offset);
-                self.position(topic, *partition, committed, bounds)
-            };
-        Ok(partitions.iter().zip(committed).zip(bounds).map(of_partition).collect())
-    }
-
-    fn position(&self, topic: &str, partition: Partition, committed: Offset, bounds: Bounds) -> Offset {
-        if committed > bounds.end {
-            // The topic was made anew, or has lost its end. Reading all of it again changes no row that is newer.
-            tracing::error!(topic, %partition, %committed, end = %bounds.end,
-                "the topic ends before what was stored from it: it is read again from its start");
-            return bounds.start;
-        }
-        let lost = bounds.start.0.saturating_sub(committed.0);
-        if lost > 0 {
-            let counter = if self.is_retry() { metric_names::RETRY_LOST } else { metric_names::SINK_LOST };
-            counter.with(&[self.store.name()]).increment(lost);
-            tracing::error!(topic, %partition, lost, from = %committed, to = %bounds.start,
-                "retention has deleted summaries that were not stored yet: `yahtzee verify` names the rows that are \
-                 missing, `yahtzee replay` makes them anew");
-        }
-        committed.max(bounds.start)
-    }
-
     /// Leaves a record in the log until the configuration is repaired.
     pub(super) fn hold(&self, ticket: Ticket) {
         self.endings.count(Ending::Held);

@@ -1,5 +1,6 @@
 //! The thread of one shard: writes batches and acts on their outcomes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
@@ -12,7 +13,7 @@ use super::dead_letter_writer::DeadLetters;
 use super::metrics::Ending;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
-use crate::store::{Outcome, Shard, ShardWriter, Summary};
+use crate::store::{Outcome, Settling, Shard, ShardWriter, Summary, WrittenBatch};
 
 /// Writes to one shard.
 pub(super) struct ShardThread {
@@ -74,8 +75,17 @@ impl ShardThread {
     /// Writes rows to the store, and calls the observer for those stored.
     fn call(&mut self, rows: &[PendingRow]) -> Vec<Outcome> {
         let summaries: Vec<Summary<'_>> = rows.iter().map(|row| row.row.summary.lend()).collect();
+        let streams: BTreeSet<(usize, usize)> =
+            rows.iter().map(|row| (row.ticket.source, row.ticket.stream)).collect();
+        let settling: Vec<Settling> = streams
+            .iter()
+            .map(|&(source, stream)| self.shared.sources[source].settling(stream, self.shard))
+            .collect();
         let started = self.shared.now();
-        let outcomes = batch::write(&mut *self.writer, &summaries);
+        let WrittenBatch { outcomes, marks } = batch::write(&mut *self.writer, &summaries, &settling);
+        for ((source, stream), marked) in streams.into_iter().zip(marks) {
+            self.shared.sources[source].marked(stream, self.shard, marked);
+        }
         self.queue().metrics.record_write(rows.len(), self.shared.now().saturating_sub(started));
         if let Some(observer) = &self.shared.observer {
             let stored =
@@ -99,10 +109,19 @@ impl ShardThread {
 
     fn settle(&self, row: &PendingRow, outcome: &Outcome) {
         let source = &self.shared.sources[row.ticket.source];
-        if let Outcome::StoredAgainstChain = outcome {
+        let contradiction = match outcome {
+            Outcome::StoredAgainstChain => {
+                Some("a newer summary contradicts the stored one: a window was rebuilt in part")
+            }
+            Outcome::StaleAgainstChain => {
+                Some("a summary has the revision of the stored one and other bytes, and was not stored")
+            }
+            _ => None,
+        };
+        if let Some(contradiction) = contradiction {
             let summary = &row.row.summary;
             tracing::error!(job = %summary.job, source = %source.position(row.ticket), key = ?summary.parts,
-                provenance = ?summary.provenance, "a newer summary contradicts the stored one: a window was rebuilt in part");
+                provenance = ?summary.provenance, "{contradiction}");
         }
         self.shared.endings.count_settled(outcome);
         source.settle(row.ticket);

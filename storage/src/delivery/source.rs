@@ -1,5 +1,6 @@
 //! A source, shared by the threads of a task: the state of its records behind a lock.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use yahtzee_core::delivery::rules::ProductionDelivery;
 use yahtzee_core::delivery::{Interruption, SourceState, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::LogError;
+use yahtzee_runtime::log::{CommittedOffset, LogError};
 
+use super::TaskContext;
+use super::opening::Opening;
 use crate::dead_letter::headers::RecordPosition;
-use crate::store::Shard;
+use crate::store::{Marked, Settling, Shard, SourcePartition};
 
 /// A partition that a source reads.
 #[derive(Clone, Debug)]
@@ -43,6 +46,10 @@ struct LockedSource {
     /// Error of a failed append.
     failure: Option<LogError>,
     settled: u64,
+    /// By stream: the partitions, as stores keep marks of them.
+    partitions: Vec<SourcePartition>,
+    /// Streams that are read again because the database of a shard was restored, and up to where. Outlives an opening.
+    again: BTreeMap<usize, Offset>,
 }
 
 impl Source {
@@ -54,7 +61,8 @@ impl Source {
         shards: Option<(String, Vec<Shard>)>,
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
-        let state = Mutex::new(LockedSource { source, failure: None, settled: 0 });
+        let (partitions, again) = (Vec::new(), BTreeMap::new());
+        let state = Mutex::new(LockedSource { source, failure: None, settled: 0, partitions, again });
         Self { part, task, group, streams, shards, state, changed: Condvar::new() }
     }
 
@@ -68,11 +76,71 @@ impl Source {
         with(&mut self.lock().source)
     }
 
-    /// Restarts at these positions.
-    pub(super) fn open(&self, positions: &[Offset]) -> u64 {
+    /// Begins anew.
+    pub(super) fn open(&self, opening: Opening) -> u64 {
         let mut state = self.lock();
         state.failure = None;
-        state.source.open(positions)
+        let epoch = state.source.open(&opening.positions);
+        for (stream, marks) in opening.marks.into_iter().enumerate() {
+            marks.into_iter().for_each(|(shard, mark)| state.source.know(stream, shard, mark));
+        }
+        state.partitions = opening.partitions;
+        for (stream, until) in opening.again {
+            let reached = state.again.entry(stream).or_insert(until);
+            *reached = until.max(*reached);
+        }
+        epoch
+    }
+
+    /// Returns what a write of summaries of this stream to a shard settles.
+    pub(super) fn settling(&self, stream: usize, shard: Shard) -> Settling {
+        let state = self.lock();
+        Settling {
+            source: state.partitions[stream].clone(),
+            offset: state.source.committable()[stream],
+            known: state.source.marks(stream).get(&shard.index()).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Records what the database of a shard has after a write. Before the records of the write are settled, so that no
+    /// commit goes past them without the mark.
+    pub(super) fn marked(&self, stream: usize, shard: Shard, marked: Marked) {
+        match marked {
+            Marked::Unknown => {}
+            Marked::At(mark) => self.with(|state| state.know(stream, shard.index(), mark)),
+            Marked::Behind => self.change(|state| {
+                state.source.restored();
+                true
+            }),
+        }
+    }
+
+    /// Returns what is to be committed, by stream.
+    pub(super) fn uncommitted(&self, shared: &TaskContext) -> Vec<(usize, CommittedOffset)> {
+        let state = self.lock();
+        let commit = |(stream, offset)| {
+            let metadata = shared.metadata(&state.partitions[stream], state.source.marks(stream));
+            (stream, CommittedOffset { offset, metadata })
+        };
+        state.source.uncommitted().into_iter().map(commit).collect()
+    }
+
+    /// Returns the number of summaries that are still to be read again.
+    pub(super) fn again(&self) -> u64 {
+        let state = self.lock();
+        let committable = state.source.committable();
+        state.again.iter().map(|(&stream, until)| until.0.saturating_sub(committable[stream].0)).sum()
+    }
+
+    /// Returns whether the last summary that was to be read again is settled now; once.
+    pub(super) fn has_caught_up(&self) -> bool {
+        let has_ended = self.again() == 0;
+        let mut state = self.lock();
+        let was_behind = !state.again.is_empty();
+        if has_ended {
+            state.again.clear();
+        }
+        has_ended && was_behind
     }
 
     /// Marks the record as settled.
@@ -119,11 +187,11 @@ impl Source {
     }
 
     /// Returns `Some` if the source must restart, with the error if one is the reason.
-    pub(super) fn interruption(&self) -> Option<Result<(), LogError>> {
+    pub(super) fn interruption(&self) -> Option<Result<Interruption, LogError>> {
         let state = self.lock();
         state.source.interruption().map(|interruption| match (interruption, &state.failure) {
             (Interruption::AppendFailed, Some(error)) => Err(error.clone()),
-            (Interruption::AppendFailed, None) | (Interruption::Repaired, _) => Ok(()),
+            _ => Ok(interruption),
         })
     }
 

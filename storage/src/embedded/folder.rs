@@ -1,10 +1,11 @@
-//! The folder: an fjall database with one keyspace per day and one for the store's own metadata.
+//! The folder: an fjall database with one keyspace per day, one for the store's own metadata, and one for marks.
 //!
 //! | keyspace       | key                    | value                                              |
 //! |----------------|------------------------|----------------------------------------------------|
 //! | `day-<number>` | as in [`super::row_key`] | summary value                                    |
 //! | `meta`         | `format`               | version of this layout (4 bytes, big endian)       |
 //! | `meta`         | `floor`                | number of the first day kept (8 bytes, big endian) |
+//! | `settled`      | see [`super::marks`]   | mark of a source partition                         |
 //!
 //! The number of a day counts days since 1970. fjall opens every keyspace with the database and shares cache, journal,
 //! file handles and threads among them; a further handle is a counted reference. So the number of open days needs no
@@ -33,6 +34,7 @@ const META_MEMTABLE_BYTES: u64 = 1 << 20;
 
 const DAY_PREFIX: &str = "day-";
 const META: &str = "meta";
+const SETTLED: &str = "settled";
 const FORMAT_KEY: &[u8] = b"format";
 const FLOOR_KEY: &[u8] = b"floor";
 
@@ -40,6 +42,7 @@ const FLOOR_KEY: &[u8] = b"floor";
 pub(super) struct Folder {
     database: Database,
     meta: Keyspace,
+    settled: Keyspace,
     view: Arc<FolderView>,
 }
 
@@ -105,11 +108,12 @@ impl Folder {
         clear_unfinished_creation(path)?;
         let database = Database::builder(path).cache_size(CACHE_BYTES).open()?;
         let meta = database.keyspace(META, || options(META_MEMTABLE_BYTES))?;
+        let settled = database.keyspace(SETTLED, || options(META_MEMTABLE_BYTES))?;
         let floor =
             meta.get(FLOOR_KEY)?.and_then(|bytes| Some(i64::from_be_bytes((*bytes).try_into().ok()?)));
         let floor = floor.map_or(Day::MIN, Day);
         let view = Arc::new(FolderView { floor, days: BTreeMap::new() });
-        let mut folder = Self { database, meta, view };
+        let mut folder = Self { database, meta, settled, view };
         folder.check_format()?;
         for day in folder.numbers().into_iter().filter(|&day| day >= floor) {
             folder.create(day)?;
@@ -129,6 +133,11 @@ impl Folder {
     /// Returns the current view of readers.
     pub(super) fn view(&self) -> &Arc<FolderView> {
         &self.view
+    }
+
+    /// Returns the keyspace of the marks.
+    pub(super) fn settled(&self) -> &Keyspace {
+        &self.settled
     }
 
     /// Returns a batch that is on disk when its commit has returned.

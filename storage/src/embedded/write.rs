@@ -1,15 +1,20 @@
 //! Writes one batch into the folder: each summary that is newer than its row, all of them or none.
 
-use fjall::Keyspace;
+use fjall::UserValue;
+use yahtzee_core::delivery::OutcomeKind;
 use yahtzee_core::summary::Provenance;
 
 use super::folder::Folder;
+use super::marks;
 use super::row_key::row_key;
-use crate::store::Outcome;
-use crate::store::{Summary, newest_by_key};
+use crate::store::{Outcome, Settling, Summary, WrittenBatch, newest_by_key};
 
-/// Writes the batch durably. Outcomes are in the order of `batch`; nothing is stored if it fails.
-pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result<Vec<Outcome>> {
+/// Writes the batch and the marks of its partitions durably; nothing is stored if it fails.
+pub(super) fn write(
+    folder: &mut Folder,
+    batch: &[Summary<'_>],
+    settling: &[Settling],
+) -> fjall::Result<WrittenBatch> {
     let floor = folder.view().floor;
     let unless_newest = |summary: &Summary<'_>| match summary.day() {
         day if day < floor => Outcome::Expired,
@@ -17,31 +22,30 @@ pub(super) fn write(folder: &mut Folder, batch: &[Summary<'_>]) -> fjall::Result
     };
     let mut outcomes: Vec<Outcome> = batch.iter().map(unless_newest).collect();
     let mut writes = folder.batch();
-    for index in newest_by_key(batch) {
+    for index in newest_by_key(batch, &mut outcomes) {
         let summary = &batch[index];
         if outcomes[index] == Outcome::Expired {
             continue;
         }
         let day = folder.create(summary.day())?;
         let row_key = row_key(summary.job, summary.key);
-        outcomes[index] = outcome(stored(&day, &row_key)?, &summary.provenance);
-        if outcomes[index] != Outcome::Stale {
+        outcomes[index] = outcome(day.get(&row_key)?, summary);
+        if outcomes[index].kind() == OutcomeKind::Stored {
             writes.insert(&day, row_key, summary.value);
         }
     }
+    let marks = marks::settle(folder.settled(), &mut writes, settling)?;
     writes.commit()?;
-    Ok(outcomes)
+    Ok(WrittenBatch { outcomes, marks })
 }
 
-/// Returns the provenance of the stored row; `None` if there is none or its value cannot be read.
-fn stored(day: &Keyspace, row_key: &[u8]) -> fjall::Result<Option<Provenance>> {
-    Ok(day.get(row_key)?.and_then(|value| Provenance::of_value(&value).ok()))
-}
-
-fn outcome(before: Option<Provenance>, now: &Provenance) -> Outcome {
+/// Compares a summary with the stored value. One that cannot be read is replaced.
+fn outcome(before: Option<UserValue>, now: &Summary<'_>) -> Outcome {
+    let before = before.and_then(|value| Some((Provenance::of_value(&value).ok()?, value)));
     match before {
-        Some(before) if before.revision() >= now.revision() => Outcome::Stale,
-        Some(before) if !before.can_be_followed_by(now) => Outcome::StoredAgainstChain,
+        Some((before, value)) if now.contradicts(before.revision(), &value) => Outcome::StaleAgainstChain,
+        Some((before, _)) if before.revision() >= now.revision() => Outcome::Stale,
+        Some((before, _)) if !before.can_be_followed_by(&now.provenance) => Outcome::StoredAgainstChain,
         _ => Outcome::Stored,
     }
 }

@@ -151,6 +151,22 @@ impl Connection {
         self.run("COMMIT").await
     }
 
+    /// Runs the last statement of a transaction and commits, in one round trip. If the statement fails, nothing of the
+    /// transaction is there.
+    pub(super) async fn end(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
+        let both = async {
+            tokio::join!(
+                biased;
+                self.client.query_typed(sql, params),
+                self.client.batch_execute("COMMIT"),
+            )
+        };
+        let (answer, committed) = self.limited(both).await?;
+        let answer = answer?;
+        committed?;
+        Ok(answer)
+    }
+
     /// Ends the transaction after a failure; returns `None` if the session is no longer usable.
     pub(super) async fn recover(self, failure: &ServerFailure) -> Option<Self> {
         if !failure.breaks_connection() && !self.is_closed() && self.run("ROLLBACK").await.is_ok() {

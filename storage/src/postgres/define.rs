@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
+use super::marks;
 use super::names::{TableName, quoted, schema_of};
 use super::preflight::{self, TableRef, Verdict};
 use super::shard::PostgresShard;
@@ -56,10 +57,13 @@ pub(super) async fn create_bookkeeping(
     connection: &Connection,
     shard: &PostgresShard,
 ) -> Result<(), ServerFailure> {
-    let known = connection.query("SELECT to_regclass('yahtzee.days') IS NOT NULL", &[]).await?;
-    let is_known: bool = known.first().map_or(Ok(false), |row| row.try_get(0))?;
-    if !is_known {
-        connection.run(BOOKKEEPING).await?;
+    // `IF NOT EXISTS` asks for the right to create even where there is nothing to do.
+    for (table, definition) in [("yahtzee.days", BOOKKEEPING), ("yahtzee.settled", marks::TABLE)] {
+        let question = "SELECT to_regclass($1) IS NOT NULL";
+        let known = connection.query(question, &[(&table, Type::TEXT)]).await?;
+        if !known.first().map_or(Ok(false), |row| row.try_get::<_, bool>(0))? {
+            connection.run(definition).await?;
+        }
     }
     let introduce = "INSERT INTO yahtzee.shard (shard) VALUES ($1) ON CONFLICT DO NOTHING";
     connection.query(introduce, &[(&shard.name, Type::TEXT)]).await?;
@@ -119,7 +123,7 @@ fn table_definition(name: &TableName) -> String {
          ) WITH (fillfactor = 70); \
          COMMENT ON COLUMN {name}.series IS 'Each dimension after a slash; \\/ \\\\ \\0 stand for slash, backslash, NUL.'; \
          COMMENT ON COLUMN {name}.chain IS '1: some revision, 2: this revision cannot have come after the one it \
-         replaced; 0: never.'; \
+         replaced, 3: this revision has come again with other bytes; 0: never.'; \
          COMMENT ON COLUMN {name}.value IS 'The summary message, as published.'; \
          CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin (window_start) \
          WITH (pages_per_range = 32, autosummarize = on)"

@@ -61,7 +61,7 @@ pub(super) struct Group<'a> {
 /// row.
 pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<(&str, Day), Vec<TableRow<'a>>> = BTreeMap::new();
-    for index in newest_by_key(batch) {
+    for index in newest_by_key(batch, outcomes) {
         let summary = &batch[index];
         match TableRow::of(summary, index) {
             Ok(line) => groups.entry((summary.job, summary.day())).or_default().push(line),

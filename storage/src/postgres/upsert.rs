@@ -12,6 +12,9 @@ use crate::store::Outcome;
 /// Value of `chain` in a row whose latest revision cannot have come after the one it replaced.
 const BROKEN_NOW: i16 = 2;
 
+/// Value of `chain` in a row whose revision has come again with other bytes.
+const CONTRADICTED: i16 = 3;
+
 /// Decides whether stale rows are looked up before the write.
 ///
 /// A conflict whose row turns out not to be newer still locks, dirties and logs the stored row; a look-up costs less.
@@ -60,14 +63,20 @@ pub(super) async fn upsert(
     let outcome = |chain: Option<&i16>| match chain {
         None => Outcome::Stale,
         Some(&BROKEN_NOW) => Outcome::StoredAgainstChain,
+        Some(&CONTRADICTED) => Outcome::StaleAgainstChain,
         Some(_) => Outcome::Stored,
     };
     Ok(group.lines.iter().map(|line| outcome(chains.get(&line.key()))).collect())
 }
 
+/// Whether the stored row has the revision of the new one.
+const SAME: &str = "(old.generation, old.last_offset, old.final) \
+                    = (excluded.generation, excluded.last_offset, excluded.final)";
+
 /// Returns the statement. The guard is the order of `Revision`; `chain` is `Provenance::can_be_followed_by`, given that
 /// the guard held. The constraint is named, because while an index is rebuilt concurrently its columns alone do not
-/// identify it. The look-up of stale rows is a correlated sub-query, because the planner turns a join into a scan of
+/// identify it. A row whose revision comes again with other bytes keeps them, is marked and returned: bytes are compared
+/// only where revisions are equal, of a row that was read for the guard. The look-up of stale rows is a correlated sub-query, because the planner turns a join into a scan of
 /// the whole table.
 fn statement(table: &TableName, has_filter: bool) -> String {
     let filter = match has_filter {
@@ -75,6 +84,8 @@ fn statement(table: &TableName, has_filter: bool) -> String {
         true => format!(
             "WHERE coalesce(( \
                  SELECT (old.generation, old.last_offset, old.final) < (new.generation, new.last_offset, new.final) \
+                     OR (old.generation, old.last_offset, old.final) \
+                         = (new.generation, new.last_offset, new.final) AND old.value <> new.value \
                  FROM {table} AS old \
                  WHERE (old.owner, old.series, old.window_start, old.window_length_ms) \
                      = (new.owner, new.series, new.window_start, new.window_length_ms)), true) "
@@ -85,14 +96,17 @@ fn statement(table: &TableName, has_filter: bool) -> String {
          SELECT {COLUMNS} FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS new ({COLUMNS}) {filter}\
          ON CONFLICT ON CONSTRAINT {} DO UPDATE SET \
              generation = excluded.generation, last_offset = excluded.last_offset, final = excluded.final, \
-             first_offset = excluded.first_offset, count = excluded.count, value = excluded.value, \
-             chain = CASE WHEN old.generation < excluded.generation \
+             first_offset = CASE WHEN {SAME} THEN old.first_offset ELSE excluded.first_offset END, \
+             count = CASE WHEN {SAME} THEN old.count ELSE excluded.count END, \
+             value = CASE WHEN {SAME} THEN old.value ELSE excluded.value END, \
+             chain = CASE WHEN {SAME} THEN {CONTRADICTED} WHEN old.generation < excluded.generation \
                      OR (old.first_offset = excluded.first_offset \
                          AND CASE WHEN old.last_offset = excluded.last_offset THEN old.count = excluded.count \
                              ELSE old.count < excluded.count END) \
                  THEN least(old.chain, 1) ELSE {BROKEN_NOW} END \
          WHERE (old.generation, old.last_offset, old.final) \
              < (excluded.generation, excluded.last_offset, excluded.final) \
+             OR {SAME} AND old.value <> excluded.value \
          RETURNING owner, series, window_start, window_length_ms, chain",
         table.key_constraint()
     )

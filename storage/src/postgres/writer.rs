@@ -7,14 +7,14 @@ use yahtzee_runtime::log::LogCause;
 
 use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
+use super::marks::settle_and_commit;
 use super::names::TableName;
 use super::preflight::{self, TableRef, Verdict};
 use super::rows::{Group, group};
 use super::shard::PostgresShard;
 use super::upsert::{StaleFilter, copy, upsert};
 use super::{bisect, define};
-use crate::store::Summary;
-use crate::store::{Outcome, ShardWriter};
+use crate::store::{Marked, Outcome, Settling, ShardWriter, Summary, WrittenBatch};
 
 /// Number of tables whose write mode is remembered; a replay of a month touches several hundred.
 const TABLES_MAX: usize = 10_000;
@@ -48,14 +48,18 @@ impl PostgresWriter {
         Self { shard, io, connection: None, filter: StaleFilter::default(), ways: HashMap::new() }
     }
 
-    async fn write_all(&mut self, whole: Portion<'_>, outcomes: &mut [Outcome]) {
+    async fn write_all(&mut self, whole: Portion<'_>, settling: &[Settling], written: &mut WrittenBatch) {
+        let outcomes = &mut written.outcomes;
         let mut work = vec![whole];
         while let Some(portion) = work.pop() {
             if portion.is_empty() {
                 continue;
             }
-            match self.write_portion(&portion).await {
-                Ok(settled) => settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome),
+            match self.write_portion(&portion, settling).await {
+                Ok((settled, marks)) => {
+                    settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
+                    written.marks = marks;
+                }
                 Err(failure) if failure.is_local() => {
                     work.extend(bisect::divide(&self.shard, portion, &failure, outcomes));
                 }
@@ -71,10 +75,14 @@ impl PostgresWriter {
     }
 
     /// Writes a portion in one transaction. Creates missing tables, once; falls back from COPY if that failed.
-    async fn write_portion(&mut self, portion: &[Group<'_>]) -> Result<SettledBatch, ServerFailure> {
+    async fn write_portion(
+        &mut self,
+        portion: &[Group<'_>],
+        settling: &[Settling],
+    ) -> Result<(SettledBatch, Vec<Marked>), ServerFailure> {
         let mut has_created = false;
         loop {
-            match self.transact(portion).await {
+            match self.transact(portion, settling).await {
                 Err(ServerFailure::NotCopied) => {}
                 Err(failure) if classify(&failure) == Class::Schema && !has_created => {
                     self.create(portion).await?;
@@ -85,9 +93,13 @@ impl PostgresWriter {
         }
     }
 
-    async fn transact(&mut self, portion: &[Group<'_>]) -> Result<SettledBatch, ServerFailure> {
+    async fn transact(
+        &mut self,
+        portion: &[Group<'_>],
+        settling: &[Settling],
+    ) -> Result<(SettledBatch, Vec<Marked>), ServerFailure> {
         let connection = self.take_connection().await?;
-        let result = self.transact_on(&connection, portion).await;
+        let result = self.transact_on(&connection, portion, settling).await;
         self.keep(connection, &result).await;
         result
     }
@@ -96,7 +108,8 @@ impl PostgresWriter {
         &mut self,
         connection: &Connection,
         portion: &[Group<'_>],
-    ) -> Result<SettledBatch, ServerFailure> {
+        settling: &[Settling],
+    ) -> Result<(SettledBatch, Vec<Marked>), ServerFailure> {
         let tables: Vec<TableRef<'_>> = portion.iter().map(Group::table_ref).collect();
         let verdicts = preflight::begin(connection, &self.shard, Purpose::Write, &tables).await?;
         let mut settled = Vec::new();
@@ -114,8 +127,8 @@ impl PostgresWriter {
             };
             settled.extend(group.lines.iter().map(|line| line.index).zip(outcomes));
         }
-        connection.commit().await?;
-        Ok(settled)
+        let marks = settle_and_commit(connection, settling).await?;
+        Ok((settled, marks))
     }
 
     async fn write_group(
@@ -190,12 +203,13 @@ impl PostgresWriter {
 }
 
 impl ShardWriter for PostgresWriter {
-    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+    fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
         // What is not the newest of its key in the batch stays at this.
-        let mut outcomes = vec![Outcome::Stale; batch.len()];
-        let groups = group(batch, &mut outcomes);
+        let outcomes = vec![Outcome::Stale; batch.len()];
+        let mut written = WrittenBatch { outcomes, marks: vec![Marked::Unknown; settling.len()] };
+        let groups = group(batch, &mut written.outcomes);
         let io = Arc::clone(&self.io);
-        io.wait(self.write_all(groups, &mut outcomes));
-        outcomes
+        io.wait(self.write_all(groups, settling, &mut written));
+        written
     }
 }

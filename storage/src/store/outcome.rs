@@ -13,6 +13,9 @@ pub enum Outcome {
     StoredAgainstChain,
     /// Not stored: the store, or the same batch, has the same or a newer revision.
     Stale,
+    /// Not stored, as [`Self::Stale`], but the store, or the same batch, has the same revision with other bytes: two folds of
+    /// one window do not agree.
+    StaleAgainstChain,
     /// Not stored: its day is below the floor; it was dropped on purpose and is not created again.
     Expired,
     /// Not stored: the shard, or a part of it, does not work now.
@@ -29,7 +32,7 @@ impl Outcome {
     pub fn kind(&self) -> OutcomeKind {
         match self {
             Self::Stored | Self::StoredAgainstChain => OutcomeKind::Stored,
-            Self::Stale => OutcomeKind::Stale,
+            Self::Stale | Self::StaleAgainstChain => OutcomeKind::Stale,
             Self::Expired => OutcomeKind::Expired,
             Self::Retryable(_) => OutcomeKind::Retryable,
             Self::Poison(_) => OutcomeKind::Poison,
@@ -42,7 +45,11 @@ impl Outcome {
     pub fn fault(&self) -> Option<&LogCause> {
         match self {
             Self::Retryable(fault) | Self::Poison(fault) | Self::Misconfigured(fault) => Some(fault),
-            Self::Stored | Self::StoredAgainstChain | Self::Stale | Self::Expired => None,
+            Self::Stored
+            | Self::StoredAgainstChain
+            | Self::Stale
+            | Self::StaleAgainstChain
+            | Self::Expired => None,
         }
     }
 
@@ -59,6 +66,7 @@ impl Outcome {
             Self::Stored => "stored",
             Self::StoredAgainstChain => "stored_against_chain",
             Self::Stale => "stale",
+            Self::StaleAgainstChain => "stale_against_chain",
             Self::Expired => "expired",
             Self::Retryable(_) => "retryable",
             Self::Poison(_) => "poison",

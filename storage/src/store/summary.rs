@@ -6,6 +6,7 @@ use std::sync::Arc;
 use yahtzee_core::summary::{Provenance, Revision, SummaryKey, UnreadableSummary};
 
 use super::day::Day;
+use super::outcome::Outcome;
 
 /// Maximum size of a value, in bytes. A dense distribution has 10 KiB; a hundred times as much is a mistake.
 pub const VALUE_BYTES_MAX: usize = 256 << 10;
@@ -102,6 +103,12 @@ impl Summary<'_> {
     pub fn revision(&self) -> Revision {
         self.provenance.revision()
     }
+
+    /// Returns whether another summary of its key, with this revision and value, cannot be right as well: equal revisions
+    /// have equal bytes.
+    pub(crate) fn contradicts(&self, revision: Revision, value: &[u8]) -> bool {
+        self.revision() == revision && self.value != value
+    }
 }
 
 /// Reason why a record of a summary topic cannot be stored.
@@ -155,9 +162,10 @@ impl fmt::Display for UnusableSummary {
 impl std::error::Error for UnusableSummary {}
 
 /// Returns the indices into `batch` of the newest summary of each key, by (job, key) in ascending order. Stores write
-/// in this order, so that two writers cannot wait for each other, and no statement contains a row twice.
+/// in this order, so that two writers cannot wait for each other, and no statement contains a row twice. Reports in
+/// `outcomes` the stale ones that have the revision of the newest one and other bytes.
 #[must_use]
-pub(crate) fn newest_by_key(batch: &[Summary<'_>]) -> Vec<usize> {
+pub(crate) fn newest_by_key(batch: &[Summary<'_>], outcomes: &mut [Outcome]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..batch.len()).collect();
     let place = |&index: &usize| {
         let summary = &batch[index];
@@ -165,8 +173,13 @@ pub(crate) fn newest_by_key(batch: &[Summary<'_>]) -> Vec<usize> {
     };
     order.sort_by(|left, right| place(left).cmp(&place(right)));
     order.dedup_by(|later, kept| {
-        let (later, kept) = (&batch[*later], &batch[*kept]);
-        (later.job, later.key) == (kept.job, kept.key)
+        let (index, later, kept) = (*later, &batch[*later], &batch[*kept]);
+        let is_same_key = (later.job, later.key) == (kept.job, kept.key);
+        if is_same_key && later.contradicts(kept.revision(), kept.value) && outcomes[index] == Outcome::Stale
+        {
+            outcomes[index] = Outcome::StaleAgainstChain;
+        }
+        is_same_key
     });
     order
 }

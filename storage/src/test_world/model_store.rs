@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::LogCause;
@@ -10,6 +11,7 @@ use yahtzee_runtime::log::LogCause;
 use super::{Bell, Id};
 use crate::store::Day;
 use crate::store::Summary;
+use crate::store::{Marked, Settling, SourcePartition, WrittenBatch};
 use crate::store::{Outcome, OwnerCount, Rows, Shard, ShardWriter, StoreError, SummaryStore};
 
 /// Behaviour of a shard.
@@ -44,12 +46,28 @@ pub(crate) struct Written {
 /// A floor that was asked for, and by how many days it might move.
 pub(crate) type FloorMove = (Day, Option<u32>);
 
+/// Shard, consumer group, topic, its id, and partition.
+type MarkKey = (usize, String, String, [u8; 16], u32);
+
+fn mark_key(shard: usize, of: &SourcePartition) -> MarkKey {
+    let SourcePartition { group, topic, topic_id, partition } = of;
+    (shard, group.to_string(), topic.to_string(), *topic_id, partition.0)
+}
+
+/// What the database of a shard had at a moment.
+#[derive(Clone, Default)]
+pub(crate) struct Backup {
+    rows: BTreeMap<(String, Vec<u8>), Provenance>,
+    marks: BTreeMap<MarkKey, SettledMark>,
+}
+
 #[derive(Default)]
 struct Model {
     modes: Vec<Mode>,
     poison: BTreeSet<u8>,
     expired: BTreeSet<u8>,
     rows: BTreeMap<(String, Vec<u8>), Provenance>,
+    marks: BTreeMap<MarkKey, SettledMark>,
     written: Vec<Written>,
     asked: u64,
     calls: u64,
@@ -93,6 +111,26 @@ impl ModelStore {
 
     pub(crate) fn expire(&self, series: &[u8]) {
         self.lock().expired = series.iter().copied().collect();
+    }
+
+    /// Returns what a shard has now.
+    pub(crate) fn back_up(&self, shard: u32) -> Backup {
+        let (model, number) = (self.lock(), self.shards);
+        let rows = model.rows.iter().filter(|((_, key), _)| shard_of(key, number) == shard);
+        let marks = model.marks.iter().filter(|(key, _)| key.0 == shard as usize);
+        Backup {
+            rows: rows.map(|(key, row)| (key.clone(), *row)).collect(),
+            marks: marks.map(|(key, mark)| (key.clone(), *mark)).collect(),
+        }
+    }
+
+    /// Gives a shard what it had before.
+    pub(crate) fn restore(&self, shard: u32, backup: Backup) {
+        let (mut model, number) = (self.lock(), self.shards);
+        model.rows.retain(|(_, key), _| shard_of(key, number) != shard);
+        model.marks.retain(|key, _| key.0 != shard as usize);
+        model.rows.extend(backup.rows);
+        model.marks.extend(backup.marks);
     }
 
     /// Returns all outcomes so far, in order.
@@ -150,11 +188,22 @@ impl SummaryStore for ModelStore {
     }
 
     fn shard_of(&self, key: &SummaryKey) -> Shard {
-        Shard(u32::from(key.owner.0[0]) % self.shards)
+        Shard(shard_of_owner(key, self.shards))
     }
 
     fn writer(&self, shard: Shard) -> Box<dyn ShardWriter> {
         Box::new(ModelWriter { shard: shard.index(), shared: Arc::clone(&self.shared) })
+    }
+
+    fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>> {
+        let model = self.lock();
+        let of_shard = |shard: usize| match model.modes[shard] {
+            Mode::Down => {
+                Err(StoreError::Unavailable { place: format!("s{shard}"), cause: LogCause::new("down", "down") })
+            }
+            _ => Ok(of.iter().map(|of| model.marks.get(&mark_key(shard, of)).copied()).collect()),
+        };
+        (0..self.shards as usize).map(of_shard).collect()
     }
 
     fn range(&self, _: &str, _: Option<Owner>, _: i64, _: i64) -> Result<Rows, StoreError> {
@@ -178,13 +227,21 @@ impl SummaryStore for ModelStore {
     }
 }
 
+fn shard_of_owner(key: &SummaryKey, shards: u32) -> u32 {
+    u32::from(key.owner.0[0]) % shards
+}
+
+fn shard_of(key: &[u8], shards: u32) -> u32 {
+    shard_of_owner(&SummaryKey::decode(key).unwrap(), shards)
+}
+
 struct ModelWriter {
     shard: usize,
     shared: Arc<Shared>,
 }
 
 impl ShardWriter for ModelWriter {
-    fn write(&mut self, batch: &[Summary<'_>]) -> Vec<Outcome> {
+    fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
         let mut model = self.shared.model.lock().unwrap();
         model.calls += 1;
         let call = model.calls;
@@ -202,14 +259,27 @@ impl ShardWriter for ModelWriter {
             model.written.push(Written { id, outcome: outcome.name(), call });
             outcome
         });
-        let outcomes = outcomes.collect();
+        let outcomes: Vec<Outcome> = outcomes.collect();
+        // A transaction that stores nothing is not there.
+        let is_written = outcomes.iter().any(Outcome::is_settled);
+        let marks =
+            settling.iter().map(|it| if is_written { model.settle(self.shard, it) } else { Marked::Unknown });
+        let marks = marks.collect();
         drop(model);
         self.shared.bell.ring();
-        outcomes
+        WrittenBatch { outcomes, marks }
     }
 }
 
 impl Model {
+    fn settle(&mut self, shard: usize, settling: &Settling) -> Marked {
+        let marked = Marked::after(settling, self.marks.get(&mark_key(shard, &settling.source)).copied());
+        if let Marked::At(mark) = marked {
+            self.marks.insert(mark_key(shard, &settling.source), mark);
+        }
+        marked
+    }
+
     fn write(&mut self, shard: usize, summary: &Summary<'_>) -> Outcome {
         self.asked += 1;
         let series = summary.parts.owner.0[0];

@@ -51,6 +51,11 @@ pub(crate) fn value(provenance: Provenance) -> Vec<u8> {
     provenance.join(&summary::Errors { occurrences: provenance.count })
 }
 
+/// As [`value`], with other bytes.
+pub(crate) fn other_value(provenance: Provenance) -> Vec<u8> {
+    provenance.join(&summary::Errors { occurrences: provenance.count + 1_000 })
+}
+
 /// Provenance of the `step`th summary of a series that nothing has gone wrong with.
 pub(crate) fn step(step: u64) -> Provenance {
     Provenance { generation: 1, first_offset: 5, last_offset: 5 + step, count: 1 + step, is_final: false }

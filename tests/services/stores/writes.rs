@@ -11,7 +11,7 @@ use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
 use yahtzee_storage::store::{Outcome, Row, SummaryStore};
 
 use super::Bench;
-use super::support::{Entry, JOB, MINUTE_MS, TODAY, Writers, for_all, key, rows_of, step};
+use super::support::{Entry, JOB, MINUTE_MS, TODAY, Writers, for_all, key, other_value, rows_of, step};
 
 const OWNERS: u8 = 3;
 
@@ -210,6 +210,42 @@ pub(crate) fn tells_a_break_of_the_chain(bench: &dyn Bench) {
     check(Provenance { is_final: true, first_offset: 7, count: 2, ..step(5) }, Outcome::Stored);
     check(Provenance { generation: 2, first_offset: 6, count: 1, ..step(1) }, Outcome::Stored);
     check(Provenance { first_offset: 9, ..step(9) }, Outcome::Stale);
+}
+
+/// A summary that has the stored revision and other bytes is not stored, and told, however many have come twice before.
+pub(crate) fn tells_equal_revisions_with_other_bytes(bench: &dyn Bench) {
+    const MINUTES: i64 = 100;
+    let store = bench.store();
+    let mut writers = Writers::new(&*store);
+    let batch = |provenance: Provenance| -> Vec<Entry> {
+        (0..MINUTES).map(|minute| Entry::new(key(1, minute), provenance)).collect()
+    };
+    let other = |provenance| Entry { value: other_value(provenance), ..Entry::new(key(1, 7), provenance) };
+    writers.store(&batch(step(3)));
+    // More than half of a batch being stale changes how the next one is written.
+    for _ in 0..3 {
+        let mut again = batch(step(3));
+        again[7] = other(step(3));
+        let mut expected = vec![Outcome::Stale; again.len()];
+        expected[7] = Outcome::StaleAgainstChain;
+        assert_eq!(writers.write(&again), expected);
+        assert_eq!(rows_of(&*store, Owner([1; 16]))[7], Entry::new(key(1, 7), step(3)).row());
+        assert_eq!(writers.write(&batch(step(3))), vec![Outcome::Stale; again.len()]);
+    }
+    assert_eq!(writers.write(&[other(step(2))]), [Outcome::Stale], "of an older revision nothing is known");
+    writers.store(&batch(step(4)));
+    // In one batch, in either order.
+    let (one, two) = (Entry::new(key(1, 7), step(5)), other(step(5)));
+    let outcomes = writers.write(&[one.clone(), two.clone()]);
+    assert!(
+        outcomes.contains(&Outcome::Stored) && outcomes.contains(&Outcome::StaleAgainstChain),
+        "{outcomes:?}"
+    );
+    let outcomes = writers.write(&[two, one]);
+    assert!(
+        !outcomes.contains(&Outcome::Stored) && outcomes.contains(&Outcome::StaleAgainstChain),
+        "{outcomes:?}"
+    );
 }
 
 /// Nothing to write is no mistake.

@@ -1,6 +1,9 @@
 //! The records of one source: which are open, what may be committed, and whether reading must begin again.
 
+use std::collections::BTreeMap;
+
 use super::rules::DeliveryRules;
+use super::settled::SettledMark;
 use super::tracker::OffsetTracker;
 use crate::record::Offset;
 
@@ -24,6 +27,8 @@ pub enum Interruption {
     AppendFailed,
     /// What was held can go on.
     Repaired,
+    /// The database of a shard has less than it was known to have: it was restored to an earlier point.
+    Restored,
 }
 
 /// What is known of a source while it is read.
@@ -35,6 +40,8 @@ pub struct SourceState {
     trackers: Vec<OffsetTracker>,
     /// By stream: what was committed last.
     committed: Vec<Offset>,
+    /// By stream and shard: what the database of the shard is known to have.
+    marks: Vec<BTreeMap<usize, SettledMark>>,
     interruption: Option<Interruption>,
 }
 
@@ -42,7 +49,8 @@ impl SourceState {
     /// Creates a source that is not open.
     #[must_use]
     pub fn new(rules: &'static dyn DeliveryRules) -> Self {
-        Self { rules, epoch: 0, trackers: Vec::new(), committed: Vec::new(), interruption: None }
+        let (trackers, committed, marks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rules, epoch: 0, trackers, committed, marks, interruption: None }
     }
 
     /// Begins anew at these positions, by stream, and returns the epoch of the opening. Whatever an earlier opening
@@ -51,6 +59,7 @@ impl SourceState {
         self.epoch += 1;
         self.trackers = positions.iter().copied().map(OffsetTracker::new).collect();
         self.committed = positions.to_vec();
+        self.marks = vec![BTreeMap::new(); positions.len()];
         self.interruption = None;
         self.epoch
     }
@@ -111,6 +120,22 @@ impl SourceState {
     /// Makes reading begin again, so that what was held is read again.
     pub fn repaired(&mut self) {
         self.interruption.get_or_insert(Interruption::Repaired);
+    }
+
+    /// Makes reading begin again where the database of a shard ends now.
+    pub fn restored(&mut self) {
+        self.interruption.get_or_insert(Interruption::Restored);
+    }
+
+    /// Notes what the database of a shard has.
+    pub fn know(&mut self, stream: usize, shard: usize, mark: SettledMark) {
+        self.marks[stream].insert(shard, mark);
+    }
+
+    /// Returns what the databases of shards are known to have of a stream; nothing of shards that were never written to.
+    #[must_use]
+    pub fn marks(&self, stream: usize) -> &BTreeMap<usize, SettledMark> {
+        &self.marks[stream]
     }
 
     /// Returns why reading must begin again, if it must.

@@ -60,7 +60,7 @@ proptest! {
         let read = |(key, value): &(Vec<u8>, Vec<u8>)| OwnedSummary::read(&"job".into(), key, value, TODAY).unwrap();
         let summaries: Vec<OwnedSummary> = records.iter().map(read).collect();
         let batch: Vec<Summary<'_>> = summaries.iter().map(OwnedSummary::lend).collect();
-        let kept = newest_by_key(&batch);
+        let kept = newest_by_key(&batch, &mut vec![Outcome::Stale; batch.len()]);
         let kept: Vec<(u8, u64)> = kept.into_iter().map(|index| offsets[index]).collect();
         let mut expected = std::collections::BTreeMap::new();
         for &(series, offset) in &offsets {

@@ -1,0 +1,206 @@
+//! Where the partitions of a source are read from: at their commits, unless the log or the database of a shard is other
+//! than they say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use yahtzee_core::delivery::{CommittedMarks, SettledMark, begin};
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
+use yahtzee_runtime::log::{Bounds, CommittedOffset, LogError, OffsetCommit};
+
+use super::source::{Source, Stream};
+use super::{DeliveryRole, TaskContext};
+use crate::metric_names;
+use crate::store::{Shard, SourcePartition};
+
+/// What a source begins with; lists are by stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Opening {
+    /// The partitions, as stores keep marks of them.
+    pub(super) partitions: Vec<SourcePartition>,
+    pub(super) positions: Vec<Offset>,
+    /// What the databases of shards are known to have.
+    pub(super) marks: Vec<BTreeMap<usize, SettledMark>>,
+    /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
+    pub(super) again: BTreeMap<usize, Offset>,
+    /// Summaries that retention has deleted before they were stored.
+    pub(super) lost: u64,
+}
+
+/// What is known of a partition before it is opened.
+struct Found<'a> {
+    stream: &'a Stream,
+    committed: Option<CommittedOffset>,
+    bounds: Bounds,
+    /// Marks in the databases by shard, of those that have answered.
+    marks: BTreeMap<usize, SettledMark>,
+}
+
+impl Opening {
+    /// Finds out where to begin. A commit that lies beyond what a restored database has is moved back at once: from then
+    /// on a successor begins there as well, however far this process comes.
+    pub(super) fn of(shared: &TaskContext, source: &Source) -> Result<Self, LogError> {
+        let (mut opening, mut committed, mut bounds) = (Self::default(), Vec::new(), Vec::new());
+        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
+            shared.check_topics(streams[0].job)?;
+            let topic = &streams[0].topic;
+            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
+            let topic_id = shared.topic_id(topic)?;
+            let keep = |&partition: &Partition| SourcePartition {
+                group: source.group.as_str().into(),
+                topic: Arc::clone(topic),
+                topic_id,
+                partition,
+            };
+            opening.partitions.extend(partitions.iter().map(keep));
+            committed.extend(shared.log.committed(&source.group, topic, &partitions)?);
+            bounds.extend(shared.log.bounds(topic, &partitions)?);
+        }
+        let marks = shared.marks(source, &opening.partitions);
+        let found = source.streams.iter().zip(committed).zip(bounds).zip(marks);
+        for (number, (((stream, committed), bounds), marks)) in found.enumerate() {
+            opening.open(shared, number, Found { stream, committed, bounds, marks });
+        }
+        opening.move_commits_back(shared, source)?;
+        Ok(opening)
+    }
+
+    fn open(&mut self, shared: &TaskContext, number: usize, found: Found<'_>) {
+        let Found { stream: Stream { topic, partition, .. }, committed, bounds, marks } = found;
+        let (mut marks, mut position) = (marks, bounds.start);
+        if let Some(CommittedOffset { offset: committed, metadata }) = committed {
+            let known = CommittedMarks::read(&metadata);
+            if committed > bounds.end
+                || known.as_ref().is_some_and(|it| it.topic_id != self.partitions[number].topic_id)
+            {
+                // Reading all of it again changes no row that is newer.
+                tracing::error!(%topic, %partition, %committed, end = %bounds.end,
+                    "the topic was made anew, or ends before what was stored from it: it is read again from its start");
+            } else {
+                let known = shared.known_marks(known);
+                position = begin(committed, compared(&marks, &known).map(|(_, found, known)| (found, known)));
+                self.lost += shared.count_lost(topic, *partition, position, bounds.start);
+                for (shard, found, known) in compared(&marks, &known) {
+                    if found.is_behind(known) {
+                        let from = found.offset.max(bounds.start).min(committed);
+                        shared.report_restored(shard, topic, *partition, from..committed);
+                    }
+                }
+                position = position.max(bounds.start);
+                if position < committed {
+                    self.again.insert(number, committed);
+                }
+                // What a shard that does not answer has is compared by its first write.
+                for (shard, mark) in known {
+                    marks.entry(shard).or_insert(mark);
+                }
+            }
+        }
+        self.positions.push(position);
+        self.marks.push(marks);
+    }
+
+    fn move_commits_back(&self, shared: &TaskContext, source: &Source) -> Result<(), LogError> {
+        let commit = |&number: &usize| {
+            let Stream { topic, partition, .. } = &source.streams[number];
+            let metadata = shared.metadata(&self.partitions[number], &self.marks[number]);
+            let committed = CommittedOffset { offset: self.positions[number], metadata };
+            OffsetCommit { topic, partition: *partition, committed }
+        };
+        let commits: Vec<OffsetCommit<'_>> = self.again.keys().map(commit).collect();
+        if commits.is_empty() { Ok(()) } else { shared.log.commit(&source.group, &commits) }
+    }
+}
+
+/// Returns the shards that have answered and that the commit names, each with the mark found and the one known.
+fn compared(
+    marks: &BTreeMap<usize, SettledMark>,
+    known: &BTreeMap<usize, SettledMark>,
+) -> impl Iterator<Item = (usize, SettledMark, SettledMark)> {
+    marks.iter().filter_map(|(shard, found)| Some((*shard, *found, *known.get(shard)?)))
+}
+
+impl TaskContext {
+    /// Returns the metadata of a commit: the marks that shards are known to have.
+    pub(super) fn metadata(
+        &self,
+        partition: &SourcePartition,
+        marks: &BTreeMap<usize, SettledMark>,
+    ) -> String {
+        // A shard without a write has nothing to lose.
+        let written = marks.iter().filter(|(_, mark)| mark.writes > 0);
+        let by_shard = written.map(|(&shard, &mark)| (self.shard_names[shard].clone(), mark)).collect();
+        CommittedMarks { topic_id: partition.topic_id, by_shard }.metadata()
+    }
+
+    /// Returns the marks of a commit by the number of the shard.
+    fn known_marks(&self, committed: Option<CommittedMarks>) -> BTreeMap<usize, SettledMark> {
+        let by_shard = committed.map(|committed| committed.by_shard).unwrap_or_default();
+        let names = self.shard_names.iter().enumerate();
+        names.filter_map(|(shard, name)| Some((shard, *by_shard.get(name)?))).collect()
+    }
+
+    /// Returns the marks in the databases of the shards that a source feeds, by partition and shard. A shard that does
+    /// not answer is left out; one without a mark has the mark of an empty database.
+    fn marks(&self, source: &Source, partitions: &[SourcePartition]) -> Vec<BTreeMap<usize, SettledMark>> {
+        let mut by_partition = vec![BTreeMap::new(); partitions.len()];
+        for (number, marks) in (0..).zip(self.store.marks(partitions)) {
+            match marks {
+                Ok(marks) if source.feeds(Shard(number)) => {
+                    for (of_partition, mark) in by_partition.iter_mut().zip(marks) {
+                        of_partition.insert(Shard(number).index(), mark.unwrap_or_default());
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(task = source.task, %error, "what the shard has is compared by its first write");
+                }
+            }
+        }
+        by_partition
+    }
+
+    fn topic_id(&self, topic: &Arc<str>) -> Result<[u8; 16], LogError> {
+        let missing = || LogError::NoSuchTopic { topic: topic.to_string(), partition: None };
+        Ok(self.log.describe_topic(topic)?.ok_or_else(missing)?.id)
+    }
+
+    /// Checks the topics at the start, and reports faults that would otherwise show only in the first outage.
+    fn check_topics(&self, job: usize) -> Result<(), LogError> {
+        let topics = &self.jobs[job];
+        let has_retry = self.role != DeliveryRole::Sink { has_retry: false };
+        for topic in [Some(&topics.quarantine), has_retry.then_some(&topics.retry)].into_iter().flatten() {
+            self.topic_id(topic)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what retention has deleted before it was stored; returns how much that is.
+    fn count_lost(&self, topic: &str, partition: Partition, from: Offset, start: Offset) -> u64 {
+        let lost = start.0.saturating_sub(from.0);
+        if lost > 0 {
+            let counter = if self.is_retry() { metric_names::RETRY_LOST } else { metric_names::SINK_LOST };
+            counter.with(&[self.store.name()]).increment(lost);
+            tracing::error!(topic, %partition, lost, %from, to = %start,
+                "retention has deleted summaries that were not stored yet: `yahtzee verify` names the rows that are \
+                 missing, `yahtzee replay` makes them anew");
+        }
+        lost
+    }
+
+    fn report_restored(
+        &self,
+        shard: usize,
+        topic: &str,
+        partition: Partition,
+        again: std::ops::Range<Offset>,
+    ) {
+        let (shard, summaries) = (&self.shard_names[shard], again.end.0 - again.start.0);
+        let counter = if self.is_retry() { metric_names::RETRY_REREAD } else { metric_names::SINK_REREAD };
+        counter.with(&[self.store.name(), shard]).increment(summaries);
+        tracing::warn!(shard, topic, %partition, from = %again.start, to = %again.end, summaries,
+            "the database of the shard has less than was stored in it: it was restored to an earlier point, and \
+             summaries are read again");
+    }
+}

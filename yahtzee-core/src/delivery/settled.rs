@@ -1,0 +1,176 @@
+//! What the database of a shard has of a partition, and where reading begins if the database has lost a part of it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::record::Offset;
+
+/// How far the database of a shard has the summaries of one partition. The database keeps it and changes it in the
+/// transaction that writes rows, so that both are lost together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettledMark {
+    /// Everything of the shard below is settled: in the database as it is at this mark, or in RETRY or QUARANTINE.
+    pub offset: Offset,
+    /// Transactions that have written summaries of the partition.
+    pub writes: u64,
+}
+
+impl SettledMark {
+    /// Returns whether a database with this mark has lost transactions that it had at the mark `known`.
+    ///
+    /// Both numbers only grow. `writes` grows with every transaction, also where a record that waits for RETRY holds the
+    /// offset back; the offset tells a database that has lost transactions and had as many new ones since.
+    #[must_use]
+    pub fn is_behind(self, known: Self) -> bool {
+        self.offset < known.offset || self.writes < known.writes
+    }
+}
+
+/// Maximum size of the metadata of a commit, below Kafka's own limit of 4,096 bytes.
+const METADATA_BYTES_MAX: usize = 4_000;
+
+/// First word of the metadata: what follows, and its version.
+const FORMAT: &str = "settled1";
+
+/// The marks that the shards were known to have when a commit was made.
+///
+/// They make idle shards harmless: a shard is compared with what it had at the commit, not with the commit, so one
+/// without new summaries holds nothing back, and no mark needs to be written for its sake. A shard without a mark here
+/// had no row of the partition, or the commit is of a version that kept no marks: it counts as being at the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommittedMarks {
+    /// Id of the topic that the offsets belong to.
+    pub topic_id: [u8; 16],
+    /// Marks by the name of the shard.
+    pub by_shard: BTreeMap<String, SettledMark>,
+}
+
+impl CommittedMarks {
+    /// Returns the metadata of a commit, in ASCII. Beyond its limit, which a hundred shards do not reach, shards are
+    /// left out.
+    #[must_use]
+    pub fn metadata(&self) -> String {
+        let mut text = format!("{FORMAT} {}", URL_SAFE_NO_PAD.encode(self.topic_id));
+        for (shard, SettledMark { offset, writes }) in &self.by_shard {
+            let entry = format!(" {}:{offset}:{writes}", URL_SAFE_NO_PAD.encode(shard));
+            if text.len() + entry.len() <= METADATA_BYTES_MAX {
+                text += &entry;
+            }
+        }
+        text
+    }
+
+    /// Reads the metadata of a commit; `None` if it has no marks.
+    #[must_use]
+    pub fn read(metadata: &str) -> Option<Self> {
+        let mut words = metadata.split(' ');
+        if words.next() != Some(FORMAT) {
+            return None;
+        }
+        let topic_id = URL_SAFE_NO_PAD.decode(words.next()?).ok()?.try_into().ok()?;
+        Some(Self { topic_id, by_shard: words.map(entry).collect::<Option<_>>()? })
+    }
+}
+
+fn entry(word: &str) -> Option<(String, SettledMark)> {
+    let mut parts = word.split(':');
+    let shard = String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
+    let mut number = || parts.next()?.parse().ok();
+    let mark = SettledMark { offset: Offset(number()?), writes: number()? };
+    parts.next().is_none().then_some((shard, mark))
+}
+
+/// Returns where a partition must be read from: at the commit, or at the mark of the shard that has lost most. Each
+/// shard has the mark that was found in its database and the one that it had at the commit.
+///
+/// What a shard has lost lies at or above its mark: everything below was settled before the database came to the state
+/// that it has now.
+#[must_use]
+pub fn begin(committed: Offset, shards: impl IntoIterator<Item = (SettledMark, SettledMark)>) -> Offset {
+    let behind = shards.into_iter().filter(|(found, known)| found.is_behind(*known));
+    behind.map(|(found, _)| found.offset).fold(committed, Offset::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mark(offset: u64, writes: u64) -> SettledMark {
+        SettledMark { offset: Offset(offset), writes }
+    }
+
+    proptest! {
+        #[test]
+        fn marks_are_read_as_they_were_written(
+            topic_id: [u8; 16],
+            shards in prop::collection::btree_map(".{0,12}", (any::<u64>(), any::<u64>()), 0..20),
+        ) {
+            let by_shard = shards.into_iter().map(|(name, (offset, writes))| (name, mark(offset, writes))).collect();
+            let marks = CommittedMarks { topic_id, by_shard };
+            let metadata = marks.metadata();
+            prop_assert!(metadata.is_ascii() && metadata.len() < 4_096);
+            prop_assert_eq!(CommittedMarks::read(&metadata), Some(marks));
+        }
+
+        #[test]
+        fn foreign_metadata_has_no_marks(metadata in ".{0,40}") {
+            prop_assert_eq!(CommittedMarks::read(&metadata), None);
+        }
+
+        /// A database that writes the records of one partition in batches, each with the mark that delivery gives it, and
+        /// is set back to an earlier state, whatever has gone elsewhere meanwhile.
+        #[test]
+        fn nothing_that_a_restored_database_has_lost_lies_below_the_beginning(
+            batches in prop::collection::vec((1..5_u64, prop::option::weighted(0.2, Just(()))), 1..30),
+            point: prop::sample::Index,
+        ) {
+            // The states after each transaction, with the records that are in them.
+            let (mut states, mut position, mut rows) = (vec![(mark(0, 0), 0)], 0, 0);
+            for (records, elsewhere) in batches {
+                if elsewhere.is_none() {
+                    let (before, _) = states[states.len() - 1];
+                    rows = position + records;
+                    states.push((mark(position, before.writes + 1), rows));
+                }
+                position += records;
+            }
+            let (known, _) = states[states.len() - 1];
+            let (found, has_rows_below) = states[point.index(states.len())];
+            let begin = begin(Offset(position), [(found, known)]);
+            prop_assert_eq!(begin < Offset(position), found != known);
+            prop_assert!(has_rows_below == rows || begin <= Offset(has_rows_below));
+        }
+    }
+
+    #[test]
+    fn a_shard_holds_the_beginning_back_only_while_it_is_behind() {
+        fn check(shards: &[(SettledMark, SettledMark)], expected: u64) {
+            assert_eq!(begin(Offset(90), shards.iter().copied()), Offset(expected), "{shards:?}");
+        }
+        check(&[], 90);
+        // Idle for long.
+        check(&[(mark(10, 3), mark(10, 3)), (mark(80, 7), mark(80, 7))], 90);
+        // Written to after the commit.
+        check(&[(mark(88, 9), mark(80, 7))], 90);
+        // Restored, or empty; of several the one that has lost most counts.
+        check(&[(mark(60, 5), mark(80, 7)), (mark(10, 3), mark(10, 3))], 60);
+        check(&[(mark(60, 5), mark(80, 7)), (mark(0, 0), mark(10, 3))], 0);
+        // A record that waited for RETRY has held the offset back.
+        check(&[(mark(10, 3), mark(10, 4))], 10);
+        // As many transactions since, of a sink that knew nothing.
+        check(&[(mark(50, 9), mark(80, 7))], 50);
+    }
+
+    #[test]
+    fn shards_beyond_the_limit_are_left_out() {
+        let shard = |number: u32| (format!("shard-with-a-long-name-{number}"), mark(u64::MAX, u64::MAX));
+        let marks = CommittedMarks { topic_id: [7; 16], by_shard: (0..1_000).map(shard).collect() };
+        let read = CommittedMarks::read(&marks.metadata()).unwrap();
+        assert!(marks.metadata().len() <= METADATA_BYTES_MAX && !read.by_shard.is_empty());
+        assert!(read.by_shard.iter().all(|(name, mark)| marks.by_shard[name] == *mark));
+    }
+}

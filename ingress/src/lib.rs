@@ -26,6 +26,7 @@ pub mod config;
 pub mod dedupe;
 pub mod handler;
 pub mod heartbeats;
+mod log_check;
 pub mod metric_names;
 pub mod rate_limit;
 pub mod raw_topics;

@@ -8,6 +8,7 @@ use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 use yahtzee_runtime::topics::TopicLayout;
 
+use crate::log_check::LogCheck;
 use crate::packer::PackedRecord;
 use crate::stamp_check::StampCheck;
 
@@ -15,6 +16,7 @@ use crate::stamp_check::StampCheck;
 pub struct RawTopics {
     appender: Arc<dyn Appender>,
     stamp_check: Arc<StampCheck>,
+    log_check: Arc<LogCheck>,
     /// Names by measurement type.
     topics: Vec<(&'static str, Arc<str>)>,
     partitions: u32,
@@ -27,13 +29,15 @@ impl RawTopics {
         let topic =
             |&measurement_type: &&'static str| (measurement_type, layout.raw(measurement_type).into());
         let topics = Measurement::TYPES.iter().map(topic).collect();
-        Self { appender, stamp_check: Arc::default(), topics, partitions: layout.partitions }
+        let (stamp_check, log_check) = (Arc::default(), Arc::default());
+        Self { appender, stamp_check, log_check, topics, partitions: layout.partitions }
     }
 
-    /// Shows in `health` whether the log accepts the stamps.
+    /// Shows in `health` whether the log takes records and accepts their stamps.
     #[must_use]
     pub fn with_health(self, health: Health) -> Self {
-        Self { stamp_check: Arc::new(StampCheck::new(health)), ..self }
+        let log_check = Arc::new(LogCheck::new(health.clone()));
+        Self { stamp_check: Arc::new(StampCheck::new(health)), log_check, ..self }
     }
 
     /// Appends the records of one delivery and calls `done` when all are durable, or at the first failure. Never blocks;
@@ -73,9 +77,10 @@ impl RawTopics {
         records: &[NewRecord],
         done: impl FnOnce(Result<(), LogError>) + Send + 'static,
     ) {
-        let stamp_check = Arc::clone(&self.stamp_check);
+        let (stamp_check, log_check) = (Arc::clone(&self.stamp_check), Arc::clone(&self.log_check));
         let done = move |written| {
             stamp_check.note(&written);
+            log_check.note(&written);
             done(written);
         };
         self.appender.append(records, Box::new(done));

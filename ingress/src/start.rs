@@ -33,7 +33,7 @@ pub enum ListenError {
 
 impl Ingress {
     /// Starts a service that writes to the raw topics of `layout`. Heartbeats are a task within the current runtime.
-    /// `health` shows whether the log accepts the stamps of this machine.
+    /// `health` shows whether the log takes records, and accepts the stamps of this machine.
     ///
     /// # Errors
     /// If the log cannot be written to.

@@ -100,6 +100,10 @@ impl threads::TaskFailure for DeliveryFailure {
     fn is_transient(&self) -> bool {
         self.error.is_transient() || matches!(self.error, LogError::OffsetOutOfRange { .. })
     }
+
+    fn is_unanswered(&self) -> bool {
+        self.error.is_transient()
+    }
 }
 
 /// A running sink or retry process.

@@ -85,6 +85,11 @@ impl Commits {
         history.commits.last().filter(|_| !history.is_deleted).copied()
     }
 
+    /// When a commit of the partition was seen last.
+    pub(crate) fn newest_at(&self, partition: Partition) -> Option<Instant> {
+        Some(self.history(partition)?.commits.last()?.at)
+    }
+
     /// The time from a loss until somebody else had committed, for every partition, all that was in the log then.
     pub(crate) fn recovery(&self, loss: &Loss) -> Option<Duration> {
         let each = loss.partitions.iter().map(|&(partition, end, lost)| {
@@ -134,6 +139,26 @@ impl Sight for Commits {
                 self.partitions.entry(partition).or_default().is_deleted = true;
             }
             None => self.unreadable += 1,
+        }
+    }
+}
+
+/// When a group has committed last, on whatever topic.
+pub(crate) struct CommitTime {
+    group: String,
+    pub(crate) newest: Option<Instant>,
+}
+
+impl CommitTime {
+    pub(crate) fn of(group: &str) -> Self {
+        Self { group: group.to_owned(), newest: None }
+    }
+}
+
+impl Sight for CommitTime {
+    fn see(&mut self, _: Partition, record: &LogRecord<'_>) {
+        if read_key(record.key).is_some_and(|(group, ..)| group == self.group) {
+            self.newest = Some(Instant::now());
         }
     }
 }

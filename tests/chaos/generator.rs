@@ -12,8 +12,6 @@ use yahtzee_runtime::log::{Appender, NewRecord, SharedLog};
 use crate::policy::{CLOCK_SKEW_MS, FUTURE, LATENESS, PARTITIONS, WINDOW_MS};
 use crate::raw::Fingerprint;
 
-/// Longer than any broker stays away.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Records that may wait for their acknowledgement; beyond, the generator waits too.
 const WAITING_MAX: u64 = 50_000;
 /// A watermark this far ahead of every record's stamp leaves no window open that a record can have reached.
@@ -64,6 +62,8 @@ struct Ledger {
     sent: AtomicU64,
     settled: AtomicU64,
     failed: AtomicU64,
+    /// When the newest record was acknowledged.
+    acknowledged_at: Mutex<Option<Instant>>,
 }
 
 impl Ledger {
@@ -73,9 +73,15 @@ impl Ledger {
 }
 
 impl Generator {
-    /// Begins to write `rate` records per second.
-    pub(crate) fn start(log: &SharedLog, topic: &str, seed: u64, rate: u32, clock: Clock) -> Result<Self> {
-        let appender = log.appender(DEADLINE)?;
+    /// Begins to write `rate` records per second, each of which fails if it is not acknowledged after `deadline`.
+    pub(crate) fn start(
+        log: &SharedLog,
+        topic: &str,
+        (seed, rate): (u64, u32),
+        clock: Clock,
+        deadline: Duration,
+    ) -> Result<Self> {
+        let appender = log.appender(deadline)?;
         let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Ledger::default()));
         let topic: Arc<str> = topic.into();
         let traffic = HostileTraffic::new(seed, LIMITS);
@@ -93,6 +99,11 @@ impl Generator {
             }
         })?;
         Ok(Self { stop, thread, ledger, appender, topic, clock })
+    }
+
+    /// When the newest record was acknowledged.
+    pub(crate) fn acknowledged_at(&self) -> Option<Instant> {
+        *self.ledger.acknowledged_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops, writes heartbeats that end every window, waits until the fate of every record is known, and returns
@@ -156,6 +167,8 @@ impl Raw<'_> {
         let done = move |outcome: Result<(), _>| {
             match outcome {
                 Ok(()) => {
+                    let mut at = ledger.acknowledged_at.lock().unwrap_or_else(PoisonError::into_inner);
+                    *at = Some(Instant::now());
                     ledger.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint);
                 }
                 Err(_) => _ = ledger.failed.fetch_add(1, Ordering::Relaxed),

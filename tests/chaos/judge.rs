@@ -14,6 +14,7 @@ use crate::gaps::Named;
 use crate::logs;
 use crate::policy::{PARTITIONS, WINDOW_MS};
 use crate::report::{MustBeZero, Report, seconds};
+use crate::returns;
 use crate::rig::Rig;
 use crate::stored;
 use crate::summaries::percentile;
@@ -42,7 +43,9 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
     };
     let logged = logs::lines(&rig.launcher.folder)?;
     let diverged_topic = diverged("topic", &topic, &expected, &lossy);
+    let (return_figures, slow_returns) = returns::figures(&rig.returns);
     let must_be_zero = MustBeZero {
+        slow_returns,
         diverged_topic: diverged_topic.count,
         diverged_sink: diverged("sink", &store, &expected, &lossy).count,
         lost_acked: raw.sight.lost(&rig.acknowledged) + without_letter(rig, &raw.sight.oracle.poison()),
@@ -78,6 +81,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         recovery_p99_s,
         freshness_p99_s,
         stores: stores.map(|(_, figures)| figures),
+        returns: return_figures,
         rss_max_mb: (rig.launcher.rss_max_kb as f64 / 102.4).round() / 10.0,
         rss_bound_mb: logs::memory_bound_mib(&logged),
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),

@@ -9,7 +9,9 @@
 //! | `workers`, `cluster`, `admin`, `servers`, `proxy` | the processes, the broker, and the wire between them |
 //! | `stores`, `postgres`, `rows`, `reader` | what carries summaries into a store, its databases, and who reads them |
 //! | `rig`, `scenarios` | a run, and what is done to it: C to the pipeline, S to PostgreSQL |
+//! | `returns` | how soon processes go on after the broker has come back |
 //! | `gaps`, `logs`, `judge`, `stored`, `report` | which windows lost input, the verdict, and the line that is printed |
+//! | `lifetime` | that no process outlives the run |
 
 mod admin;
 mod cluster;
@@ -18,6 +20,7 @@ mod gaps;
 mod generator;
 mod judge;
 mod letters;
+mod lifetime;
 mod logs;
 mod options;
 mod oracle;
@@ -27,6 +30,7 @@ mod proxy;
 mod raw;
 mod reader;
 mod report;
+mod returns;
 mod rig;
 mod rows;
 mod scenarios;
@@ -47,6 +51,10 @@ use rig::Rig;
 use scenarios::Scenario;
 
 fn main() -> ExitCode {
+    if let Err(error) = lifetime::begin() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let options = Options::parse();
     if options.list {
         scenarios::ALL.iter().for_each(|scenario| println!("{:<4} {}", scenario.name, scenario.about));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::returns::ReturnFigures;
+
 /// Everything about a run, in the order of the line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -37,6 +39,9 @@ pub(crate) struct Report {
     /// Only of scenarios with PostgreSQL.
     #[serde(flatten)]
     pub(crate) stores: Option<StoreFigures>,
+    /// Only of the scenario that measures them.
+    #[serde(flatten)]
+    pub(crate) returns: Option<ReturnFigures>,
     pub(crate) rss_max_mb: f64,
     /// The greatest bound that a worker printed, of its windows alone.
     pub(crate) rss_bound_mb: Option<f64>,
@@ -58,6 +63,8 @@ pub(crate) struct MustBeZero {
     /// Summaries that do not contain what their predecessor contained, and with a fence commits that
     /// went back.
     pub(crate) chain_violations: u64,
+    /// Processes that took longer than five seconds to go on after a return of the broker.
+    pub(crate) slow_returns: u64,
     /// Acknowledged raw records that are not in the log, and unusable ones without a dead letter.
     pub(crate) lost_acked: u64,
     /// Windows that lost input, are not published, and were named nowhere.

@@ -11,7 +11,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Isolation, SlotName};
 
 use crate::cluster::Cluster;
-use crate::commits::{self, Commits, Loss};
+use crate::commits::{self, CommitTime, Commits, Loss};
 use crate::gaps::Gap;
 use crate::generator::{Clock, Generator};
 use crate::letters::Letters;
@@ -21,6 +21,7 @@ use crate::postgres::{self, Databases};
 use crate::proxy::{Protocol, Proxy};
 use crate::raw::{Fingerprint, Raw};
 use crate::reader::StoreReader;
+use crate::returns::BrokerReturn;
 use crate::scenarios::Scenario;
 use crate::servers::ServerProcess;
 use crate::stores::{Shards, StoreKind, StoreSide, Target, Way};
@@ -29,13 +30,13 @@ use crate::watch::{Seen, Sight, Watch};
 use crate::workers::{Launcher, Process, Worker};
 use yahtzee_loadgen::Rng;
 
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// Shorter than a write takes, so that what follows hits one.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
 /// Windows close every second while there is input and the broker works.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 /// For everything that comes by itself when nothing is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The platform kills after this time.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30);
 
@@ -54,13 +55,15 @@ pub(crate) struct Rig {
     pub(crate) summaries: Watch<Summaries>,
     pub(crate) letters: Watch<Letters>,
     pub(crate) commits: Watch<Commits>,
-    generator: Option<Generator>,
+    pub(crate) sink_commits: Watch<CommitTime>,
+    pub(crate) generator: Option<Generator>,
     pub(crate) acknowledged: Vec<Fingerprint>,
     pub(crate) started: Instant,
     pub(crate) kills: u64,
     pub(crate) zombies: u64,
     pub(crate) losses: Vec<Loss>,
     pub(crate) gaps: Vec<Gap>,
+    pub(crate) returns: Vec<BrokerReturn>,
     /// Its topics go when nobody reads them any more: fields are dropped in their order.
     pub(crate) cluster: Cluster,
 }
@@ -88,12 +91,14 @@ impl Rig {
         std::fs::write(folder.join("yahtzee.toml"), config)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
         let watch_commits = Commits::of(&cluster.group, &cluster.raw());
+        let sink_commits = CommitTime::of(&stores.sink_group(&version));
         let from = cluster.ends(commits::TOPIC)?;
         let clock = match scenario.around_midnight {
             true => Clock::midnight_in(options.duration / 2),
             false => Clock::default(),
         };
-        let generator = Generator::start(log, &cluster.raw(), options.seed, options.rate, clock)?;
+        let pace = (options.seed, options.rate);
+        let generator = Generator::start(log, &cluster.raw(), pace, clock, scenario.acknowledged_within)?;
         let mut rig = Self {
             options: options.clone(),
             rng: Rng::new(!options.seed),
@@ -117,6 +122,7 @@ impl Rig {
                 Letters::default(),
             )?,
             commits: Watch::start(log, commits::TOPIC, &from, Isolation::Committed, watch_commits)?,
+            sink_commits: Watch::start(log, commits::TOPIC, &from, Isolation::Committed, sink_commits)?,
             generator: Some(generator),
             cluster,
             acknowledged: Vec::new(),
@@ -125,6 +131,7 @@ impl Rig {
             zombies: 0,
             losses: Vec::new(),
             gaps: Vec::new(),
+            returns: Vec::new(),
         };
         rig.start_carriers(scenario.sinks)?;
         for index in 0..scenario.workers {

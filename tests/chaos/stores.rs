@@ -114,6 +114,11 @@ impl StoreSide {
         }
     }
 
+    /// The group that the sink commits under.
+    pub(crate) fn sink_group(&self, version: &str) -> String {
+        sink_group(self.target.name(), JOB, version)
+    }
+
     /// All processes, which then are nobody's.
     pub(crate) fn take_processes(&mut self) -> Vec<Process> {
         std::mem::take(&mut self.sinks).into_iter().chain(self.retry.take()).collect()
@@ -278,7 +283,7 @@ impl Rig {
 
     /// Whether the sinks have settled everything below these offsets of the summary topic.
     pub(crate) fn has_settled(&self, ends: &[Offset]) -> bool {
-        let group = sink_group(self.stores.target.name(), JOB, &self.cluster.layout.version);
+        let group = self.stores.sink_group(&self.cluster.layout.version);
         let committed = self.committed(&group, &self.cluster.summary());
         committed.is_ok_and(|committed| committed.iter().zip(ends).all(|(reached, end)| reached >= end))
     }

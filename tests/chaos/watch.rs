@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::log::{Isolation, Item, LogReader, SharedLog};
+use yahtzee_runtime::log::{Batch, Isolation, Item, LogError, LogReader, SharedLog};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -46,14 +46,17 @@ impl<S: Sight> Watch<S> {
         isolation: Isolation,
         sight: S,
     ) -> Result<Self> {
-        let assigned: Vec<_> = (0..).map(Partition).zip(from.iter().copied()).collect();
-        let reader =
-            log.reader(topic, &assigned, isolation).with_context(|| format!("cannot read {topic}"))?;
+        let (log, name) = (Arc::clone(log), topic.to_owned());
+        let open = move |from: &[Offset]| {
+            let assigned: Vec<_> = (0..).map(Partition).zip(from.iter().copied()).collect();
+            log.reader(&name, &assigned, isolation)
+        };
+        let reader = open(from).with_context(|| format!("cannot read {topic}"))?;
         let seen = Arc::new(Mutex::new(Seen { sight, positions: from.to_vec() }));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name(format!("watch-{topic}")).spawn({
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
-            move || read(reader, &seen, &stop)
+            move || read(reader, &open, &seen, &stop)
         })?;
         Ok(Self { seen, stop, thread: Some(thread) })
     }
@@ -75,25 +78,35 @@ impl<S> Drop for Watch<S> {
     }
 }
 
-fn read<S: Sight>(mut reader: Box<dyn LogReader>, seen: &Mutex<Seen<S>>, stop: &AtomicBool) {
+/// Reads on, with a new reader after each failure.
+fn read<S: Sight>(
+    mut reader: Box<dyn LogReader>,
+    open: &impl Fn(&[Offset]) -> Result<Box<dyn LogReader>, LogError>,
+    seen: &Mutex<Seen<S>>,
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::Relaxed) {
-        let batch = match reader.poll(POLL) {
-            Ok(batch) => batch,
-            Err(error) => {
-                eprintln!("chaos: {error}");
-                continue;
-            }
-        };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for item in batch {
-            let (partition, next) = match item {
-                Item::Record(partition, record, _) => {
-                    seen.sight.see(partition, &record);
-                    (partition, record.offset.next())
-                }
-                Item::End(partition, next) => (partition, next),
-            };
-            seen.positions[partition.0 as usize] = next;
+        let polled = reader.poll(POLL).map(|batch| look(batch, seen));
+        let Err(error) = polled else { continue };
+        eprintln!("chaos: {error}");
+        let positions = seen.lock().unwrap_or_else(PoisonError::into_inner).positions.clone();
+        match open(&positions) {
+            Ok(opened) => reader = opened,
+            Err(_) => std::thread::sleep(POLL),
         }
+    }
+}
+
+fn look<S: Sight>(batch: Batch<'_>, seen: &Mutex<Seen<S>>) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for item in batch {
+        let (partition, next) = match item {
+            Item::Record(partition, record, _) => {
+                seen.sight.see(partition, &record);
+                (partition, record.offset.next())
+            }
+            Item::End(partition, next) => (partition, next),
+        };
+        seen.positions[partition.0 as usize] = next;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,9 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 use yahtzee_core::owner::Partition;
 
+use crate::lifetime;
 use crate::policy::{JOB, PARTITIONS, SLOTS};
 
 const POLL: Duration = Duration::from_millis(10);
+/// Lines of a process's log that are shown where it has ended as it should not.
+const TAIL_LINES: usize = 5;
 /// For commands that an operator waits for.
 const COMMAND_WITHIN: Duration = Duration::from_secs(60);
 
@@ -85,7 +88,7 @@ impl Launcher {
         let log = self.folder.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let config = self.folder.join("yahtzee.toml");
-        let mut command = Command::new(&self.program);
+        let mut command = lifetime::child(self.program.as_os_str())?;
         command.arg("--config").arg(config).args(arguments).env_clear().current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
@@ -159,9 +162,14 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The last line of what it has written to standard output and error.
+    /// The last lines of what it has written to standard output and error.
     pub(crate) fn stderr_tail(&self) -> String {
-        self.log_text().lines().last().unwrap_or("nothing").to_owned()
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        match lines.len().saturating_sub(TAIL_LINES) {
+            _ if lines.is_empty() => "it has written nothing".to_owned(),
+            from => lines[from..].join("\n    "),
+        }
     }
 }
 

@@ -6,10 +6,11 @@
 //!
 //! A target of its own, so that no other test talks to a server while it is killed.
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
@@ -51,11 +52,37 @@ fn run(line: &str) -> Json {
     let output = Command::new(chaos).args(arguments).output().expect("chaos runs");
     let (printed, errors) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{line}: {printed}\n{errors}");
+    assert!(output.status.success(), "chaos {line} ended with {}: {printed}\n{errors}", output.status);
     let report: Json = serde_json::from_str(&printed).expect("one line of JSON");
     assert_eq!(report["oracle_sha"], report["result_sha"], "{printed}");
     assert!(report["accepted"].as_u64() > Some(0), "nothing was counted: {printed}");
     report
+}
+
+/// The parent is killed, as a test run may be, and waits for its child until then.
+#[test]
+fn what_chaos_has_started_ends_with_it_however_it_ends() {
+    let script = format!("{} become $$ sleep 600 & echo $!; wait", env!("CARGO_BIN_EXE_chaos"));
+    let mut parent =
+        Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().expect("a shell runs");
+    let mut child = String::new();
+    let printed = parent.stdout.take().expect("it is piped");
+    BufReader::new(printed).read_line(&mut child).expect("the shell prints a number");
+    let command = format!("/proc/{}/comm", child.trim());
+    let name = || std::fs::read_to_string(&command).unwrap_or_default();
+    wait_until("the child is the program that it shall become", || name() == "sleep\n");
+    parent.kill().expect("it still runs");
+    parent.wait().expect("it has ended");
+    wait_until("the child has ended too", || name() != "sleep\n");
+}
+
+/// Looks until it holds. Gives up after a minute; nothing is asserted about time.
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "given up: {what}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -21,7 +21,13 @@ impl BackOff {
 
     /// Returns the next wait: anything from nothing to the bound, each length as likely as any other.
     pub fn next_wait(&mut self) -> Duration {
-        let wait = self.bounds.wait(self.tries, self.random.u64(..));
+        self.next_wait_within(Duration::MAX)
+    }
+
+    /// Returns the next wait with a bound of at most `cap`.
+    pub fn next_wait_within(&mut self, cap: Duration) -> Duration {
+        let bounds = WaitBounds { cap: self.bounds.cap.min(cap), ..self.bounds };
+        let wait = bounds.wait(self.tries, self.random.u64(..));
         self.tries = self.tries.saturating_add(1);
         wait
     }
@@ -77,6 +83,17 @@ mod tests {
             prop_assert_eq!(back_off.tries(), 0);
             prop_assert!(back_off.next_wait() <= base);
         }
+    }
+
+    #[test]
+    fn a_cap_of_one_wait_bounds_that_one_only() {
+        let (base, cap) = (Duration::from_secs(1), Duration::from_mins(1));
+        let within = Duration::from_secs(2);
+        let mut back_off = BackOff::new(base, cap, 7);
+        let waits: Vec<Duration> = (0..100).map(|_| back_off.next_wait_within(within)).collect();
+        assert!(waits.iter().all(|wait| *wait <= within), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait > base) && waits.iter().any(|wait| *wait < base), "{waits:?}");
+        assert!((0..20).any(|_| back_off.next_wait() > within));
     }
 
     /// A maximum that is ignored, or jitter that is none, shows in the spread of many waits.

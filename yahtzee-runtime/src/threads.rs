@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::back_off::BackOff;
 use crate::health::{Condition, Health};
@@ -52,7 +53,13 @@ impl Drop for Alarm {
 pub trait TaskFailure: fmt::Display {
     /// Whether starting again from the last commit can help.
     fn is_transient(&self) -> bool;
+
+    /// Whether nobody has answered, so that nothing is spared by long waits, and whoever comes back is wanted at once.
+    fn is_unanswered(&self) -> bool;
 }
+
+/// Longest wait after a failure of which nothing is known but that nobody answered.
+const UNANSWERED_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Runs a task that opens, works and fails, again and again until it ends or the process stops. A failure that
 /// may pass is reported as [`Condition::Troubled`] and followed by a wait; any other as [`Condition::Failed`], and
@@ -74,7 +81,8 @@ pub fn supervise<T, F: TaskFailure>(
         match open_and_run(&mut back_off) {
             Ok(ended) => return Ok(Some(ended)),
             Err(failure) if failure.is_transient() => {
-                let wait = back_off.next_wait();
+                let cap = if failure.is_unanswered() { UNANSWERED_WAIT_MAX } else { Duration::MAX };
+                let wait = back_off.next_wait_within(cap);
                 tracing::warn!(part, %failure, ?wait, "starting again from the last commit");
                 health.set(part, Condition::Troubled(failure.to_string()));
                 stop.wait(wait);
@@ -92,8 +100,6 @@ pub fn supervise<T, F: TaskFailure>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -107,10 +113,15 @@ mod tests {
         check(|| panic!("as planned"), true);
     }
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
     struct Broken {
         is_transient: bool,
+        is_unanswered: bool,
     }
+
+    const PASSING: Broken = Broken { is_transient: true, is_unanswered: false };
+    const UNANSWERED: Broken = Broken { is_transient: true, is_unanswered: true };
+    const LASTING: Broken = Broken { is_transient: false, is_unanswered: false };
 
     impl fmt::Display for Broken {
         fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +132,10 @@ mod tests {
     impl TaskFailure for Broken {
         fn is_transient(&self) -> bool {
             self.is_transient
+        }
+
+        fn is_unanswered(&self) -> bool {
+            self.is_unanswered
         }
     }
 
@@ -137,10 +152,7 @@ mod tests {
             &health,
             &stop,
             BackOff::new(Duration::ZERO, Duration::ZERO, 1),
-            |_| match runs.next().expect("nothing is run after the end") {
-                Ok(result) => Ok(*result),
-                Err(Broken { is_transient }) => Err(Broken { is_transient: *is_transient }),
-            },
+            |_| *runs.next().expect("nothing is run after the end"),
         );
         assert_eq!(stop.is_stopped(), ended.is_err());
         assert_eq!(ended, expected);
@@ -150,12 +162,10 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_run_again_and_what_does_not_stops_the_process() {
-        let (passing, lasting) =
-            (|| Err(Broken { is_transient: true }), || Err(Broken { is_transient: false }));
         let text = || "broken as planned".to_owned();
         check(&[Ok(1)], Ok(Some(1)), None);
-        check(&[passing(), passing(), Ok(2)], Ok(Some(2)), Some(Condition::Troubled(text())));
-        check(&[passing(), lasting()], Err(Broken { is_transient: false }), Some(Condition::Failed(text())));
+        check(&[Err(PASSING), Err(PASSING), Ok(2)], Ok(Some(2)), Some(Condition::Troubled(text())));
+        check(&[Err(PASSING), Err(LASTING)], Err(LASTING), Some(Condition::Failed(text())));
     }
 
     #[test]
@@ -164,8 +174,20 @@ mod tests {
         let an_hour = Duration::from_hours(1);
         let ended = supervise("part", &health, &stop, BackOff::new(an_hour, an_hour, 1), |_| {
             stop.stop();
-            Err::<(), _>(Broken { is_transient: true })
+            Err::<(), _>(PASSING)
         });
         assert_eq!(ended, Ok(None));
+    }
+
+    /// Where the wait were that of the back-off, an hour, the test would not end.
+    #[test]
+    fn what_nobody_has_answered_is_tried_again_soon() {
+        let (health, stop) = (Health::default(), StopSignal::new());
+        let mut runs = [Err(UNANSWERED), Ok(1)].into_iter();
+        let an_hour = Duration::from_hours(1);
+        let ended = supervise("part", &health, &stop, BackOff::new(an_hour, an_hour, 1), |_| {
+            runs.next().expect("nothing is run after the end")
+        });
+        assert_eq!(ended, Ok(Some(1)));
     }
 }

@@ -155,6 +155,10 @@ impl TaskFailure for JobFailure {
     fn is_transient(&self) -> bool {
         self.kind().opens_again()
     }
+
+    fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_transient())
+    }
 }
 
 impl JobFailure {

@@ -10,6 +10,7 @@ mod c11_stranger;
 mod c12_hijack;
 mod c13_rescale;
 mod c16_wire;
+mod c17_return;
 mod s00_short;
 mod s01_shard_down;
 mod s02_server_killed;
@@ -22,6 +23,8 @@ mod s08_sink_killed;
 mod s09_retry_killed;
 mod s10_midnight;
 mod s11_pooler;
+
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -43,6 +46,8 @@ pub(crate) struct Scenario {
     pub(crate) store: StoreKind,
     /// Sinks at the start.
     pub(crate) sinks: u32,
+    /// Time within which a raw record must be acknowledged.
+    pub(crate) acknowledged_within: Duration,
     /// Whether clocks are put back so that midnight comes in the middle of the run.
     pub(crate) around_midnight: bool,
     /// Does harm until the time is up.
@@ -50,6 +55,9 @@ pub(crate) struct Scenario {
     /// What is left to be done after everything has settled.
     pub(crate) after: fn(&mut Rig) -> Result<()>,
 }
+
+/// Longer than a broker stays away.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
 
 const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> Result<()>) -> Scenario {
     Scenario {
@@ -61,6 +69,7 @@ const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> 
         through_proxy: false,
         store: StoreKind::Embedded,
         sinks: 1,
+        acknowledged_within: ACKNOWLEDGED_WITHIN,
         around_midnight: false,
         run,
         after: |_| Ok(()),
@@ -107,6 +116,16 @@ pub(crate) const ALL: &[Scenario] = &[
             "C16",
             "answers are delayed, connections cut, also in the middle of a commit",
             c16_wire::run,
+        )
+    },
+    Scenario {
+        // As long as ingress waits for the log.
+        acknowledged_within: Duration::from_secs(2),
+        pause_max_ms: 120_000,
+        ..scenario(
+            "C17",
+            "the broker is away for one second to a minute; how soon each process goes on is judged",
+            c17_return::run,
         )
     },
     Scenario {

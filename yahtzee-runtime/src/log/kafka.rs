@@ -9,6 +9,7 @@
 //! | `reader`, `batch` | reading in batches that borrow librdkafka's memory |
 //! | `outbox`, `appender`, `slot_writer` | producing with acknowledgement, plain and fenced |
 //! | `offsets`, `topics` | requests that the cluster answers at once |
+//! | `kept` | when a client is made anew, and why |
 //! | `native` | the calls that the `rdkafka` crate does not wrap |
 //! | `events`, `failure` | librdkafka's events and error codes as log lines and errors of the seam |
 
@@ -16,6 +17,7 @@ mod appender;
 mod batch;
 mod events;
 mod failure;
+mod kept;
 mod native;
 mod offsets;
 mod outbox;
@@ -32,6 +34,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::appender::KafkaAppender;
+use self::kept::KeptClient;
 use self::offsets::ConsumerGroups;
 use self::reader::KafkaReader;
 use self::slot_writer::KafkaSlotWriter;
@@ -47,7 +50,7 @@ use super::{
 /// their own.
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
-    topics: KafkaTopics,
+    topics: KeptClient<KafkaTopics>,
     groups: ConsumerGroups,
 }
 
@@ -60,9 +63,13 @@ impl KafkaLog {
     pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
         settings.check()?;
         let settings = Arc::new(settings);
-        let topics = KafkaTopics::connect(Arc::clone(&settings))?;
+        let topics = KeptClient::of(KafkaTopics::connect(Arc::clone(&settings))?);
         let groups = ConsumerGroups::new(Arc::clone(&settings));
         Ok(Self { settings, topics, groups })
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&KafkaTopics) -> Result<T, LogError>) -> Result<T, LogError> {
+        self.topics.ask(|| KafkaTopics::open(Arc::clone(&self.settings)), question)
     }
 }
 
@@ -74,21 +81,21 @@ impl Log for KafkaLog {
         isolation: Isolation,
     ) -> Result<Box<dyn LogReader>, LogError> {
         let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
-        self.topics.require(topic, &partitions)?;
+        self.ask(|topics| topics.require(topic, &partitions))?;
         Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))
     }
 
     fn appender(&self, deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {
-        Ok(Arc::new(KafkaAppender::open(&self.settings, deadline)?))
+        Ok(Arc::new(KafkaAppender::open(Arc::clone(&self.settings), deadline)?))
     }
 
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
-        let group = self.groups.client(&slot.group)?;
+        let group = self.groups.ask(&slot.group, |client| Ok(client.metadata()))?;
         Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, group)?))
     }
 
     fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
-        self.topics.bounds(topic, partitions)
+        self.ask(|topics| topics.bounds(topic, partitions))
     }
 
     fn offset_for_time(
@@ -97,7 +104,7 @@ impl Log for KafkaLog {
         partition: Partition,
         timestamp_ms: i64,
     ) -> Result<Offset, LogError> {
-        self.topics.offset_for_time(topic, partition, timestamp_ms)
+        self.ask(|topics| topics.offset_for_time(topic, partition, timestamp_ms))
     }
 
     fn committed(
@@ -106,18 +113,18 @@ impl Log for KafkaLog {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        self.groups.client(group)?.committed(topic, partitions)
+        self.groups.ask(group, |client| client.committed(topic, partitions))
     }
 
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
-        self.groups.client(group)?.commit(offsets)
+        self.groups.ask(group, |client| client.commit(offsets))
     }
 
     fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
-        self.topics.create(topic)
+        self.ask(|topics| topics.create(topic))
     }
 
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
-        self.topics.describe(topic)
+        self.ask(|topics| topics.describe(topic))
     }
 }

@@ -8,16 +8,30 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::kept::Verdict;
+
 /// Shortest time between two warnings of a client: a broker that is away causes several a second.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Events served per call: enough that none pile up, few enough that a reader may serve them with each batch.
+/// Events served with each batch of a reader: enough that none pile up, few enough to cost nothing.
 const SERVED: usize = 8;
+
+/// Events served before a question: more than come together while nobody asks.
+const SERVED_IDLE: usize = 512;
 
 /// Passes on the log lines and connection errors of a consumer that is polled nowhere else.
 pub(super) fn serve(consumer: &BaseConsumer<ClientEvents>) {
-    // A poll serves one event and does not tell whether there was one. Errors have gone to `Events` by then.
-    for _ in 0..SERVED {
+    serve_some(consumer, SERVED);
+}
+
+/// Passes on what came while nobody asked, so that the client's verdict is that of now.
+pub(super) fn catch_up(consumer: &BaseConsumer<ClientEvents>) {
+    serve_some(consumer, SERVED_IDLE);
+}
+
+fn serve_some(consumer: &BaseConsumer<ClientEvents>, count: usize) {
+    // A poll serves one event and does not tell whether there was one. Errors have gone to `ClientEvents` by then.
+    for _ in 0..count {
         drop(consumer.poll(Duration::ZERO));
     }
 }
@@ -27,12 +41,19 @@ pub(super) struct ClientEvents {
     role: &'static str,
     limit: WarningLimit,
     last_error: Mutex<Option<String>>,
+    verdict: Verdict,
 }
 
 impl ClientEvents {
     /// Creates the receiver of a client that log lines call `role`.
     pub(super) fn of(role: &'static str) -> Self {
-        Self { role, limit: WarningLimit::default(), last_error: Mutex::new(None) }
+        let (limit, last_error, verdict) = Default::default();
+        Self { role, limit, last_error, verdict }
+    }
+
+    /// Returns the verdict on the client that these events are of.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict.clone()
     }
 
     /// Returns the newest error that the client reported by itself about a broker.
@@ -68,8 +89,10 @@ impl ClientContext for ClientEvents {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.warn(&format!("{error}: {reason}"));
-        // That all are down follows from what was said of each, and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.verdict.lost_brokers();
+        } else {
+            // That all are down follows from what was said of each, and says less.
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }

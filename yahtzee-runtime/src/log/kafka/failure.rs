@@ -28,7 +28,7 @@ impl KafkaFailure {
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
         let cause = match self.code {
             Code::InvalidTimestamp => LogCause::new(TIMESTAMP_AHEAD, self.reason),
-            code => LogCause::new(format!("kafka:{code:?}"), self.reason),
+            code => LogCause::new(stable_code(code), self.reason),
         };
         let cause = match self.source {
             Some(source) => cause.with_source(source),
@@ -83,6 +83,28 @@ pub(super) fn is_fenced(code: Code) -> bool {
 /// Returns whether the topic or partition does not exist.
 pub(super) fn is_missing(code: Code) -> bool {
     matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
+}
+
+/// Codes of requests that no broker has answered, as far as the client knows.
+const UNANSWERED: [Code; 9] = [
+    Code::AllBrokersDown,
+    Code::BrokerDestroy,
+    Code::BrokerTransportFailure,
+    Code::MessageTimedOut,
+    Code::NetworkException,
+    Code::OperationTimedOut,
+    Code::Resolve,
+    Code::TimedOutQueue,
+    Code::WaitingForCoordinator,
+];
+
+/// Returns whether an error of the seam says that no broker has answered.
+pub(super) fn is_unanswered(error: &LogError) -> bool {
+    UNANSWERED.iter().any(|&code| error.code() == stable_code(code))
+}
+
+fn stable_code(code: Code) -> String {
+    format!("kafka:{code:?}")
 }
 
 /// Returns whether the same request may succeed later.

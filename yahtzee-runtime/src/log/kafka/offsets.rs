@@ -12,6 +12,7 @@ use yahtzee_core::record::Offset;
 
 use super::events::{self, ClientEvents};
 use super::failure::KafkaFailure;
+use super::kept::{Keep, KeptClient, MonitoredClient, Verdict};
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
 use crate::log::{CommittedOffset, LogCause, LogError, OffsetCommit};
@@ -19,7 +20,7 @@ use crate::log::{CommittedOffset, LogCause, LogError, OffsetCommit};
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
 pub(super) struct ConsumerGroups {
     settings: Arc<KafkaSettings>,
-    clients: Mutex<HashMap<String, Arc<GroupClient>>>,
+    clients: Mutex<HashMap<String, Arc<KeptClient<GroupClient>>>>,
 }
 
 impl ConsumerGroups {
@@ -27,15 +28,17 @@ impl ConsumerGroups {
         Self { settings, clients: Mutex::default() }
     }
 
-    /// Returns the client of `group`, created on first use.
-    pub(super) fn client(&self, group: &str) -> Result<Arc<GroupClient>, LogError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(group) {
-            return Ok(Arc::clone(client));
-        }
-        let client = Arc::new(GroupClient::open(Arc::clone(&self.settings), group)?);
-        clients.insert(group.to_owned(), Arc::clone(&client));
-        Ok(client)
+    /// Asks the client of `group`.
+    pub(super) fn ask<T>(
+        &self,
+        group: &str,
+        question: impl FnOnce(&GroupClient) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let kept = {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(clients.entry(group.to_owned()).or_default())
+        };
+        kept.ask(|| GroupClient::open(Arc::clone(&self.settings), group), question)
     }
 }
 
@@ -43,22 +46,28 @@ impl ConsumerGroups {
 pub(super) struct GroupClient {
     settings: Arc<KafkaSettings>,
     group: String,
-    consumer: BaseConsumer<ClientEvents>,
+    consumer: MonitoredClient<BaseConsumer<ClientEvents>>,
+}
+
+impl Keep for GroupClient {
+    fn verdict(&self) -> &Verdict {
+        events::catch_up(&self.consumer);
+        &self.consumer.verdict
+    }
 }
 
 impl GroupClient {
     fn open(settings: Arc<KafkaSettings>, group: &str) -> Result<Self, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(
-            &settings.group_client(group),
-            ClientEvents::of("group"),
-        )
-        .map_err(|error| KafkaFailure::from(error).into_error(format!("creating a client of {group}")))?;
+        let events = ClientEvents::of("group");
+        let verdict = events.verdict();
+        let consumer = BaseConsumer::from_config_and_context(&settings.group_client(group), events)
+            .map_err(|error| KafkaFailure::from(error).into_error(format!("creating a client of {group}")))?;
+        let consumer = MonitoredClient::new(consumer, verdict);
         Ok(Self { settings, group: group.to_owned(), consumer })
     }
 
     /// Returns the group's name, without members, for a transaction.
     pub(super) fn metadata(&self) -> ConsumerGroupMetadata {
-        events::serve(&self.consumer);
         self.consumer.group_metadata().expect("the client was created with a group")
     }
 
@@ -68,7 +77,6 @@ impl GroupClient {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        events::serve(&self.consumer);
         let name = self.settings.prefixed(topic);
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for &partition in partitions {
@@ -102,7 +110,6 @@ impl GroupClient {
         if offsets.is_empty() {
             return Ok(());
         }
-        events::serve(&self.consumer);
         let list = offset_list(&self.settings, offsets)?;
         native::commit(self.consumer.client(), &list, self.settings.timeouts.request)
             .map_err(|failure| self.error_of(failure))

@@ -15,6 +15,7 @@ use yahtzee_core::owner::Partition;
 
 use super::events::ClientEvents;
 use super::failure::KafkaFailure;
+use super::kept::{Keep, MonitoredClient, Verdict};
 use super::native;
 use crate::log::{AppendCallback, Header, LogCause, LogError, NewRecord, header};
 
@@ -23,23 +24,42 @@ pub(super) const MOST_IN_FLIGHT: usize = 100_000;
 
 /// A producer and the number of its unacknowledged records.
 pub(super) struct Outbox {
-    producer: ThreadedProducer<DeliveryReports>,
+    producer: MonitoredClient<ThreadedProducer<DeliveryReports>>,
     prefix: String,
     in_flight: Arc<AtomicUsize>,
+}
+
+impl Keep for Outbox {
+    fn verdict(&self) -> &Verdict {
+        &self.producer.verdict
+    }
+
+    /// What is on its way is not overtaken by what a new producer sends.
+    fn is_spent(&self) -> bool {
+        self.verdict().has_failed() && self.in_flight() == 0
+    }
 }
 
 impl Outbox {
     /// Creates the producer and its thread.
     pub(super) fn open(config: &ClientConfig, prefix: &str, role: &'static str) -> Result<Self, LogError> {
         let in_flight = Arc::new(AtomicUsize::new(0));
+        let events = ClientEvents::of(role);
+        let verdict = events.verdict();
         let context = DeliveryReports {
-            events: ClientEvents::of(role),
+            events,
             prefix: prefix.to_owned(),
             in_flight: Arc::clone(&in_flight),
         };
         let producer = ThreadedProducer::from_config_and_context(config, context)
             .map_err(|error| KafkaFailure::from(error).into_error(format!("creating the {role}")))?;
+        let producer = MonitoredClient::new(producer, verdict);
         Ok(Self { producer, prefix: prefix.to_owned(), in_flight })
+    }
+
+    /// Returns the number of records that are neither acknowledged nor given up.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Returns the producer, for its transaction calls.
@@ -193,7 +213,9 @@ impl ProducerContext for DeliveryReports {
             Err((error, message)) => {
                 let topic = message.topic().strip_prefix(&self.prefix).unwrap_or_else(|| message.topic());
                 let partition = u32::try_from(message.partition()).ok().map(Partition);
-                pending.fail(KafkaFailure::from(error.clone()).into_topic_error(topic, partition));
+                let error = KafkaFailure::from(error.clone()).into_topic_error(topic, partition);
+                self.events.verdict().note(&error);
+                pending.fail(error);
             }
         }
     }

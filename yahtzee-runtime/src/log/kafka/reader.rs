@@ -13,6 +13,7 @@ use yahtzee_core::record::Offset;
 use super::batch::{BatchQueue, PartitionFailure};
 use super::events::ClientEvents;
 use super::failure::{self, KafkaFailure};
+use super::kept::MonitoredClient;
 use super::native;
 use super::settings::KafkaSettings;
 use crate::log::{Batch, Isolation, LogError, LogReader};
@@ -24,11 +25,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 const UNKNOWN_CODEC: &str =
     "records are compressed with a codec that this program was built without; zstd needs the feature `zstd`";
 
-/// A client of its own that fetches some partitions of one topic.
+/// A client of its own that fetches some partitions of one topic. Once it has lost all brokers and handed out what it had,
+/// it fails, and the caller opens another.
 pub(super) struct KafkaReader {
     topic: String,
     native_topic: CString,
-    queue: BatchQueue,
+    queue: MonitoredClient<BatchQueue>,
     /// Errors of partitions that cannot be read on, not reported yet.
     lost: VecDeque<LogError>,
 }
@@ -43,12 +45,11 @@ impl KafkaReader {
     ) -> Result<Self, LogError> {
         let native_topic = native::topic_name(&settings.prefixed(topic));
         let opened = native_topic.and_then(|native_topic| {
-            let consumer = BaseConsumer::from_config_and_context(
-                &settings.reader(isolation),
-                ClientEvents::of("reader"),
-            )?;
+            let events = ClientEvents::of("reader");
+            let verdict = events.verdict();
+            let consumer = BaseConsumer::from_config_and_context(&settings.reader(isolation), events)?;
             let queue = BatchQueue::open(consumer, &native_topic, &native_places(from)?)?;
-            Ok((native_topic, queue))
+            Ok((native_topic, MonitoredClient::new(queue, verdict)))
         });
         let (native_topic, queue) = opened.map_err(|failure| failure.into_topic_error(topic, None))?;
         Ok(Self { topic: topic.to_owned(), native_topic, queue, lost: VecDeque::new() })
@@ -86,9 +87,13 @@ impl LogReader for KafkaReader {
                 return Err(error);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            self.queue.fill(left);
+            self.queue.native_mut().fill(left);
             self.sort_failures();
             let nothing_yet = self.queue.messages().next().is_none();
+            if nothing_yet && self.queue.verdict.has_lost_brokers() {
+                self.lost.push_back(KafkaFailure::of(Code::AllBrokersDown).into_topic_error(&self.topic, None));
+                continue;
+            }
             if !nothing_yet || (self.lost.is_empty() && left.is_zero()) {
                 break;
             }

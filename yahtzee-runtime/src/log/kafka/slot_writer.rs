@@ -3,11 +3,13 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer;
 
 use super::failure::{self, KafkaFailure};
-use super::offsets::{GroupClient, offset_list};
+use super::kept::Keep as _;
+use super::offsets::offset_list;
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
 use crate::log::{
@@ -26,7 +28,8 @@ pub(super) struct KafkaSlotWriter {
     settings: Arc<KafkaSettings>,
     slot: SlotName,
     outbox: Outbox,
-    group: Arc<GroupClient>,
+    /// Name of the consumer group, as transactions take it.
+    group: ConsumerGroupMetadata,
     /// Whether a transaction is begun and neither committed nor aborted.
     is_open: bool,
     failed: bool,
@@ -37,14 +40,15 @@ impl KafkaSlotWriter {
     pub(super) fn open(
         settings: &Arc<KafkaSettings>,
         slot: &SlotName,
-        group: Arc<GroupClient>,
+        group: ConsumerGroupMetadata,
     ) -> Result<Self, LogError> {
         let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
         let settings = Arc::clone(settings);
         let writer = Self { settings, slot: slot.clone(), outbox, group, is_open: false, failed: false };
         let timeout = writer.settings.timeouts.transaction;
         repeat(timeout, |left| writer.outbox.producer().init_transactions(left))
-            .map_err(|error| writer.call_error("fencing earlier writers", error))?;
+            .map_err(|error| writer.call_error("fencing earlier writers", error))
+            .inspect_err(|error| writer.outbox.verdict().note(error))?;
         Ok(writer)
     }
 
@@ -97,8 +101,8 @@ impl KafkaSlotWriter {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        let (group, timeout) = (self.group.metadata(), self.settings.timeouts.request);
-        repeat(timeout, |left| self.outbox.producer().send_offsets_to_transaction(&list, &group, left))
+        let timeout = self.settings.timeouts.request;
+        repeat(timeout, |left| self.outbox.producer().send_offsets_to_transaction(&list, &self.group, left))
             .map_err(|error| self.call_error("adding offsets", error))
     }
 
@@ -143,6 +147,11 @@ impl KafkaSlotWriter {
         aborted.is_ok()
     }
 
+    fn give_up(&mut self, error: &LogError) {
+        self.failed = true;
+        self.outbox.verdict().note(error);
+    }
+
     fn call_error(&self, what: &str, error: KafkaError) -> LogError {
         let failure = self.fatal_error().unwrap_or_else(|| error.into());
         self.failure_error(what, failure)
@@ -173,14 +182,14 @@ impl SlotWriter for KafkaSlotWriter {
                 LogCause::new("failed-before", text),
             ));
         }
-        self.append_all(records).inspect_err(|_| self.failed = true)?;
+        self.append_all(records).inspect_err(|error| self.give_up(error))?;
         Ok(Acknowledged::new(self))
     }
 }
 
 impl Transaction for KafkaSlotWriter {
     fn commit(&mut self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
-        self.commit_all(offsets).inspect_err(|_| self.failed = true)
+        self.commit_all(offsets).inspect_err(|error| self.give_up(error))
     }
 
     fn abort(&mut self) {

@@ -18,6 +18,7 @@ use yahtzee_core::record::Offset;
 
 use super::events::{self, ClientEvents};
 use super::failure::{self, KafkaFailure};
+use super::kept::{Keep, MonitoredClient, Verdict};
 use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
 use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
@@ -31,18 +32,31 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Questions about topics, asked by one client that never reads.
 pub(super) struct KafkaTopics {
     settings: Arc<KafkaSettings>,
-    client: BaseConsumer<ClientEvents>,
+    client: MonitoredClient<BaseConsumer<ClientEvents>>,
+}
+
+impl Keep for KafkaTopics {
+    fn verdict(&self) -> &Verdict {
+        events::catch_up(&self.client);
+        &self.client.verdict
+    }
 }
 
 impl KafkaTopics {
+    /// Creates the client, and waits for nobody.
+    pub(super) fn open(settings: Arc<KafkaSettings>) -> Result<Self, LogError> {
+        let events = ClientEvents::of("query");
+        let verdict = events.verdict();
+        let client = BaseConsumer::from_config_and_context(&settings.query_client(), events)
+            .map_err(|error| KafkaFailure::from(error).into_error("creating a Kafka client"))?;
+        Ok(Self { settings, client: MonitoredClient::new(client, verdict) })
+    }
+
     /// Blocks until a broker has answered.
     pub(super) fn connect(settings: Arc<KafkaSettings>) -> Result<Self, LogError> {
-        let client =
-            BaseConsumer::from_config_and_context(&settings.query_client(), ClientEvents::of("query"))
-                .map_err(|error| KafkaFailure::from(error).into_error("creating a Kafka client"))?;
-        let topics = Self { settings, client };
+        let topics = Self::open(settings)?;
         if topics.client.client().fetch_cluster_id(topics.settings.timeouts.connect).is_none() {
-            events::serve(&topics.client);
+            events::catch_up(&topics.client);
             let last_error = topics.client.client().context().last_error();
             let text = last_error
                 .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect));
@@ -175,7 +189,6 @@ impl KafkaTopics {
     }
 
     fn facts(&self, topic: &str) -> Result<Option<TopicFacts>, LogError> {
-        events::serve(&self.client);
         let (name, timeout) = (self.settings.prefixed(topic), self.settings.timeouts.request);
         native::describe_topic(self.client.client(), &name, timeout)
             .map_err(|failure| failure.into_topic_error(topic, None))

@@ -1,0 +1,68 @@
+//! Whether the log takes records: shown by the health of the process, so that drains are sent where they are taken.
+//! Heartbeats find out when it takes them again, where nothing is sent here any more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use yahtzee_runtime::health::{Condition, Health};
+use yahtzee_runtime::log::LogError;
+
+/// Part of the health report.
+const PART: &str = "ingress-log";
+
+/// Whether the newest append was answered by the log.
+#[derive(Debug, Default)]
+pub(crate) struct LogCheck {
+    health: Health,
+    is_away: AtomicBool,
+}
+
+impl LogCheck {
+    pub(crate) fn new(health: Health) -> Self {
+        Self { health, is_away: AtomicBool::new(false) }
+    }
+
+    /// Notes the outcome of an append. A refusal is an answer too.
+    pub(crate) fn note(&self, written: &Result<(), LogError>) {
+        match written {
+            Err(error) if error.is_transient() => {
+                if !self.is_away.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(target: "yahtzee::ingress", %error, "the log does not take records");
+                }
+                self.health.set(PART, Condition::Troubled(error.to_string()));
+            }
+            Ok(()) | Err(_) if self.is_away.swap(false, Ordering::Relaxed) => {
+                tracing::info!(target: "yahtzee::ingress", "the log takes records again");
+                self.health.set(PART, Condition::Ready);
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_runtime::log::LogCause;
+
+    use super::*;
+
+    #[test]
+    fn the_process_is_ready_unless_the_newest_append_was_not_answered() {
+        let health = Health::default();
+        health.set("ingress", Condition::Ready);
+        let check = LogCheck::new(health.clone());
+        let away = LogError::unavailable("the log", LogCause::new("down", "broker down"));
+        let refused = LogError::refused("a record", LogCause::new("invalid-record", "too large"));
+        let steps = [
+            (Ok(()), true),
+            (Err(away.clone()), false),
+            (Err(away.clone()), false),
+            (Ok(()), true),
+            (Err(away), false),
+            (Err(refused), true),
+        ];
+        for (number, (written, is_ready)) in steps.into_iter().enumerate() {
+            check.note(&written);
+            assert_eq!((health.is_ready(), health.is_alive()), (is_ready, true), "step {number}");
+        }
+    }
+}

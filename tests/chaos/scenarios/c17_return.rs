@@ -1,0 +1,40 @@
+//! C17: the broker is killed or stands still, each time for another while, and every process must go on soon after.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use crate::rig::Rig;
+use crate::servers::ServerProcess;
+
+const AWAY_MIN: Duration = Duration::from_secs(1);
+const AWAY_MAX: Duration = Duration::from_secs(60);
+/// Between a round and the next, so that clients that were made anew have settled.
+const QUIET: Duration = Duration::from_secs(2);
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    let broker = ServerProcess::find("kafka", &rig.cluster.brokers)?;
+    let longest = (rig.options.duration / 5).clamp(AWAY_MIN * 2, AWAY_MAX);
+    while !rig.is_over() {
+        rig.pause(QUIET)?;
+        let away = rig.rng.duration(AWAY_MIN, longest);
+        let is_killed = rig.rng.below(2) == 0;
+        rig.note_outage();
+        if is_killed {
+            rig.kills += 1;
+            broker.kill()?;
+            rig.pause(away)?;
+            broker.start_again()?;
+        } else {
+            broker.signal(Signal::STOP)?;
+            let waited = rig.pause(away);
+            broker.signal(Signal::CONT)?;
+            waited?;
+        }
+        let how = if is_killed { "killed" } else { "stopped" };
+        rig.measure_return(&format!("{how} for {away:.1?}"))?;
+        rig.wait_for_commits()?;
+    }
+    Ok(())
+}

@@ -147,13 +147,10 @@ mod tests {
     ) {
         let (health, stop) = (Health::default(), StopSignal::new());
         let mut runs = runs.iter();
-        let ended = supervise(
-            "part",
-            &health,
-            &stop,
-            BackOff::new(Duration::ZERO, Duration::ZERO, 1),
-            |_| *runs.next().expect("nothing is run after the end"),
-        );
+        let ended =
+            supervise("part", &health, &stop, BackOff::new(Duration::ZERO, Duration::ZERO, 1), |_| {
+                *runs.next().expect("nothing is run after the end")
+            });
         assert_eq!(stop.is_stopped(), ended.is_err());
         assert_eq!(ended, expected);
         assert_eq!(health.parts().remove("part"), condition);

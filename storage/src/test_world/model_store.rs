@@ -198,9 +198,10 @@ impl SummaryStore for ModelStore {
     fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>> {
         let model = self.lock();
         let of_shard = |shard: usize| match model.modes[shard] {
-            Mode::Down => {
-                Err(StoreError::Unavailable { place: format!("s{shard}"), cause: LogCause::new("down", "down") })
-            }
+            Mode::Down => Err(StoreError::Unavailable {
+                place: format!("s{shard}"),
+                cause: LogCause::new("down", "down"),
+            }),
             _ => Ok(of.iter().map(|of| model.marks.get(&mark_key(shard, of)).copied()).collect()),
         };
         (0..self.shards as usize).map(of_shard).collect()

@@ -53,7 +53,8 @@ impl Appender for KafkaAppender {
 impl Drop for KafkaAppender {
     fn drop(&mut self) {
         // Those before it had nothing left on its way. librdkafka looks for timed-out records once per second.
-        let flushed = self.outbox.present().map(|outbox| outbox.flush(self.deadline + Duration::from_secs(1)));
+        let flushed =
+            self.outbox.present().map(|outbox| outbox.flush(self.deadline + Duration::from_secs(1)));
         if let Some(Err(failure)) = flushed {
             tracing::warn!(reason = failure.reason, "closed an appender with unacknowledged records");
         }

@@ -46,11 +46,8 @@ impl Outbox {
         let in_flight = Arc::new(AtomicUsize::new(0));
         let events = ClientEvents::of(role);
         let verdict = events.verdict();
-        let context = DeliveryReports {
-            events,
-            prefix: prefix.to_owned(),
-            in_flight: Arc::clone(&in_flight),
-        };
+        let context =
+            DeliveryReports { events, prefix: prefix.to_owned(), in_flight: Arc::clone(&in_flight) };
         let producer = ThreadedProducer::from_config_and_context(config, context)
             .map_err(|error| KafkaFailure::from(error).into_error(format!("creating the {role}")))?;
         let producer = MonitoredClient::new(producer, verdict);

@@ -91,7 +91,8 @@ impl LogReader for KafkaReader {
             self.sort_failures();
             let nothing_yet = self.queue.messages().next().is_none();
             if nothing_yet && self.queue.verdict.has_lost_brokers() {
-                self.lost.push_back(KafkaFailure::of(Code::AllBrokersDown).into_topic_error(&self.topic, None));
+                self.lost
+                    .push_back(KafkaFailure::of(Code::AllBrokersDown).into_topic_error(&self.topic, None));
                 continue;
             }
             if !nothing_yet || (self.lost.is_empty() && left.is_zero()) {

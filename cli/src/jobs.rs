@@ -1,13 +1,14 @@
 //! `yahtzee jobs`: the jobs, their topics, and the policies that are in force.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use yahtzee_runtime::outln;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::window::Policy;
+use yahtzee_runtime::outln;
 use yahtzee_runtime::topics::{TopicLayout, group};
 use yahtzee_runtime::worker::JobPlan;
 
@@ -123,7 +124,9 @@ pub(crate) fn plans(global: &GlobalOptions, config: &Config, names: &[String]) -
 fn plan(config: &Config, job: &Arc<dyn AnyJob>) -> Result<JobPlan> {
     let (name, of_code) = (job.name(), job.generation());
     let section = config.jobs.get(name).copied().unwrap_or_default();
-    let (policy, generation) = (section.policy(job.policy()), section.generation.unwrap_or(of_code));
+    let own = catch_unwind(AssertUnwindSafe(|| job.policy()));
+    let own = own.map_err(|_| anyhow!("`policy` of job {name} panicked, see above; mend the job's code"))?;
+    let (policy, generation) = (section.policy(own), section.generation.unwrap_or(of_code));
     policy.check().with_context(|| format!("policy of job {name}, its own and [jobs.{name}]"))?;
     ensure!(
         generation >= of_code,
@@ -131,4 +134,43 @@ fn plan(config: &Config, job: &Arc<dyn AnyJob>) -> Result<JobPlan> {
          greater one"
     );
     Ok(JobPlan { job: Arc::clone(job), policy, generation })
+}
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_core::job::{Intake, Job};
+    use yahtzee_pipeline_proto::{RecordOf, raw, summary};
+    use yahtzee_runtime::config::Environment;
+
+    use super::*;
+
+    struct Undecided;
+
+    impl Job for Undecided {
+        const NAME: &'static str = "undecided";
+        const MEASUREMENT: &'static str = "LOG_LOSS";
+        const GENERATION: u32 = 1;
+        const DIMENSIONS: &'static [&'static str] = &[];
+        type Record<'a> = RecordOf<raw::LogLoss>;
+        type Accumulator = u64;
+        type Summary = summary::LogLoss;
+
+        fn fold(&self, _: &RecordOf<raw::LogLoss>, _: &mut Intake<'_, Self>) {}
+
+        fn summarize(&self, _: &u64) -> summary::LogLoss {
+            summary::LogLoss::default()
+        }
+
+        fn policy(&self) -> Policy {
+            std::panic::resume_unwind(Box::new("as planned"))
+        }
+    }
+
+    #[test]
+    fn a_policy_that_panics_is_refused_with_the_name_of_its_job() {
+        let job: Arc<dyn AnyJob> = Arc::new(Undecided);
+        let error =
+            plan(&Config::parse("", "test.toml", &Environment::default()).unwrap(), &job).unwrap_err();
+        assert!(error.to_string().contains("job undecided"), "{error}");
+    }
 }

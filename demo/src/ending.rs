@@ -137,8 +137,8 @@ fn add_stored(
     })?;
     for (of, rows) in rows {
         let name = names.by_owner.get(&of).cloned().unwrap_or_else(|| of.to_string());
-        let summaries: Result<Vec<SummaryReport>> = rows.iter().map(|row| summary(plans, row)).collect();
-        let app = OwnerReport { owner: of.to_string(), name, summaries: summaries? };
+        let summaries = rows.iter().filter_map(|row| summary(plans, row)).collect();
+        let app = OwnerReport { owner: of.to_string(), name, summaries };
         match of == owner {
             true => report.busiest_owner = Some(app),
             false => report.other_owners.push(app),
@@ -147,7 +147,11 @@ fn add_stored(
     Ok(())
 }
 
-fn summary(plans: &[JobPlan], row: &Row) -> Result<SummaryReport> {
-    let figures = figures(plans, &row.job, &row.value)?;
-    Ok(SummaryReport::new(&row.job, &row.key, &row.provenance, figures))
+/// Returns the report of a row; `None` if it cannot be shown, which is logged.
+fn summary(plans: &[JobPlan], row: &Row) -> Option<SummaryReport> {
+    let unshown = |error: &anyhow::Error| {
+        tracing::warn!(job = row.job, key = ?row.key, %error, "a stored summary is missing from the report");
+    };
+    let figures = figures(plans, &row.job, &row.value).inspect_err(unshown).ok()?;
+    Some(SummaryReport::new(&row.job, &row.key, &row.provenance, figures))
 }

@@ -1,5 +1,6 @@
 //! Jobs and partitions whose types are not visible: what lists of jobs and the shell hold.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -35,7 +36,7 @@ pub trait AnyJob: Send + Sync {
     /// [`Job::figures`] of a summary value.
     ///
     /// # Errors
-    /// If the value is not a summary of this job.
+    /// If the value is not a summary of this job, or its code panics on it.
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary>;
     /// Opens a partition of this job: see [`PartitionCore::open`].
     ///
@@ -84,7 +85,8 @@ impl<J: Job> AnyJob for J {
 
     fn figures(&self, value: &[u8]) -> Result<Figures, UnreadableSummary> {
         let summary = J::Summary::decode(value).map_err(|_| UnreadableSummary::Value)?;
-        Ok(<J as Job>::figures(&summary))
+        let figures = || <J as Job>::figures(&summary);
+        catch_unwind(AssertUnwindSafe(figures)).map_err(|_| UnreadableSummary::Panic)
     }
 
     fn open(

@@ -251,6 +251,8 @@ pub enum UnreadableSummary {
     Key,
     /// The value is no message with a provenance.
     Value,
+    /// The job's code has panicked on it.
+    Panic,
 }
 
 impl std::fmt::Display for UnreadableSummary {
@@ -258,6 +260,7 @@ impl std::fmt::Display for UnreadableSummary {
         formatter.write_str(match self {
             Self::Key => "the key is not owner, dimensions, window start and window length",
             Self::Value => "the value is not a summary message with a provenance",
+            Self::Panic => "`figures` of the job panicked on the summary",
         })
     }
 }

@@ -8,9 +8,10 @@ use prost::Message;
 use super::*;
 use crate::assignment::WorkerIndex;
 use crate::commit::{AcceptanceSettings, OwnerTag};
-use crate::job::RawMessage;
+use crate::erased::AnyJob;
+use crate::job::{Figures, RawMessage, figures_of};
 use crate::record::FrameKey;
-use crate::summary::SummaryKey;
+use crate::summary::{SummaryKey, UnreadableSummary};
 
 mod exhaustive;
 mod layout;
@@ -518,6 +519,20 @@ impl Job for Picky {
     fn summarize(&self, sum: &u64) -> IdSummary {
         IdSummary { ids: *sum }
     }
+
+    fn figures(summary: &IdSummary) -> Figures {
+        match summary.ids {
+            3 => std::panic::resume_unwind(Box::new("as planned")),
+            ids => figures_of([("ids", ids)]),
+        }
+    }
+}
+
+#[test]
+fn figures_that_panic_are_those_of_one_summary() {
+    let figures = |ids| AnyJob::figures(&Picky, &IdSummary { ids }.encode_to_vec());
+    assert_eq!(figures(3), Err(UnreadableSummary::Panic));
+    assert_eq!(figures(4), Ok(figures_of([("ids", 4)])));
 }
 
 proptest! {

@@ -28,7 +28,45 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(super) fn malformed(origin: &str, error: &toml::de::Error) -> Self {
-        let reason = error.to_string().trim_end().to_owned();
-        Self::Malformed { origin: origin.to_owned(), reason }
+        Self::Malformed { origin: origin.to_owned(), reason: without_values(&error.to_string()) }
+    }
+}
+
+/// Returns a parser's error without the line that it quotes and the text that it found: either may be a password.
+fn without_values(error: &str) -> String {
+    let is_quoted = |line: &&str| {
+        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
+    };
+    let lines: Vec<&str> = error.lines().filter(|line| !is_quoted(line)).map(str::trim_end).collect();
+    let text = lines.join(": ");
+    let found = text.split_once("string \"").zip(text.rsplit_once("\", expected"));
+    match found {
+        Some(((before, _), (_, expected))) => format!("{before}a string, expected{expected}"),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_is_in_the_error_of_a_malformed_text() {
+        fn check(text: &str, parts: &[&str]) {
+            let error = toml::from_str::<toml::Table>(text).map(|table| {
+                table.try_into::<std::collections::BTreeMap<String, Vec<u16>>>().expect_err(text)
+            });
+            let error =
+                ConfigError::malformed("yahtzee.toml", &error.unwrap_or_else(|error| error)).to_string();
+            assert!(!error.contains("hunter"), "{error}");
+            for part in parts {
+                assert!(error.contains(part), "{part:?} is missing in: {error}");
+            }
+        }
+        check("a = 1\nsecret = \"hunter", &["yahtzee.toml", "line 2", "string"]);
+        check("secret = hunter2", &["line 1"]);
+        check("secret = \"hunter2\"", &["a string, expected a sequence"]);
+        check("secret = \"hunter\\\", expected 2\"", &["expected a sequence"]);
+        check("secret = [\"hunter2\"]", &["a string, expected u16"]);
     }
 }

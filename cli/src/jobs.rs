@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn a_policy_that_panics_is_refused_with_the_name_of_its_job() {
         let job: Arc<dyn AnyJob> = Arc::new(Undecided);
-        let error =
-            plan(&Config::parse("", "test.toml", &Environment::default()).unwrap(), &job).unwrap_err();
+        let config = Config::parse("", "test.toml", &Environment::default()).unwrap();
+        let error = plan(&config, &job).err().unwrap();
         assert!(error.to_string().contains("job undecided"), "{error}");
     }
 }

@@ -149,7 +149,7 @@ fn add_stored(
 
 /// Returns the report of a row; `None` if it cannot be shown, which is logged.
 fn summary(plans: &[JobPlan], row: &Row) -> Option<SummaryReport> {
-    let unshown = |error: &anyhow::Error| {
+    let unshown = |error: &Error| {
         tracing::warn!(job = row.job, key = ?row.key, %error, "a stored summary is missing from the report");
     };
     let figures = figures(plans, &row.job, &row.value).inspect_err(unshown).ok()?;

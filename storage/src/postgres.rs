@@ -38,7 +38,7 @@ use yahtzee_core::summary::SummaryKey;
 
 use self::classify::ServerFailure;
 use self::connection::Io;
-use self::preflight::{TableRef, Verdict};
+use self::preflight::{TableRef, TableVerdict};
 use self::reads::RangeQuery;
 use self::settings::{PostgresSettings, SettingsError};
 use self::shard::PostgresShard;
@@ -210,7 +210,7 @@ async fn create_days_on(
         if shard.place_on(day).is_some() {
             let asked: Vec<_> = jobs.iter().map(|job| TableRef { day, job }).collect();
             let verdicts = define::create(&connection, shard, &asked).await?;
-            other_map = other_map.or_else(|| verdicts.into_iter().find_map(Verdict::other_map));
+            other_map = other_map.or_else(|| verdicts.into_iter().find_map(TableVerdict::other_map));
         }
     }
     other_map.map_or(Ok(()), |text| Err(ServerFailure::settings(text)))

@@ -16,7 +16,7 @@ use crate::store::{Shard, SourcePartition};
 
 /// What a source begins with; lists are by stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Opening {
+pub(super) struct SourceOpening {
     /// The partitions, as stores keep marks of them.
     pub(super) partitions: Vec<SourcePartition>,
     pub(super) positions: Vec<Offset>,
@@ -29,7 +29,7 @@ pub(super) struct Opening {
 }
 
 /// What is known of a partition before it is opened.
-struct Found<'a> {
+struct FoundPartition<'a> {
     stream: &'a Stream,
     committed: Option<CommittedOffset>,
     bounds: Bounds,
@@ -37,7 +37,7 @@ struct Found<'a> {
     marks: BTreeMap<usize, SettledMark>,
 }
 
-impl Opening {
+impl SourceOpening {
     /// Finds out where to begin. A commit that lies beyond what a restored database has is moved back at once: from then
     /// on a successor begins there as well, however far this process comes.
     pub(super) fn of(shared: &TaskContext, source: &Source) -> Result<Self, LogError> {
@@ -60,14 +60,14 @@ impl Opening {
         let marks = shared.marks(source, &opening.partitions);
         let found = source.streams.iter().zip(committed).zip(bounds).zip(marks);
         for (number, (((stream, committed), bounds), marks)) in found.enumerate() {
-            opening.open(shared, number, Found { stream, committed, bounds, marks });
+            opening.open(shared, number, FoundPartition { stream, committed, bounds, marks });
         }
         opening.move_commits_back(shared, source)?;
         Ok(opening)
     }
 
-    fn open(&mut self, shared: &TaskContext, number: usize, found: Found<'_>) {
-        let Found { stream: Stream { topic, partition, .. }, committed, bounds, marks } = found;
+    fn open(&mut self, shared: &TaskContext, number: usize, found: FoundPartition<'_>) {
+        let FoundPartition { stream: Stream { topic, partition, .. }, committed, bounds, marks } = found;
         let (mut marks, mut position) = (marks, bounds.start);
         if let Some(CommittedOffset { offset: committed, metadata }) = committed {
             let known = CommittedMarks::read(&metadata);

@@ -16,7 +16,7 @@ use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
 use super::metrics::{Ending, SourceMetrics};
-use super::opening::Opening;
+use super::opening::SourceOpening;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
 use super::source::{Source, Stream};
@@ -79,7 +79,7 @@ pub(super) struct Session {
 impl Session {
     fn open(shared: &Arc<TaskContext>, index: usize) -> Result<Self, LogError> {
         let source = &shared.sources[index];
-        let opening = Opening::of(shared, source)?;
+        let opening = SourceOpening::of(shared, source)?;
         let (mut first, mut readers) = (0, Vec::new());
         for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
             let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();

@@ -11,7 +11,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
 
 use super::TaskContext;
-use super::opening::Opening;
+use super::opening::SourceOpening;
 use crate::dead_letter::headers::RecordPosition;
 use crate::store::{Marked, Settling, Shard, SourcePartition};
 
@@ -77,7 +77,7 @@ impl Source {
     }
 
     /// Begins anew.
-    pub(super) fn open(&self, opening: Opening) -> u64 {
+    pub(super) fn open(&self, opening: SourceOpening) -> u64 {
         let mut state = self.lock();
         state.failure = None;
         let epoch = state.source.open(&opening.positions);

@@ -6,7 +6,7 @@ use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::marks;
 use super::names::{TableName, quoted, schema_of};
-use super::preflight::{self, TableRef, Verdict};
+use super::preflight::{self, TableRef, TableVerdict};
 use super::shard::PostgresShard;
 use super::sql_types::PgDay;
 use crate::store::Day;
@@ -37,13 +37,13 @@ pub(super) async fn create(
     connection: &Connection,
     shard: &PostgresShard,
     asked: &[TableRef<'_>],
-) -> Result<Vec<Verdict>, ServerFailure> {
+) -> Result<Vec<TableVerdict>, ServerFailure> {
     // Others may be creating right now: wait for them as long as for a statement.
     connection.begin(Purpose::Define(shard.timeouts.statement), LOCK, &[]).await?;
     create_bookkeeping(connection, shard).await?;
     let verdicts = preflight::ask(connection, shard, asked).await?;
     for (it, verdict) in asked.iter().zip(&verdicts) {
-        if *verdict == Verdict::Missing {
+        if *verdict == TableVerdict::Missing {
             create_day(connection, shard, it.day).await?;
             connection.run(&table_definition(&TableName::new(it.day, it.job))).await?;
         }

@@ -19,7 +19,7 @@ pub(super) struct TableRef<'a> {
 
 /// Whether a table may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TableVerdict {
     /// It may be written to.
     Open,
     /// It must be created first.
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
     OtherMap(String),
 }
 
-impl Verdict {
+impl TableVerdict {
     /// Returns the text about another map.
     pub(super) fn other_map(self) -> Option<String> {
         match self {
@@ -54,7 +54,7 @@ pub(super) async fn begin(
     shard: &PostgresShard,
     purpose: Purpose,
     asked: &[TableRef<'_>],
-) -> Result<Vec<Verdict>, ServerFailure> {
+) -> Result<Vec<TableVerdict>, ServerFailure> {
     let (days, names) = lists(asked);
     let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)];
@@ -67,7 +67,7 @@ pub(super) async fn ask(
     connection: &Connection,
     shard: &PostgresShard,
     asked: &[TableRef<'_>],
-) -> Result<Vec<Verdict>, ServerFailure> {
+) -> Result<Vec<TableVerdict>, ServerFailure> {
     let (days, names) = lists(asked);
     let rows = connection.query(QUESTION, &[(&days, Type::DATE_ARRAY), (&names, Type::TEXT_ARRAY)]).await?;
     verdicts(shard, asked, &rows)
@@ -83,7 +83,7 @@ fn verdicts(
     shard: &PostgresShard,
     asked: &[TableRef<'_>],
     rows: &[Row],
-) -> Result<Vec<Verdict>, ServerFailure> {
+) -> Result<Vec<TableVerdict>, ServerFailure> {
     if rows.len() != asked.len() {
         return Err(ServerFailure::Missing("the database does not know yet which shard it is".to_owned()));
     }
@@ -91,25 +91,25 @@ fn verdicts(
     pairs.map(|(it, row)| verdict(shard, it.day, row)).collect()
 }
 
-fn verdict(shard: &PostgresShard, day: Day, row: &Row) -> Result<Verdict, ServerFailure> {
+fn verdict(shard: &PostgresShard, day: Day, row: &Row) -> Result<TableVerdict, ServerFailure> {
     shard.check_identity(row.try_get(0)?)?;
     let PgDay(floor) = row.try_get(1)?;
     if day < floor {
-        return Ok(Verdict::Expired);
+        return Ok(TableVerdict::Expired);
     }
     let ours = shard.place_on(day);
     let Some(count) = row.try_get::<_, Option<i32>>(2)? else {
         return Ok(match ours {
-            Some(_) => Verdict::Missing,
-            None => Verdict::OtherMap(format!("the shard map of {day} has no shard {}", shard.name)),
+            Some(_) => TableVerdict::Missing,
+            None => TableVerdict::OtherMap(format!("the shard map of {day} has no shard {}", shard.name)),
         });
     };
     let theirs = Place { count, index: row.try_get(3)?, key: row.try_get(4)? };
     if ours.as_ref() != Some(&theirs) {
         let last: Option<PgDay> = row.try_get(6)?;
-        return Ok(Verdict::OtherMap(other_map(day, &theirs, ours.as_ref(), last)));
+        return Ok(TableVerdict::OtherMap(other_map(day, &theirs, ours.as_ref(), last)));
     }
-    Ok(if row.try_get(5)? { Verdict::Open } else { Verdict::Missing })
+    Ok(if row.try_get(5)? { TableVerdict::Open } else { TableVerdict::Missing })
 }
 
 /// A shard's place in the map of a day, as its database records it.

@@ -9,7 +9,7 @@ use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
 use super::marks::settle_and_commit;
 use super::names::TableName;
-use super::preflight::{self, TableRef, Verdict};
+use super::preflight::{self, TableRef, TableVerdict};
 use super::rows::{Group, group};
 use super::shard::PostgresShard;
 use super::upsert::{StaleFilter, copy, upsert};
@@ -115,13 +115,13 @@ impl PostgresWriter {
         let mut settled = Vec::new();
         for (group, verdict) in portion.iter().zip(verdicts) {
             let outcomes = match verdict {
-                Verdict::Open => self.write_group(connection, group).await?,
-                Verdict::OtherMap(text) => {
+                TableVerdict::Open => self.write_group(connection, group).await?,
+                TableVerdict::OtherMap(text) => {
                     let text = format!("shard {}: {text}", self.shard.name);
                     vec![Outcome::Misconfigured(LogCause::new("shard-map", text)); group.lines.len()]
                 }
-                Verdict::Expired => vec![Outcome::Expired; group.lines.len()],
-                Verdict::Missing => {
+                TableVerdict::Expired => vec![Outcome::Expired; group.lines.len()],
+                TableVerdict::Missing => {
                     return Err(ServerFailure::Missing(format!("table {} is not there", group.table)));
                 }
             };

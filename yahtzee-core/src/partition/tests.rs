@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
 use crate::assignment::WorkerIndex;
 use crate::commit::{AcceptanceSettings, OwnerTag};
-use crate::erased::AnyJob;
-use crate::job::{Figures, RawMessage, figures_of};
-use crate::record::FrameKey;
-use crate::summary::{SummaryKey, UnreadableSummary};
+use crate::job::RawMessage;
+use crate::summary::SummaryKey;
 
+mod caps;
 mod exhaustive;
 mod layout;
+mod panics;
 mod settings;
 
 const MINUTE_MS: i64 = 60_000;
@@ -422,182 +421,6 @@ fn late_records_are_published_whole_on_request() {
         ([1, 0, 1, 0], 15, 1)
     );
     assert_eq!(IdRecord::decode(&*late.value).unwrap().ids.len(), 3);
-}
-
-#[test]
-fn series_beyond_the_caps_are_folded_into_the_owners_other_series() {
-    let policy = Policy { series_max: 8, series_per_owner_max: 3, ..Policy::default() };
-    let mut core =
-        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
-    let named = |dimension: &str, id| Id { minute: 10, id, dimension: dimension.to_owned() };
-    let ids: Vec<Id> =
-        ["a", "b", "c", "d", "e", "a"].into_iter().zip(0..).map(|(name, id)| named(name, id)).collect();
-    let mut out = Vec::new();
-    feed(&mut core, 0, 10, b"", &ids, &mut out);
-    core.tick(0, &mut out);
-    let series: Vec<(String, u64)> = out
-        .iter()
-        .map(|effect| {
-            let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
-            let key = SummaryKey::decode(&emit.key).unwrap();
-            (key.dimensions[0].clone(), IdSummary::decode(&*emit.value).unwrap().ids)
-        })
-        .collect();
-    let expected = [("a", 0b10_0001), ("b", 0b10), ("c", 0b100), ("(other)", 0b1_1000)];
-    assert_eq!(series, expected.map(|(name, ids)| (name.to_owned(), ids)));
-
-    // Eight series, then two `other` ones beyond: what comes after that has no room at all.
-    let owner = |byte| Owner([byte; 16]);
-    let mut capped = 0;
-    for byte in 2..40 {
-        let value = IdRecord { frame_id: vec![], ids: vec![named("a", 1), named("b", 2)] }.encode_to_vec();
-        let key = owner(byte).0;
-        let record =
-            LogRecord { offset: Offset(byte.into()), timestamp_ms: 630_000, key: &key, value: &value };
-        let RecordOutcome::Folded(outcomes) = core.ingest(record, &mut out) else { panic!() };
-        assert_eq!(outcomes.total(), 2);
-        capped += outcomes.capped;
-    }
-    assert_eq!(core.status().series, 10);
-    assert!(capped > 0);
-}
-
-proptest! {
-    /// Owners that open series without end, and owners that keep within their shares, in any order.
-    #[test]
-    fn an_owner_within_its_share_has_its_series_whatever_others_open(
-        opened in prop::collection::vec((0..8_u8, 0..40_u8), 0..400),
-    ) {
-        // A share of 2, and room for the shares and the `other` series of 8 owners in half of it.
-        let policy = Policy { series_max: 48, series_per_owner_max: 64, ..Policy::default() };
-        let mut core =
-            PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
-        let mut out = Vec::new();
-        for (offset, (owner, series)) in (0..).zip(opened) {
-            let series = if owner < 3 { series } else { series % 2 };
-            let ids = vec![Id { minute: 10, id: 1, dimension: series.to_string() }];
-            let (key, value) = ([owner; 16], IdRecord { frame_id: vec![], ids }.encode_to_vec());
-            core.ingest(
-                LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &key, value: &value },
-                &mut out,
-            );
-        }
-        core.flush(&mut out);
-        prop_assert!(core.status().series <= policy.series_per_window());
-        for effect in out {
-            let Effect::Emit(emit) = effect else { panic!("{effect:?}") };
-            let key = SummaryKey::decode(&emit.key).unwrap();
-            prop_assert!(key.owner.0[0] < 3 || key.dimensions != ["(other)"], "{key:?}");
-        }
-    }
-}
-
-/// Sums, and panics in the middle of a record at what it cannot take.
-#[derive(Debug)]
-struct Picky;
-
-impl Job for Picky {
-    const NAME: &'static str = "picky";
-    const MEASUREMENT: &'static str = "ID";
-    const GENERATION: u32 = 1;
-    const DIMENSIONS: &'static [&'static str] = &["name"];
-    type Record<'a> = IdRecord;
-    type Accumulator = u64;
-    type Summary = IdSummary;
-
-    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, Self>) {
-        for id in &record.ids {
-            intake.add(id.minute * 60_000_000, [&id.dimension], |sum| {
-                *sum += u64::from(id.id);
-                if *sum % 7 == 3 {
-                    std::panic::resume_unwind(Box::new("as planned"));
-                }
-            });
-        }
-    }
-
-    fn summarize(&self, sum: &u64) -> IdSummary {
-        IdSummary { ids: *sum }
-    }
-
-    fn figures(summary: &IdSummary) -> Figures {
-        match summary.ids {
-            3 => std::panic::resume_unwind(Box::new("as planned")),
-            ids => figures_of([("ids", ids)]),
-        }
-    }
-}
-
-#[test]
-fn figures_that_panic_are_those_of_one_summary() {
-    let figures = |ids| AnyJob::figures(&Picky, &IdSummary { ids }.encode_to_vec());
-    assert_eq!(figures(3), Err(UnreadableSummary::Panic));
-    assert_eq!(figures(4), Ok(figures_of([("ids", 4)])));
-}
-
-proptest! {
-    /// What the job's code panics on depends on all records before it. Where it has panicked before, such a record leaves no
-    /// trace but its dead letter: the summaries are those of the others, read without it.
-    #[test]
-    fn a_record_that_panics_changes_nothing(
-        records in prop::collection::vec((0..4_u64, prop::collection::vec((9..12_i64, 0..6_u32, "[ab]"), 1..4)), 1..30),
-    ) {
-        let open = || {
-            let history = History { poisoned: &[Offset(1_000)], ..history(None, 0, 0) };
-            PartitionCore::<Picky>::open(Arc::new(Picky), Policy::default(), identity(), history).unwrap().core
-        };
-        let value = |frame: u64, ids: &[(i64, u32, String)]| {
-            let id = |(minute, id, dimension): &(i64, u32, String)| Id { minute: *minute, id: *id, dimension: dimension.clone() };
-            let frame_id = [[0; 8], frame.to_be_bytes()].concat();
-            IdRecord { frame_id, ids: ids.iter().map(id).collect() }.encode_to_vec()
-        };
-        let feed = |core: &mut PartitionCore<Picky>, offset: u64, value: &[u8], out: &mut Vec<Effect>| {
-            core.ingest(LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &OWNER.0, value }, out)
-        };
-        let (mut tried, mut without) = (open(), open());
-        let (mut effects, mut expected) = (Vec::new(), Vec::new());
-        for (offset, (frame, ids)) in (0..).zip(&records) {
-            let value = value(*frame, ids);
-            if feed(&mut tried, offset, &value, &mut effects) != RecordOutcome::Poison(Poison::Panic) {
-                feed(&mut without, offset, &value, &mut expected);
-            }
-        }
-        tried.flush(&mut effects);
-        without.flush(&mut expected);
-        effects.retain(|effect| !matches!(effect, Effect::DeadLetter(_)));
-        prop_assert_eq!(effects, expected);
-    }
-}
-
-/// A sender chooses its frame ids, and could fill memory with them.
-#[test]
-fn a_window_remembers_so_many_frames_and_counts_what_it_forgets() {
-    let policy = Policy { series_max: 8, ..Policy::default() };
-    let mut core =
-        PartitionCore::<Ids>::open(Arc::new(Ids), policy, identity(), history(None, 0, 0)).unwrap().core;
-    let ids = [
-        Id { minute: 10, id: 1, dimension: String::new() },
-        Id { minute: 10, id: 2, dimension: String::new() },
-    ];
-    let mut out = Vec::new();
-    let mut send = |offset: u64, frame: u64| {
-        let frame_id = [[0; 8], frame.to_be_bytes()].concat();
-        let value = IdRecord { frame_id, ids: ids.to_vec() }.encode_to_vec();
-        let record =
-            LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &OWNER.0, value: &value };
-        let RecordOutcome::Folded(counts) = core.ingest(record, &mut out) else { panic!() };
-        (counts.accepted, counts.duplicate, counts.frames_forgotten)
-    };
-    let frames_max = policy.frames_max() as u64;
-    for frame in 0..frames_max {
-        assert_eq!(send(frame, frame), (2, 0, 0));
-    }
-    // What is remembered is known on; of the others every delivery counts, and that is said.
-    assert_eq!(send(frames_max, 0), (0, 2, 0));
-    for repetition in 1..=3 {
-        assert_eq!(send(frames_max + repetition, frames_max), (2, 0, 1));
-    }
-    assert!(core.state_bytes().frames <= frames_max as usize * 2 * (FrameKey::BYTES + 1));
 }
 
 #[test]

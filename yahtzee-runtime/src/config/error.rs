@@ -32,18 +32,31 @@ impl ConfigError {
     }
 }
 
-/// Returns a parser's error without the line that it quotes and the text that it found: either may be a password.
+/// Returns a parser's error without the text that it found, and of the line that it quotes the key alone: what is behind
+/// it may be a password.
 fn without_values(error: &str) -> String {
-    let is_quoted = |line: &&str| {
-        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
-    };
-    let lines: Vec<&str> = error.lines().filter(|line| !is_quoted(line)).map(str::trim_end).collect();
-    let text = lines.join(": ");
+    let mut parts = Vec::new();
+    for line in error.lines() {
+        match line.trim_start_matches(|of_number: char| of_number == ' ' || of_number.is_ascii_digit()) {
+            quoted if quoted.starts_with('|') => {
+                parts.extend(key_of(&quoted[1..]).map(|key| format!("key `{key}`")))
+            }
+            text => parts.push(text.trim_end().to_owned()),
+        }
+    }
+    let text = parts.join(": ");
     let found = text.split_once("string \"").zip(text.rsplit_once("\", expected"));
     match found {
         Some(((before, _), (_, expected))) => format!("{before}a string, expected{expected}"),
         None => text,
     }
+}
+
+/// Returns the key of a line of TOML, if it begins with one.
+fn key_of(line: &str) -> Option<&str> {
+    let key = line.split_once('=')?.0.trim();
+    let is_bare = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    (!key.is_empty() && key.chars().all(is_bare)).then_some(key)
 }
 
 #[cfg(test)]
@@ -64,8 +77,8 @@ mod tests {
             }
         }
         check("a = 1\nsecret = \"hunter", &["yahtzee.toml", "line 2", "string"]);
-        check("secret = hunter2", &["line 1"]);
-        check("secret = \"hunter2\"", &["a string, expected a sequence"]);
+        check("secret = hunter2", &["line 1", "key `secret`"]);
+        check("secret = \"hunter2\"", &["`secret`", "a string, expected a sequence"]);
         check("secret = \"hunter\\\", expected 2\"", &["expected a sequence"]);
         check("secret = [\"hunter2\"]", &["a string, expected u16"]);
     }

@@ -1,0 +1,85 @@
+//! A job whose code panics, in the middle of records and in figures.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::erased::AnyJob;
+use crate::job::{Figures, figures_of};
+use crate::summary::UnreadableSummary;
+
+/// Sums, and panics in the middle of a record at what it cannot take.
+#[derive(Debug)]
+struct Picky;
+
+impl Job for Picky {
+    const NAME: &'static str = "picky";
+    const MEASUREMENT: &'static str = "ID";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["name"];
+    type Record<'a> = IdRecord;
+    type Accumulator = u64;
+    type Summary = IdSummary;
+
+    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, Self>) {
+        for id in &record.ids {
+            intake.add(id.minute * 60_000_000, [&id.dimension], |sum| {
+                *sum += u64::from(id.id);
+                if *sum % 7 == 3 {
+                    std::panic::resume_unwind(Box::new("as planned"));
+                }
+            });
+        }
+    }
+
+    fn summarize(&self, sum: &u64) -> IdSummary {
+        IdSummary { ids: *sum }
+    }
+
+    fn figures(summary: &IdSummary) -> Figures {
+        match summary.ids {
+            3 => std::panic::resume_unwind(Box::new("as planned")),
+            ids => figures_of([("ids", ids)]),
+        }
+    }
+}
+
+#[test]
+fn figures_that_panic_are_those_of_one_summary() {
+    let figures = |ids| AnyJob::figures(&Picky, &IdSummary { ids }.encode_to_vec());
+    assert_eq!(figures(3), Err(UnreadableSummary::Panic));
+    assert_eq!(figures(4), Ok(figures_of([("ids", 4)])));
+}
+
+proptest! {
+    /// What the job's code panics on depends on all records before it. Where it has panicked before, such a record leaves no
+    /// trace but its dead letter: the summaries are those of the others, read without it.
+    #[test]
+    fn a_record_that_panics_changes_nothing(
+        records in prop::collection::vec((0..4_u64, prop::collection::vec((9..12_i64, 0..6_u32, "[ab]"), 1..4)), 1..30),
+    ) {
+        let open = || {
+            let history = History { poisoned: &[Offset(1_000)], ..history(None, 0, 0) };
+            PartitionCore::<Picky>::open(Arc::new(Picky), Policy::default(), identity(), history).unwrap().core
+        };
+        let value = |frame: u64, ids: &[(i64, u32, String)]| {
+            let id = |(minute, id, dimension): &(i64, u32, String)| Id { minute: *minute, id: *id, dimension: dimension.clone() };
+            let frame_id = [[0; 8], frame.to_be_bytes()].concat();
+            IdRecord { frame_id, ids: ids.iter().map(id).collect() }.encode_to_vec()
+        };
+        let feed = |core: &mut PartitionCore<Picky>, offset: u64, value: &[u8], out: &mut Vec<Effect>| {
+            core.ingest(LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &OWNER.0, value }, out)
+        };
+        let (mut tried, mut without) = (open(), open());
+        let (mut effects, mut expected) = (Vec::new(), Vec::new());
+        for (offset, (frame, ids)) in (0..).zip(&records) {
+            let value = value(*frame, ids);
+            if feed(&mut tried, offset, &value, &mut effects) != RecordOutcome::Poison(Poison::Panic) {
+                feed(&mut without, offset, &value, &mut expected);
+            }
+        }
+        tried.flush(&mut effects);
+        without.flush(&mut expected);
+        effects.retain(|effect| !matches!(effect, Effect::DeadLetter(_)));
+        prop_assert_eq!(effects, expected);
+    }
+}

@@ -1,4 +1,4 @@
-//! `yahtzee commits`: the commit of every partition, and how far its worker is.
+//! `yahtzee commits`: the commit of every partition, and how far its worker and its sinks are.
 
 use anyhow::Result;
 use clap::Args;
@@ -13,9 +13,11 @@ use yahtzee_runtime::{out, outln};
 use crate::config::Config;
 use crate::jobs::plans;
 use crate::process::GlobalOptions;
+use crate::stores::job_topics;
 
 mod flags;
 mod report;
+mod sinks;
 
 use flags::Deadline;
 use report::{Committed, CommittedPartition, JobCommits};
@@ -26,6 +28,8 @@ use report::{Committed, CommittedPartition, JobCommits};
 /// which is the partition's event time. Position lag is the number of records not read yet; replay lag is the number
 /// that a restart reads again, so it is never 0 while windows are open. The command only reads: it fences no worker and
 /// joins no consumer group.
+///
+/// Below the partitions of a job come those of its summaries, as far as the sink of each store has committed them.
 ///
 /// A watermark that does not move while the log grows belongs to a partition without a worker: see `yahtzee assign`.
 #[derive(Debug, Args)]
@@ -78,5 +82,6 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
         let flags = flags::of(read.as_ref(), &bounds, &running, at_deadline);
         report.partitions.push(CommittedPartition::of(partition, &bounds, read, flags, now_ms));
     }
+    report.sinks = sinks::of_job(log, &job_topics(plan, config), &config.layout.version)?;
     Ok(report)
 }

@@ -36,6 +36,7 @@ const JOB: &str = "router-latency";
 const RAW: &str = "ROUTER_REQUEST.v1";
 const SUMMARIES: &str = "ROUTER_REQUEST_SUMMARY.v1";
 const GROUP: &str = "yahtzee.router-latency.g1.v1";
+const SINK_GROUP: &str = "yahtzee.sink.embedded.router-latency.v1";
 
 /// A folder with a log and a store, and commands that are configured for it.
 struct World {
@@ -447,6 +448,29 @@ fn commits_are_shown_as_they_are_stored() {
         open += windows.len();
     }
     assert!(open > 0, "{report}");
+}
+
+#[test]
+fn commits_of_sinks_are_shown_and_flagged() {
+    let world = World::of_demo();
+    let sinks = || world.json(&["commits", JOB])[0]["sinks"].take();
+    let shown = sinks();
+    assert_eq!(shown.as_array().map(Vec::len), Some(1), "{shown}");
+    assert_eq!((&shown[0]["store"], &shown[0]["consumer_group"]), (&"embedded".into(), &SINK_GROUP.into()));
+    let ends = world.log().bounds(SUMMARIES, &all_partitions()).unwrap();
+    let mut stored = 0;
+    for (bounds, part) in ends.iter().zip(shown[0]["partitions"].as_array().unwrap()) {
+        assert_eq!((number(&part["log_end"]), number(&part["lag"])), (bounds.end.0, 0));
+        assert_eq!(part["flags"], serde_json::json!([]));
+        stored += part["committed_offset"].as_u64().unwrap_or(0);
+    }
+    assert_eq!(stored, ends.iter().map(|bounds| bounds.end.0).sum::<u64>());
+    let beyond = CommittedOffset { offset: ends[0].end.next(), metadata: String::new() };
+    let beyond = OffsetCommit { topic: SUMMARIES, partition: Partition(0), committed: beyond };
+    world.log().commit(SINK_GROUP, &[beyond]).unwrap();
+    assert_eq!(sinks()[0]["partitions"][0]["flags"][0]["kind"], "above-log-end");
+    let text = said(&world.command(&["commits", JOB]).output().unwrap());
+    assert!(text.contains("sink into embedded") && text.contains("! above the log end"), "{text}");
 }
 
 #[test]

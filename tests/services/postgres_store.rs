@@ -6,5 +6,6 @@ mod maps;
 mod poison;
 mod pooled;
 mod reads;
+mod restore;
 pub(crate) mod support;
 mod writes;

@@ -83,9 +83,9 @@ fn status(is_well: bool) -> StatusCode {
     if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// One line per part: its name and its state.
+/// One line per part: its name, its state, and what else there is to know of it.
 fn parts_text(health: &Health) -> String {
-    let mut text = String::new();
+    let (mut text, remarks) = (String::new(), health.remarks());
     for (part, condition) in health.parts() {
         let state = match condition {
             Condition::Starting(what) => format!("starting: {what}"),
@@ -93,7 +93,8 @@ fn parts_text(health: &Health) -> String {
             Condition::Troubled(what) => format!("troubled: {what}"),
             Condition::Failed(what) => format!("failed: {what}"),
         };
-        writeln!(text, "{part}: {state}").expect("a String takes any text");
+        let remark = remarks.get(&part).map(|remark| format!(" ({remark})")).unwrap_or_default();
+        writeln!(text, "{part}: {state}{remark}").expect("a String takes any text");
     }
     text
 }

@@ -18,19 +18,34 @@ pub enum Condition {
 
 /// The parts of a process by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<String, Condition>>>);
+pub struct Health {
+    conditions: Arc<Mutex<BTreeMap<String, Condition>>>,
+    remarks: Arc<Mutex<BTreeMap<String, String>>>,
+}
 
 impl Health {
     /// Sets the state of a part.
     pub fn set(&self, part: &str, condition: Condition) {
-        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         parts.insert(part.to_owned(), condition);
+    }
+
+    /// Sets a remark on a part, which is shown whatever its state is: what has happened and is not mended by going on.
+    pub fn remark(&self, part: &str, remark: String) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        remarks.insert(part.to_owned(), remark);
+    }
+
+    /// Returns all remarks, by name of the part.
+    #[must_use]
+    pub fn remarks(&self) -> BTreeMap<String, String> {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns all parts with their states, by name.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Condition> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns false once a part has given up.
@@ -44,5 +59,21 @@ impl Health {
     pub fn is_ready(&self) -> bool {
         let parts = self.parts();
         !parts.is_empty() && parts.values().all(|condition| *condition == Condition::Ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_changes_no_state() {
+        let health = Health::default();
+        health.remark("sink", "lost a record".to_owned());
+        assert!(!health.is_ready() && health.parts().is_empty());
+        health.set("sink", Condition::Ready);
+        health.remark("sink", "lost two records".to_owned());
+        assert!(health.is_ready() && health.is_alive());
+        assert_eq!(health.remarks(), BTreeMap::from([("sink".to_owned(), "lost two records".to_owned())]));
     }
 }

@@ -11,6 +11,7 @@ use yahtzee_runtime::log::{Bounds, CommittedOffset, TopicDescription};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::flags::Flag;
+use super::sinks::SinkCommits;
 use yahtzee_runtime::utc;
 
 /// A committed offset with its metadata decoded.
@@ -46,6 +47,7 @@ pub(super) struct JobCommits {
     topic_partitions: u32,
     configured_partitions: u32,
     pub(super) partitions: Vec<CommittedPartition>,
+    pub(super) sinks: Vec<SinkCommits>,
 }
 
 /// The commit of one partition.
@@ -97,6 +99,7 @@ impl JobCommits {
             topic_partitions: topic.partitions,
             configured_partitions,
             partitions: Vec::new(),
+            sinks: Vec::new(),
         }
     }
 
@@ -113,6 +116,7 @@ impl JobCommits {
         }
         text += "  part  worker             offset c  position h   pos lag  replay lag  log                     watermark (age)\n";
         self.partitions.iter().for_each(|part| text += &part.text());
+        self.sinks.iter().for_each(|sink| text += &sink.text());
         text
     }
 }

@@ -292,7 +292,7 @@ impl Session {
         Ok(is_due)
     }
 
-    /// Reports that the source works, or what it reads again.
+    /// Reports that the source works, or what it reads again, and what it has lost.
     fn report_health(&self) {
         let source = self.source();
         let condition = match source.again() {
@@ -302,6 +302,13 @@ impl Session {
             )),
         };
         self.shared.health.set(&source.part, condition);
+        match source.lost() {
+            0 => {}
+            lost => self.shared.health.remark(
+                &source.part,
+                format!("{lost} summaries were lost to retention before they were stored, since the start; see the log"),
+            ),
+        }
     }
 
     fn commit(&mut self) -> Result<(), LogError> {

@@ -50,6 +50,8 @@ struct LockedSource {
     partitions: Vec<SourcePartition>,
     /// Streams that are read again because the database of a shard was restored, and up to where. Outlives an opening.
     again: BTreeMap<usize, Offset>,
+    /// Summaries that retention has deleted before they were stored, since the process started.
+    lost: u64,
 }
 
 impl Source {
@@ -62,7 +64,8 @@ impl Source {
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
         let (partitions, again) = (Vec::new(), BTreeMap::new());
-        let state = Mutex::new(LockedSource { source, failure: None, settled: 0, partitions, again });
+        let state =
+            Mutex::new(LockedSource { source, failure: None, settled: 0, partitions, again, lost: 0 });
         Self { part, task, group, streams, shards, state, changed: Condvar::new() }
     }
 
@@ -85,11 +88,17 @@ impl Source {
             marks.into_iter().for_each(|(shard, mark)| state.source.know(stream, shard, mark));
         }
         state.partitions = opening.partitions;
+        state.lost += opening.lost;
         for (stream, until) in opening.again {
             let reached = state.again.entry(stream).or_insert(until);
             *reached = until.max(*reached);
         }
         epoch
+    }
+
+    /// Returns the number of summaries that retention has deleted before they were stored.
+    pub(super) fn lost(&self) -> u64 {
+        self.lock().lost
     }
 
     /// Returns what a write of summaries of this stream to a shard settles.

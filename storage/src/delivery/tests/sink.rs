@@ -357,6 +357,8 @@ fn a_sink_that_retention_has_overtaken_reads_on_at_the_start_of_the_log() {
     world.wait("the rest to be settled", || world.is_all_settled() || !world.health.is_ready());
     sink.end();
     assert!(world.health.is_ready(), "{:?}", world.health.parts());
+    let remarks = world.health.remarks();
+    assert!(remarks["sink-job"].starts_with("3 summaries were lost"), "{remarks:?}");
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 3), (1, 1)]));
 }
 

@@ -25,12 +25,14 @@ mod assigned;
 mod request;
 #[doc(hidden)]
 pub mod rules;
+mod write_max;
 
 pub use assigned::AssignedPartition;
 pub use request::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotRequest,
 };
 use rules::{OpeningStep, SlotProduction, SlotRules, WriteStep};
+pub use write_max::WriteMax;
 
 /// Opens a partition of a job: what [`crate::erased::AnyJob::open`] does under a policy and an identity.
 pub type OpenPartition = dyn Fn(History<'_>) -> Result<Opened<Box<dyn AnyPartition>>, ResumeError> + Send;
@@ -44,8 +46,8 @@ pub struct SlotSettings {
     pub policy: Policy,
     /// Number of waiting effects that are written before the interval is over.
     pub backlog_max: usize,
-    /// Greatest number of effects of one partition in one write.
-    pub write_max: usize,
+    /// Bound of one write.
+    pub write_max: WriteMax,
 }
 
 /// The partitions of a slot, their state and the order in which they are opened, written and committed. See the
@@ -60,8 +62,8 @@ pub struct SlotMachine {
     poisoned: Vec<Vec<Offset>>,
     next_write_ms: u64,
     is_flushing: bool,
-    /// Whether the last write has left effects behind.
-    has_rest: bool,
+    /// Index of the partition of which the last write has left effects behind. The next write begins with it.
+    rest: Option<usize>,
 }
 
 enum SlotState {
@@ -134,7 +136,7 @@ impl SlotMachine {
             assigned: Vec::new(),
             next_write_ms: 0,
             is_flushing: false,
-            has_rest: false,
+            rest: None,
         }
     }
 
@@ -157,7 +159,7 @@ impl SlotMachine {
         self.state = SlotState::Closed;
         self.assigned.clear();
         self.is_flushing = false;
-        self.has_rest = false;
+        self.rest = None;
     }
 
     /// Returns what the shell must do next; `None` while it has to wait for an answer, for records or for the time
@@ -268,6 +270,12 @@ impl SlotMachine {
         }
     }
 
+    /// Returns the number of effects that wait for a write.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.assigned.iter().map(|assigned| assigned.effects.len()).sum()
+    }
+
     /// Returns the partitions of the slot.
     #[must_use]
     pub fn partitions(&self) -> &[Partition] {
@@ -333,24 +341,29 @@ impl SlotMachine {
 
     /// Whether too much waits, or what the last write has left, or everything must go out.
     fn has_to_write(&self) -> bool {
-        let backlog: usize = self.assigned.iter().map(|assigned| assigned.effects.len()).sum();
-        self.is_flushing || backlog >= if self.has_rest { 1 } else { self.settings.backlog_max }
+        self.is_flushing || self.backlog() >= if self.rest.is_some() { 1 } else { self.settings.backlog_max }
     }
 
-    /// Takes the effects that wait: all of them, or as many as a write may have.
+    /// Takes the effects that wait, as many as a write may have.
     fn begin_write(&mut self, now_ms: u64) {
         if now_ms >= self.next_write_ms {
             self.next_write_ms = self.rules.next_write_ms(&self.settings.policy, now_ms);
             self.assigned.iter_mut().for_each(|assigned| assigned.tick(now_ms));
         }
-        let (mut effects, mut counts) = (Vec::new(), Vec::with_capacity(self.assigned.len()));
-        for assigned in &mut self.assigned {
-            let count = self.settings.write_max.min(assigned.effects.len());
-            counts.push(count as u64);
+        let (mut effects, mut counts) = (Vec::new(), vec![0; self.assigned.len()]);
+        let mut left = self.settings.write_max;
+        // The one that comes first takes what there is; so it is another one each time.
+        let first = self.rest.take().unwrap_or(0);
+        let (before, from) = ((0..first), (first..self.assigned.len()));
+        for index in from.chain(before) {
+            let assigned = &mut self.assigned[index];
+            let count = left.take(&assigned.effects, effects.is_empty());
+            counts[index] = count as u64;
             assigned.core.begin_write();
             effects.extend(assigned.effects.drain(..count).map(|effect| (assigned.partition, effect)));
         }
-        self.has_rest = self.assigned.iter().any(|assigned| !assigned.effects.is_empty());
+        let has_rest = |&index: &usize| !self.assigned[index].effects.is_empty();
+        self.rest = (first + 1..self.assigned.len()).chain(0..=first).find(has_rest);
         self.is_flushing = false;
         self.state = SlotState::Writing(Write {
             done: 0,

@@ -12,7 +12,7 @@ use yahtzee_core::erased::AnyJob;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::{SlotFailure, SlotMachine, SlotSettings};
+use yahtzee_core::slot::{SlotFailure, SlotMachine, SlotSettings, WriteMax};
 use yahtzee_core::window::Policy;
 
 use crate::back_off::{self, BackOff};
@@ -281,6 +281,12 @@ fn supervise(
 /// Effects of a slot that may wait in memory before they are written without waiting for a tick.
 const BACKLOG_MAX: usize = 10_000;
 
+/// What one write may have: a broker that takes 2,000 records or 2 MiB a second ends it within the transaction's time.
+const WRITE_MAX: WriteMax = WriteMax { effects: 20_000, bytes: 16 << 20 };
+
+/// Effects of a slot that may wait before nothing is read any more.
+const READ_BACKLOG_MAX: usize = 5 * WRITE_MAX.effects;
+
 /// A slot of a job on this worker. It outlives failures, so that a record is not tried a third time after the job has
 /// panicked on it.
 struct JobSlot {
@@ -295,7 +301,7 @@ fn job_slots(plan: &JobPlan, settings: &WorkerSettings) -> Vec<JobSlot> {
             partitions,
             policy: plan.policy,
             backlog_max: BACKLOG_MAX,
-            write_max: usize::MAX,
+            write_max: WRITE_MAX,
         });
         JobSlot { slot, machine }
     };

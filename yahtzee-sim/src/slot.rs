@@ -11,7 +11,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{Offset, RecordOutcome};
 use yahtzee_core::slot::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotMachine, SlotRequest,
-    SlotSettings,
+    SlotSettings, WriteMax,
 };
 
 use crate::broker::{Answer, Broker, OffsetCommit};
@@ -80,7 +80,7 @@ impl Slot {
             partitions: partitions.collect(),
             policy: config.policy(),
             backlog_max: size(config.backlog_max),
-            write_max: size(config.write_max),
+            write_max: WriteMax { effects: size(config.write_max), bytes: usize::MAX },
         };
         let mut new = Self {
             holder,

@@ -77,7 +77,11 @@ fn identity() -> Identity {
 }
 
 fn settings() -> SlotSettings {
-    SlotSettings { partitions: vec![Partition(0)], policy: POLICY, backlog_max: 5, write_max: 100 }
+    SlotSettings { partitions: vec![Partition(0)], policy: POLICY, backlog_max: 5, write_max: at_most(100) }
+}
+
+fn at_most(effects: usize) -> WriteMax {
+    WriteMax { effects, bytes: usize::MAX }
 }
 
 fn begin(machine: &mut SlotMachine) {
@@ -105,10 +109,14 @@ fn reopen(machine: &mut SlotMachine, committed: Option<CommittedOffset>, end: u6
 }
 
 fn feed(machine: &mut SlotMachine, offset: u64, minute: i64) {
+    feed_to(machine, 0, offset, minute);
+}
+
+fn feed_to(machine: &mut SlotMachine, index: usize, offset: u64, minute: i64) {
     let value = Time { minute }.encode_to_vec();
     let (key, timestamp_ms) = (Owner([1; 16]).0, minute * MINUTE_MS);
     let record = LogRecord { offset: Offset(offset), timestamp_ms, key: &key, value: &value };
-    machine.ingest(0, record);
+    machine.ingest(index, record);
 }
 
 /// Counts of the summaries that are to be appended; those of finals are negative.
@@ -211,7 +219,7 @@ fn what_is_folded_beside_a_write_belongs_to_the_next_one() {
 
 #[test]
 fn a_large_backlog_is_written_before_it_is_due_and_what_a_write_leaves_at_once() {
-    let mut machine = opened(SlotSettings { write_max: 3, ..settings() }, 100);
+    let mut machine = opened(SlotSettings { write_max: at_most(3), ..settings() }, 100);
     obey(&mut machine, 0);
     (0..5_u64).for_each(|offset| feed(&mut machine, offset, 3 * offset.cast_signed()));
     assert_eq!(machine.poll(1), None, "four finals are no backlog yet");
@@ -224,6 +232,67 @@ fn a_large_backlog_is_written_before_it_is_due_and_what_a_write_leaves_at_once()
     assert_eq!(appended(machine.poll(1)), [-1, -1]);
     answer(&mut machine, SlotAnswer::Appended, 1);
     assert_eq!(committed(machine.poll(1)).unwrap().1, 6);
+}
+
+/// The bytes of a write are bounded like its effects, and an effect that is larger alone does not stop the slot.
+#[test]
+fn a_write_has_as_many_bytes_as_it_may() {
+    fn check(bytes: usize) {
+        let write_max = WriteMax { effects: 100, bytes };
+        let mut machine = opened(SlotSettings { write_max, ..settings() }, 6);
+        (0..6).for_each(|offset| feed(&mut machine, offset, 3 * offset.cast_signed()));
+        let mut writes: Vec<Vec<usize>> = Vec::new();
+        while let Some(request) = machine.poll(0) {
+            let SlotRequest::Append(effects) = request else {
+                answer(&mut machine, SlotAnswer::Committed, 0);
+                continue;
+            };
+            writes.push(effects.iter().map(|(_, effect)| effect.bytes()).collect());
+            answer(&mut machine, SlotAnswer::Appended, 0);
+        }
+        assert_eq!(writes.iter().flatten().count(), 6, "five windows are closed and one is open");
+        let sum = |write: &[usize]| write.iter().sum::<usize>();
+        assert!(
+            writes.iter().all(|write| write.len() == 1 || sum(write) <= bytes),
+            "{writes:?}, {bytes} bytes"
+        );
+        let could_be_one = |pair: &[Vec<usize>]| sum(&pair[0]) + pair[1][0] <= bytes;
+        assert!(!writes.windows(2).any(could_be_one), "{writes:?}, {bytes} bytes");
+    }
+    [0, 1, 150, 500, 1_000, usize::MAX].into_iter().for_each(check);
+}
+
+/// A partition with a large backlog does not keep the others of its slot waiting.
+#[test]
+fn partitions_take_turns_in_writes_that_are_full() {
+    let partitions = vec![Partition(0), Partition(1)];
+    let two = SlotSettings { partitions, write_max: at_most(2), ..settings() };
+    let mut machine = SlotMachine::new(two);
+    begin(&mut machine);
+    let bounds = Bounds { start: Offset(0), end: Offset(0) };
+    for answered in
+        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None, None]), SlotAnswer::Bounds(vec![bounds, bounds])]
+    {
+        machine.poll(0).unwrap();
+        answer(&mut machine, answered, 0);
+    }
+    machine.poll(0).unwrap();
+    obey(&mut machine, 0);
+    // Four finals of the first partition, and of the second, to which the owner does not belong, four dead letters.
+    (0..5).for_each(|offset| feed_to(&mut machine, 0, offset, 3 * offset.cast_signed()));
+    (0..4).for_each(|offset| feed_to(&mut machine, 1, offset, 0));
+    let mut turns = Vec::new();
+    while let Some(request) = machine.poll(1) {
+        let done = match request {
+            SlotRequest::Append(effects) => {
+                turns.push(effects.iter().map(|(partition, _)| partition.0).collect::<Vec<_>>());
+                SlotAnswer::Appended
+            }
+            _ => SlotAnswer::Committed,
+        };
+        answer(&mut machine, done, 1);
+    }
+    assert_eq!(turns, [[0, 0], [1, 1], [0, 0], [1, 1]]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
 use super::poison_limit::PoisonLimit;
 use super::write::write_due;
-use super::{JobFailure, JobPlan, JobSlot, ProcessContext, WorkerSettings};
+use super::{JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_MAX, WorkerSettings};
 
 /// Longest wait of one poll; a stop is seen as soon.
 const POLL: Duration = Duration::from_millis(50);
@@ -91,9 +91,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Reads one batch and writes what is due.
+    /// Reads one batch, unless too much waits to be written, and writes what is due.
     fn turn(&mut self) -> Result<(), JobFailure> {
-        self.read(self.wait())?;
+        if self.slots.iter().all(|slot| slot.machine.backlog() < READ_BACKLOG_MAX) {
+            self.read(self.wait())?;
+        }
         self.end_if_paused()?;
         let now_ms = self.context.clock.now_ms();
         if now_ms >= self.next_memory_ms {
@@ -164,7 +166,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Writes what is due, slot by slot. The time that a write takes is no pause.
+    /// Writes once for each slot that has something due. The time that a write takes is no pause.
     fn write(&mut self, now_ms: u64) -> Result<(), JobFailure> {
         for index in 0..self.slots.len() {
             if self.slots[index].machine.next_due() > now_ms {
@@ -215,7 +217,9 @@ impl<'a> Run<'a> {
     fn finish(mut self) -> Result<(), JobFailure> {
         let now_ms = self.context.clock.now_ms();
         self.slots.iter_mut().for_each(|slot| slot.machine.flush());
-        self.write(now_ms)?;
+        while self.slots.iter().any(|slot| slot.machine.next_due() <= now_ms) {
+            self.write(now_ms)?;
+        }
         self.set_gauges(now_ms);
         Ok(())
     }

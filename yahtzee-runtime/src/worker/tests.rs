@@ -72,6 +72,12 @@ fn record(minute: i64, number: u64) -> RawRecord {
     RawRecord { timestamp_ms, key: Owner([5; 16]).0.to_vec(), value }
 }
 
+/// A record of the window `minute` and of another owner than other numbers.
+fn record_of(owner: u64, minute: i64, number: u64) -> RawRecord {
+    let key = [[5; 8], owner.to_be_bytes()].concat();
+    RawRecord { key, ..record(minute, number) }
+}
+
 fn records(count: usize) -> Vec<RawRecord> {
     (0..count).map(|_| record(0, 1)).collect()
 }
@@ -322,6 +328,36 @@ fn what_is_not_due_is_written_before_the_job_ends() {
 }
 
 /// The job's code sees the record once per process: then it is a dead letter.
+/// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
+/// writes the rest.
+#[test]
+fn a_large_backlog_goes_out_in_bounded_writes() {
+    fn check(guarantee: Guarantee, polls: usize, expected: &[&str]) {
+        let series = 2 * WRITE_MAX.effects + 1;
+        let mut raw: Vec<_> = (0..series as u64).map(|owner| record_of(owner, 0, 1)).collect();
+        raw.push(record_of(0, 10, 1));
+        let polls = [vec![poll(series + 1, 0)], vec![poll(0, 0); polls - 1]].concat();
+        let script = Script { raw, polls: polls.into(), ..Script::default() };
+        let worked = &mut Worked::new(guarantee, script);
+        (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
+        worked.slots = job_slots(&worked.plan, &worked.settings);
+        worked.run().unwrap();
+        let finals = |call: &str| call.split(' ').filter(|word| word.ends_with('.')).count();
+        let calls = worked.calls_after_opening();
+        let told = calls.iter().filter(|call| !call.contains("commit")).map(|call| match finals(call) {
+            0 => call.clone(),
+            finals => format!("{finals} finals"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{guarantee:?}");
+    }
+    let read = format!("poll {}", 2 * WRITE_MAX.effects + 2);
+    let (full, rest) = (format!("{} finals", WRITE_MAX.effects), "1 finals");
+    for guarantee in BOTH {
+        check(guarantee, 3, &[&read, &full, "poll 0", &full, "poll 0", rest]);
+        check(guarantee, 1, &[&read, &full, &full, rest]);
+    }
+}
+
 #[test]
 fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
     for guarantee in BOTH {

@@ -24,9 +24,6 @@ pub(super) fn open_writer(
     }
 }
 
-/// Records that are appended at a time: after a restart a slot may have more to write than a client takes at once.
-const CHUNK: usize = 10_000;
-
 /// Writes at least once: records are visible when they are acknowledged, and stay when the commit does not follow.
 struct UnfencedWriter {
     log: SharedLog,
@@ -36,7 +33,7 @@ struct UnfencedWriter {
 
 impl SlotWriter for UnfencedWriter {
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
-        records.chunks(CHUNK).try_for_each(|chunk| self.appender.append_and_wait(chunk))?;
+        self.appender.append_and_wait(records)?;
         Ok(Acknowledged::new(self))
     }
 }

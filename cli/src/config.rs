@@ -83,7 +83,7 @@ impl Config {
     /// If [`Self::load`] would fail.
     pub(crate) fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Self, ConfigError> {
         let file: ConfigFile = parse_file(text, origin, environment)?;
-        let layout = file.topics.check(file.sink.retention_days)?;
+        let layout = file.topics.check(file.sink.retention_days, file.worker.guarantee)?;
         file.jobs.iter().try_for_each(|(name, section)| section.check(name))?;
         Ok(Self {
             log: file.log.check(environment, file.worker.write_deadline())?,

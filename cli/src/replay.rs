@@ -154,13 +154,9 @@ impl Replay<'_> {
         let Begun { subject, parts, is_continued } = begun;
         let topic = self.target.topic(&self.config.layout, &subject.plan);
         let mut output = match &topic {
-            Some(topic) => Output::Topic(Publisher::open(
-                &*self.log,
-                &self.journal(&subject).group(),
-                &subject.raw,
-                topic,
-                self.config.layout.partitions,
-            )?),
+            Some(topic) => {
+                Output::Topic(Publisher::open(&*self.log, &self.journal(&subject).group(), &subject, topic)?)
+            }
             None => Output::Nowhere,
         };
         let mut report = JobReplay::of(&subject, topic, is_continued);

@@ -12,7 +12,7 @@ use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_core::summary::{Provenance, SummaryKey, key_of_record};
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::PlatformError;
 use yahtzee_runtime::config::Secret;
@@ -113,7 +113,8 @@ impl World {
             for item in reader.poll(PATIENCE).unwrap() {
                 match item {
                     Item::Record(_, record, _) => {
-                        drop(found.insert(record.key.to_vec(), record.value.to_vec()))
+                        let key = key_of_record(record.key, record.value);
+                        drop(found.insert(key.to_vec(), record.value.to_vec()))
                     }
                     Item::End(..) => ends += 1,
                 }

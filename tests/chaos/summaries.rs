@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::LogRecord;
-use yahtzee_core::summary::Provenance;
+use yahtzee_core::summary::{Provenance, key_of_record};
 
 use yahtzee_runtime::worker::Guarantee;
 
@@ -41,7 +41,8 @@ impl Sight for Summaries {
             self.chain_violations += 1;
             return;
         };
-        let before = self.keys.get(record.key);
+        let key = key_of_record(record.key, record.value);
+        let before = self.keys.get(key);
         if let Some(before) = before {
             let order = before.provenance.revision().cmp(&new.revision());
             self.dips_topic += u64::from(order.is_gt());
@@ -56,7 +57,7 @@ impl Sight for Summaries {
         if before.is_none_or(|before| before.provenance.last_offset < new.last_offset) {
             self.seen_at.push((partition, new.last_offset, Instant::now()));
         }
-        self.keys.insert(record.key.to_vec(), Visible { provenance: new, value: record.value.to_vec() });
+        self.keys.insert(key.to_vec(), Visible { provenance: new, value: record.value.to_vec() });
     }
 }
 

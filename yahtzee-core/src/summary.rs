@@ -168,6 +168,26 @@ pub struct SummaryKey {
 }
 
 const WINDOW_BYTES: usize = 8 + 4;
+const GENERATION_BYTES: usize = 4;
+
+/// Makes the key of a summary the key of its record in the summary topic, which names the generation (4 bytes, big
+/// endian) behind it: compaction, which keeps the last record of a key, never keeps one of an older generation instead of
+/// the newest.
+#[must_use]
+pub fn record_key(mut key: Vec<u8>, generation: u32) -> Vec<u8> {
+    key.extend_from_slice(&generation.to_be_bytes());
+    key
+}
+
+/// Returns the key of a summary from the key of its record in the summary topic and its value, which name the same
+/// generation. What is no summary is returned as it is, and so is a key from before keys named the generation: it ends
+/// with the length of the window, which no generation has reached.
+#[must_use]
+pub fn key_of_record<'a>(key: &'a [u8], value: &[u8]) -> &'a [u8] {
+    let Some((of_summary, named)) = key.split_last_chunk::<GENERATION_BYTES>() else { return key };
+    let is_of_value = |of: Provenance| of.generation == u32::from_be_bytes(*named);
+    if Provenance::of_value(value).is_ok_and(is_of_value) { of_summary } else { key }
+}
 
 impl SummaryKey {
     /// The wire form.
@@ -199,7 +219,8 @@ impl SummaryKey {
 
 /// Key of a series (owner and encoded dimensions) in a window.
 pub(crate) fn encode_key(series: &[u8], window: Window, length_ms: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(series.len() + WINDOW_BYTES);
+    // With room for what `record_key` adds.
+    let mut key = Vec::with_capacity(series.len() + WINDOW_BYTES + GENERATION_BYTES);
     key.extend_from_slice(series);
     push_window(window.start_ms(length_ms), length_ms, &mut key);
     key
@@ -283,6 +304,31 @@ mod tests {
         ) {
             let key = SummaryKey { owner: Owner(owner), dimensions, window_start_ms, window_length_ms };
             prop_assert_eq!(SummaryKey::decode(&key.encode()), Ok(key));
+        }
+
+        #[test]
+        fn a_record_names_the_generation_behind_the_key(
+            owner: [u8; 16],
+            dimensions in prop::collection::vec("[a-z]{0,40}", 0..4),
+            window_start_ms: i64,
+            window_length_ms: u32,
+            generation: u32,
+            other: u32,
+        ) {
+            let key = SummaryKey { owner: Owner(owner), dimensions, window_start_ms, window_length_ms }.encode();
+            let provenance = Provenance { generation, first_offset: 0, last_offset: 3, count: 1, is_final: true };
+            let value = provenance.join(&());
+            let in_topic = record_key(key.clone(), generation);
+            prop_assert_eq!(key_of_record(&in_topic, &value), &*key);
+            prop_assume!(generation != window_length_ms);
+            prop_assert_eq!(key_of_record(&key, &value), &*key, "as topics from before have it");
+            prop_assert_eq!(record_key(key, other) == in_topic, other == generation);
+        }
+
+        #[test]
+        fn no_summary_is_left_as_it_is(key: Vec<u8>, value: Vec<u8>) {
+            let found = key_of_record(&key, &value);
+            prop_assert!(found == &*key || Provenance::of_value(&value).is_ok());
         }
 
         #[test]

@@ -26,6 +26,9 @@ pub struct TopicLayout {
     /// Retention of summaries in stores, in milliseconds; `None` for ever. What waits for a store waits as long: after
     /// that it would be dropped there too.
     pub store_retention_ms: Option<i64>,
+    /// Whether compaction may keep the last summary of a key for the newest: not without a fence (`at-least-once`), where a
+    /// worker that was taken for dead can write an older one behind it.
+    pub compacts_summaries: bool,
     /// Milliseconds by which stamps in raw topics may lie ahead of the log's clock; `None` for any number.
     pub timestamp_ahead_max_ms: Option<i64>,
 }
@@ -39,6 +42,7 @@ impl Default for TopicLayout {
             raw_retention_ms: Some(2 * DAY_MS),
             summary_retention_ms: Some(7 * DAY_MS),
             store_retention_ms: Some(32 * DAY_MS),
+            compacts_summaries: true,
             timestamp_ahead_max_ms: Some(60_000),
         }
     }
@@ -88,13 +92,14 @@ impl TopicLayout {
     #[must_use]
     pub fn specs(&self, measurement: &str, summary: &str, publishes_late: bool) -> Vec<TopicSpec> {
         let delete = |name| self.spec(name, Cleanup::Delete, self.raw_retention_ms);
+        // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
+        let cleanup = if self.compacts_summaries { Cleanup::CompactAndDelete } else { Cleanup::Delete };
         let mut specs = vec![
             TopicSpec {
                 timestamp_ahead_max_ms: self.timestamp_ahead_max_ms,
                 ..delete(self.raw(measurement))
             },
-            // Compaction alone never shrinks a topic whose keys carry a time, so old summaries are deleted as well.
-            self.spec(self.summary(summary), Cleanup::CompactAndDelete, self.summary_retention_ms),
+            self.spec(self.summary(summary), cleanup, self.summary_retention_ms),
             self.spec(self.retry(summary), Cleanup::Delete, self.store_retention_ms),
             // Not compacted either: of two revisions of a row the older may be refused later.
             self.spec(self.quarantine(summary), Cleanup::Delete, self.store_retention_ms),
@@ -131,8 +136,9 @@ mod tests {
     #[test]
     fn a_job_has_these_topics() {
         use Cleanup::{CompactAndDelete, Delete};
-        let check = |publishes_late: bool, expected: &[(&str, Cleanup, Option<i64>)]| {
-            let layout = TopicLayout { summary_retention_ms: None, ..TopicLayout::default() };
+        let check = |compacts_summaries, publishes_late, expected: &[(&str, Cleanup, Option<i64>)]| {
+            let layout =
+                TopicLayout { summary_retention_ms: None, compacts_summaries, ..TopicLayout::default() };
             let specs = layout.specs("REQUEST", "SLOW", publishes_late);
             assert!(specs.iter().all(|spec| (spec.partitions, spec.replication) == (32, 1)), "{specs:?}");
             let bounded: Vec<_> =
@@ -150,8 +156,11 @@ mod tests {
             ("QUARANTINE.SLOW_SUMMARY.v1", Delete, days(32)),
             ("DLQ.REQUEST.v1", Delete, None),
         ];
-        check(false, &always);
+        check(true, false, &always);
         let late = ("LATE.REQUEST.v1", Delete, days(2));
-        check(true, &[&always[..], &[late]].concat());
+        check(true, true, &[&always[..], &[late]].concat());
+        let mut without_a_fence = always;
+        without_a_fence[1].1 = Delete;
+        check(false, false, &without_a_fence);
     }
 }

@@ -101,6 +101,7 @@ fn layout() -> TopicLayout {
         raw_retention_ms: None,
         summary_retention_ms: None,
         store_retention_ms: None,
+        compacts_summaries: true,
         timestamp_ahead_max_ms: None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::summary::{Provenance, SummaryKey};
+use yahtzee_core::summary::{Provenance, SummaryKey, key_of_record};
 use yahtzee_runtime::log::Log;
 use yahtzee_runtime::log::scan::{scan, whole};
 use yahtzee_runtime::replay::Edge;
@@ -71,10 +71,11 @@ pub(super) fn topic_rows(
 ) -> Result<FoundSummaries> {
     let mut found = FoundSummaries::default();
     scan(log, topic, &whole(log, topic, &[partition])?, |_, record, _| {
-        match SummaryKey::decode(record.key) {
-            Ok(key) if comparable.covers(&key) => found.offer(record.key, record.value),
+        let key = key_of_record(record.key, record.value);
+        match SummaryKey::decode(key) {
+            Ok(parts) if comparable.covers(&parts) => found.offer(key, record.value),
             Ok(_) => {}
-            Err(_) => found.unreadable.push(record.key.to_vec()),
+            Err(_) => found.unreadable.push(key.to_vec()),
         }
     })?;
     found.leave_out_replaced();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use yahtzee_core::delivery::{Interruption, Offer, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_core::summary::key_of_record;
 use yahtzee_runtime::back_off::{self, BackOff};
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
@@ -203,7 +204,9 @@ impl Session {
             self.settle(ticket, Ending::Foreign);
             return Ok(());
         }
-        let summary = match OwnedSummary::read(&topics.job, record.key, record.value, today) {
+        let of_summaries = || key_of_record(record.key, record.value);
+        let key = if shared.is_retry() { record.key } else { of_summaries() };
+        let summary = match OwnedSummary::read(&topics.job, key, record.value, today) {
             Ok(summary) => summary,
             Err(unusable) => {
                 let source = self.source().position(ticket);
@@ -211,8 +214,7 @@ impl Session {
                 let fault = LogCause::new("unusable-summary", unusable.to_string());
                 let new = || FailureHeaders { source: Some(source), ..FailureHeaders::default() };
                 let failures = shared.failed_now(failures.unwrap_or_else(new), job, &fault);
-                let (store, key, value) = (shared.store.name(), record.key, record.value);
-                let letter = records::quarantine(topics, store, key, value, &failures);
+                let letter = records::quarantine(topics, shared.store.name(), key, record.value, &failures);
                 self.letters.push(ticket, Ending::Quarantined, letter);
                 return Ok(());
             }
@@ -221,7 +223,7 @@ impl Session {
         if let Some(failures) = failures.as_ref().filter(|_| !self.source().feeds(shard)) {
             let name = shared.shard_names.get(shard.index()).cloned();
             let failures = FailureHeaders { shard: name, ..failures.clone() };
-            let letter = records::retry(topics, shard, record.key, record.value, &failures);
+            let letter = records::retry(topics, shard, key, record.value, &failures);
             self.letters.push(ticket, Ending::Moved, letter);
             return Ok(());
         }

@@ -29,7 +29,7 @@ fn a_file_is_composed_of_sections() {
     let text = "[topics]\npartitions = 4\n[worker]\nslots = 2\n[jobs.errors]\nseries_max = 7";
     let variables = environment(&[("YAHTZEE_WORKER__SLOTS", "4"), ("YAHTZEE_LOG__EMBEDDED__FOLDER", "here")]);
     let file: WorkerFile = parse_file(text, "test.toml", &variables).unwrap();
-    let layout = file.topics.check(0).unwrap();
+    let layout = file.topics.check(0, file.worker.guarantee).unwrap();
     let worker = file.worker.check(&layout).unwrap();
     assert_eq!((layout.partitions, worker.slots, layout.store_retention_ms), (4, 4, None));
     assert_eq!(file.jobs["errors"].policy(Policy::default()).series_max, 7);
@@ -63,7 +63,9 @@ fn every_key_of_a_worker_and_of_a_job_means_itself() {
         [jobs.errors]\nwindow_length_ms = 8\nlateness_windows = 9\nfuture_windows = 10\nflush_interval_ms = 11\n\
         clock_skew_ms = 12\nseries_max = 13\nseries_per_owner_max = 14\npublish_late = true";
     let file: WorkerFile = parse_file(text, "test.toml", &Environment::new()).unwrap();
-    let worker = file.worker.check(&file.topics.check(0).unwrap()).unwrap();
+    let layout = file.topics.check(0, file.worker.guarantee).unwrap();
+    assert!(!layout.compacts_summaries, "without a fence");
+    let worker = file.worker.check(&layout).unwrap();
     assert_eq!((worker.slots, worker.guarantee), (2, Guarantee::AtLeastOnce));
     assert_eq!(
         (worker.write_deadline, worker.pause_max),

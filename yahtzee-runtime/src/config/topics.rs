@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use crate::topics::TopicLayout;
+use crate::worker::Guarantee;
 
 /// librdkafka's partitions are signed 32-bit; a topic with more than this is a typing error.
 const PARTITIONS_MAX: u32 = 100_000;
@@ -41,11 +42,12 @@ impl Default for TopicsSection {
 }
 
 impl TopicsSection {
-    /// Checks the section. Stores keep summaries for `store_retention_days`, 0 for ever.
+    /// Checks the section. Stores keep summaries for `store_retention_days`, 0 for ever; workers write them under
+    /// `guarantee`.
     ///
     /// # Errors
     /// If a value is out of range.
-    pub fn check(self, store_retention_days: u32) -> Result<TopicLayout, ConfigError> {
+    pub fn check(self, store_retention_days: u32, guarantee: Guarantee) -> Result<TopicLayout, ConfigError> {
         if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             return Err(ConfigError::Contradiction(format!(
                 "topics.partitions = {} must be 1 to {PARTITIONS_MAX}",
@@ -70,6 +72,7 @@ impl TopicsSection {
             raw_retention_ms: milliseconds(self.raw_retention_hours, 3_600_000),
             summary_retention_ms: milliseconds(self.summary_retention_days, 86_400_000),
             store_retention_ms: milliseconds(store_retention_days, 86_400_000),
+            compacts_summaries: guarantee == Guarantee::Fenced,
             timestamp_ahead_max_ms: milliseconds(self.timestamp_ahead_max_ms, 1),
         })
     }

@@ -9,6 +9,17 @@ pub enum Cleanup {
     CompactAndDelete,
 }
 
+impl Cleanup {
+    /// Returns the value of Kafka's `cleanup.policy`.
+    #[must_use]
+    pub fn policy(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::CompactAndDelete => "compact,delete",
+        }
+    }
+}
+
 /// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -58,7 +69,11 @@ impl TopicDescription {
             ));
         }
         if self.cleanup != wanted.cleanup {
-            found.push(format!("has cleanup {:?}, needed is {:?}", self.cleanup, wanted.cleanup));
+            found.push(format!(
+                "has cleanup.policy {}, needed is {} (set it: a topic is compacted only if a fence keeps its summaries in order)",
+                self.cleanup.policy(),
+                wanted.cleanup.policy()
+            ));
         }
         if self.replication != wanted.replication {
             found.push(format!("has replication {}, configured is {}", self.replication, wanted.replication));

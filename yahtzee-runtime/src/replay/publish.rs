@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use yahtzee_core::commit::Identity;
+use yahtzee_core::summary::record_key;
+
 use crate::clock::wall_clock_ms;
 use crate::log::{Log, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter};
 
-use super::{PartitionReplay, Recomputed};
+use super::{PartitionReplay, Recomputed, Subject};
 
 /// Writes into one summary topic. Fenced under the replay's own name: a second process of the same replay stops the
 /// first, and no worker is touched.
@@ -14,22 +17,19 @@ pub struct Publisher {
     raw: String,
     topic: Arc<str>,
     partitions: u32,
+    generation: u32,
 }
 
 impl Publisher {
-    /// Opens the writer of the replay that keeps its progress in `group`. `topic` has `partitions` partitions.
+    /// Opens the writer of the replay of `subject` that keeps its progress in `group`. `topic` has as many partitions as
+    /// the raw topic.
     ///
     /// # Errors
     /// If the log does not answer.
-    pub fn open(
-        log: &dyn Log,
-        group: &str,
-        raw: &str,
-        topic: &str,
-        partitions: u32,
-    ) -> Result<Self, LogError> {
+    pub fn open(log: &dyn Log, group: &str, subject: &Subject, topic: &str) -> Result<Self, LogError> {
+        let Identity { partition_count: partitions, generation, .. } = subject.identity;
         let writer = log.slot_writer(&SlotName { group: group.to_owned(), slot: 0 })?;
-        Ok(Self { writer, raw: raw.to_owned(), topic: topic.into(), partitions })
+        Ok(Self { writer, raw: subject.raw.clone(), topic: topic.into(), partitions, generation })
     }
 
     /// Makes `summaries`, which are all that `part` has returned since the last call, and its progress durable.
@@ -47,7 +47,7 @@ impl Publisher {
             topic: Arc::clone(&self.topic),
             partition: emit.owner.partition(self.partitions),
             timestamp_ms,
-            key: emit.key,
+            key: record_key(emit.key, self.generation),
             value: emit.value,
             headers: Vec::new(),
         };

@@ -10,7 +10,7 @@ use prost::Message;
 use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::Provenance;
+use yahtzee_core::summary::{Provenance, key_of_record};
 use yahtzee_core::window::{Policy, Window};
 
 use super::*;
@@ -155,7 +155,9 @@ impl World {
         loop {
             for item in reader.poll(Duration::from_secs(60)).unwrap() {
                 let Item::Record(_, record, _) = item else { return found };
-                found.insert(record.key.to_vec(), record.value.to_vec());
+                let key = key_of_record(record.key, record.value);
+                assert_ne!(key, record.key, "the generation is missing");
+                found.insert(key.to_vec(), record.value.to_vec());
             }
         }
     }
@@ -229,7 +231,7 @@ proptest! {
             subject.identity.owner_tag.incarnation = attempt as u32;
             let begun = journal.begin(subject, &[ONLY], &ReplayRange::default(), false).unwrap();
             prop_assert_eq!(begun.is_continued, attempt > 0);
-            let publisher = Publisher::open(&world.log, &journal.group(), &begun.subject.raw, "SHADOW", 1);
+            let publisher = Publisher::open(&world.log, &journal.group(), &begun.subject, "SHADOW");
             run(&world, begun, publisher.unwrap(), writes);
         }
         prop_assert_eq!(world.topic("SHADOW"), by_key(world.whole()));
@@ -283,7 +285,7 @@ fn progress_of_an_attempt_before_a_fresh_one_counts_for_nothing() {
     };
     let first = begin(1, false);
     let publisher =
-        Publisher::open(&world.log, "yahtzee.replay.test.sum", "SUM.v1", "SUM_SUMMARY.v1", 1).unwrap();
+        Publisher::open(&world.log, "yahtzee.replay.test.sum", &world.subject, "SUM_SUMMARY.v1").unwrap();
     run(&world, first, publisher, 2);
     assert!(begin(2, false).parts[0].1.is_some());
     assert!(begin(3, true).parts[0].1.is_none());

@@ -124,6 +124,7 @@ mod tests {
             late: "LATE.ERROR.v1".into(),
             partitions: 4,
             window_length_ms: 60_000,
+            generation: 1,
         }
     }
 

@@ -163,6 +163,7 @@ fn check_topics(
         late: layout.late(measurement).into(),
         partitions: layout.partitions,
         window_length_ms: plan.policy.length_ms,
+        generation: plan.generation,
     };
     Ok((topics, identity))
 }

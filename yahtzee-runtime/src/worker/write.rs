@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yahtzee_core::effect::{Destination, Effect, Emit};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::slot::{PartitionCommit, SlotAnswer, SlotMachine, SlotRequest};
-use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::summary::{SummaryKey, record_key};
 use yahtzee_core::window::Window;
 
 use crate::clock::wall_clock_ms;
@@ -26,6 +26,7 @@ pub(super) struct WorkerTopics {
     /// Partitions of each.
     pub(super) partitions: u32,
     pub(super) window_length_ms: u32,
+    pub(super) generation: u32,
 }
 
 impl WorkerTopics {
@@ -58,7 +59,8 @@ impl WriteCounts {
     }
 }
 
-/// Does what `machine` asks for at `now_ms`, until it waits for time or for records.
+/// Does one write of `machine` at `now_ms`, if it asks for one. What it leaves is due at once: the shell folds and looks
+/// at its stop between two writes, however much there is to be written.
 ///
 /// # Errors
 /// If the log fails. Nothing in memory is to be trusted then: the machine must be told, and opened anew.
@@ -69,24 +71,23 @@ pub(super) fn write_due(
     now_ms: u64,
 ) -> Result<WriteCounts, JobFailure> {
     let mut written = WriteCounts::default();
-    while let Some(request) = machine.poll(now_ms) {
-        match request {
-            SlotRequest::Append(effects) => {
-                let records = records(effects, topics, stamp_ms(machine), &mut written);
-                let acknowledged = writer.append(&records)?;
-                machine.answer(SlotAnswer::Appended, now_ms).expect("only an opening is refused");
-                // Dropped without a commit, the records are aborted.
-                if let Some(SlotRequest::Commit(commits)) = machine.poll(now_ms) {
-                    commit(acknowledged, &commits, topics, &mut written)?;
-                    machine.answer(SlotAnswer::Committed, now_ms).expect("only an opening is refused");
-                }
-            }
-            SlotRequest::Commit(commits) => {
-                commit(writer.append(&[])?, &commits, topics, &mut written)?;
+    match machine.poll(now_ms) {
+        None => {}
+        Some(SlotRequest::Append(effects)) => {
+            let records = records(effects, topics, stamp_ms(machine), &mut written);
+            let acknowledged = writer.append(&records)?;
+            machine.answer(SlotAnswer::Appended, now_ms).expect("only an opening is refused");
+            // Dropped without a commit, the records are aborted.
+            if let Some(SlotRequest::Commit(commits)) = machine.poll(now_ms) {
+                commit(acknowledged, &commits, topics, &mut written)?;
                 machine.answer(SlotAnswer::Committed, now_ms).expect("only an opening is refused");
             }
-            opening => unreachable!("an assigned slot asks for {opening:?}"),
         }
+        Some(SlotRequest::Commit(commits)) => {
+            commit(writer.append(&[])?, &commits, topics, &mut written)?;
+            machine.answer(SlotAnswer::Committed, now_ms).expect("only an opening is refused");
+        }
+        Some(opening) => unreachable!("an assigned slot asks for {opening:?}"),
     }
     Ok(written)
 }
@@ -146,7 +147,10 @@ pub(super) fn record_of(
     let (partition, key, value) = match effect {
         Effect::Emit(emit) if is_dead => Unpublished::too_large(&emit).dead_letter(topics, partition),
         Effect::Failed(failed) => Unpublished::failed(&failed).dead_letter(topics, partition),
-        Effect::Emit(emit) => (emit.owner.partition(topics.partitions), emit.key, emit.value),
+        Effect::Emit(emit) => {
+            let key = record_key(emit.key, topics.generation);
+            (emit.owner.partition(topics.partitions), key, emit.value)
+        }
         Effect::DeadLetter(letter) => dead_letters::dead_letter(letter, topics, partition),
         Effect::Late(late) => dead_letters::late(late, topics, partition),
     };

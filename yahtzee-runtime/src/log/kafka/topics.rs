@@ -212,18 +212,16 @@ fn properties_of(topic: &TopicSpec) -> Vec<(&'static str, String)> {
         // worker whose clock is wrong.
         (TIMESTAMP_AFTER_MAX, topic.timestamp_ahead_max_ms.unwrap_or(i64::MAX).to_string()),
     ];
-    match topic.cleanup {
-        Cleanup::Delete => properties.push(("cleanup.policy", "delete".to_owned())),
-        Cleanup::CompactAndDelete => properties.extend([
-            ("cleanup.policy", "compact,delete".to_owned()),
+    properties.push(("cleanup.policy", topic.cleanup.policy().to_owned()));
+    if topic.cleanup == Cleanup::CompactAndDelete {
+        properties.extend([
             // Half of the log being superseded summaries (the default) is too much for a cold start.
             ("min.cleanable.dirty.ratio", "0.1".to_owned()),
-            // A sink that lags may still need the final summary which an older generation, or an unfenced writer, has
-            // overwritten under the same key.
+            // Sinks at the end of the topic read every change; the newest of a key is there for all others.
             ("min.compaction.lag.ms", "3600000".to_owned()),
             // Also closes the segment being written, which is never compacted.
             ("max.compaction.lag.ms", "21600000".to_owned()),
-        ]),
+        ]);
     }
     if topic.replication >= 3 {
         properties.push(("min.insync.replicas", "2".to_owned()));

@@ -27,6 +27,6 @@ fn an_ingress_says_at_start_who_may_write_for_every_app() {
     }
     let bound = format!("{{ secret = \"user:hush\", apps = [\"{APP}\"] }}");
     check("", Some("no credentials"));
-    check(&format!("\"hush\", {bound}"), Some("1 of 2 credentials"));
+    check(&format!("{{ secret = \"hush\", apps = [\"*\"] }}, {bound}"), Some("1 of 2 credentials"));
     check(&bound, None);
 }

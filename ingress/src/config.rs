@@ -36,28 +36,31 @@ pub struct IngressSection {
 #[derive(Clone, Deserialize)]
 #[serde(
     untagged,
-    expecting = "a credential is `user:password`, a bearer token, or a table of `secret`, `apps` and `drains`"
+    expecting = "a credential is a table of `secret` (`user:password` or a bearer token), `apps` and `drains`"
 )]
 pub enum CredentialSection {
-    /// `user:password` (Basic) or a bearer token. It may write for any app.
-    Unbound(String),
-    /// One that may write for some apps.
+    /// One that says what it may write for.
     Bound(BoundCredentialSection),
+    /// A secret alone, as it was accepted before. Refused: what it may write for must be said.
+    Unbound(String),
 }
 
-/// A credential that may write for some apps only.
+/// A credential and what it may write for.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoundCredentialSection {
     /// `user:password` or a bearer token.
     pub secret: String,
-    /// UUIDs of apps.
+    /// UUIDs of apps, or [`EVERY_APP`].
     #[serde(default)]
     pub apps: Vec<String>,
     /// Drain tokens (`d.<uuid>`): their apps, from `tokens` or derived.
     #[serde(default)]
     pub drains: Vec<String>,
 }
+
+/// The app of a credential that may write for all.
+pub const EVERY_APP: &str = "*";
 
 impl Default for IngressSection {
     fn default() -> Self {
@@ -127,6 +130,9 @@ fn owner_of_token((token, owner): (String, String)) -> Result<(String, Owner), C
     Ok((token, parsed))
 }
 
+const BIND: &str = "bind it with `{ secret = \"...\", apps = [\"UUID\"], drains = [\"d.UUID\"] }`, or let it write for every \
+                    app with `apps = [\"*\"]`";
+
 /// Returns the credential of the entry in this place, from 1.
 fn credential_of(
     section: CredentialSection,
@@ -134,11 +140,16 @@ fn credential_of(
     tokens: &BTreeMap<String, Owner>,
 ) -> Result<Credential, ConfigError> {
     let BoundCredentialSection { secret, apps, drains } = match section {
-        CredentialSection::Unbound(secret) => {
-            return Ok(Credential { secret: Secret::new(secret), scope: WriteScope::Any });
+        CredentialSection::Unbound(_) => {
+            return Err(ConfigError::Contradiction(format!(
+                "ingress.credentials: entry {place} is a secret alone, and does not say what it may write for; {BIND}"
+            )));
         }
         CredentialSection::Bound(bound) => bound,
     };
+    if apps.iter().any(|app| app == EVERY_APP) {
+        return Ok(Credential { secret: Secret::new(secret), scope: WriteScope::Any });
+    }
     let of_app = |app: &String| {
         Owner::parse(app).ok_or_else(|| {
             ConfigError::Contradiction(format!(
@@ -151,11 +162,9 @@ fn credential_of(
     let mut owners = apps.iter().map(of_app).collect::<Result<BTreeSet<Owner>, _>>()?;
     owners.extend(drains.iter().map(of_drain));
     if owners.is_empty() {
-        let message = format!(
-            "ingress.credentials: entry {place} has neither `apps` nor `drains`, so that it may write nothing; \
-             write the secret alone for a credential that may write for every app"
-        );
-        return Err(ConfigError::Contradiction(message));
+        return Err(ConfigError::Contradiction(format!(
+            "ingress.credentials: entry {place} has neither `apps` nor `drains`, so that it may write nothing; {BIND}"
+        )));
     }
     Ok(Credential { secret: Secret::new(secret), scope: WriteScope::Owners(Arc::new(owners)) })
 }
@@ -210,7 +219,7 @@ mod tests {
             let expected = expected.map(|owners| Arc::new(owners.iter().copied().collect()));
             assert_eq!(credentials[0].scope, expected.map_or(WriteScope::Any, WriteScope::Owners), "{entry}");
         };
-        check("\"user:pass\"", None);
+        check("{ secret = \"user:pass\", apps = [\"*\"] }", None);
         check(&format!("{{ secret = \"user:pass\", apps = [\"{APP}\"] }}"), Some(&[owner(APP)]));
         check(
             "{ secret = \"user:pass\", drains = [\"d.1\", \"d.2\"] }",
@@ -221,12 +230,17 @@ mod tests {
     #[test]
     fn credentials_that_make_no_sense_are_refused() {
         fn check(entry: &str, expected: &str) {
-            let error = credentials(&format!("credentials = [\"token\", {entry}]")).unwrap_err();
+            let error =
+                credentials(&format!("credentials = [{{ secret = \"token\", apps = [\"*\"] }}, {entry}]"))
+                    .unwrap_err();
             assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("hush"), "{error}");
         }
-        check("{ secret = \"token\" }", "entry 2 has neither `apps` nor `drains`");
+        check("\"user:hush\"", "entry 2 is a secret alone");
+        check("\"user:hush\"", "apps = [\"*\"]");
+        check("{ secret = \"hush\" }", "entry 2 has neither `apps` nor `drains`");
         check("{ secret = \"token\", apps = [\"shop\"] }", "app \"shop\" of entry 2 is not a UUID");
-        check("{ secret = \"token\", drain = [] }", "a table of `secret`, `apps` and `drains`");
-        check("7", "a table of `secret`, `apps` and `drains`");
+        check("{ secret = \"token\", drain = [] }", "a table of `secret` ");
+        check("7", "a table of `secret` ");
     }
 }

@@ -22,6 +22,7 @@ mod maintenance;
 mod model_tests;
 mod queue;
 mod reader;
+mod retention_round;
 mod state;
 mod store;
 mod times;

@@ -1,7 +1,8 @@
 //! Retention and compaction, in turns of bounded work on the writer thread.
 //!
 //! *Retention* deletes from the log start while the first record is older than the topic keeps; a record with a
-//! wrong, far later timestamp holds back those behind it, as it does in a Kafka segment.
+//! wrong, far later timestamp holds back those behind it, as it does in a Kafka segment. Rounds of the log's own trust no
+//! clock that jumps: see [`RetentionRound`].
 //!
 //! *Compaction* looks once at every record, in order, and deletes the one before it with the same key, which the
 //! keyspace `newest` names. So its cost follows what is appended, not what is kept; the newest record of a key
@@ -14,6 +15,7 @@ use fjall::OwnedWriteBatch;
 use yahtzee_core::owner::Partition;
 
 use super::format::{PartitionId, PartitionState, number_of};
+use super::retention_round::RetentionRound;
 use super::{EmbeddedShared, times};
 use crate::log::{Cleanup, LogError, TopicDescription};
 
@@ -35,14 +37,14 @@ pub(super) struct TurnOutcome {
     pub(super) is_unfinished: bool,
 }
 
-/// Does one turn over all partitions, as of `now_ms`. Durable when it returns. On the writer thread only.
-pub(super) fn turn(shared: &EmbeddedShared, now_ms: i64) -> Result<TurnOutcome, LogError> {
+/// Does one turn of a round over all partitions. Durable when it returns. On the writer thread only.
+pub(super) fn turn(shared: &EmbeddedShared, round: &mut RetentionRound) -> Result<TurnOutcome, LogError> {
     let mut turn = MaintenanceTurn { shared, left: TURN_RECORDS, turned: TurnOutcome::default() };
     for (topic, description) in (0..).zip(descriptions(shared)) {
         for partition in (0..description.partitions).map(Partition) {
             let id = PartitionId { topic, partition };
             if let Some(retention_ms) = description.retention_ms {
-                turn.expire(id, now_ms.saturating_sub(retention_ms))?;
+                turn.expire(id, round, retention_ms)?;
             }
             if description.cleanup == Cleanup::CompactAndDelete {
                 turn.compact(id)?;
@@ -66,14 +68,19 @@ struct MaintenanceTurn<'a> {
 }
 
 impl MaintenanceTurn<'_> {
-    /// Deletes from the start what is older than `oldest_ms`.
-    fn expire(&mut self, id: PartitionId, oldest_ms: i64) -> Result<(), LogError> {
+    /// Deletes from the start what is too old.
+    fn expire(
+        &mut self,
+        id: PartitionId,
+        round: &mut RetentionRound,
+        retention_ms: i64,
+    ) -> Result<(), LogError> {
         let (store, before) = (&self.shared.store, self.shared.published.lock().partition(id));
         let (mut batch, mut state) = (store.batch(), before);
         for stored in store.scan(&store.snapshot(), id, before.start..before.end).take(self.left) {
             let stored = stored?;
             let record = stored.record();
-            if record.timestamp_ms >= oldest_ms {
+            if record.timestamp_ms >= round.oldest_ms(id, record.timestamp_ms, retention_ms) {
                 break;
             }
             batch.remove(&store.records, id.numbered(record.offset.0));

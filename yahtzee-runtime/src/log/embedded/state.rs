@@ -82,6 +82,12 @@ impl LogState {
         u32::try_from(self.topics.len()).expect("a folder holds far fewer than 2^32 topics")
     }
 
+    /// Returns the newest stamp of any record ever appended, in milliseconds since 1970; below zero without one.
+    pub(super) fn newest_ms(&self) -> i64 {
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.newest_ms).max().unwrap_or(PartitionState::EMPTY.newest_ms)
+    }
+
     /// Returns the topic of this name.
     pub(super) fn topic(&self, name: &str) -> Option<&TopicState> {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])

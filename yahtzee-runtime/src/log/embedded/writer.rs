@@ -12,6 +12,7 @@ use super::EmbeddedShared;
 use super::format::{PartitionId, PartitionState, commit_bytes, slot_key, tag};
 use super::maintenance;
 use super::queue::{Answer, KeyedCommit, LogWrite, TakenRequests, WriterRequest};
+use super::retention_round::RetentionRound;
 use super::times;
 use super::topics;
 use crate::clock::wall_clock_ms;
@@ -24,8 +25,8 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) fn run(shared: &EmbeddedShared) {
     // Also when this thread panics: nobody may wait for an answer that never comes.
     let _abandon = AbandonOnDrop(shared);
-    let mut writer =
-        LogWriterThread { shared, failed: None, maintain_at: Instant::now() + MAINTENANCE_INTERVAL };
+    let maintain_at = Instant::now() + MAINTENANCE_INTERVAL;
+    let mut writer = LogWriterThread { shared, failed: None, maintain_at, round: None };
     loop {
         match shared.queue.take(writer.maintain_at) {
             TakenRequests::Requests(requests) => writer.work(requests),
@@ -49,6 +50,8 @@ struct LogWriterThread<'a> {
     /// The first failed write: nothing is accepted after it.
     failed: Option<LogError>,
     maintain_at: Instant,
+    /// The round of retention and compaction that has more to do.
+    round: Option<RetentionRound>,
 }
 
 impl LogWriterThread<'_> {
@@ -62,7 +65,7 @@ impl LogWriterThread<'_> {
                 (WriterRequest::CreateTopic { spec, answer }, None) => turn.create_topic(&spec, answer),
                 (WriterRequest::Maintain { now_ms, answer }, None) => {
                     self.finish(std::mem::replace(&mut turn, WriteTurn::new(self.shared)));
-                    answer.give(self.maintain(now_ms));
+                    answer.give(self.maintain(&mut RetentionRound::asked(now_ms)));
                 }
             }
         }
@@ -80,21 +83,24 @@ impl LogWriterThread<'_> {
         self.failed.get_or_insert(error);
     }
 
-    fn maintain(&mut self, now_ms: i64) -> Result<maintenance::TurnOutcome, LogError> {
+    fn maintain(&mut self, round: &mut RetentionRound) -> Result<maintenance::TurnOutcome, LogError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        maintenance::turn(self.shared, now_ms).inspect_err(|error| self.fail(error.clone()))
+        maintenance::turn(self.shared, round).inspect_err(|error| self.fail(error.clone()))
     }
 
     fn maintain_if_due(&mut self) {
         if Instant::now() < self.maintain_at {
             return;
         }
-        let turned = self.maintain(wall_clock_ms());
+        let newest_ms = || self.shared.published.lock().newest_ms();
+        let begin = || RetentionRound::own(wall_clock_ms(), newest_ms());
+        let mut round = self.round.take().unwrap_or_else(begin);
+        let turned = self.maintain(&mut round);
         // What is left over is done turn by turn, and appends come in between.
-        let is_unfinished = turned.is_ok_and(|turned| turned.is_unfinished);
-        let pause = if is_unfinished { Duration::ZERO } else { MAINTENANCE_INTERVAL };
+        self.round = turned.is_ok_and(|turned| turned.is_unfinished).then_some(round);
+        let pause = if self.round.is_some() { Duration::ZERO } else { MAINTENANCE_INTERVAL };
         self.maintain_at = Instant::now() + pause;
     }
 }

@@ -27,10 +27,10 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     }
     let listener = process.block_on(listen(&settings, config.ingress.listen))?;
     let tokens = config.ingress.token_table();
-    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On, &process.health);
+    let (health, stop) = (&process.health, process.stop.clone());
+    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On, health, &stop);
     let ingress = process.block_on(start)?;
-    process.health.set(PART, Condition::Ready);
-    let stop = process.stop.clone();
+    health.set(PART, Condition::Ready);
     process.block_on(serve(listener, ingress, async move { stop.stopped().await }))?;
     Ok(())
 }

@@ -90,9 +90,9 @@ impl RunningPipeline {
         let listener = process.block_on(listen(&ingress, drain))?;
         let drain_address = listener.local_addr()?;
         let tokens = names.tokens.iter().cloned().collect();
-        let ingress =
-            process.block_on(Ingress::start(&*log, &layout, ingress, tokens, heartbeats, &process.health))?;
         let stop = ingress_stop.clone();
+        let start = Ingress::start(&*log, &layout, ingress, tokens, heartbeats, &process.health, &stop);
+        let ingress = process.block_on(start)?;
         let serving =
             process.spawn(serve(listener, Arc::clone(&ingress), async move { stop.stopped().await }));
         Ok(Self {

@@ -3,6 +3,8 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use yahtzee_runtime::shutdown::StopSignal;
+
 use crate::service::Ingress;
 
 /// Time between two heartbeats of a partition.
@@ -17,11 +19,14 @@ pub enum Heartbeats {
     Off,
 }
 
-/// Writes heartbeats, by the clock that stamps records too, until nobody else uses the service.
-pub(crate) async fn write_heartbeats(ingress: Weak<Ingress>) {
+/// Writes heartbeats, by the clock that stamps records too, until `stop` or until nobody else uses the service.
+pub(crate) async fn write_heartbeats(ingress: Weak<Ingress>, stop: &StopSignal) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
-        interval.tick().await;
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.stopped() => return,
+        }
         let Some(ingress) = ingress.upgrade() else { return };
         ingress.topics.append_heartbeats(ingress.recv_us().div_euclid(1_000));
     }
@@ -32,7 +37,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use yahtzee_pipeline_proto::Measurement;
-    use yahtzee_runtime::log::{AppendCallback, Appender, NewRecord};
+    use yahtzee_runtime::health::Health;
+    use yahtzee_runtime::log::{AppendCallback, Appender, LogCause, LogError, NewRecord, TIMESTAMP_AHEAD};
     use yahtzee_runtime::topics::TopicLayout;
 
     use super::*;
@@ -56,12 +62,38 @@ mod tests {
         let (kept, layout) = (Arc::new(Kept::default()), TopicLayout::default());
         let topics = Arc::new(RawTopics::new(Arc::clone(&kept) as Arc<dyn Appender>, &layout));
         let ingress = Ingress::new(Settings::default(), TokenTable::default(), topics, Box::new(|| 7_999));
-        let task = tokio::spawn(write_heartbeats(Arc::downgrade(&ingress)));
+        let weak = Arc::downgrade(&ingress);
+        let task = tokio::spawn(async move { write_heartbeats(weak, &StopSignal::new()).await });
         tokio::time::sleep(INTERVAL * 2 - Duration::from_millis(1)).await;
         drop(ingress);
         task.await.unwrap();
         let heartbeats = kept.0.lock().unwrap();
         assert_eq!(heartbeats.len(), 2 * Measurement::TYPES.len() * layout.partitions as usize);
         assert!(heartbeats.iter().all(|each| each.timestamp_ms == 7 && each.value.is_empty()));
+    }
+
+    /// Answers everything with one error.
+    struct Refusing(LogError);
+
+    impl Appender for Refusing {
+        fn append(&self, _: &[NewRecord], done: AppendCallback) {
+            done(Err(self.0.clone()));
+        }
+    }
+
+    /// A record can be at fault itself, a heartbeat cannot.
+    #[test]
+    fn a_log_that_refuses_heartbeats_is_away() {
+        fn check(code: &'static str, expected: Option<&str>) {
+            let health = Health::default();
+            let refusing = Arc::new(Refusing(LogError::refused("a record", LogCause::new(code, "no"))));
+            let topics = RawTopics::new(refusing, &TopicLayout::default()).with_health(health.clone());
+            topics.append_heartbeats(7);
+            let parts: Vec<String> = health.parts().into_keys().collect();
+            assert_eq!(parts, Vec::from_iter(expected), "{code}");
+            assert!(!health.is_ready());
+        }
+        check("disk-full", Some("ingress-log"));
+        check(TIMESTAMP_AHEAD, Some("ingress-clock"));
     }
 }

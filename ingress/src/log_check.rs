@@ -21,16 +21,17 @@ impl LogCheck {
         Self { health, is_away: AtomicBool::new(false) }
     }
 
-    /// Notes the outcome of an append. A refusal is an answer too.
-    pub(crate) fn note(&self, written: &Result<(), LogError>) {
+    /// Notes the outcome of an append, and whether the log is away if it has failed so. Any other failure says nothing: the
+    /// record may have been at fault.
+    pub(crate) fn note(&self, written: &Result<(), LogError>, is_away: impl FnOnce(&LogError) -> bool) {
         match written {
-            Err(error) if error.is_transient() => {
+            Err(error) if is_away(error) => {
                 if !self.is_away.swap(true, Ordering::Relaxed) {
                     tracing::warn!(target: "yahtzee::ingress", %error, "the log does not take records");
                 }
                 self.health.set(PART, Condition::Troubled(error.to_string()));
             }
-            Ok(()) | Err(_) if self.is_away.swap(false, Ordering::Relaxed) => {
+            Ok(()) if self.is_away.swap(false, Ordering::Relaxed) => {
                 tracing::info!(target: "yahtzee::ingress", "the log takes records again");
                 self.health.set(PART, Condition::Ready);
             }
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_is_ready_unless_the_newest_append_was_not_answered() {
+    fn the_process_is_ready_unless_the_newest_answer_is_that_there_is_none() {
         let health = Health::default();
         health.set("ingress", Condition::Ready);
         let check = LogCheck::new(health.clone());
@@ -57,11 +58,12 @@ mod tests {
             (Err(away.clone()), false),
             (Err(away.clone()), false),
             (Ok(()), true),
+            (Err(refused.clone()), true),
             (Err(away), false),
-            (Err(refused), true),
+            (Err(refused), false),
         ];
         for (number, (written, is_ready)) in steps.into_iter().enumerate() {
-            check.note(&written);
+            check.note(&written, LogError::is_transient);
             assert_eq!((health.is_ready(), health.is_alive()), (is_ready, true), "step {number}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yahtzee_core::owner::Partition;
 use yahtzee_pipeline_proto::Measurement;
 use yahtzee_runtime::health::Health;
-use yahtzee_runtime::log::{Appender, LogError, NewRecord};
+use yahtzee_runtime::log::{Appender, LogError, NewRecord, TIMESTAMP_AHEAD};
 use yahtzee_runtime::topics::TopicLayout;
 
 use crate::log_check::LogCheck;
@@ -48,7 +48,7 @@ impl RawTopics {
         done: impl FnOnce(Result<(), LogError>) + Send + 'static,
     ) {
         let records: Vec<NewRecord> = records.into_iter().map(|record| self.new_record(record)).collect();
-        self.append_checked(&records, done);
+        self.append_checked(&records, LogError::is_transient, done);
     }
 
     /// Appends a heartbeat, stamped `recv_ms` (milliseconds since 1970), to every partition of every topic. A failed one
@@ -65,7 +65,9 @@ impl RawTopics {
                 headers: Vec::new(),
             })
         });
-        self.append_checked(&heartbeats.collect::<Vec<_>>(), |written| {
+        // There is nothing wrong with a heartbeat: who refuses it refuses everything.
+        let is_away = |error: &LogError| error.code() != TIMESTAMP_AHEAD;
+        self.append_checked(&heartbeats.collect::<Vec<_>>(), is_away, |written| {
             if let Err(error) = written {
                 tracing::debug!(target: "yahtzee::ingress", %error, "heartbeats were not written");
             }
@@ -75,12 +77,13 @@ impl RawTopics {
     fn append_checked(
         &self,
         records: &[NewRecord],
+        is_away: fn(&LogError) -> bool,
         done: impl FnOnce(Result<(), LogError>) + Send + 'static,
     ) {
         let (stamp_check, log_check) = (Arc::clone(&self.stamp_check), Arc::clone(&self.log_check));
         let done = move |written| {
             stamp_check.note(&written);
-            log_check.note(&written);
+            log_check.note(&written, is_away);
             done(written);
         };
         self.appender.append(records, Box::new(done));

@@ -12,6 +12,7 @@ use crate::health::Health;
 use crate::shutdown::{StopSignal, stop_on_signals};
 use crate::telemetry::logging::{LogFormat, LogOutput, start_logging};
 use crate::telemetry::metric::MetricDefinition;
+use crate::threads;
 
 /// The platform kills 30 s after SIGTERM; this leaves a margin.
 const STOP_DEADLINE: Duration = Duration::from_secs(25);
@@ -92,11 +93,15 @@ impl Process {
     fn serve_admin(&self, address: SocketAddr, metrics: PrometheusHandle) -> std::io::Result<SocketAddr> {
         let listener = self.runtime.block_on(admin::listen(address))?;
         let address = listener.local_addr()?;
-        let served = admin::serve(listener, metrics, self.health.clone(), self.stop.clone());
+        let (health, stop) = (self.health.clone(), self.stop.clone());
+        let served = admin::serve(listener, metrics, health.clone(), stop.clone());
         self.runtime.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(%error, "admin address ended");
-            }
+            threads::watch("admin", &health, &stop, async {
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the admin address cannot be served any more");
+                }
+            })
+            .await;
         });
         Ok(address)
     }

@@ -1,7 +1,8 @@
-//! Threads of a process and how they are supervised: a panic ends the process instead of stalling the others, and
-//! what fails for a while is run again after a wait.
+//! Threads and tasks of a process and how they are supervised: none ends unnoticed, and what fails for a while is run
+//! again after a wait.
 
 use std::fmt;
+use std::future::Future;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::back_off::BackOff;
 use crate::health::{Condition, Health};
 use crate::shutdown::StopSignal;
 
-/// Starts a thread whose panic is reported to `health` and stops the process.
+/// Starts a thread that works until `stop` is given. Its panic, and its end before that, are reported to `health` and stop
+/// the process.
 ///
 /// # Panics
 /// If the system cannot start a thread.
@@ -21,8 +23,10 @@ pub fn spawn<T: Send + 'static>(
 ) -> JoinHandle<T> {
     let alarm = Alarm { part: name.to_owned(), health: health.clone(), stop: stop.clone() };
     let body = move || {
-        let _alarm = alarm;
-        run()
+        let alarm = alarm;
+        let ended = run();
+        alarm.end();
+        ended
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
     thread.expect("the system can start a thread")
@@ -33,18 +37,40 @@ pub fn join<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// Runs a task that works until `stop` is given. Its panic, and its end before that, are reported to `health` and stop the
+/// process. Nothing is reported of a task that is dropped.
+pub async fn watch<T>(name: &str, health: &Health, stop: &StopSignal, task: impl Future<Output = T>) -> T {
+    let alarm = Alarm { part: name.to_owned(), health: health.clone(), stop: stop.clone() };
+    let ended = task.await;
+    alarm.end();
+    ended
+}
+
 struct Alarm {
     part: String,
     health: Health,
     stop: StopSignal,
 }
 
+impl Alarm {
+    fn raise(&self, what: &str) {
+        tracing::error!(part = self.part, what, "stopping the process");
+        self.health.set(&self.part, Condition::Failed(what.to_owned()));
+        self.stop.stop();
+    }
+
+    /// Takes the end of the work.
+    fn end(&self) {
+        if !self.stop.is_stopped() {
+            self.raise("has ended although nobody has stopped it: a mistake of the program");
+        }
+    }
+}
+
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let text = "a thread has panicked; its message is in the log of the process".to_owned();
-            self.health.set(&self.part, Condition::Failed(text));
-            self.stop.stop();
+            self.raise("has panicked; the message is in the log of the process");
         }
     }
 }
@@ -103,14 +129,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_stops_the_process_and_a_return_does_not() {
-        fn check(run: fn(), is_stopped: bool) {
-            let (health, stop) = (Health::default(), StopSignal::new());
-            assert_eq!(spawn("part", &health, &stop, run).join().is_err(), is_stopped);
-            assert_eq!((stop.is_stopped(), health.is_alive()), (is_stopped, !is_stopped));
+    fn nothing_ends_unnoticed_but_by_the_stop() {
+        fn check(run: fn(&StopSignal), expected: Option<&str>) {
+            let of_thread = |health: &Health, stop: &StopSignal| {
+                let seen = stop.clone();
+                spawn("part", health, stop, move || run(&seen)).join().is_err()
+            };
+            let of_task = |health: &Health, stop: &StopSignal| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let (health, stop) = (health.clone(), stop.clone());
+                let task = async move { watch("part", &health, &stop, async { run(&stop) }).await };
+                runtime.block_on(runtime.spawn(task)).is_err()
+            };
+            for run_to_end in [&of_thread as &dyn Fn(&Health, &StopSignal) -> bool, &of_task] {
+                let (health, stop) = (Health::default(), StopSignal::new());
+                let has_panicked = run_to_end(&health, &stop);
+                assert!(stop.is_stopped());
+                let found = health.parts().remove("part");
+                match expected {
+                    None => assert_eq!((has_panicked, found), (false, None)),
+                    Some(text) => {
+                        let Some(Condition::Failed(found)) = found else { panic!("{found:?}") };
+                        assert!(found.contains(text), "{found}");
+                    }
+                }
+            }
         }
-        check(|| {}, false);
-        check(|| panic!("as planned"), true);
+        check(StopSignal::stop, None);
+        check(|_| {}, Some("nobody has stopped it"));
+        check(|_| std::panic::resume_unwind(Box::new("as planned")), Some("has panicked"));
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]

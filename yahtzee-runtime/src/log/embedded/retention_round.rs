@@ -32,7 +32,7 @@ impl RetentionRound {
     pub(super) fn oldest_ms(&mut self, id: PartitionId, first_ms: i64, retention_ms: i64) -> i64 {
         let step_end_ms = first_ms.saturating_add(self.step_ms);
         let kept_from_ms = self.now_ms.saturating_sub(retention_ms);
-        *self.oldest_ms.entry(id).or_insert(kept_from_ms.min(step_end_ms))
+        *self.oldest_ms.entry(id).or_insert_with(|| kept_from_ms.min(step_end_ms))
     }
 }
 

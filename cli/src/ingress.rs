@@ -28,7 +28,8 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let listener = process.block_on(listen(&settings, config.ingress.listen))?;
     let tokens = config.ingress.token_table();
     let (health, stop) = (&process.health, process.stop.clone());
-    let start = Ingress::start(&*log, &config.layout, settings, tokens, Heartbeats::On, health, &stop);
+    let heartbeats = Heartbeats::Until(stop.clone());
+    let start = Ingress::start(&*log, &config.layout, settings, tokens, heartbeats, health);
     let ingress = process.block_on(start)?;
     health.set(PART, Condition::Ready);
     process.block_on(serve(listener, ingress, async move { stop.stopped().await }))?;

@@ -10,7 +10,7 @@ use yahtzee_runtime::{errln, out, outln};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::SignedDuration;
-use yahtzee_ingress::{Heartbeats, Settings};
+use yahtzee_ingress::Settings;
 use yahtzee_runtime::metric_names;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::{LogFormat, LogOutput};
@@ -98,12 +98,12 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
     }
     let duration = options.duration.map(Duration::try_from).transpose().context("--for is negative")?;
     let folder = DataFolder::open(options.data.as_deref())?;
-    let heartbeats = if options.input.is_empty() { Heartbeats::On } else { Heartbeats::Off };
-    if heartbeats == Heartbeats::Off {
+    let is_recording = !options.input.is_empty();
+    if is_recording {
         keep_for_ever(&mut settings.layout);
         keep_for_ever(&mut settings.worker.layout);
     }
-    let is_live = !options.json && std::io::stdout().is_terminal() && options.input.is_empty();
+    let is_live = !options.json && std::io::stdout().is_terminal() && !is_recording;
     let process = Process::start(ProcessSettings {
         log_format: settings.log_format,
         log_filter: settings.log_filter.clone(),
@@ -113,7 +113,7 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
     })?;
     let started = Instant::now();
     let source = Feed::new(options)?;
-    let pipeline = RunningPipeline::start(settings, folder.path(), &process, source.names(), heartbeats)?;
+    let pipeline = RunningPipeline::start(settings, folder.path(), &process, source.names(), is_recording)?;
     announce(&process, &pipeline, &folder, options);
     let feeding = source.start(&pipeline)?;
     watch::watch(

@@ -57,7 +57,7 @@ impl RunningPipeline {
         folder: &Path,
         process: &Process,
         names: AppNames,
-        heartbeats: Heartbeats,
+        is_recording: bool,
     ) -> Result<Self> {
         let DemoSettings { plans, layout, worker, ingress, drain, .. } = settings;
         let log: SharedLog = Arc::new(EmbeddedLog::open(&folder.join("log"))?);
@@ -91,7 +91,8 @@ impl RunningPipeline {
         let drain_address = listener.local_addr()?;
         let tokens = names.tokens.iter().cloned().collect();
         let stop = ingress_stop.clone();
-        let start = Ingress::start(&*log, &layout, ingress, tokens, heartbeats, &process.health, &stop);
+        let heartbeats = if is_recording { Heartbeats::Off } else { Heartbeats::Until(stop.clone()) };
+        let start = Ingress::start(&*log, &layout, ingress, tokens, heartbeats, &process.health);
         let ingress = process.block_on(start)?;
         let serving =
             process.spawn(serve(listener, Arc::clone(&ingress), async move { stop.stopped().await }));

@@ -11,10 +11,10 @@ use crate::service::Ingress;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether every partition gets the present time now and then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Heartbeats {
-    /// Windows close where there is no traffic.
-    On,
+    /// Until this signal: windows close where there is no traffic.
+    Until(StopSignal),
     /// A recording keeps its own time: the present would make all of it late.
     Off,
 }

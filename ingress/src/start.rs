@@ -7,7 +7,6 @@ use tokio::net::TcpListener;
 use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{Log, LogError};
-use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::threads;
 use yahtzee_runtime::topics::TopicLayout;
 
@@ -34,8 +33,7 @@ pub enum ListenError {
 }
 
 impl Ingress {
-    /// Starts a service that writes to the raw topics of `layout`. Heartbeats are a task within the current runtime until
-    /// `stop`. `health` shows whether the log takes records, and accepts the stamps of this machine.
+    /// Starts a service that writes to the raw topics of `layout`. Heartbeats are a task within the current runtime. `health` shows whether the log takes records, and accepts the stamps of this machine.
     ///
     /// # Errors
     /// If the log cannot be written to.
@@ -46,12 +44,11 @@ impl Ingress {
         tokens: TokenTable,
         heartbeats: Heartbeats,
         health: &Health,
-        stop: &StopSignal,
     ) -> Result<Arc<Self>, LogError> {
         let topics = RawTopics::new(log.appender(settings.ack_budget)?, layout).with_health(health.clone());
         let ingress = Self::new(settings, tokens, Arc::new(topics), Box::new(wall_clock_us));
-        if heartbeats == Heartbeats::On {
-            let (health, stop, ingress) = (health.clone(), stop.clone(), Arc::downgrade(&ingress));
+        if let Heartbeats::Until(stop) = heartbeats {
+            let (health, ingress) = (health.clone(), Arc::downgrade(&ingress));
             tokio::spawn(async move {
                 threads::watch("ingress-heartbeats", &health, &stop, write_heartbeats(ingress, &stop)).await;
             });

@@ -295,8 +295,8 @@ impl Broker {
         }
     }
 
-    /// Keeps only the last visible record of every key below `end`.
-    pub(crate) fn compact(&mut self, end: usize) {
+    /// Keeps only the last visible record of every key below `end`. `record_key` gives the key of a summary of a generation.
+    pub(crate) fn compact(&mut self, end: usize, record_key: impl Fn(&[u8], u32) -> Vec<u8>) {
         let mut last = BTreeMap::new();
         for index in 0..end.min(self.last_stable_offset()) {
             let record = &self.topic[index];
@@ -304,7 +304,7 @@ impl Broker {
                 continue;
             }
             let Body::Summary { key, .. } = &record.body else { continue };
-            if let Some(earlier) = last.insert(key.clone(), index) {
+            if let Some(earlier) = last.insert(record_key(key, record.generation), index) {
                 let earlier: usize = earlier;
                 self.topic[earlier].is_compacted = true;
             }

@@ -209,11 +209,6 @@ impl<'m> Deliveries<'m> {
         }
     }
 
-    /// Offset of the summary topic that every sink has passed for good.
-    pub(crate) fn slowest(&self) -> usize {
-        self.around.iter().map(|around| around.committed).min().unwrap_or(0)
-    }
-
     pub(crate) fn trace(&self, trace: &mut Trace) {
         for (key, stored) in self.stores.iter().flatten() {
             trace.bytes(key);

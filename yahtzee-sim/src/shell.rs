@@ -3,7 +3,7 @@
 //! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
 //! replaces one of them. What a slot decides itself is in [`yahtzee_core::slot::rules`].
 
-use yahtzee_core::summary::Provenance;
+use yahtzee_core::summary::{Provenance, record_key};
 
 use crate::raw::RawLog;
 
@@ -32,6 +32,16 @@ pub(crate) trait ShellRules: Sync {
     /// Version under which a fold publishes: every fold that gives other bytes has its own.
     fn generation(&self, version: u32) -> u32 {
         version
+    }
+
+    /// The key of a summary's record, of which compaction keeps the last: that of each generation.
+    fn record_key(&self, key: &[u8], generation: u32) -> Vec<u8> {
+        record_key(key.to_vec(), generation)
+    }
+
+    /// Whether the summary topic is compacted: only where the last record of a key is the newest.
+    fn compacts_summaries(&self, is_fenced: bool) -> bool {
+        is_fenced
     }
 
     /// What distinguishes the transactional ids of two processes that hold the same slot: nothing, so that the

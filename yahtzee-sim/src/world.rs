@@ -169,12 +169,13 @@ impl<'m> World<'m> {
         }
     }
 
-    /// Where the topic's order is not the revisions' order, compaction must not overtake a sink: what it removes
-    /// may be the greatest. `min.compaction.lag.ms` is the broker's word for it.
+    /// Compaction waits for no sink, however far it lags.
     fn compact(&mut self, permille: u64) {
-        let is_ordered = self.config.is_topic_exact() && self.versions.len() < 2;
-        let end = if is_ordered { self.broker.topic.len() } else { self.deliveries.slowest() };
-        self.broker.compact((end as u64 * permille.min(1_000) / 1_000) as usize);
+        if self.mutant.shell.compacts_summaries(self.config.is_topic_exact()) {
+            let end = self.broker.topic.len() as u64 * permille.min(1_000) / 1_000;
+            self.broker
+                .compact(end as usize, |key, generation| self.mutant.shell.record_key(key, generation));
+        }
     }
 
     /// Numbers of the processes that are there.

@@ -1,5 +1,7 @@
 //! The simulated broker against what Kafka promises, and against what it does not.
 
+use yahtzee_core::summary::record_key;
+
 use super::*;
 
 const ID: ProducerId = (1, 0, 0);
@@ -123,16 +125,17 @@ fn offsets_that_nobody_renews_are_forgotten() {
 #[test]
 fn compaction_keeps_the_last_visible_record_of_a_key() {
     let mut broker = Broker::default();
-    let summary = |key: u8, value: u8| {
+    let of_generation = |generation: u32, key: u8, value: u8| {
         let provenance = Provenance::default();
-        OutRecord::new(1, 0, Body::Summary { key: vec![key], value: vec![value], provenance })
+        OutRecord::new(generation, 0, Body::Summary { key: vec![key], value: vec![value], provenance })
     };
-    let records = vec![summary(1, 1), summary(2, 2), summary(1, 3)];
+    let summary = |key: u8, value: u8| of_generation(1, key, value);
+    let records = vec![summary(1, 1), summary(2, 2), summary(1, 3), of_generation(2, 1, 9)];
     broker.apply(Request::Append { fence: None, records });
     let aborted = (ID, broker.init(ID));
     broker.apply(Request::Append { fence: Some(aborted), records: vec![summary(1, 4)] });
     broker.init(ID);
-    broker.compact(usize::MAX);
+    broker.compact(usize::MAX, |key, generation| record_key(key.to_vec(), generation));
     let kept: Vec<bool> = broker.topic.iter().map(|record| !record.is_compacted).collect();
-    assert_eq!(kept, [false, true, true, true], "what was aborted is none of the cleaner's concern");
+    assert_eq!(kept, [false, true, true, true, true], "what was aborted is none of the cleaner's concern");
 }

@@ -60,6 +60,20 @@ mistake!(
 );
 
 mistake!(
+    GenerationNotInKey,
+    fn record_key(key: &[u8], _generation: u32) -> Vec<u8> {
+        key.to_vec()
+    }
+);
+
+mistake!(
+    CompactsWithoutFence,
+    fn compacts_summaries(_is_fenced: bool) -> bool {
+        true
+    }
+);
+
+mistake!(
     NoFence,
     fn transactional_suffix(process: u64) -> u64 {
         process

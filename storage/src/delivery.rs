@@ -30,6 +30,7 @@ mod settings;
 mod shard;
 mod source;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -131,6 +132,8 @@ struct TaskContext {
     shard_names: Vec<String>,
     dead_letters: DeadLetterWriter,
     endings: Arc<Endings>,
+    /// Shards whose marks had no room in a commit, at most.
+    unmarked: AtomicUsize,
     health: Health,
     stop: StopSignal,
     started: Instant,
@@ -236,6 +239,7 @@ impl TaskContext {
             dead_letters: DeadLetterWriter::new(appender, &sources, &endings, stop),
             sources,
             endings,
+            unmarked: AtomicUsize::new(0),
             health: health.clone(),
             stop: stop.clone(),
             started: Instant::now(),

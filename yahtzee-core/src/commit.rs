@@ -10,8 +10,11 @@ use crate::rules::Rules;
 use crate::window::{Policy, Window};
 
 mod metadata;
+mod tail;
 
 pub use metadata::Unreadable;
+pub(crate) use tail::RecordExcerpt;
+pub use tail::{LogTail, RecordPrint};
 
 /// The identity that commits belong to. A difference between a commit and the running worker means that the
 /// commit's numbers would be misread.
@@ -206,6 +209,7 @@ impl fmt::Display for OwnerTag {
 /// | `watermark_ms`  | `M`: running maximum of the log timestamps below `h`; `None` before any record    |
 /// | `open`          | open windows with their first-accepted offsets: what a gap may have hit          |
 /// | `incomplete`    | windows that have lost input and can still be accepted into                      |
+/// | `tail`          | the last record below `h`, by which a restart knows the log again                 |
 ///
 /// `c` is exact: `c + 1` loses a record of an open window, and any smaller one reads what is finished. Reading
 /// again from `c` with the watermark restored makes every decision as the first time: records of windows that closed
@@ -217,6 +221,7 @@ pub struct Commit {
     watermark_ms: Option<i64>,
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
+    tail: LogTail,
 }
 
 impl Commit {
@@ -228,7 +233,12 @@ impl Commit {
         incomplete: IncompleteWindows,
     ) -> Self {
         let replay_offset = R::replay_offset(position, &open);
-        Self { replay_offset, position, watermark_ms, open, incomplete }
+        Self { replay_offset, position, watermark_ms, open, incomplete, tail: LogTail::Unknown }
+    }
+
+    /// The same commit, of a log that ended so below its position.
+    pub(crate) fn with_tail(self, tail: LogTail) -> Self {
+        Self { tail, ..self }
     }
 
     /// Returns the offset to be committed: where a restart reads on.
@@ -259,6 +269,12 @@ impl Commit {
     #[must_use]
     pub fn incomplete(&self) -> &IncompleteWindows {
         &self.incomplete
+    }
+
+    /// Returns the end of what had been read.
+    #[must_use]
+    pub fn tail(&self) -> LogTail {
+        self.tail
     }
 
     /// Returns the text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].

@@ -104,7 +104,10 @@ pub trait AnyPartition: Send {
     /// See [`PartitionCore::ingest`].
     fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome;
     /// See [`PartitionCore::reached`].
-    fn reached(&mut self, next: Offset);
+    ///
+    /// # Errors
+    /// See there.
+    fn reached(&mut self, next: Offset) -> Result<(), ResumeError>;
     /// See [`PartitionCore::tick`].
     fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>);
     /// See [`PartitionCore::flush`].
@@ -137,8 +140,8 @@ impl<J: Job, R: Rules> AnyPartition for Erased<J, R> {
         self.0.ingest(record, out)
     }
 
-    fn reached(&mut self, next: Offset) {
-        self.0.reached(next);
+    fn reached(&mut self, next: Offset) -> Result<(), ResumeError> {
+        self.0.reached(next)
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::commit::{Commit, Identity};
+use crate::commit::{Commit, Identity, LogTail, RecordExcerpt, RecordPrint};
 use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
@@ -17,9 +17,11 @@ use crate::summary::{Provenance, SummaryKey, encode_key, reserved_field};
 use crate::window::{Policy, Window};
 
 mod resume;
+mod tail;
 
 use resume::Resume;
 pub use resume::{History, Opened, ResumeError, ResumeKind, Start};
+use tail::TailCheck;
 
 /// A partition seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +61,8 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     incomplete: IncompleteWindows,
     /// Incomplete windows before this one were named by a commit and can be forgotten with the next.
     named_before: Window,
-    /// Offsets at which the job has panicked, which cost an opening each: dead letters without a second try.
-    poisoned: Vec<Offset>,
+    /// Records on which the job has panicked, which cost an opening each: dead letters without a second try.
+    poisoned: Vec<RecordPrint>,
     log_end_at_start: Offset,
     /// Monotonic milliseconds from which changed summaries may go out.
     next_due_ms: u64,
@@ -72,6 +74,11 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     required: u64,
     /// The moment of which the write under way allows a commit.
     written: Option<CommitPoint>,
+    tail_check: TailCheck,
+    /// The end of what was read before this incarnation.
+    resumed_tail: LogTail,
+    /// The last record that it has read itself.
+    last_record: Option<RecordExcerpt>,
     scratch: Scratch,
     rules: PhantomData<R>,
 }
@@ -85,6 +92,7 @@ struct CommitPoint {
     watermark_ms: Option<i64>,
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
+    tail: LogTail,
 }
 
 impl<J: Job, R: Rules> PartitionCore<J, R> {
@@ -123,6 +131,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             acknowledged: 0,
             required: 0,
             written: None,
+            tail_check: resume.tail_check,
+            resumed_tail: resume.tail,
+            last_record: None,
             scratch: Scratch::default(),
             rules: PhantomData,
         };
@@ -132,6 +143,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     /// Folds one record. Closes windows that its log timestamp pushes out of the open range first; their final
     /// summaries go to `out`.
     pub fn ingest(&mut self, record: LogRecord<'_>, out: &mut Vec<Effect>) -> RecordOutcome {
+        if !self.tail_check.is_over() && self.tail_check.see(&record).is_err() {
+            return RecordOutcome::OtherLog;
+        }
         let fate = match self.fold(&record, out) {
             Ok(outcomes) => RecordOutcome::Folded(outcomes),
             Err(reason) => {
@@ -140,6 +154,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             }
         };
         self.position = record.offset.next();
+        self.last_record = Some(RecordExcerpt::of(&record));
         fate
     }
 
@@ -155,7 +170,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if owner.partition(self.identity.partition_count) != self.partition {
             return Err(Poison::Partition);
         }
-        if self.poisoned.contains(&record.offset) {
+        let is_offset = |poisoned: &RecordPrint| poisoned.offset == record.offset;
+        // The log may have given the offset to another record since.
+        if self.poisoned.iter().any(is_offset) && self.poisoned.contains(&RecordPrint::of(record)) {
             return Err(Poison::Panic);
         }
         // Where the job has panicked before, every record is tried first: a panic then costs nothing but its record.
@@ -227,8 +244,14 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     }
 
     /// Notes that every record below `next` was delivered. Offsets of control records are skipped only this way.
-    pub fn reached(&mut self, next: Offset) {
+    ///
+    /// # Errors
+    /// [`ResumeError::OtherLog`] if the last record before the commit that this incarnation started from is gone: the
+    /// partition must not be worked on.
+    pub fn reached(&mut self, next: Offset) -> Result<(), ResumeError> {
+        self.tail_check.reached(next)?;
         self.position = self.position.max(next);
+        Ok(())
     }
 
     /// Returns the monotonic time in milliseconds from which [`Self::tick`] emits what has changed: 0 before the first
@@ -284,6 +307,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         R::may_commit(&gate).then(|| {
             self.named_before = R::open_from(point.watermark_ms, &self.policy);
             Commit::at::<R>(point.position, point.watermark_ms, point.open, point.incomplete)
+                .with_tail(point.tail)
         })
     }
 
@@ -299,6 +323,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             watermark_ms: self.watermark_ms,
             open: self.windows.first_offsets(),
             incomplete: self.incomplete.clone(),
+            tail: self.last_record.map_or(self.resumed_tail, |record| LogTail::EndsWith(record.print())),
         }
     }
 

@@ -111,6 +111,9 @@ pub enum RecordOutcome {
     Folded(MeasurementCounts),
     /// It could not be read. The position has moved past it all the same.
     Poison(Poison),
+    /// It is not the record that was read here before the last commit. Nothing was made of it, and nothing must be made of
+    /// what follows: [`crate::partition::ResumeError::OtherLog`].
+    OtherLog,
 }
 
 /// Upper ends of the classes that late measurements are counted in, in milliseconds beyond the allowed lateness.

@@ -5,6 +5,7 @@
 //! know that each is needed and that each is tested. [`Production`] takes them all as they are here. The proofs are in
 //! `docs/commit-rule.md`.
 
+use crate::commit::LogTail;
 use crate::owner::Owner;
 use crate::record::{FrameId, FrameKey, LogRecord, Offset};
 use crate::window::{Policy, Window};
@@ -91,6 +92,13 @@ pub trait Rules: sealed::Sealed + Send + 'static {
     #[must_use]
     fn replay_offset(position: Offset, open: &[(Window, Offset)]) -> Offset {
         open.iter().map(|&(_, first)| first).min().unwrap_or(position)
+    }
+
+    /// Returns the end of the log that must be found again before anything goes on from a commit: what the commit says. A log
+    /// that has lost it gives its offsets to other records, and may be longer than before by now.
+    #[must_use]
+    fn expected_tail(committed: LogTail) -> LogTail {
+        committed
     }
 
     /// Whether a window lost input to a log that now starts at `log_start`, which is at most `h`.

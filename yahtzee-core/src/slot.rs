@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use crate::commit::Commit;
+use crate::commit::{Commit, RecordPrint};
 use crate::effect::Effect;
 use crate::erased::AnyPartition;
 use crate::owner::Partition;
@@ -57,9 +57,9 @@ pub struct SlotMachine {
     rules: &'static dyn SlotRules,
     state: SlotState,
     assigned: Vec<AssignedPartition>,
-    /// Offsets at which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
+    /// Records on which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
     /// dead letter at the second try.
-    poisoned: Vec<Vec<Offset>>,
+    poisoned: Vec<Vec<RecordPrint>>,
     next_write_ms: u64,
     is_flushing: bool,
     /// Index of the partition of which the last write has left effects behind. The next write begins with it.
@@ -235,12 +235,12 @@ impl SlotMachine {
     /// Takes a failure of the shell. Nothing in memory can be trusted any more, whatever was on its way: the
     /// partitions are dropped. Whether to open the slot again says [`SlotFailure::opens_again`].
     pub fn failed(&mut self, failure: SlotFailure) {
-        if let SlotFailure::Panicked { partition, offset } = failure {
+        if let SlotFailure::Panicked { partition, record } = failure {
             let index = self.settings.partitions.iter().position(|&of_slot| of_slot == partition);
             if let Some(index) = index
-                && !self.poisoned[index].contains(&offset)
+                && !self.poisoned[index].contains(&record)
             {
-                self.poisoned[index].push(offset);
+                self.poisoned[index].push(record);
             }
         }
         if self.is_writing() && !self.rules.drops_partitions_after(failure) {
@@ -250,7 +250,8 @@ impl SlotMachine {
         }
     }
 
-    /// Folds a record of the partition at `index` of [`Self::assigned`].
+    /// Folds a record of the partition at `index` of [`Self::assigned`]. After [`RecordOutcome::OtherLog`] the partition must
+    /// not be worked on.
     pub fn ingest(&mut self, index: usize, record: LogRecord<'_>) -> RecordOutcome {
         let assigned = &mut self.assigned[index];
         assigned.core.ingest(record, &mut assigned.effects)
@@ -258,8 +259,12 @@ impl SlotMachine {
 
     /// Notes that every record below `next` of the partition at `index` was delivered. The last offsets can be
     /// control records, which are never delivered.
-    pub fn reached(&mut self, index: usize, next: Offset) {
-        self.assigned[index].core.reached(next);
+    ///
+    /// # Errors
+    /// If the partition must not be worked on: its log is not the one that was read before the last commit.
+    pub fn reached(&mut self, index: usize, next: Offset) -> Result<(), PartitionRefused> {
+        let AssignedPartition { partition, core, .. } = &mut self.assigned[index];
+        core.reached(next).map_err(|reason| PartitionRefused { partition: *partition, reason })
     }
 
     /// Emits what has changed, whether due or not, and lets it be written as soon as no other write is under way.
@@ -323,7 +328,7 @@ impl SlotMachine {
                 poisoned: &self.poisoned[index],
             });
             let opened = opened.and_then(|opened| match position_of(committed.as_ref()) {
-                Some(position) if position > bounds.end => {
+                Some(position) if self.rules.is_shorter(position, &bounds) => {
                     Err(ResumeError::ShorterLog { position, log_end: bounds.end })
                 }
                 _ => Ok(opened),

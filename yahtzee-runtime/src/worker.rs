@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
+use yahtzee_core::commit::RecordPrint;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::{SlotFailure, SlotMachine, SlotSettings, WriteMax};
+use yahtzee_core::slot::{PartitionRefused, SlotFailure, SlotMachine, SlotSettings, WriteMax};
 use yahtzee_core::window::Policy;
 
 use crate::back_off::{self, BackOff};
@@ -118,14 +119,14 @@ pub enum JobFailure {
         offset: Offset,
     },
     /// The job's code panicked on a record.
-    #[error("the job panicked on {topic}/{partition} offset {offset}; the record goes to the DLQ")]
+    #[error("the job panicked on {topic}/{partition} offset {}; the record goes to the DLQ", .record.offset)]
     Panicked {
         /// Raw topic.
         topic: String,
         /// Partition.
         partition: Partition,
-        /// Offset of the record.
-        offset: Offset,
+        /// The record.
+        record: RecordPrint,
     },
     /// The process stood still.
     #[error(
@@ -162,14 +163,19 @@ impl TaskFailure for JobFailure {
 }
 
 impl JobFailure {
+    fn refused(topic: &str, refused: &PartitionRefused) -> Self {
+        let PartitionRefused { partition, reason } = *refused;
+        Self::Refused { topic: topic.to_owned(), partition, refusal: reason }
+    }
+
     /// Returns what the failure means for the slots of the job.
     fn kind(&self) -> SlotFailure {
         match self {
             Self::Log(LogError::OffsetOutOfRange { .. }) => SlotFailure::InputLost,
             Self::Log(LogError::Fenced(_)) => SlotFailure::Fenced,
             Self::Log(error) if error.is_transient() => SlotFailure::Unanswered,
-            Self::Panicked { partition, offset, .. } => {
-                SlotFailure::Panicked { partition: *partition, offset: *offset }
+            Self::Panicked { partition, record, .. } => {
+                SlotFailure::Panicked { partition: *partition, record: *record }
             }
             Self::Log(_) | Self::Refused { .. } => SlotFailure::Refused,
             Self::TooMuchPoison { .. }

@@ -18,6 +18,8 @@ pub(crate) struct OutRecord {
     pub(crate) generation: u32,
     /// Raw partition it was folded from.
     pub(crate) partition: u32,
+    /// Life of that partition in which it was read.
+    pub(crate) life: usize,
     pub(crate) body: Body,
     /// The transaction it belongs to, if any.
     transaction: Option<usize>,
@@ -38,6 +40,7 @@ impl OutRecord {
         Self {
             generation,
             partition,
+            life: 0,
             body,
             transaction: None,
             written: Moment::default(),
@@ -62,6 +65,8 @@ pub(crate) struct OffsetCommit {
     pub(crate) metadata: String,
     /// Position of the commit that its writer had started from.
     pub(crate) resumed_position: u64,
+    /// Life of the partition that its writer had read.
+    pub(crate) life: usize,
 }
 
 /// A transactional id: generation and slot, and whatever else a mistaken shell puts into it.
@@ -114,6 +119,8 @@ pub(crate) struct Broker {
     transactions: Vec<Transaction>,
     producers: BTreeMap<ProducerId, Producer>,
     offsets: BTreeMap<(u32, u32), (Moment, OffsetCommit)>,
+    /// The same commits, made for the summary topic: they stay when the raw topic is deleted.
+    offsets_beside: BTreeMap<(u32, u32), OffsetCommit>,
     /// Offsets that were forgotten because nobody had renewed them.
     pub(crate) forgotten: u64,
     /// Every commit that ever became durable, in order.
@@ -140,15 +147,27 @@ impl Broker {
         self.offsets.get(&(generation, partition)).map(|(_, commit)| commit)
     }
 
+    /// The committed offset that was made for the summary topic.
+    pub(crate) fn committed_beside(&self, generation: u32, partition: u32) -> Option<&OffsetCommit> {
+        self.offsets_beside.get(&(generation, partition))
+    }
+
     /// Forgets a committed offset.
     pub(crate) fn expire(&mut self, generation: u32, partition: u32) {
         self.offsets.remove(&(generation, partition));
+        self.offsets_beside.remove(&(generation, partition));
+    }
+
+    /// Forgets all offsets of the raw topic: it is deleted.
+    pub(crate) fn delete_raw_topic(&mut self) {
+        self.offsets.clear();
     }
 
     /// Forgets the offsets that have not been committed for so long.
     pub(crate) fn expire_old(&mut self, retention_ms: i64) {
         let before = self.offsets.len();
         self.offsets.retain(|_, (moment, _)| self.now_ms - moment.at_ms <= retention_ms);
+        self.offsets_beside.retain(|key, _| self.offsets.contains_key(key));
         self.forgotten += (before - self.offsets.len()) as u64;
     }
 
@@ -262,7 +281,9 @@ impl Broker {
         self.trace.word(commit.offset);
         self.trace.bytes(commit.metadata.as_bytes());
         let moment = self.moment();
-        self.offsets.insert((commit.generation, commit.partition), (moment, commit.clone()));
+        let key = (commit.generation, commit.partition);
+        self.offsets.insert(key, (moment, commit.clone()));
+        self.offsets_beside.insert(key, commit.clone());
         self.commits.push((moment, commit));
     }
 

@@ -23,12 +23,15 @@ mod p09_memory;
 mod p10_incomplete;
 mod p11_stores;
 pub(crate) mod p14_interleaving;
+mod p15_clocks;
 
 /// What the checkers look at.
 pub(crate) struct Evidence<'w, 'm> {
     pub(crate) world: &'w World<'m>,
     /// By version of the fold and partition.
     pub(crate) truths: BTreeMap<(u32, u32), Truth>,
+    /// The same of earlier lives of the partition.
+    past_truths: BTreeMap<(u32, u32, usize), Truth>,
     /// The first store as it was when everything had come to rest, before the last windows were closed.
     pub(crate) at_rest: Store,
 }
@@ -45,16 +48,26 @@ pub(crate) struct Seen<'e> {
 impl<'w, 'm> Evidence<'w, 'm> {
     pub(crate) fn of(world: &'w World<'m>, at_rest: Store) -> Self {
         let (policy, partitions) = (world.config.policy(), world.config.partition_count());
-        let mut truths = BTreeMap::new();
+        let (mut truths, mut past_truths) = (BTreeMap::new(), BTreeMap::new());
         for &version in &world.versions {
             for (partition, log) in (0..).zip(&world.logs) {
-                truths.insert(
-                    (version, partition),
-                    fold(&log.entries, partition, partitions, &policy, version),
-                );
+                let truth = |life| fold(log.entries_of(life), partition, partitions, &policy, version);
+                truths.insert((version, partition), truth(log.life()));
+                past_truths.extend((0..log.life()).map(|life| ((version, partition, life), truth(life))));
             }
         }
-        Self { world, truths, at_rest }
+        Self { world, truths, past_truths, at_rest }
+    }
+
+    /// The truth of a partition as it was in one of its lives.
+    pub(crate) fn truth_of(&self, (version, partition): (u32, u32), life: usize) -> &Truth {
+        let past = self.past_truths.get(&(version, partition, life));
+        past.unwrap_or_else(|| &self.truths[&(version, partition)])
+    }
+
+    /// The truths of all lives of a partition.
+    pub(crate) fn lives(&self, key: (u32, u32)) -> impl Iterator<Item = &Truth> {
+        (0..=self.world.logs[key.1 as usize].life()).map(move |life| self.truth_of(key, life))
     }
 
     /// Every summary that became visible, in the order of the topic.
@@ -66,11 +79,15 @@ impl<'w, 'm> Evidence<'w, 'm> {
         })
     }
 
-    /// Every series of a version of which no window was reported to have lost input.
+    /// Every series of a version of which no window was reported to have lost input, in partitions that were not refused.
     pub(crate) fn whole_series(&self, version: u32) -> impl Iterator<Item = (&Vec<u8>, &SeriesTruth)> {
         let of_version = self.truths.range((version, 0)..=(version, u32::MAX));
         let all = of_version.flat_map(|(_, truth)| &truth.series);
-        all.filter(move |(_, series)| !self.is_incomplete(version, series.partition, series.window))
+        let refused = &self.world.watch.refused;
+        all.filter(move |(_, series)| {
+            let is_refused = refused.contains(&(version, series.partition));
+            !is_refused && !self.is_incomplete(version, series.partition, series.window)
+        })
     }
 
     pub(crate) fn is_incomplete(&self, version: u32, partition: u32, window: i64) -> bool {
@@ -96,6 +113,7 @@ pub(crate) fn check_all(evidence: &Evidence<'_, '_>) -> Vec<Failure> {
     p09_memory::check(evidence, &mut findings);
     p10_incomplete::check(evidence, &mut findings);
     p11_stores::check(evidence, &mut findings);
+    p15_clocks::check(evidence, &mut findings);
     findings.failures
 }
 

@@ -94,6 +94,9 @@ config! {
     /// Which setting every other process has another value of, once there are commits: 0 for none, else see
     /// [`Config::of_process`].
     other_setting,
+    /// What raw logs lose but for retention: 0 for nothing, 1 for their newest records, 2 for everything, once, because the
+    /// topic is deleted and made anew.
+    loses_logs,
 }
 
 /// Numbers of the settings that can differ.
@@ -105,7 +108,7 @@ impl Config {
         let length_ms = if is_calm == 1 { rng.pick(&[1_000, 2_000]) } else { rng.pick(&[1_000, 60_000]) };
         let partitions = rng.pick(&[1, 1, 1, 2, 2, 3, 4, 8]);
         let is_fenced = u64::from(rng.chance(600));
-        Self {
+        let mut config = Self {
             partitions,
             slots: rng.within(1, partitions.min(4)),
             length_ms,
@@ -133,7 +136,20 @@ impl Config {
                 setting @ 1..=OTHER_SETTINGS if is_calm == 0 => setting,
                 _ => 0,
             },
-        }
+            loses_logs: 0,
+        };
+        config.loses_logs = match mix(rng.clone().word() ^ 2) % 4 {
+            loss @ 1..=2 if config.may_lose_logs() => loss,
+            _ => 0,
+        };
+        config
+    }
+
+    /// Whether what is published is committed at the same time, by nobody who is refused for something else: a loss then
+    /// concerns summaries only if a commit tells so.
+    fn may_lose_logs(&self) -> bool {
+        let is_exact = self.is_topic_exact() && self.write_max == WHOLE_WRITE;
+        is_exact && self.is_calm == 0 && self.other_setting == 0
     }
 
     /// The configuration of a process: every other one has another value of a setting that decides what is accepted.
@@ -172,6 +188,11 @@ impl Config {
 
     pub(crate) fn slot_count(&self) -> u32 {
         u32::try_from(self.slots).expect("drawn far below 2^32")
+    }
+
+    /// How far ahead of the broker a stamp may be: the rest of the difference between two clocks is for one that is behind.
+    pub(crate) fn timestamp_ahead_max_ms(&self) -> i64 {
+        i64::try_from(self.skew_ms / 2).expect("drawn far below 2^63")
     }
 
     /// Whether the summary topic itself, and not only a store behind the revision guard, must be right.

@@ -14,10 +14,12 @@ use crate::rng::mix;
 use crate::shell::ShellRules;
 use crate::trace::Trace;
 
+mod database;
 mod process;
 mod row;
 mod store;
 
+use database::{Database, OrphanWrite};
 use process::{Process, Role};
 pub(crate) use row::SimRow;
 use store::put;
@@ -59,13 +61,22 @@ pub(crate) struct Surroundings {
     pub(crate) retry: [Vec<SimRow>; SHARDS],
     pub(crate) quarantine: Vec<SimRow>,
     /// What the retry process has committed.
-    retry_committed: [usize; SHARDS],
+    retry_committed: [Committed; SHARDS],
     /// What the group of the sinks has committed.
-    committed: usize,
+    committed: Committed,
+    /// Marks and backups of the databases of the shards.
+    databases: [Database; SHARDS],
     /// Writes of dead processes that the store has not answered yet.
-    orphans: Vec<(usize, Vec<SimRow>)>,
+    orphans: Vec<OrphanWrite>,
     /// Rows written so far, by which flaky shards fail.
     asked: u64,
+}
+
+/// An offset of a group, with what was committed with it.
+#[derive(Clone, Debug, Default)]
+struct Committed {
+    offset: usize,
+    metadata: String,
 }
 
 /// Everything around the stores.
@@ -111,6 +122,18 @@ impl<'m> Deliveries<'m> {
         self.around[store as usize % STORES].faults[shard as usize % SHARDS] = fault;
     }
 
+    /// Backs up the database of a shard.
+    pub(crate) fn back_up(&mut self, store: u64, shard: u64) {
+        let (store, shard) = (store as usize % STORES, shard as usize % SHARDS);
+        self.around[store].databases[shard].back_up(shard, &self.stores[store]);
+    }
+
+    /// Sets the database of a shard back to its backup.
+    pub(crate) fn restore(&mut self, store: u64, shard: u64) {
+        let (store, shard) = (store as usize % STORES, shard as usize % SHARDS);
+        self.around[store].databases[shard].restore(shard, &mut self.stores[store]);
+    }
+
     /// Lets a store refuse some rows as they are, or all RETRY and QUARANTINE records of its processes.
     pub(crate) fn set_refusals(&mut self, store: u64, is_picky: bool, refuses_appends: bool) {
         let around = &mut self.around[store as usize % STORES];
@@ -154,14 +177,20 @@ impl<'m> Deliveries<'m> {
     /// everything is, an operator requeues what was quarantined, and all must come to rest.
     pub(crate) fn settle(&mut self, broker: &Broker, findings: &mut Findings) {
         self.around.iter_mut().for_each(|around| around.refuses_appends = false);
+        let mut reopened = Vec::new();
         if self.around.iter().any(|around| around.faults != <[StoreFault; SHARDS]>::default()) {
             (0..4).for_each(|_| self.round(broker, findings));
             (0..SINKS).for_each(|sink| self.check_isolation(sink, broker, findings));
         }
-        for around in &mut self.around {
+        for (store, around) in (0..).zip(&mut self.around) {
             (around.faults, around.is_picky) = (Default::default(), false);
             around.requeue();
+            // Who restores a database starts what writes to it anew: without a further summary nobody would look.
+            if around.databases.iter_mut().any(Database::was_restored) {
+                reopened.push(store);
+            }
         }
+        reopened.into_iter().for_each(|store| self.lose_connection(store));
         let is_at_rest = |it: &Self| {
             let all = (0..STORES).map(|store| &it.around[store]);
             all.clone().all(|around| around.is_at_rest(broker)) && it.processes().all(Process::is_at_rest)
@@ -177,7 +206,7 @@ impl<'m> Deliveries<'m> {
             findings.fail(Property::Stores, || {
                 format!(
                     "store {store} does not come to rest: {} of {} summaries, {:?} of {retry:?} in RETRY committed, {quarantine} in QUARANTINE",
-                    around.committed, broker.last_stable_offset(), around.retry_committed,
+                    around.committed.offset, broker.last_stable_offset(), around.retry_offsets(),
                 )
             });
         }
@@ -202,7 +231,7 @@ impl<'m> Deliveries<'m> {
             findings.fail(Property::Stores, || format!("sink {sink} is held up: {:?}", around.faults));
         }
         let may_hold = |fault: &StoreFault| matches!(fault, StoreFault::Wrong | StoreFault::Blocked);
-        if !around.faults.iter().any(may_hold) && around.committed < broker.last_stable_offset() {
+        if !around.faults.iter().any(may_hold) && around.committed.offset < broker.last_stable_offset() {
             findings.fail(Property::Stores, || {
                 format!("commits of sink {sink} are held up: {:?}", around.faults)
             });
@@ -216,7 +245,7 @@ impl<'m> Deliveries<'m> {
         }
         for around in &self.around {
             let retry: usize = around.retry.iter().map(Vec::len).sum();
-            for number in [around.quarantine.len(), retry, around.committed] {
+            for number in [around.quarantine.len(), retry, around.committed.offset] {
                 trace.word(number as u64);
             }
         }
@@ -227,8 +256,13 @@ impl<'m> Deliveries<'m> {
 impl Surroundings {
     /// Everything is stored and committed.
     fn is_at_rest(&self, broker: &Broker) -> bool {
-        let is_drained = (0..SHARDS).all(|shard| self.retry_committed[shard] == self.retry[shard].len());
-        is_drained && self.committed == broker.last_stable_offset()
+        let is_drained =
+            self.retry_offsets().iter().zip(&self.retry).all(|(&offset, retry)| offset == retry.len());
+        is_drained && self.committed.offset == broker.last_stable_offset()
+    }
+
+    fn retry_offsets(&self) -> [usize; SHARDS] {
+        self.retry_committed.each_ref().map(|committed| committed.offset)
     }
 
     /// An operator hands the newest of every key to the retry process, and settles it.

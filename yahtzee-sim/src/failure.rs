@@ -33,9 +33,11 @@ pub enum Property {
     Determinism,
     /// What a partition emits does not depend on other partitions.
     Interleaving,
+    /// No clock that is wrong moves a watermark further than the log allows.
+    Clocks,
 }
 
-const NAMES: [(Property, &str); 13] = [
+const NAMES: [(Property, &str); 14] = [
     (Property::Final, "P1 final"),
     (Property::NoDip, "P2 no dip"),
     (Property::Chain, "P3 chain"),
@@ -49,6 +51,7 @@ const NAMES: [(Property, &str); 13] = [
     (Property::Stores, "P11 stores"),
     (Property::Determinism, "P12 determinism"),
     (Property::Interleaving, "P14 interleaving"),
+    (Property::Clocks, "P15 clocks"),
 ];
 
 impl Property {

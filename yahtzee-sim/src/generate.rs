@@ -2,8 +2,9 @@
 
 use crate::config::{Config, NIGHT_MS};
 use crate::delivery::{SHARDS, STORES, StoreFault};
+use crate::ingress::NODES;
 use crate::ops::{Fault, Op};
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 
 /// Reasons for which a record can be poison.
 const POISON_KINDS: u64 = 5;
@@ -63,7 +64,11 @@ pub(crate) fn generate(seed: u64) -> (Config, Vec<Op>) {
     let rounds = rng.within(12, 45);
     let mut generator = Generator::new(config, rates, rng);
     generator.start_all(1, config.workers);
-    for _ in 0..rounds {
+    let recreated_in = generator.loss_rng.within(rounds / 3, rounds);
+    for round in 0..rounds {
+        if config.loses_logs == 2 && round == recreated_in {
+            generator.recreate();
+        }
         generator.round();
     }
     if config.is_calm == 1 {
@@ -143,6 +148,14 @@ struct Generator {
     /// Of its own, so that what happens to stores changes nothing of what happens to workers.
     delivery_rng: Rng,
     delivery_rates: DeliveryRates,
+    /// Of its own too: for what logs lose.
+    loss_rng: Rng,
+    /// In so many of 1,000 rounds a partition loses its tail.
+    tail_loss: u64,
+    /// In so many of 1,000 rounds the clock of an ingress node goes wrong, or right again.
+    clock: u64,
+    /// In so many of 1,000 rounds the database of a shard is restored; backups are more frequent.
+    restore: u64,
     ops: Vec<Op>,
     processes: Vec<Process>,
     next_process: u64,
@@ -155,12 +168,22 @@ impl Generator {
         let (ops, processes) = (Vec::new(), Vec::new());
         let mut delivery_rng = Rng::new(rng.clone().word());
         let delivery_rates = DeliveryRates::draw(&mut delivery_rng, &config);
+        let mut loss_rng = Rng::new(mix(rng.clone().word()));
+        let tail_loss = if config.loses_logs == 1 { loss_rng.within(20, 150) } else { 0 };
+        let clocks = config.is_calm == 0 && loss_rng.chance(150);
+        let clock = if clocks { loss_rng.within(50, 300) } else { 0 };
+        let restores = config.is_calm == 0 && loss_rng.chance(150);
+        let restore = if restores { loss_rng.within(30, 150) } else { 0 };
         Self {
             config,
             rates,
             rng,
             delivery_rng,
             delivery_rates,
+            loss_rng,
+            tail_loss,
+            clock,
+            restore,
             ops,
             processes,
             next_process: 1,
@@ -171,6 +194,8 @@ impl Generator {
 
     fn round(&mut self) {
         self.pass_time();
+        self.lose_tails();
+        self.set_clocks();
         self.input();
         self.log_faults();
         self.broker_faults();
@@ -183,6 +208,7 @@ impl Generator {
         }
         self.sinks();
         self.stores();
+        self.backups();
     }
 
     /// Time and turns, nothing else.
@@ -262,6 +288,40 @@ impl Generator {
     fn wild_ms(&mut self) -> i64 {
         let ms = self.rng.below(WILD_MS).cast_signed();
         if self.rng.chance(500) { -ms } else { ms }
+    }
+
+    /// Before the input of the round, which the log may take before any worker looks at it again.
+    fn lose_tails(&mut self) {
+        if self.loss_rng.chance(self.tail_loss) {
+            let (partition, records) =
+                (self.loss_rng.below(self.config.partitions), self.loss_rng.within(1, 12));
+            // A failover takes time: what comes after it is stamped later than what was lost.
+            self.ops.extend([Op::Advance { ms: 1 }, Op::LoseTail { partition, records }]);
+            if self.loss_rng.chance(300) {
+                self.turn_all();
+            }
+        }
+    }
+
+    /// The raw topic is deleted and made anew, and drains and workers go on at once.
+    fn recreate(&mut self) {
+        self.ops.push(Op::Recreate);
+        for _ in 0..3 {
+            self.frame();
+            self.turn_all();
+            self.ops.push(Op::Advance { ms: self.config.flush_ms });
+        }
+    }
+
+    /// Far ahead, beyond what the log takes, or just right.
+    fn set_clocks(&mut self) {
+        if self.loss_rng.chance(self.clock) {
+            let length_ms = self.config.length_ms;
+            let ahead_ms =
+                if self.loss_rng.chance(400) { 0 } else { self.loss_rng.within(1, 20 * length_ms) };
+            let node = self.loss_rng.below(NODES as u64);
+            self.ops.push(Op::Clock { node, ahead_ms });
+        }
     }
 
     fn log_faults(&mut self) {
@@ -459,6 +519,20 @@ impl Generator {
         if rng.chance(retry) {
             let (records, crashes) = (rng.within(1, 30), rng.chance(crash));
             self.ops.push(Op::Retry { store, records, crashes });
+        }
+    }
+
+    /// Backups of the databases, and what goes back to one: most often soon after a failure of the shard.
+    fn backups(&mut self) {
+        let rng = &mut self.loss_rng;
+        let (store, shard) = (rng.below(STORES as u64), rng.below(SHARDS as u64));
+        if rng.chance(3 * self.restore) {
+            self.ops.push(Op::Backup { store, shard });
+        } else if rng.chance(self.restore) {
+            self.ops.push(Op::Restore { store, shard });
+            if rng.chance(300) {
+                self.ops.push(Op::Reopen { store });
+            }
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::ops::Op;
 use crate::raw::{RawLog, RawRecord, foreign_owners, owner};
 use crate::shell::{Delivery, ShellRules};
 
-/// Nodes of the simulated ingress; their clocks differ by at most the configured skew.
-const NODES: usize = 3;
+/// Nodes of the simulated ingress; their clocks differ by at most the configured skew, unless one is set wrong.
+pub(crate) const NODES: usize = 3;
 /// Most measurements of one frame; gives every measurement an id of its own.
 const FRAME_MEASUREMENTS_MAX: u64 = 64;
 
@@ -23,8 +23,10 @@ pub(crate) struct Ingress {
     config: Config,
     rules: &'static dyn ShellRules,
     frames: BTreeMap<u64, Frame>,
-    /// Last stamp of each node: stamps of a process never go back.
+    /// Last stamp of each node: stamps of a process do not go back, unless its clock was set.
     stamps_ms: [i64; NODES],
+    /// How far the clock of each node is ahead of where it belongs.
+    ahead_ms: [i64; NODES],
     foreign_owners: Vec<Owner>,
     /// An owner whose measurements are left out, its records only.
     pub(crate) silenced: Option<u64>,
@@ -40,8 +42,8 @@ struct Frame {
 impl Ingress {
     pub(crate) fn new(config: Config, rules: &'static dyn ShellRules) -> Self {
         let foreign_owners = foreign_owners(config.partition_count());
-        let (frames, stamps_ms) = (BTreeMap::new(), [i64::MIN; NODES]);
-        Self { config, rules, frames, stamps_ms, foreign_owners, silenced: None }
+        let (frames, stamps_ms, ahead_ms) = (BTreeMap::new(), [i64::MIN; NODES], [0; NODES]);
+        Self { config, rules, frames, stamps_ms, ahead_ms, foreign_owners, silenced: None }
     }
 
     /// Applies the operation to the raw topic if it is one of ingress's or the log's own.
@@ -55,9 +57,14 @@ impl Ingress {
             Op::Redeliver { frame, node } => self.deliver(*frame, *node, logs, now_ms),
             Op::Poison { partition, kind } => self.poison(log_of(*partition), *kind, logs, now_ms),
             Op::Heartbeat { partition } => self.heartbeat(log_of(*partition), logs, now_ms),
+            Op::Clock { node, ahead_ms } => {
+                self.ahead_ms[(node % NODES as u64) as usize] = i64::try_from(*ahead_ms).unwrap_or(0);
+            }
             Op::Control { partition } => logs[log_of(*partition)].append_control(),
             Op::Hold { partition, is_held } => logs[log_of(*partition)].hold(*is_held),
             Op::Truncate { partition, permille } => logs[log_of(*partition)].truncate(*permille),
+            Op::LoseTail { partition, records } => logs[log_of(*partition)].lose_tail(*records),
+            Op::Recreate => logs.iter_mut().for_each(RawLog::recreate),
             _ => {}
         }
     }
@@ -82,6 +89,7 @@ impl Ingress {
         let Some(frame) = self.frames.get_mut(&number) else { return };
         let delivery = Delivery { frame: number, node, nth: frame.deliveries };
         frame.deliveries += 1;
+        let frame = &self.frames[&number];
         let hashed_to = self.rules.partitions_hashed_to(self.config.partition_count(), number);
         for (&of_owner, measurements) in &frame.parts {
             let mut record = SimRecord { frame_id: self.rules.frame_id(delivery), ..SimRecord::default() };
@@ -94,26 +102,22 @@ impl Ingress {
             let event_ms = record.measurements.iter().map(|measurement| measurement.time_ms).max();
             let owner = owner(of_owner);
             let log = &mut logs[owner.partition(hashed_to).0 as usize % self.config.partitions as usize];
-            log.append(RawRecord {
+            let record = RawRecord {
                 timestamp_ms: self.rules.stamp_ms(received_ms, event_ms),
                 key: owner.0.to_vec(),
                 value: record.encode_to_vec(),
                 is_honest: true,
                 appended_at_ms: now_ms,
-            });
+            };
+            self.append(log, record);
         }
     }
 
     fn heartbeat(&mut self, partition: usize, logs: &mut [RawLog], now_ms: i64) {
         let timestamp_ms = self.received_ms(0, now_ms);
         let (key, value) = (Vec::new(), Vec::new());
-        logs[partition].append(RawRecord {
-            timestamp_ms,
-            key,
-            value,
-            is_honest: true,
-            appended_at_ms: now_ms,
-        });
+        let record = RawRecord { timestamp_ms, key, value, is_honest: true, appended_at_ms: now_ms };
+        self.append(&mut logs[partition], record);
     }
 
     /// A record that must become a dead letter, for each of the reasons there are.
@@ -141,15 +145,25 @@ impl Ingress {
                 record.value = SimRecord { panics: true, ..SimRecord::default() }.encode_to_vec()
             }
         }
-        logs[partition].append(record);
+        self.append(&mut logs[partition], record);
     }
 
     fn received_ms(&mut self, node: u64, now_ms: i64) -> i64 {
         let node = (node % NODES as u64) as usize;
-        let half_ms = i64::try_from(self.config.skew_ms / 2).expect("drawn far below 2^63");
-        let stamp_ms = now_ms + [0, half_ms, -half_ms][node];
-        self.stamps_ms[node] = self.stamps_ms[node].max(stamp_ms);
+        let half_ms = self.config.timestamp_ahead_max_ms();
+        let stamp_ms = now_ms + [0, half_ms, -half_ms][node] + self.ahead_ms[node];
+        // A step back that the log would refuse the stamps of is followed.
+        let is_step_back = self.stamps_ms[node].saturating_sub(stamp_ms) > half_ms;
+        self.stamps_ms[node] = if is_step_back { stamp_ms } else { self.stamps_ms[node].max(stamp_ms) };
         self.stamps_ms[node]
+    }
+
+    /// Appends a record, if the log takes its stamp. Who sent it sends it again otherwise, perhaps through another node.
+    fn append(&self, log: &mut RawLog, record: RawRecord) {
+        let ahead_max_ms = self.config.timestamp_ahead_max_ms();
+        if self.rules.log_takes(record.timestamp_ms, record.appended_at_ms, ahead_max_ms) {
+            log.append(record);
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Op {
     Redeliver { frame: u64, node: u64 },
     /// A record that cannot be used reaches the raw log.
     Poison { partition: u64, kind: u64 },
+    /// The clock of an ingress node is set to be so far ahead of where it belongs; 0 sets it right.
+    Clock { node: u64, ahead_ms: u64 },
     /// Ingress shows an idle partition that it is alive.
     Heartbeat { partition: u64 },
     /// A control record takes an offset.
@@ -25,6 +27,10 @@ pub(crate) enum Op {
     Hold { partition: u64, is_held: bool },
     /// Retention removes this share of what is left of a raw partition.
     Truncate { partition: u64, permille: u64 },
+    /// A raw partition loses so many of its newest records, and gives their offsets again.
+    LoseTail { partition: u64, records: u64 },
+    /// The raw topic is deleted and made anew.
+    Recreate,
     /// The broker forgets a committed offset.
     Expire { partition: u64, generation: u64 },
     /// A foreign consumer joins or leaves our group.
@@ -53,6 +59,10 @@ pub(crate) enum Op {
     Reopen { store: u64 },
     /// A shard of a store breaks, or works again.
     Shard { store: u64, shard: u64, fault: StoreFault },
+    /// The database of a shard is backed up.
+    Backup { store: u64, shard: u64 },
+    /// It is set back to its backup, rows and marks, if it has one.
+    Restore { store: u64, shard: u64 },
     /// A store begins or ends to refuse some rows as they are; RETRY and QUARANTINE of its processes to take nothing.
     Refuse { store: u64, is_picky: bool, refuses_appends: bool },
 }
@@ -100,10 +110,13 @@ impl fmt::Display for Op {
             }
             Self::Redeliver { frame, node } => write!(f, "redeliver {frame} {node}"),
             Self::Poison { partition, kind } => write!(f, "poison {partition} {kind}"),
+            Self::Clock { node, ahead_ms } => write!(f, "clock {node} {ahead_ms}"),
             Self::Heartbeat { partition } => write!(f, "heartbeat {partition}"),
             Self::Control { partition } => write!(f, "control {partition}"),
             Self::Hold { partition, is_held } => write!(f, "hold {partition} {}", u8::from(*is_held)),
             Self::Truncate { partition, permille } => write!(f, "truncate {partition} {permille}"),
+            Self::LoseTail { partition, records } => write!(f, "lose-tail {partition} {records}"),
+            Self::Recreate => f.write_str("recreate"),
             Self::Expire { partition, generation } => write!(f, "expire {partition} {generation}"),
             Self::Foreign { is_there } => write!(f, "foreign {}", u8::from(*is_there)),
             Self::Restart => f.write_str("restart"),
@@ -126,6 +139,8 @@ impl fmt::Display for Op {
             }
             Self::Reopen { store } => write!(f, "reopen {store}"),
             Self::Shard { store, shard, fault } => write!(f, "shard {store} {shard} {}", *fault as u8),
+            Self::Backup { store, shard } => write!(f, "backup {store} {shard}"),
+            Self::Restore { store, shard } => write!(f, "restore {store} {shard}"),
             Self::Refuse { store, is_picky, refuses_appends } => {
                 write!(f, "refuse {store} {} {}", u8::from(*is_picky), u8::from(*refuses_appends))
             }
@@ -186,10 +201,13 @@ impl Words<'_> {
             },
             "redeliver" => Op::Redeliver { frame: self.number()?, node: self.number()? },
             "poison" => Op::Poison { partition: self.number()?, kind: self.number()? },
+            "clock" => Op::Clock { node: self.number()?, ahead_ms: self.number()? },
             "heartbeat" => Op::Heartbeat { partition: self.number()? },
             "control" => Op::Control { partition: self.number()? },
             "hold" => Op::Hold { partition: self.number()?, is_held: self.flag()? },
             "truncate" => Op::Truncate { partition: self.number()?, permille: self.number()? },
+            "lose-tail" => Op::LoseTail { partition: self.number()?, records: self.number()? },
+            "recreate" => Op::Recreate,
             "expire" => Op::Expire { partition: self.number()?, generation: self.number()? },
             "foreign" => Op::Foreign { is_there: self.flag()? },
             "restart" => Op::Restart,
@@ -219,6 +237,8 @@ impl Words<'_> {
             "retry" => Op::Retry { store: self.number()?, records: self.number()?, crashes: self.flag()? },
             "reopen" => Op::Reopen { store: self.number()? },
             "shard" => Op::Shard { store: self.number()?, shard: self.number()?, fault: self.store_fault()? },
+            "backup" => Op::Backup { store: self.number()?, shard: self.number()? },
+            "restore" => Op::Restore { store: self.number()?, shard: self.number()? },
             "refuse" => {
                 Op::Refuse { store: self.number()?, is_picky: self.flag()?, refuses_appends: self.flag()? }
             }

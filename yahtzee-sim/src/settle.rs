@@ -1,11 +1,14 @@
 //! The end of every run: nothing fails any more, and everything must come to rest.
 
 use crate::failure::Property;
+use crate::ingress::NODES;
 use crate::ops::Op;
 use crate::world::World;
 
 /// Numbers of the processes that bring a run to its end.
 pub(crate) const LAST_PROCESSES: u64 = 1_000_000;
+/// Numbers of the processes of a generation that was raised.
+const RAISED_PROCESSES: u64 = 2 * LAST_PROCESSES;
 /// Flush intervals within which everything must have caught up.
 const ROUNDS: usize = 3;
 
@@ -17,6 +20,7 @@ impl World<'_> {
             self.apply(&Op::Hold { partition, is_held: false });
         }
         self.apply(&Op::Foreign { is_there: false });
+        (0..NODES as u64).for_each(|node| self.apply(&Op::Clock { node, ahead_ms: 0 }));
         let zombies = self.processes();
         let successors = self.start_last();
         successors.iter().for_each(|&process| self.apply(&Op::Turn { process }));
@@ -31,8 +35,14 @@ impl World<'_> {
         let last = self.start_last();
         self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
         self.rounds(&last);
+        let raised = self.raise_generation();
+        if !raised.is_empty() {
+            // Who was refused in the midst of a write has left its transaction open.
+            self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
+            self.rounds(&raised);
+        }
         self.deliveries.settle(&self.broker, &mut self.watch.findings);
-        for &process in &last {
+        for &process in last.iter().chain(&raised) {
             let behind: Vec<u32> = self
                 .caught_up(process)
                 .iter()
@@ -68,6 +78,19 @@ impl World<'_> {
             }
         }
         last
+    }
+
+    /// What an operator does if workers are refused because a log has lost what they had read: a greater generation folds
+    /// anew what the log keeps.
+    fn raise_generation(&mut self) -> Vec<u64> {
+        let (count, newest) = (self.config.workers, self.versions.iter().max().copied());
+        let Some(newest) = newest.filter(|_| !self.watch.refused.is_empty()) else { return Vec::new() };
+        let generation = u64::from(newest) + 1;
+        let raised: Vec<u64> = (RAISED_PROCESSES..RAISED_PROCESSES + count).collect();
+        for (index, &process) in (0..).zip(&raised) {
+            self.apply(&Op::Start { process, generation, index, count });
+        }
+        raised
     }
 
     fn rounds(&mut self, processes: &[u64]) {

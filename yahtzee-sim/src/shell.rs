@@ -3,6 +3,8 @@
 //! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
 //! replaces one of them. What a slot decides itself is in [`yahtzee_core::slot::rules`].
 
+use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, record_key};
 
 use crate::raw::RawLog;
@@ -22,6 +24,12 @@ pub(crate) trait ShellRules: Sync {
     /// The log timestamp of a raw record: when ingress received it, whatever the tenant says.
     fn stamp_ms(&self, received_ms: i64, _event_ms: Option<i64>) -> i64 {
         received_ms
+    }
+
+    /// Whether the log takes a record with this stamp at `now_ms`: one that is further ahead than the slowest clock may be behind
+    /// would make late what honest clocks stamp.
+    fn log_takes(&self, timestamp_ms: i64, now_ms: i64, ahead_max_ms: i64) -> bool {
+        timestamp_ms <= now_ms + ahead_max_ms
     }
 
     /// Partitions that owners are hashed to; the same for every frame.
@@ -59,6 +67,12 @@ pub(crate) trait ShellRules: Sync {
     /// The start that the log names.
     fn log_start(&self, log: &RawLog) -> u64 {
         log.start
+    }
+
+    /// Whether the commits beside the summaries are read where there is none beside the raw records: those go when the raw topic
+    /// is deleted, and the summaries stay.
+    fn reads_commits_beside(&self) -> bool {
+        true
     }
 
     /// Where reading starts.
@@ -105,6 +119,16 @@ pub(crate) trait ShellRules: Sync {
     /// Whether the bytes of a failed write are sent again after the slot was opened anew.
     fn resends_old_bytes(&self) -> bool {
         false
+    }
+
+    /// Whether the commits of sinks and retry processes carry the marks that the databases of shards are known to have.
+    fn carries_marks(&self) -> bool {
+        true
+    }
+
+    /// The mark of a database after a write: see [`SettledMark::after_write`].
+    fn mark_after(&self, found: SettledMark, settled: Offset, known: SettledMark) -> Option<SettledMark> {
+        found.after_write(settled, known)
     }
 
     /// Whether a store takes `new` in place of `old`.

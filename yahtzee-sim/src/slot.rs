@@ -5,17 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use yahtzee_core::assignment::partitions_of;
-use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, OwnerTag};
+use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag, RecordPrint};
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::{Offset, RecordOutcome};
 use yahtzee_core::slot::{
-    Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotMachine, SlotRequest,
-    SlotSettings, WriteMax,
+    Assignment, Bounds, CommittedOffset, PartitionCommit, PartitionRefused, SlotAnswer, SlotFailure,
+    SlotMachine, SlotRequest, SlotSettings, WriteMax,
 };
 
 use crate::broker::{Answer, Broker, OffsetCommit};
 use crate::config::Config;
+use crate::failure::Property;
 use crate::job::SimJob;
 use crate::mutants::Mutant;
 use crate::ops::Fault;
@@ -58,6 +60,45 @@ struct PartitionReader {
     is_whole: bool,
     /// Index among the incarnations that are watched, until the first record has settled the incomplete.
     unsettled: Option<usize>,
+    /// Life of the log that it reads.
+    life: usize,
+    /// The log has lost what was read before the commit that this incarnation started from.
+    is_elsewhere: bool,
+}
+
+impl PartitionReader {
+    /// What a client does when the leader of a partition has changed: it asks whether the log still has what it has read.
+    fn follow(&mut self, log: &RawLog) -> Result<(), SlotFailure> {
+        if self.next < log.start || self.next > log.shared_between(self.life, log.life()) {
+            return Err(SlotFailure::InputLost);
+        }
+        self.life = log.life();
+        Ok(())
+    }
+}
+
+/// What the log told a slot of one of its partitions while it opened.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    commit: Option<OffsetCommit>,
+    /// Life of the log when its bounds were read.
+    life: usize,
+}
+
+impl Found {
+    /// Whether the log has lost what had been read at the commit, as seen by who reads it in this life.
+    fn has_lost(&self, log: &RawLog, life: usize) -> bool {
+        let Some(OffsetCommit { offset, metadata, life: of_commit, .. }) = &self.commit else { return false };
+        let read = Commit::read(Offset(*offset), metadata);
+        read.is_ok_and(|(commit, _)| commit.position().0 > log.shared_between(*of_commit, life))
+    }
+
+    /// Whether it had records below the commit that are others now, or whose offsets are free.
+    fn is_elsewhere(&self, log: &RawLog, life: usize) -> bool {
+        let Some(OffsetCommit { offset, metadata, life: of_commit, .. }) = &self.commit else { return false };
+        let read = Commit::read(Offset(*offset), metadata);
+        read.is_ok_and(|(commit, _)| !log.is_same_below(commit.position().0, *of_commit, life))
+    }
 }
 
 /// See the module.
@@ -68,12 +109,14 @@ pub(crate) struct Slot {
     slot: u32,
     machine: SlotMachine,
     client: Client,
+    /// By index of the partition.
+    found: Vec<Found>,
     readers: Vec<PartitionReader>,
     turn: usize,
 }
 
 impl Slot {
-    pub(crate) fn new(slot: u32, holder: Holder, config: &Config, mutant: &Mutant) -> Self {
+    pub(crate) fn new(slot: u32, holder: Holder, config: &Config, topic: u8, mutant: &Mutant) -> Self {
         let partitions = partitions_of(slot, config.slot_count(), config.partition_count());
         let size = |number: u64| usize::try_from(number).expect("drawn far below 2^32");
         let settings = SlotSettings {
@@ -88,10 +131,11 @@ impl Slot {
             slot,
             machine: SlotMachine::with_rules(settings, mutant.slot),
             client: Client::new(holder.version),
+            found: Vec::new(),
             readers: Vec::new(),
             turn: 0,
         };
-        new.open(mutant);
+        new.open(topic, mutant);
         new
     }
 
@@ -113,7 +157,8 @@ impl Slot {
     /// Whether there is nothing to do until time passes or something is appended.
     pub(crate) fn is_idle(&self, outside: &Outside<'_>) -> bool {
         let has_read_all = |(reader, partition): (&PartitionReader, &Partition)| {
-            reader.end_seen == Some(outside.logs[partition.0 as usize].end())
+            let log = &outside.logs[partition.0 as usize];
+            reader.end_seen == Some(log.end()) && reader.life == log.life()
         };
         self.machine.is_closed()
             || self.machine.is_assigned()
@@ -149,9 +194,11 @@ impl Slot {
         u64::try_from(outside.broker.now_ms - self.holder.started_ms).unwrap_or(0)
     }
 
-    fn open(&mut self, mutant: &Mutant) {
+    fn open(&mut self, topic: u8, mutant: &Mutant) {
+        self.found = vec![Found::default(); self.machine.partitions().len()];
         let generation = mutant.shell.generation(self.holder.version);
-        let identity = identity_of(&self.config, generation, &self.holder);
+        let identity =
+            Identity { topic_id: topic_id(topic), ..identity_of(&self.config, generation, &self.holder) };
         let job = Arc::new(SimJob { version: self.holder.version });
         let (policy, open) = (self.config.policy(), mutant.open);
         self.machine.open(Box::new(move |history| open(Arc::clone(&job), policy, identity, history)));
@@ -168,7 +215,7 @@ impl Slot {
         self.readers.clear();
         let is_restarted = failure == SlotFailure::Fenced && outside.config.reopens_when_fenced == 1;
         if failure.opens_again() || is_restarted {
-            self.open(outside.mutant);
+            self.open(outside.logs[0].topic, outside.mutant);
         }
     }
 
@@ -177,7 +224,13 @@ impl Slot {
         let Some(request) = self.machine.poll(self.now_ms(outside)) else { return };
         let shell = outside.mutant.shell;
         let answer = match request {
-            SlotRequest::Append(effects) => return self.client.append(effects, shell),
+            SlotRequest::Append(effects) => {
+                let lives = self.machine.partitions().iter().zip(&self.readers);
+                let lives: Vec<_> = lives.map(|(&partition, reader)| (partition, reader.life)).collect();
+                effects.iter().for_each(|(partition, _)| self.expect_known(*partition, outside.watch));
+                let life_of = |partition| lives.iter().find(|it| it.0 == partition).map_or(0, |it| it.1);
+                return self.client.append(effects, life_of, shell);
+            }
             SlotRequest::Commit(commits) => return self.start_commit(commits, outside),
             SlotRequest::Assign(assignments) => return self.assign(assignments, outside),
             SlotRequest::Fence | SlotRequest::ReadCommits | SlotRequest::ReadBounds
@@ -194,36 +247,86 @@ impl Slot {
                 SlotAnswer::Fenced
             }
             SlotRequest::ReadCommits => {
-                let committed = |&partition: &Partition| {
-                    let commit = outside.broker.committed(self.holder.version, partition.0)?;
-                    Some(CommittedOffset { offset: Offset(commit.offset), metadata: commit.metadata.clone() })
+                self.find_commits(outside);
+                let committed = |found: &Found| {
+                    let OffsetCommit { offset, metadata, .. } = found.commit.as_ref()?;
+                    Some(CommittedOffset { offset: Offset(*offset), metadata: metadata.clone() })
                 };
-                SlotAnswer::Commits(self.machine.partitions().iter().map(committed).collect())
+                SlotAnswer::Commits(self.found.iter().map(committed).collect())
             }
             SlotRequest::ReadBounds => {
-                let bounds = |&partition: &Partition| {
+                let bounds = |(&partition, found): (&Partition, &mut Found)| {
                     let log = &outside.logs[partition.0 as usize];
+                    found.life = log.life();
                     Bounds { start: Offset(shell.log_start(log)), end: Offset(shell.log_end(log)) }
                 };
-                SlotAnswer::Bounds(self.machine.partitions().iter().map(bounds).collect())
+                let partitions = self.machine.partitions().iter().zip(&mut self.found);
+                SlotAnswer::Bounds(partitions.map(bounds).collect())
             }
         };
-        let is_refused = self.machine.answer(answer, self.now_ms(outside)).is_err();
-        // A process with another setting has to be refused.
-        outside.watch.refusals += u64::from(is_refused && self.config == *outside.config);
+        if let Err(refused) = self.machine.answer(answer, self.now_ms(outside)) {
+            self.refused(&refused, outside);
+        }
     }
 
-    fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &Outside<'_>) {
-        let resumed_position = |partition: Partition| {
-            let index = self.machine.partitions().iter().position(|&of_slot| of_slot == partition);
-            index.map_or(0, |index| self.readers[index].resumed_position)
+    fn find_commits(&mut self, outside: &Outside<'_>) {
+        let Outside { broker, mutant, .. } = outside;
+        for (found, partition) in self.found.iter_mut().zip(self.machine.partitions()) {
+            let (version, partition) = (self.holder.version, partition.0);
+            let beside = || broker.committed_beside(version, partition);
+            let beside = || mutant.shell.reads_commits_beside().then(beside).flatten();
+            found.commit = broker.committed(version, partition).or_else(beside).cloned();
+        }
+    }
+
+    /// Notes that a partition must not be worked on: for good reason, if its log has lost what was read.
+    fn refused(&self, PartitionRefused { partition, reason }: &PartitionRefused, outside: &mut Outside<'_>) {
+        // A process with another setting has to be refused.
+        if self.config != *outside.config {
+            return;
+        }
+        let log = &outside.logs[partition.0 as usize];
+        let is_of_partition = |(_, of_slot): &(&Found, &Partition)| *of_slot == partition;
+        let found = self.found.iter().zip(self.machine.partitions()).find(is_of_partition);
+        let is_for_loss = match reason {
+            ResumeError::ShorterLog { .. } | ResumeError::OtherLog { .. } => {
+                found.is_some_and(|(found, _)| found.has_lost(log, log.life()))
+            }
+            ResumeError::Mismatch(IdentityMismatch::Topic) => log.topic > 0,
+            _ => false,
         };
-        let stored = commits.into_iter().map(|commit| OffsetCommit {
-            generation: self.holder.version,
-            partition: commit.partition.0,
-            offset: commit.offset.offset.0,
-            metadata: outside.mutant.shell.metadata(commit.offset.metadata),
-            resumed_position: resumed_position(commit.partition),
+        if is_for_loss {
+            let of_slot = self.machine.partitions().iter().map(|of_slot| (self.holder.version, of_slot.0));
+            outside.watch.refused.extend(of_slot);
+        } else {
+            outside.watch.refusals += 1;
+        }
+    }
+
+    /// Nothing is made of a partition whose log has lost what was read before its commit.
+    fn expect_known(&self, partition: Partition, watch: &mut Watch) {
+        let readers = self.machine.partitions().iter().zip(&self.readers);
+        if readers.clone().any(|(&of_slot, reader)| of_slot == partition && reader.is_elsewhere) {
+            watch.findings.fail(Property::Incomplete, || {
+                format!("partition {partition} goes on from a commit of which its log has lost a part")
+            });
+        }
+    }
+
+    fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &mut Outside<'_>) {
+        commits.iter().for_each(|commit| self.expect_known(commit.partition, outside.watch));
+        let (readers, partitions) = (&self.readers, self.machine.partitions());
+        let stored = commits.into_iter().map(|commit| {
+            let index = partitions.iter().position(|&of_slot| of_slot == commit.partition);
+            let reader = index.map(|index| &readers[index]);
+            OffsetCommit {
+                generation: self.holder.version,
+                partition: commit.partition.0,
+                offset: commit.offset.offset.0,
+                metadata: outside.mutant.shell.metadata(commit.offset.metadata),
+                resumed_position: reader.map_or(0, |reader| reader.resumed_position),
+                life: reader.map_or(0, |reader| reader.life),
+            }
         });
         self.client.commit(stored.collect(), outside.mutant.shell);
     }
@@ -250,7 +353,8 @@ impl Slot {
 
     /// Starts to read.
     fn assign(&mut self, assignments: Vec<Assignment>, outside: &mut Outside<'_>) {
-        for (assignment, assigned) in assignments.into_iter().zip(self.machine.assigned()) {
+        let assigned = self.machine.assigned().iter().zip(&self.found);
+        for (assignment, (assigned, found)) in assignments.into_iter().zip(assigned) {
             let Assignment { partition, read_from, verdict, committed, bounds } = assignment;
             let read = committed.as_ref().and_then(|it| Commit::read(it.offset, &it.metadata).ok());
             let position = read.map(|(commit, _)| commit.position().0);
@@ -268,10 +372,12 @@ impl Slot {
                 generation: self.holder.version,
                 partition: partition.0,
                 committed: committed.map(|committed| (committed.offset.0, committed.metadata)),
+                life_of_commit: found.commit.as_ref().map_or(0, |commit| commit.life),
                 log_start: bounds.start.0,
                 verdict,
                 incomplete,
                 first_record: None,
+                life: found.life,
                 settled,
             });
             self.readers.push(PartitionReader {
@@ -280,6 +386,8 @@ impl Slot {
                 resumed_position: position.unwrap_or(0),
                 is_whole,
                 unsettled,
+                life: found.life,
+                is_elsewhere: found.is_elsewhere(&outside.logs[partition.0 as usize], found.life),
             });
         }
     }
@@ -292,10 +400,9 @@ impl Slot {
         self.turn += 1;
         let index = self.turn % self.readers.len();
         let partition = self.machine.partitions()[index];
-        let log = &outside.logs[partition.0 as usize];
-        if self.readers[index].next < log.start {
-            return Err(SlotFailure::InputLost);
-        }
+        let logs = outside.logs;
+        let log = &logs[partition.0 as usize];
+        self.readers[index].follow(log)?;
         let mut left = records;
         while left > 0 && self.readers[index].next < log.end() {
             let offset = self.readers[index].next;
@@ -303,15 +410,26 @@ impl Slot {
             let RawEntry::Record(record) = &log.entries[offset as usize] else { continue };
             left -= 1;
             let (core, machine) = (outside.mutant.shell.core_of(index), &mut self.machine);
-            let folded = catch_unwind(AssertUnwindSafe(|| machine.ingest(core, record.lend(offset))));
-            let outcome = folded.map_err(|_| SlotFailure::Panicked { partition, offset: Offset(offset) })?;
+            let lent = record.lend(offset);
+            let folded = catch_unwind(AssertUnwindSafe(|| machine.ingest(core, lent)));
+            let panicked = |_| SlotFailure::Panicked { partition, record: RecordPrint::of(&lent) };
+            let outcome = folded.map_err(panicked)?;
+            if outcome == RecordOutcome::OtherLog {
+                let reason = ResumeError::OtherLog { offset: Offset(offset) };
+                self.refused(&PartitionRefused { partition, reason }, outside);
+                return Err(SlotFailure::Refused);
+            }
             self.observe(index, offset, outcome, record.timestamp_ms >= 0, outside.watch);
         }
         let reader = &mut self.readers[index];
         if reader.next == log.end() {
             reader.end_seen = Some(reader.next);
-            if outside.mutant.shell.tells_end() {
-                self.machine.reached(index, Offset(reader.next));
+            let next = Offset(reader.next);
+            if outside.mutant.shell.tells_end()
+                && let Err(refused) = self.machine.reached(index, next)
+            {
+                self.refused(&refused, outside);
+                return Err(SlotFailure::Refused);
             }
         }
         let assigned = &self.machine.assigned()[index];
@@ -333,12 +451,19 @@ impl Slot {
         let (reader, assigned) = (&mut self.readers[index], &self.machine.assigned()[index]);
         if is_stamped && let Some(opened) = reader.unsettled.take() {
             watch.opened[opened].first_record = Some(offset);
+            watch.opened[opened].life = reader.life;
             watch.opened[opened].settled = Some(assigned.status().incomplete);
         }
         if reader.is_whole && offset >= reader.resumed_position {
-            watch.fate(self.holder.version, assigned.partition().0, offset, outcome);
+            let key = (self.holder.version, assigned.partition().0, reader.life);
+            watch.fate(key, offset, outcome);
         }
     }
+}
+
+/// Id of a raw topic: see [`RawLog::topic`].
+fn topic_id(topic: u8) -> [u8; 16] {
+    [4 + topic; 16]
 }
 
 /// What the commits of a holder belong to.
@@ -346,7 +471,7 @@ pub(crate) fn identity_of(config: &Config, generation: u32, holder: &Holder) -> 
     let small = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
     Identity {
         generation,
-        topic_id: [4; 16],
+        topic_id: topic_id(0),
         partition_count: config.partition_count(),
         window_length_ms: config.policy().length_ms,
         acceptance: Some(AcceptanceSettings::of(

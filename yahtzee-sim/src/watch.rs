@@ -1,6 +1,6 @@
 //! What the checkers get to see of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yahtzee_core::incomplete::IncompleteWindows;
 use yahtzee_core::partition::ResumeKind;
@@ -16,11 +16,15 @@ pub(crate) struct Opened {
     pub(crate) partition: u32,
     /// Committed offset and metadata as stored at that time.
     pub(crate) committed: Option<(u64, String)>,
+    /// Life of the partition that its writer had read.
+    pub(crate) life_of_commit: usize,
     pub(crate) log_start: u64,
     pub(crate) verdict: ResumeKind,
     pub(crate) incomplete: IncompleteWindows,
     /// First record with a log timestamp that it was handed.
     pub(crate) first_record: Option<u64>,
+    /// Life of the partition that it reads.
+    pub(crate) life: usize,
     /// IncompleteWindows after that record.
     pub(crate) settled: Option<IncompleteWindows>,
 }
@@ -29,9 +33,9 @@ pub(crate) struct Opened {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) opened: Vec<Opened>,
-    /// Per generation and partition, by offset: what became of the record when it was read for the first time by an
-    /// incarnation that had lost nothing.
-    pub(crate) fates: BTreeMap<(u32, u32), Vec<Option<RecordOutcome>>>,
+    /// Per generation, partition and life of it, by offset: what became of the record when it was read for the first time
+    /// by an incarnation that had lost nothing.
+    pub(crate) fates: BTreeMap<(u32, u32, usize), Vec<Option<RecordOutcome>>>,
     /// The process that was the last to open a slot of a version.
     pub(crate) latest: BTreeMap<(u32, u32), u64>,
     /// Most series that a partition has kept at once.
@@ -41,14 +45,17 @@ pub(crate) struct Watch {
     pub(crate) crashes: u64,
     pub(crate) zombies: u64,
     pub(crate) records: u64,
+    /// Partitions that were refused although their logs had everything that was read.
     pub(crate) refusals: u64,
+    /// Per generation: partitions of slots that were refused because a log has lost what was read.
+    pub(crate) refused: BTreeSet<(u32, u32)>,
     /// What was found wrong on the way.
     pub(crate) findings: Findings,
 }
 
 impl Watch {
-    pub(crate) fn fate(&mut self, generation: u32, partition: u32, offset: u64, fate: RecordOutcome) {
-        let fates = self.fates.entry((generation, partition)).or_default();
+    pub(crate) fn fate(&mut self, key: (u32, u32, usize), offset: u64, fate: RecordOutcome) {
+        let fates = self.fates.entry(key).or_default();
         let index = usize::try_from(offset).expect("simulated logs are short");
         if fates.len() <= index {
             fates.resize(index + 1, None);

@@ -65,10 +65,14 @@ impl<'m> World<'m> {
                 self.advance(ms);
             }
             // Without its commits a partition would rightly be anybody's.
-            Op::Expire { .. } if self.config.other_setting > 0 => {}
+            Op::Expire { .. } if self.config.other_setting > 0 || self.config.loses_logs > 0 => {}
             Op::Expire { partition, generation } => {
                 let partition = u32::try_from(partition % self.config.partitions).unwrap_or(0);
                 self.broker.expire(u32::try_from(generation).unwrap_or(0), partition);
+            }
+            Op::Recreate => {
+                self.broker.delete_raw_topic();
+                self.ingress.apply(op, &mut self.logs, self.now_ms);
             }
             Op::Foreign { is_there } => self.broker.has_foreign_subscriber = is_there,
             Op::Restart => {
@@ -112,6 +116,8 @@ impl<'m> World<'m> {
             }
             Op::Reopen { store } => self.deliveries.lose_connection(store),
             Op::Shard { store, shard, fault } => self.deliveries.set_fault(store, shard, fault),
+            Op::Backup { store, shard } => self.deliveries.back_up(store, shard),
+            Op::Restore { store, shard } => self.deliveries.restore(store, shard),
             Op::Refuse { store, is_picky, refuses_appends } => {
                 self.deliveries.set_refusals(store, is_picky, refuses_appends);
             }
@@ -154,7 +160,8 @@ impl<'m> World<'m> {
             false => self.config,
         };
         let slots = slots_of(worker, config.slot_count());
-        let slots = slots.map(|slot| Slot::new(slot, holder, &config, self.mutant)).collect();
+        let topic = self.logs[0].topic;
+        let slots = slots.map(|slot| Slot::new(slot, holder, &config, topic, self.mutant)).collect();
         self.processes.insert(process, Process { slots });
         if !self.versions.contains(&version) {
             self.versions.push(version);
@@ -200,6 +207,7 @@ impl<'m> World<'m> {
         for log in &self.logs {
             trace.word(log.end());
             trace.word(log.start);
+            trace.word(log.life() as u64);
         }
         trace.hash()
     }

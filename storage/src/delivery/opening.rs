@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use yahtzee_core::delivery::{CommittedMarks, SettledMark, begin};
 use yahtzee_core::owner::Partition;
@@ -131,7 +132,24 @@ impl TaskContext {
         // A shard without a write has nothing to lose.
         let written = marks.iter().filter(|(_, mark)| mark.writes > 0);
         let by_shard = written.map(|(&shard, &mark)| (self.shard_names[shard].clone(), mark)).collect();
-        CommittedMarks { topic_id: partition.topic_id, by_shard }.metadata()
+        let marks = CommittedMarks { topic_id: partition.topic_id, by_shard };
+        self.report_unmarked(marks.left_out());
+        marks.metadata()
+    }
+
+    /// Says, whenever there are more of them, that shards have no room in commits: nothing of what a restored database of theirs
+    /// has lost would be read again.
+    fn report_unmarked(&self, shards: usize) {
+        if shards <= self.unmarked.fetch_max(shards, Ordering::Relaxed) {
+            return;
+        }
+        let (role, all) = (if self.is_retry() { "retry" } else { "sink" }, self.shard_names.len());
+        let remark = format!(
+            "a commit has no room for the marks of {shards} of {all} shards: what a database of theirs loses when it is restored is \
+             not read again; use fewer shards or shorter names, and after a restore reset the group to the start of the topic"
+        );
+        tracing::warn!(role, shards, "{remark}");
+        self.health.remark(&format!("{role}-marks"), remark);
     }
 
     /// Returns the marks of a commit by the number of the shard.

@@ -48,13 +48,8 @@ impl Marked {
     /// Returns the mark after a transaction: `found` is what the database had before it.
     #[must_use]
     pub fn after(settling: &Settling, found: Option<SettledMark>) -> Self {
-        let found = found.unwrap_or_default();
-        match found.is_behind(settling.known) {
-            true => Self::Behind,
-            false => {
-                Self::At(SettledMark { offset: found.offset.max(settling.offset), writes: found.writes + 1 })
-            }
-        }
+        let moved = found.unwrap_or_default().after_write(settling.offset, settling.known);
+        moved.map_or(Self::Behind, Self::At)
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! | field                | form                                                                  |
 //! |----------------------|-----------------------------------------------------------------------|
-//! | format version       | u8, 2; 1 has no acceptance                                            |
+//! | format version       | u8, 3; 2 has no tail, 1 no acceptance either                          |
 //! | generation           | u32                                                                   |
 //! | topic id             | 16 bytes                                                              |
 //! | partition count      | u32                                                                   |
@@ -18,6 +18,7 @@
 //! | open windows         | varint count; each: zigzag varint window, less the one before; varint `h - first offset` |
 //! | reach of incompleteness| u8 0 for none, or 1 and zigzag varint window                          |
 //! | incomplete windows  | varint count; each: zigzag varint window, less the one before         |
+//! | tail                 | u8 0 for unknown, 1 for empty, or 2, varint `h` less its offset, CRC u32 |
 //! | checksum             | u32, CRC-32C of all before                                            |
 //!
 //! A handful of open windows gives about 90 characters; the broker's limit is 4,096.
@@ -27,13 +28,15 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{AcceptanceSettings, Commit, Identity, OwnerTag};
+use super::{AcceptanceSettings, Commit, Identity, LogTail, OwnerTag, RecordPrint};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
 use crate::record::Offset;
 use crate::window::Window;
 
-const FORMAT_VERSION: u8 = 2;
+const FORMAT_VERSION: u8 = 3;
+/// The format of commits that do not say how the log ended.
+const WITHOUT_TAIL: u8 = 2;
 /// The format of commits that do not say what decided acceptance.
 const WITHOUT_ACCEPTANCE: u8 = 1;
 /// More windows than any policy keeps open; bounds what a decoder believes.
@@ -98,6 +101,7 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
         put_varint(&mut out, zigzag(window.0.wrapping_sub(before)));
         before = window.0;
     }
+    put_tail(&mut out, commit);
     out.extend(crc32c(&out).to_le_bytes());
     URL_SAFE_NO_PAD.encode(out)
 }
@@ -110,7 +114,7 @@ pub(super) fn decode(text: &str) -> Result<(Commit, Identity), Unreadable> {
     }
     let mut reader = ByteReader::new(body);
     match reader.byte() {
-        Ok(version @ (FORMAT_VERSION | WITHOUT_ACCEPTANCE)) => {
+        Ok(version @ (FORMAT_VERSION | WITHOUT_TAIL | WITHOUT_ACCEPTANCE)) => {
             read_body(version, reader).map_err(|_| Unreadable::Foreign)
         }
         Ok(version) => Err(Unreadable::NewerFormat(version)),
@@ -120,7 +124,10 @@ pub(super) fn decode(text: &str) -> Result<(Commit, Identity), Unreadable> {
 
 fn read_body(version: u8, mut reader: ByteReader<'_>) -> Result<(Commit, Identity), DecodeError> {
     let identity = read_identity(version, &mut reader)?;
-    let commit = read_commit(&mut reader)?;
+    let mut commit = read_commit(&mut reader)?;
+    if version == FORMAT_VERSION {
+        commit.tail = read_tail(commit.position, &mut reader)?;
+    }
     reader.finish()?;
     Ok((commit, identity))
 }
@@ -193,7 +200,31 @@ fn read_commit(reader: &mut ByteReader<'_>) -> Result<Commit, DecodeError> {
     let reach =
         reach.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
     let incomplete = reach.and(incomplete);
-    Ok(Commit { replay_offset, position, watermark_ms, open, incomplete })
+    Ok(Commit { replay_offset, position, watermark_ms, open, incomplete, tail: LogTail::Unknown })
+}
+
+fn put_tail(out: &mut Vec<u8>, commit: &Commit) {
+    match commit.tail {
+        LogTail::Unknown => out.push(0),
+        LogTail::Empty => out.push(1),
+        LogTail::EndsWith(RecordPrint { offset, crc }) => {
+            out.push(2);
+            put_varint(out, commit.position.0.wrapping_sub(offset.0));
+            out.extend(crc.to_le_bytes());
+        }
+    }
+}
+
+fn read_tail(position: Offset, reader: &mut ByteReader<'_>) -> Result<LogTail, DecodeError> {
+    match reader.byte()? {
+        0 => Ok(LogTail::Unknown),
+        1 => Ok(LogTail::Empty),
+        2 => Ok(LogTail::EndsWith(RecordPrint {
+            offset: Offset(position.0.wrapping_sub(reader.varint()?)),
+            crc: u32::from_le_bytes(reader.array()?),
+        })),
+        _ => Err(reader.invalid("no kind of tail")),
+    }
 }
 
 fn read_optional(reader: &mut ByteReader<'_>) -> Result<Option<i64>, DecodeError> {
@@ -262,11 +293,17 @@ mod tests {
             open in prop::collection::btree_map(any::<i64>(), any::<u64>(), 0..12),
             through: Option<i64>,
             incomplete in prop::collection::vec(any::<i64>(), 0..12),
+            tail in prop::option::of(prop::option::of((any::<u64>(), any::<u32>()))),
         ) -> Commit {
             let reach = through.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
             let open = open.into_iter().map(|(window, first)| (Window(window), Offset(first % (position + 1))));
             let incomplete = reach.and(incomplete.into_iter().map(Window));
-            Commit::at::<Production>(Offset(position), watermark_ms, open.collect(), incomplete)
+            let tail = match tail {
+                None => LogTail::Unknown,
+                Some(None) => LogTail::Empty,
+                Some(Some((offset, crc))) => LogTail::EndsWith(RecordPrint { offset: Offset(offset % (position + 1)), crc }),
+            };
+            Commit::at::<Production>(Offset(position), watermark_ms, open.collect(), incomplete).with_tail(tail)
         }
     }
 
@@ -315,7 +352,8 @@ mod tests {
         let windows = || (0..i64::from(OPEN_WINDOWS_MAX)).map(|number| Window(i64::MAX - 2 * number)).rev();
         let open = windows().map(|window| (window, Offset(0))).collect();
         let incomplete = IncompleteWindows::through(Window(i64::MIN)).and(windows());
-        let commit = Commit::at::<Production>(Offset(u64::MAX), Some(i64::MAX), open, incomplete);
+        let commit = Commit::at::<Production>(Offset(u64::MAX), Some(i64::MAX), open, incomplete)
+            .with_tail(LogTail::EndsWith(RecordPrint { offset: Offset(0), crc: u32::MAX }));
         let huge = AcceptanceSettings {
             lateness_windows: u32::MAX,
             future_windows: u32::MAX,
@@ -332,11 +370,15 @@ mod tests {
     /// What is stored in consumer groups is read by the next version too.
     #[test]
     fn the_text_of_a_commit_is_pinned() {
-        let pinned = "AgMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scfi67xw";
+        let pinned = "AwMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scAgEIBwYF69poqg";
         let open = vec![(Window(29_453_760), Offset(1_000)), (Window(29_453_762), Offset(990))];
         let incomplete = IncompleteWindows::through(Window(29_453_758)).and([Window(29_453_761)]);
         let commit = Commit::at::<Production>(Offset(1_200), Some(1_767_225_600_123), open, incomplete);
-        assert_eq!(commit.metadata(&identity()), pinned);
+        let tail = LogTail::EndsWith(RecordPrint { offset: Offset(1_199), crc: 0x0506_0708 });
+        assert_eq!(commit.clone().with_tail(tail).metadata(&identity()), pinned);
+        // As it was written before the tail was part of it.
+        let second = "AgMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scfi67xw";
+        assert_eq!(Commit::read(Offset(990), second), Ok((commit.clone(), identity())));
         // As it was written before acceptance was part of it.
         let first = "AQMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAADAAgATQAAALAJ0gEB9qHV7e5mAoC3ixzIAQTSAQH8toscAYK3ixxPxaE4";
         let without = Identity { acceptance: None, ..identity() };

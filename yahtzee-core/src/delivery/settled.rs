@@ -26,6 +26,15 @@ impl SettledMark {
     pub fn is_behind(self, known: Self) -> bool {
         self.offset < known.offset || self.writes < known.writes
     }
+
+    /// Returns the mark after a transaction with summaries of the partition, below whose records everything up to `settled`
+    /// is settled already; `None` if the database has lost what it had at the mark `known`. Then the mark stays as it is,
+    /// so that it still tells what was lost.
+    #[must_use]
+    pub fn after_write(self, settled: Offset, known: Self) -> Option<Self> {
+        let moved = Self { offset: self.offset.max(settled), writes: self.writes + 1 };
+        (!self.is_behind(known)).then_some(moved)
+    }
 }
 
 /// Maximum size of the metadata of a commit, below Kafka's own limit of 4,096 bytes.
@@ -49,17 +58,30 @@ pub struct CommittedMarks {
 
 impl CommittedMarks {
     /// Returns the metadata of a commit, in ASCII. Beyond its limit, which a hundred shards do not reach, shards are
-    /// left out.
+    /// left out: see [`Self::left_out`].
     #[must_use]
     pub fn metadata(&self) -> String {
-        let mut text = format!("{FORMAT} {}", URL_SAFE_NO_PAD.encode(self.topic_id));
+        self.encode().0
+    }
+
+    /// Returns the number of shards that [`Self::metadata`] has no room for. What a restored database of theirs has lost is not
+    /// noticed.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.encode().1
+    }
+
+    fn encode(&self) -> (String, usize) {
+        let (mut text, mut left_out) = (format!("{FORMAT} {}", URL_SAFE_NO_PAD.encode(self.topic_id)), 0);
         for (shard, SettledMark { offset, writes }) in &self.by_shard {
             let entry = format!(" {}:{offset}:{writes}", URL_SAFE_NO_PAD.encode(shard));
             if text.len() + entry.len() <= METADATA_BYTES_MAX {
                 text += &entry;
+            } else {
+                left_out += 1;
             }
         }
-        text
+        (text, left_out)
     }
 
     /// Reads the metadata of a commit; `None` if it has no marks.
@@ -147,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn a_write_moves_the_mark_unless_the_database_is_behind() {
+        fn check(found: SettledMark, settled: u64, known: SettledMark, expected: Option<SettledMark>) {
+            assert_eq!(found.after_write(Offset(settled), known), expected, "{found:?}");
+        }
+        check(mark(0, 0), 7, mark(0, 0), Some(mark(7, 1)));
+        check(mark(9, 4), 7, mark(9, 4), Some(mark(9, 5)));
+        check(mark(9, 4), 12, mark(9, 5), None);
+        check(mark(9, 9), 12, mark(10, 5), None);
+    }
+
+    #[test]
     fn a_shard_holds_the_beginning_back_only_while_it_is_behind() {
         fn check(shards: &[(SettledMark, SettledMark)], expected: u64) {
             assert_eq!(begin(Offset(90), shards.iter().copied()), Offset(expected), "{shards:?}");
@@ -172,5 +205,7 @@ mod tests {
         let read = CommittedMarks::read(&marks.metadata()).unwrap();
         assert!(marks.metadata().len() <= METADATA_BYTES_MAX && !read.by_shard.is_empty());
         assert!(read.by_shard.iter().all(|(name, mark)| marks.by_shard[name] == *mark));
+        assert_eq!(read.by_shard.len() + marks.left_out(), 1_000);
+        assert_eq!(read.left_out(), 0);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use crate::commit::{Commit, Identity, IdentityMismatch, Unreadable};
+use crate::commit::{Commit, Identity, IdentityMismatch, LogTail, RecordPrint, Unreadable};
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Partition;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::summary::JOB_FIELDS_FROM;
 use crate::window::{PolicyError, Window};
+
+use super::tail::TailCheck;
 
 /// Everything known of a partition before its first record is read.
 ///
@@ -18,7 +20,7 @@ use crate::window::{PolicyError, Window};
 /// | none               | above 0     | log start                       | what the first record tells                 |
 /// | not ours, or moved | any         | its offset, log start at least  | what the first record tells                 |
 /// | a time             | at most its offset | its offset               | all before the first window                 |
-/// | `(c, h, M)`        | at most `c` | `c`                             | as committed                                |
+/// | `(c, h, M)`        | at most `c` | `c`, the tail at most           | as committed                                |
 /// | `(c, h, M)`        | `c` to `h`  | log start                       | also windows whose first record is gone     |
 /// | `(c, h, M)`        | above `h`   | log start                       | what the first record tells                 |
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +34,8 @@ pub struct History<'a> {
     /// End of the log, read *after* every earlier writer was fenced. Until it is reached only final summaries go
     /// out, so that no reader sees a dip.
     pub log_end: Offset,
-    /// Offsets at which the job has panicked.
-    pub poisoned: &'a [Offset],
+    /// Records on which the job has panicked.
+    pub poisoned: &'a [RecordPrint],
 }
 
 /// What a partition starts from.
@@ -101,6 +103,12 @@ pub enum ResumeError {
         /// End of the log.
         log_end: Offset,
     },
+    /// The log has another record than the one that was read before the commit: it has lost records, and has given their
+    /// offsets to others.
+    OtherLog {
+        /// Offset at which this shows.
+        offset: Offset,
+    },
     /// The policy cannot be worked with.
     Policy(PolicyError),
     /// The job's summary message has a field of the framework: see [`reserved_field`](crate::summary::reserved_field).
@@ -122,6 +130,13 @@ impl fmt::Display for ResumeError {
                  unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds anew \
                  what the log keeps"
             ),
+            Self::OtherLog { offset } => write!(
+                formatter,
+                "at offset {offset} the raw log has another record than the one that was read before the last commit: it has \
+                 lost records whose measurements are in published summaries, and has given their offsets to others; find out \
+                 why (an unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds \
+                 anew what the log keeps"
+            ),
             Self::Policy(error) => error.fmt(formatter),
             Self::ReservedField { number } => write!(
                 formatter,
@@ -140,6 +155,9 @@ pub(super) struct Resume {
     pub(super) watermark_ms: Option<i64>,
     pub(super) incomplete: IncompleteWindows,
     pub(super) verdict: ResumeKind,
+    /// The end of what was read before.
+    pub(super) tail: LogTail,
+    pub(super) tail_check: TailCheck,
 }
 
 impl Resume {
@@ -170,6 +188,8 @@ impl Resume {
             watermark_ms: None,
             incomplete: IncompleteWindows::through(first_window.minus(1)),
             verdict: ResumeKind::Resumed,
+            tail: LogTail::Unknown,
+            tail_check: TailCheck::none(),
         }
     }
 
@@ -180,6 +200,8 @@ impl Resume {
             watermark_ms: None,
             incomplete: IncompleteWindows::none(),
             verdict: ResumeKind::Fresh,
+            tail: LogTail::Empty,
+            tail_check: TailCheck::none(),
         }
     }
 
@@ -190,6 +212,8 @@ impl Resume {
             watermark_ms: None,
             incomplete: IncompleteWindows::until_first_record(),
             verdict: ResumeKind::Unknown,
+            tail: LogTail::Unknown,
+            tail_check: TailCheck::none(),
         }
     }
 
@@ -201,12 +225,15 @@ impl Resume {
         let lost = commit.open().iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
         let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
         let is_whole = lost.is_empty();
+        let expected = R::expected_tail(commit.tail());
         Self {
-            read_from: commit.replay_offset().max(log_start),
+            read_from: expected.replay_from(commit.replay_offset()).max(log_start),
             position: commit.position(),
             watermark_ms,
             incomplete: commit.incomplete().clone().and(lost),
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
+            tail: commit.tail(),
+            tail_check: TailCheck::new(expected, commit.position(), watermark_ms, log_start),
         }
     }
 }

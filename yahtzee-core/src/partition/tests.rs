@@ -15,6 +15,7 @@ mod exhaustive;
 mod layout;
 mod panics;
 mod settings;
+mod tail;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -245,7 +246,7 @@ fn only_final_summaries_go_out_until_the_end_of_the_log_is_reached() {
     core.tick(199_999, &mut out);
     assert_eq!(seen(&out), [(10, 1 << 1, true)]);
     // Offsets 2 and 3 are control records: only the end of the partition tells that they were passed.
-    core.reached(Offset(4));
+    core.reached(Offset(4)).unwrap();
     core.tick(200_000, &mut out);
     assert_eq!(seen(&out)[1..], [(16, 1 << 2, false)]);
 }
@@ -257,7 +258,7 @@ fn a_series_that_the_job_cannot_summarise_is_named_and_the_others_are_published(
     let mut out = Vec::new();
     let unlucky = Id { dimension: "unlucky".to_owned(), ..measurement(10, UNLUCKY) };
     feed(&mut core, 0, 10, b"", &[measurement(10, 1), unlucky], &mut out);
-    core.reached(Offset(1));
+    core.reached(Offset(1)).unwrap();
     core.tick(99_999, &mut out);
     feed(&mut core, 1, 16, b"", &[measurement(16, 2)], &mut out);
     let failed = |effect: &Effect| match effect {
@@ -361,12 +362,16 @@ fn a_restart_remembers_what_was_finished() {
 fn poison_moves_the_position_and_becomes_a_dead_letter_that_a_commit_waits_for() {
     fn check(partition_count: u32, timestamp_ms: i64, key: &[u8], value: &[u8], expected: Poison) {
         let identity = Identity { partition_count, ..identity() };
-        let history = History { poisoned: &[Offset(8)], ..history(None, 0, 0) };
+        let offset = Offset(7);
+        let record = LogRecord { offset, timestamp_ms, key, value };
+        let known = RecordPrint::of(&record);
+        let other = RecordPrint { crc: !known.crc, ..known };
+        let poisoned = [if expected == Poison::Panic { known } else { other }];
+        let history = History { poisoned: &poisoned, ..history(None, 0, 0) };
         let mut core =
             PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity, history).unwrap().core;
-        let offset = Offset(if expected == Poison::Panic { 8 } else { 7 });
         let mut out = Vec::new();
-        let fate = core.ingest(LogRecord { offset, timestamp_ms, key, value }, &mut out);
+        let fate = core.ingest(record, &mut out);
         assert_eq!(fate, RecordOutcome::Poison(expected));
         assert_eq!(core.status().position, offset.next());
         let [Effect::DeadLetter(letter)] = &out[..] else { panic!("{out:?}") };

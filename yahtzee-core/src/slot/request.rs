@@ -1,5 +1,6 @@
 //! The requests of a slot, and their answers.
 
+use crate::commit::RecordPrint;
 use crate::effect::Effect;
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Partition;
@@ -95,8 +96,8 @@ pub enum SlotFailure {
     Panicked {
         /// Partition of the record.
         partition: Partition,
-        /// Offset of the record.
-        offset: Offset,
+        /// The record.
+        record: RecordPrint,
     },
     /// A successor has taken over the slot.
     Fenced,

@@ -44,6 +44,11 @@ pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
         bounds.end
     }
 
+    /// Whether the log has lost what was read before the commit: it ends below its position.
+    fn is_shorter(&self, position: Offset, bounds: &Bounds) -> bool {
+        position > bounds.end
+    }
+
     /// The time of the write after one at `now_ms`, unless much waits: when changes become due.
     fn next_write_ms(&self, policy: &Policy, now_ms: u64) -> u64 {
         policy.next_flush_ms(now_ms)

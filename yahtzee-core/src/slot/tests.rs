@@ -332,11 +332,12 @@ fn a_failure_drops_everything_and_the_next_opening_starts_from_the_commit() {
     assert_eq!(appended(machine.poll(FLUSH_MS)), [2]);
 }
 
-/// The offsets at which a job has panicked outlive the failure, each once, and only those of the slot.
+/// The records on which a job has panicked outlive the failure, each once, and only those of the slot.
 #[test]
 fn a_panic_is_remembered_for_the_next_opening() {
     let mut machine = opened(settings(), 0);
-    let panicked = |partition, offset| SlotFailure::Panicked { partition, offset: Offset(offset) };
+    let record = |offset| RecordPrint { offset: Offset(offset), crc: 1 };
+    let panicked = |partition, offset| SlotFailure::Panicked { partition, record: record(offset) };
     machine.failed(panicked(Partition(0), 7));
     machine.failed(panicked(Partition(0), 7));
     machine.failed(panicked(Partition(9), 8));
@@ -354,7 +355,7 @@ fn a_panic_is_remembered_for_the_next_opening() {
         machine.poll(0).unwrap();
         machine.answer(answer, 0).unwrap();
     }
-    assert_eq!(*seen.lock().unwrap(), [Offset(7)]);
+    assert_eq!(*seen.lock().unwrap(), [record(7)]);
 }
 
 #[test]
@@ -379,7 +380,8 @@ fn what_can_help_is_tried_again_and_nothing_else() {
     }
     check(SlotFailure::Unanswered, true);
     check(SlotFailure::InputLost, true);
-    check(SlotFailure::Panicked { partition: Partition(0), offset: Offset(0) }, true);
+    let record = RecordPrint { offset: Offset(0), crc: 0 };
+    check(SlotFailure::Panicked { partition: Partition(0), record }, true);
     check(SlotFailure::Fenced, false);
     check(SlotFailure::Refused, false);
 }
@@ -426,7 +428,8 @@ fn windows_that_have_lost_input_are_named_once() {
 fn partitions_share_a_backlog_but_no_panic() {
     let partitions = vec![Partition(3), Partition(7)];
     let mut machine = SlotMachine::new(SlotSettings { partitions, ..settings() });
-    machine.failed(SlotFailure::Panicked { partition: Partition(7), offset: Offset(0) });
+    let record = RecordPrint { offset: Offset(0), crc: 0 };
+    machine.failed(SlotFailure::Panicked { partition: Partition(7), record });
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&seen);
     machine.open(Box::new(move |history| {

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use yahtzee_core::commit::Commit;
+use yahtzee_core::commit::{Commit, RecordPrint};
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::erased::AnyPartition;
 use yahtzee_core::owner::Owner;
-use yahtzee_core::partition::{History, Start};
+use yahtzee_core::partition::{History, ResumeError, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
 use yahtzee_core::rules::open_from;
 use yahtzee_core::summary::SummaryKey;
@@ -72,7 +72,7 @@ pub struct PartitionReplay<'a> {
     /// The newest progress and the tally at it: a panic of the job leads back there.
     progress: Option<CommittedOffset>,
     tally_at_progress: ReplayTally,
-    poisoned: Vec<Offset>,
+    poisoned: Vec<RecordPrint>,
     last_progress: Instant,
 }
 
@@ -144,24 +144,24 @@ impl<'a> PartitionReplay<'a> {
         if self.is_done() {
             return Ok(Vec::new());
         }
-        if let Some(offset) = self.read()? {
-            self.poisoned.push(offset);
+        if let Some(record) = self.read()? {
+            self.poisoned.push(record);
             self.begin_again()?;
         }
         Ok(self.take())
     }
 
-    /// Folds one batch. Returns the offset at which the job has panicked, if it has.
-    fn read(&mut self) -> Result<Option<Offset>, ReplayError> {
+    /// Folds one batch. Returns the record on which the job has panicked, if it has.
+    fn read(&mut self) -> Result<Option<RecordPrint>, ReplayError> {
         let Self { reader, core, effects, tally, span, next, has_begun, .. } = self;
         let (before, mut at) = (*next, None);
         let batch = reader.poll(POLL)?;
-        let folded = catch_unwind(AssertUnwindSafe(|| {
+        let folded = catch_unwind(AssertUnwindSafe(|| -> Result<(), ResumeError> {
             for item in batch {
                 match item {
                     Item::Record(_, record, _) if record.offset < span.end => {
-                        at = Some(record.offset);
-                        fold(&mut **core, &record, effects, tally);
+                        at = Some(record);
+                        fold(&mut **core, &record, effects, tally)?;
                         if !*has_begun {
                             *has_begun = true;
                             note_gap(&**core, tally);
@@ -172,17 +172,22 @@ impl<'a> PartitionReplay<'a> {
                     Item::End(_, end) => *next = end.max(*next),
                 }
             }
+            Ok(())
         }));
         match (folded, at) {
-            (Ok(()), _) => {}
-            (Err(_), Some(offset)) => return Ok(Some(offset)),
+            (Ok(read), _) => read.map_err(|refusal| self.refused(refusal))?,
+            (Err(_), Some(record)) => return Ok(Some(RecordPrint::of(&record))),
             (Err(panic), None) => resume_unwind(panic),
         }
         if self.is_done() {
-            self.core.reached(self.span.end);
+            self.core.reached(self.span.end).map_err(|refusal| self.refused(refusal))?;
         }
         self.check_progress(before)?;
         Ok(None)
+    }
+
+    fn refused(&self, refusal: ResumeError) -> JobFailure {
+        JobFailure::Refused { topic: self.subject.raw.clone(), partition: self.span.partition, refusal }
     }
 
     /// Fails if the position has not moved towards the end of the span for too long.
@@ -278,7 +283,7 @@ fn open(
     subject: &Subject,
     span: &ReplaySpan,
     progress: Option<&CommittedOffset>,
-    poisoned: &[Offset],
+    poisoned: &[RecordPrint],
 ) -> Result<OpenedReplay, ReplayError> {
     let Subject { plan, raw, identity } = subject;
     let partition = span.partition;
@@ -307,12 +312,14 @@ fn fold(
     record: &LogRecord<'_>,
     effects: &mut Vec<Effect>,
     tally: &mut ReplayTally,
-) {
+) -> Result<(), ResumeError> {
     tally.records += 1;
     match core.ingest(*record, effects) {
         RecordOutcome::Folded(outcomes) => tally.outcomes.add(outcomes),
         RecordOutcome::Poison(_) => tally.poison += 1,
+        RecordOutcome::OtherLog => return Err(ResumeError::OtherLog { offset: record.offset }),
     }
+    Ok(())
 }
 
 /// Notes which windows lack input, which is known after the first record.

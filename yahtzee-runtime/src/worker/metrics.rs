@@ -115,6 +115,8 @@ impl WorkerMetrics {
                 }
             }
             RecordOutcome::Poison(reason) => self.poison(topic, partition, record, reason),
+            // It ends the job.
+            RecordOutcome::OtherLog => {}
         }
     }
 

@@ -6,7 +6,7 @@ use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::{Assignment, OpenPartition, PartitionRefused, SlotAnswer, SlotMachine, SlotRequest};
+use yahtzee_core::slot::{Assignment, OpenPartition, SlotAnswer, SlotMachine, SlotRequest};
 
 use crate::log::{
     CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
@@ -112,11 +112,7 @@ impl SlotOpener<'_> {
     }
 
     fn answer(&self, machine: &mut SlotMachine, answer: SlotAnswer, now_ms: u64) -> Result<(), JobFailure> {
-        machine.answer(answer, now_ms).map_err(|PartitionRefused { partition, reason }| JobFailure::Refused {
-            topic: self.topics.raw.clone(),
-            partition,
-            refusal: reason,
-        })
+        machine.answer(answer, now_ms).map_err(|refused| JobFailure::refused(&self.topics.raw, &refused))
     }
 
     fn warn_of_loss(&self, assignment: &Assignment) {

@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use yahtzee_core::commit::RecordPrint;
 use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::RecordOutcome;
-use yahtzee_core::slot::{AssignedPartition, SlotMachine};
+use yahtzee_core::slot::{AssignedPartition, PartitionRefused, SlotMachine};
 
 use crate::clock::since_1970;
 use crate::health::Condition;
@@ -143,13 +145,19 @@ impl<'a> Run<'a> {
                 let record = match item {
                     Item::Record(_, record, _) => record,
                     Item::End(_, next) => {
-                        machine.reached(of_slot, next);
+                        machine
+                            .reached(of_slot, next)
+                            .map_err(|refused| JobFailure::refused(&topics.raw, &refused))?;
                         continue;
                     }
                 };
-                current = Some((partition, record.offset));
+                current = Some((partition, record));
                 let outcome = machine.ingest(of_slot, record);
                 metrics.record(&topics.raw, partition, &record, outcome);
+                if outcome == RecordOutcome::OtherLog {
+                    let reason = ResumeError::OtherLog { offset: record.offset };
+                    return Err(JobFailure::refused(&topics.raw, &PartitionRefused { partition, reason }));
+                }
                 if let Some(what) = poison_limit.count(matches!(outcome, RecordOutcome::Poison(_))) {
                     let (topic, offset) = (topics.raw.clone(), record.offset);
                     return Err(JobFailure::TooMuchPoison { what, topic, partition, offset });
@@ -159,8 +167,9 @@ impl<'a> Run<'a> {
         }));
         self.metrics.publish();
         folded.unwrap_or_else(|panic| match current {
-            Some((partition, offset)) => {
-                Err(JobFailure::Panicked { topic: self.open.topics.raw.clone(), partition, offset })
+            Some((partition, record)) => {
+                let record = RecordPrint::of(&record);
+                Err(JobFailure::Panicked { topic: self.open.topics.raw.clone(), partition, record })
             }
             None => resume_unwind(panic),
         })

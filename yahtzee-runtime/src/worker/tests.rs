@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_core::commit::Commit;
+use yahtzee_core::commit::{Commit, RecordPrint};
 use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::Offset;
@@ -368,7 +368,10 @@ fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
         };
         let mut worked = Worked::new(guarantee, script);
         let failure = worked.run().unwrap_err();
-        assert!(matches!(failure, JobFailure::Panicked { offset: Offset(1), .. }), "{failure}");
+        assert!(
+            matches!(failure, JobFailure::Panicked { record: RecordPrint { offset: Offset(1), .. }, .. }),
+            "{failure}"
+        );
         assert_eq!(worked.calls_after_opening(), ["poll 3"]);
         worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
         assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append DLQ 2"]);
@@ -461,6 +464,24 @@ fn a_log_that_ends_before_what_was_read_is_refused() {
     assert!(!failure.is_transient(), "{failure}");
     let text = failure.to_string();
     assert!(text.contains("ends at offset 2, and up to 3 was read") && text.contains("generation"), "{text}");
+}
+
+/// The same, but by the time somebody looks others have its offsets.
+#[test]
+fn a_log_that_has_given_lost_offsets_to_other_records_is_refused() {
+    let script =
+        Script { raw: records(3), polls: [poll(3, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    worked.log.script().raw.truncate(2);
+    worked.log.script().raw.extend([record(2, 1), record(3, 1)]);
+    let failure = worked.run_again(&[poll(4, 0)]).unwrap_err();
+    assert!(!failure.is_transient(), "{failure}");
+    let text = failure.to_string();
+    assert!(
+        text.contains("at offset 2 the raw log has another record") && text.contains("generation"),
+        "{text}"
+    );
 }
 
 /// Who deletes the raw topic deletes its commits; those beside the summaries tell what the summaries were made from.

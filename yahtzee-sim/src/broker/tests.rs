@@ -15,7 +15,14 @@ fn append(fence: Option<(ProducerId, u32)>, offsets: &[u64]) -> Request {
 }
 
 fn commit(offset: u64) -> OffsetCommit {
-    OffsetCommit { generation: 1, partition: 0, offset, metadata: String::new(), resumed_position: 0 }
+    OffsetCommit {
+        generation: 1,
+        partition: 0,
+        offset,
+        metadata: String::new(),
+        resumed_position: 0,
+        life: 0,
+    }
 }
 
 /// What a read-committed reader gets.

@@ -12,7 +12,10 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     }
     let mut last = BTreeMap::new();
     for seen in evidence.visible() {
-        let Some(before) = last.insert((seen.record.generation, seen.key), seen.provenance) else { continue };
+        let Some(before) = last.insert((seen.record.generation, seen.key, seen.record.life), seen.provenance)
+        else {
+            continue;
+        };
         if seen.provenance.revision() < before.revision() || seen.provenance.count < before.count {
             findings.fail(Property::NoDip, || {
                 format!("{}: {:?} after {before:?}", describe(seen.key), seen.provenance)

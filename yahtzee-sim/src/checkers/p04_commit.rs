@@ -13,20 +13,20 @@ use super::Evidence;
 use crate::broker::{Moment, OffsetCommit};
 use crate::failure::{Findings, Property};
 
-/// When the last final summary of a window became durable; `None` while one is missing.
-type Finals = BTreeMap<(u32, u32, i64), Option<Moment>>;
+/// When the last final summary of a window became durable; `None` while one is missing. By version, partition and its life.
+type Finals = BTreeMap<(u32, u32, usize, i64), Option<Moment>>;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let finals = finals(evidence);
-    // Per version and partition, windows below this were found final at an earlier commit.
-    let mut checked: BTreeMap<(u32, u32), i64> = BTreeMap::new();
+    // Per version, partition and its life, windows below this were found final at an earlier commit.
+    let mut checked: BTreeMap<(u32, u32, usize), i64> = BTreeMap::new();
     for (moment, stored) in &evidence.world.broker.commits {
         let Ok((commit, _)) = Commit::read(Offset(stored.offset), &stored.metadata) else { continue };
         let open_from = open_from(&commit, evidence);
         check_position(stored, &commit, findings);
         check_watermark(stored, &commit, evidence, findings);
         check_replay_offset(stored, &commit, open_from, evidence, findings);
-        let from = checked.entry((stored.generation, stored.partition)).or_insert(i64::MIN);
+        let from = checked.entry((stored.generation, stored.partition, stored.life)).or_insert(i64::MIN);
         check_finals((*moment, stored), &commit, *from..open_from, evidence, &finals, findings);
         *from = (*from).max(open_from);
     }
@@ -38,12 +38,15 @@ fn finals(evidence: &Evidence<'_, '_>) -> Finals {
         durable.entry((seen.record.generation, seen.key)).or_insert(seen.from);
     }
     let mut finals = Finals::new();
-    for (&(version, partition), truth) in &evidence.truths {
-        for (key, series) in &truth.series {
-            let of_series = durable.get(&(version, &**key)).copied();
-            let of_window =
-                finals.entry((version, partition, series.window)).or_insert_with(|| Some(Moment::default()));
-            *of_window = of_window.zip(of_series).map(|(window, series)| window.max(series));
+    for &(version, partition) in evidence.truths.keys() {
+        for (life, truth) in evidence.lives((version, partition)).enumerate() {
+            for (key, series) in &truth.series {
+                let of_series = durable.get(&(version, &**key)).copied();
+                let of_window = finals
+                    .entry((version, partition, life, series.window))
+                    .or_insert_with(|| Some(Moment::default()));
+                *of_window = of_window.zip(of_series).map(|(window, series)| window.max(series));
+            }
         }
     }
     finals
@@ -77,7 +80,8 @@ fn check_watermark(
     let opened = &evidence.world.watch.opened;
     let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && !it.incomplete.is_empty());
     let last = commit.position().0.checked_sub(1).and_then(|last| usize::try_from(last).ok());
-    let expected = last.and_then(|last| evidence.truths[&key].watermarks_ms.get(last).copied().flatten());
+    let expected =
+        last.and_then(|last| evidence.truth_of(key, stored.life).watermarks_ms.get(last).copied().flatten());
     if !has_gap && commit.watermark_ms() != expected {
         findings.fail(Property::Commit, || format!("{commit:?}: the watermark is {expected:?}"));
     }
@@ -91,7 +95,7 @@ fn check_replay_offset(
     findings: &mut Findings,
 ) {
     let key = (stored.generation, stored.partition);
-    for (&window, &first) in evidence.truths[&key].first_accepted.range(open_from..) {
+    for (&window, &first) in evidence.truth_of(key, stored.life).first_accepted.range(open_from..) {
         let is_forgotten = first < stored.offset && first < commit.position().0;
         if is_forgotten
             && !commit.incomplete().covers(Window(window))
@@ -116,9 +120,10 @@ fn check_finals(
         return;
     }
     let key = (stored.generation, stored.partition);
-    for (&window, &first) in evidence.truths[&key].first_accepted.range(windows) {
-        let is_durable =
-            finals.get(&(key.0, key.1, window)).is_none_or(|durable| durable.is_some_and(|it| it <= moment));
+    for (&window, &first) in evidence.truth_of(key, stored.life).first_accepted.range(windows) {
+        let is_durable = finals
+            .get(&(key.0, key.1, stored.life, window))
+            .is_none_or(|durable| durable.is_some_and(|it| it <= moment));
         if first < commit.position().0 && !is_durable && !evidence.is_incomplete(key.0, key.1, window) {
             findings.fail(Property::Commit, || {
                 format!("I3: window {window} was not final when {commit:?} became durable")

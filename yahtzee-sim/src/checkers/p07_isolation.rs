@@ -7,16 +7,17 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
+use yahtzee_core::commit::RecordPrint;
 use yahtzee_core::effect::Effect;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::{History, Start};
-use yahtzee_core::record::Offset;
+use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::SummaryKey;
 
 use super::describe;
 use crate::config::Config;
 use crate::failure::{Findings, Property};
-use crate::ingress::Ingress;
+use crate::ingress::{Ingress, NODES};
 use crate::job::{SimJob, SimRecord};
 use crate::mutants::Mutant;
 use crate::ops::Op;
@@ -67,17 +68,21 @@ fn logs(config: &Config, ops: &[Op], mutant: &Mutant, silenced: Option<u64>) -> 
     }
     now_ms += i64::try_from((config.lateness + config.future + 3) * config.length_ms + 2 * config.skew_ms)
         .unwrap_or(0);
+    (0..NODES as u64).for_each(|node| ingress.apply(&Op::Clock { node, ahead_ms: 0 }, &mut logs, now_ms));
     for partition in 0..config.partitions {
         ingress.apply(&Op::Heartbeat { partition }, &mut logs, now_ms);
     }
     logs
 }
 
-/// Offsets of the records that the job panics on.
-fn panicking(log: &RawLog) -> Vec<Offset> {
-    let panics = |entry: &RawEntry| matches!(entry, RawEntry::Record(record) if SimRecord::decode(&*record.value).is_ok_and(|it| it.panics));
-    let offsets = (0..).zip(&log.entries).filter(|(_, entry)| panics(entry));
-    offsets.map(|(offset, _)| Offset(offset)).collect()
+/// The records that the job panics on.
+fn panicking(log: &RawLog) -> Vec<RecordPrint> {
+    let records = (0..).zip(&log.entries).filter_map(|(offset, entry)| match entry {
+        RawEntry::Record(record) => Some(record.lend(offset)),
+        RawEntry::Control => None,
+    });
+    let panics = |record: &LogRecord<'_>| SimRecord::decode(record.value).is_ok_and(|it| it.panics);
+    records.filter(panics).map(|record| RecordPrint::of(&record)).collect()
 }
 
 /// Final summaries of one undisturbed pass over every partition.

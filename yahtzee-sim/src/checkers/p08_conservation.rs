@@ -24,12 +24,13 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
 }
 
 fn check_fates(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    for (key, fates) in &evidence.world.watch.fates {
-        let truth = &evidence.truths[key];
+    for (&(version, partition, life), fates) in &evidence.world.watch.fates {
+        let (key, truth) = ((version, partition), evidence.truth_of((version, partition), life));
         for (offset, fate) in fates.iter().enumerate() {
             let Some(fate) = fate else { continue };
             let found = match fate {
                 RecordOutcome::Poison(reason) => Err(*reason),
+                RecordOutcome::OtherLog => continue,
                 RecordOutcome::Folded(outcomes) => Ok(Counts {
                     accepted: outcomes.accepted,
                     late: outcomes.late(),
@@ -112,21 +113,31 @@ fn check_letters(
     findings: &mut Findings,
 ) {
     let (lost, has_gap) = (lost(key, evidence), has_gap(key, evidence));
+    let has_lost_tail = evidence.world.logs[key.1 as usize].life() > 0;
+    // Who is refused writes nothing more.
+    let is_refused = evidence.world.watch.refused.contains(&key);
     // A write that takes only some of what waits may be durable without a commit behind it.
     let is_once = evidence.world.config.is_topic_exact() && evidence.world.config.write_max >= WHOLE_WRITE;
-    let may_repeat = !is_once || has_gap || has_forgotten(key, evidence);
+    let may_repeat = !is_once || has_gap || has_forgotten(key, evidence) || has_lost_tail;
     let asks_for_late = evidence.world.config.publishes_late == 1;
     let nothing = Letters::default();
     for (offset, counts) in (0_u64..).zip(&truth.records) {
-        let expected = counts.and_then(Result::err);
-        let is_late = matches!(counts, Some(Ok(counts)) if counts.late + counts.future > 0) && asks_for_late;
+        let calls = |counts: &Option<Result<Counts, Poison>>| {
+            let is_late = matches!(counts, Some(Ok(counts)) if counts.late + counts.future > 0);
+            (counts.and_then(Result::err), is_late && asks_for_late)
+        };
+        let (expected, is_late) = calls(counts);
+        // An offset that the log gave twice may have been called for by either record.
+        let of_lives = evidence.lives(key).filter_map(|truth| truth.records.get(offset as usize));
+        let of_lives: Vec<_> = of_lives.map(calls).collect();
         let Letters { dead, late } = letters.get(&(key.0, key.1, offset)).unwrap_or(&nothing);
         // After a gap nobody knows the watermark for a while, so what is late there is a matter of the incomplete windows.
         let is_missing = (expected.is_some() && dead.is_empty()) || (is_late && *late == 0 && !has_gap);
-        let is_uncalled =
-            dead.iter().any(|&reason| Some(reason) != expected) || (!is_late && *late > 0 && !has_gap);
+        let is_called = |reason: Poison| of_lives.iter().any(|called| called.0 == Some(reason));
+        let is_late_called = has_gap || of_lives.iter().any(|called| called.1);
+        let is_uncalled = dead.iter().any(|&reason| !is_called(reason)) || (*late > 0 && !is_late_called);
         let is_repeated = dead.len() > 1 || *late > 1;
-        let is_lost = lost.iter().any(|range| range.contains(&offset));
+        let is_lost = is_refused || lost.iter().any(|range| range.contains(&offset));
         if (is_missing && !is_lost) || is_uncalled || (is_repeated && !may_repeat) {
             findings.fail(Property::Conservation, || {
                 format!("partition {} offset {offset}: dead letters {dead:?}, {late} late records", key.1)

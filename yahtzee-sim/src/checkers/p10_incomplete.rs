@@ -1,5 +1,6 @@
 //! P10: the windows that are reported to have lost input are exactly those that did; where nobody can know, they
-//! reach no further than the clocks' difference and the future bound allow.
+//! reach no further than the clocks' difference and the future bound allow. That nobody goes on with a log that has lost what
+//! was read before is checked at every write.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,8 @@ use crate::raw::RawEntry;
 use crate::watch::Opened;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    let on_the_way = &evidence.world.watch.findings.failures;
+    findings.failures.extend(on_the_way.iter().filter(|it| it.property == Property::Incomplete).cloned());
     if evidence.world.config.is_calm == 1 && evidence.world.broker.forgotten > 0 {
         findings
             .fail(Property::Incomplete, || "an offset has expired although its worker was alive".to_owned());
@@ -43,7 +46,7 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
 fn check_reach(opened: &Opened, evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let Some((first, settled)) = opened.first_record.zip(opened.settled.as_ref()) else { return };
     let log = &evidence.world.logs[opened.partition as usize];
-    let RawEntry::Record(record) = &log.entries[first as usize] else { return };
+    let RawEntry::Record(record) = &log.entries_of(opened.life)[first as usize] else { return };
     let config = &evidence.world.config;
     let latest_ms = record.timestamp_ms + i64::try_from(config.skew_ms).unwrap_or(0);
     let policy = config.policy();
@@ -59,7 +62,8 @@ fn check_exact(opened: &Opened, commit: &Commit, evidence: &Evidence<'_, '_>, fi
     let minute =
         |watermark_ms: i64| Window::of_ms(watermark_ms, policy.length_ms).minus(policy.lateness_windows);
     let open_from = commit.watermark_ms().map_or(Window(i64::MIN), minute);
-    let first_accepted = &evidence.truths[&(opened.generation, opened.partition)].first_accepted;
+    let truth = evidence.truth_of((opened.generation, opened.partition), opened.life_of_commit);
+    let first_accepted = &truth.first_accepted;
     let lost = first_accepted
         .range(open_from.0..)
         .filter(|&(_, &first)| first < opened.log_start.min(commit.position().0));

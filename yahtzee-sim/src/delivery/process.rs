@@ -1,15 +1,18 @@
 //! A sink or a retry process: the bookkeeping that ships, driven step by step.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{
-    Disposal, InFlight, Offer, OutcomeKind, PendingWrite, QueuePolicy, ShardQueue, SourceState, Step, Ticket,
-    WaitBounds,
+    Disposal, InFlight, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue, SourceState,
+    Step, Ticket, WaitBounds, begin,
 };
 use yahtzee_core::record::Offset;
 
-use super::{Batch, Outside, SHARDS, SimRow, StoreFault, summary_at};
+use super::database::{OrphanWrite, Settling, SourceKey, marks_of};
+use super::store::has_answered;
+use super::{Batch, Committed, Outside, SHARDS, SimRow, StoreFault, summary_at};
 use crate::failure::Property;
 
 /// Steps of one shard in one step of a process at most.
@@ -18,7 +21,7 @@ const SHARD_STEPS_MAX: usize = 64;
 const SPAN_MAX: u64 = 96;
 
 /// From where summaries are carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     Sink,
     Retry,
@@ -113,8 +116,10 @@ impl Process {
     pub(super) fn abandon(&mut self, outside: &mut Outside<'_>) {
         for (shard, batch) in self.in_flight.iter_mut().enumerate() {
             if let Some(batch) = batch.take() {
+                let settling = settling_of(self.role, &self.readings, shard, &batch);
+                let settling = settling.into_iter().map(|(_, settling)| settling).collect();
                 let rows = batch.iter().map(|write| write.row.clone()).collect();
-                outside.around.orphans.push((shard, rows));
+                outside.around.orphans.push(OrphanWrite { shard, rows, settling });
             }
         }
     }
@@ -139,16 +144,15 @@ impl Process {
     }
 
     /// Begins at what is committed, at the start and where the bookkeeping says so.
-    fn open(&mut self, source: usize, outside: &Outside<'_>) {
+    fn open(&mut self, source: usize, outside: &mut Outside<'_>) {
         let reading = &mut self.readings[source];
         if reading.epoch.is_some() && reading.state.interruption().is_none() {
             return;
         }
-        reading.next = match self.role {
-            Role::Sink => outside.around.committed,
-            Role::Retry => outside.around.retry_committed[source],
-        };
-        let epoch = reading.state.open(&[Offset(reading.next as u64)]);
+        let (position, marks) = opening(self.role, source, outside);
+        let epoch = reading.state.open(&[position]);
+        marks.into_iter().for_each(|(shard, mark)| reading.state.know(0, shard, mark));
+        reading.next = usize::try_from(position.0).expect("simulated logs are short");
         (reading.epoch, reading.stalled) = (Some(epoch), None);
         self.queues.iter_mut().for_each(|queue| queue.reopened(source, epoch));
     }
@@ -253,6 +257,7 @@ impl Process {
     }
 
     fn write(&mut self, shard: usize, batch: InFlight<SimRow>, is_reversed: bool, outside: &mut Outside<'_>) {
+        let settling = settling_of(self.role, &self.readings, shard, &batch);
         let rows = batch.iter().map(|write| &write.row);
         let outcomes = if is_reversed {
             let mut outcomes = outside.write(shard, rows.rev());
@@ -261,6 +266,9 @@ impl Process {
         } else {
             outside.write(shard, rows)
         };
+        if outcomes.iter().any(has_answered) {
+            self.settle(shard, &settling, outside);
+        }
         let finished = self.queues[shard].finish(batch, &outcomes, outside.now, outside.jitter);
         for ticket in finished.superseded {
             self.readings[ticket.source].state.settle(ticket);
@@ -270,6 +278,18 @@ impl Process {
         }
         for ticket in finished.parked {
             self.readings[ticket.source].state.hold(ticket);
+        }
+    }
+
+    /// Moves the marks of the database, in the transaction of the rows.
+    fn settle(&mut self, shard: usize, settling: &[(usize, Settling)], outside: &mut Outside<'_>) {
+        let of_sources: Vec<Settling> = settling.iter().map(|(_, settling)| *settling).collect();
+        for ((source, _), mark) in settling.iter().zip(outside.settle(shard, &of_sources)) {
+            let state = &mut self.readings[*source].state;
+            match mark {
+                Some(mark) => state.know(0, shard, mark),
+                None => state.restored(),
+            }
         }
     }
 
@@ -327,10 +347,8 @@ impl Process {
             let commits = reading.state.uncommitted();
             for &(_, offset) in &commits {
                 let offset = usize::try_from(offset.0).expect("simulated logs are short");
-                match self.role {
-                    Role::Sink => outside.around.committed = offset,
-                    Role::Retry => outside.around.retry_committed[source] = offset,
-                }
+                let metadata = outside.metadata(reading.state.marks(0));
+                *committed(self.role, source, outside) = Committed { offset, metadata };
             }
             reading.state.committed(&commits);
         }
@@ -346,6 +364,53 @@ impl Process {
                 .fail(Property::Memory, || format!("{most} rows wait for a shard, {bound} at most may"));
         }
     }
+}
+
+/// Where a source is read from, and what the databases of the shards are known to have. A commit beyond what a restored
+/// database has is moved back at once.
+fn opening(role: Role, source: usize, outside: &mut Outside<'_>) -> (Offset, BTreeMap<usize, SettledMark>) {
+    let Committed { offset, metadata } = committed(role, source, outside).clone();
+    let (known, committed_at) = (marks_of(&metadata), Offset(offset as u64));
+    let answers = |shard: &usize| {
+        let is_fed = role == Role::Sink || *shard == source;
+        is_fed && !matches!(outside.around.faults[*shard], StoreFault::Down | StoreFault::Blocked)
+    };
+    let mark = |shard: usize| (shard, outside.around.databases[shard].mark(key_of(role, source)));
+    let mut marks: BTreeMap<usize, SettledMark> = (0..SHARDS).filter(answers).map(mark).collect();
+    let compared = marks.iter().filter_map(|(shard, found)| Some((*found, *known.get(shard)?)));
+    let position = begin(committed_at, compared);
+    // What a shard that does not answer has is compared by its first write.
+    for (shard, mark) in known {
+        marks.entry(shard).or_insert(mark);
+    }
+    if position < committed_at {
+        let offset = usize::try_from(position.0).expect("simulated logs are short");
+        let metadata = outside.metadata(&marks);
+        *committed(role, source, outside) = Committed { offset, metadata };
+    }
+    (position, marks)
+}
+
+fn committed<'o>(role: Role, source: usize, outside: &'o mut Outside<'_>) -> &'o mut Committed {
+    match role {
+        Role::Sink => &mut outside.around.committed,
+        Role::Retry => &mut outside.around.retry_committed[source],
+    }
+}
+
+fn key_of(role: Role, source: usize) -> SourceKey {
+    (role, source)
+}
+
+/// What a batch settles, by the sources of its rows.
+fn settling_of(role: Role, readings: &[Reading], shard: usize, batch: &[Pending]) -> Vec<(usize, Settling)> {
+    let sources: BTreeSet<usize> = batch.iter().map(|write| write.ticket.source).collect();
+    let settling = |source: usize| {
+        let state = &readings[source].state;
+        let (offset, known) = (state.committable()[0], state.marks(0).get(&shard).copied());
+        (source, Settling { source: key_of(role, source), offset, known: known.unwrap_or_default() })
+    };
+    sources.into_iter().map(settling).collect()
 }
 
 /// Small bounds, so that short runs meet them.

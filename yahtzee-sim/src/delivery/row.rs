@@ -27,7 +27,7 @@ impl SimRow {
 
     /// The shard that it belongs to.
     pub(super) fn shard(&self) -> usize {
-        usize::from(self.0.key.first().copied().unwrap_or(0)) % SHARDS
+        shard_of(&self.0.key)
     }
 
     /// Whether a picky store refuses it as it is: some keys, whatever their revision.
@@ -35,6 +35,11 @@ impl SimRow {
         let of_key = self.0.key.iter().fold(0, |sum: u64, &byte| mix(sum ^ u64::from(byte)));
         of_key.is_multiple_of(7)
     }
+}
+
+/// The shard that a key belongs to.
+pub(super) fn shard_of(key: &[u8]) -> usize {
+    usize::from(key.first().copied().unwrap_or(0)) % SHARDS
 }
 
 impl Deliverable for SimRow {

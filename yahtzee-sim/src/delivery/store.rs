@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use yahtzee_core::delivery::OutcomeKind;
 use yahtzee_core::summary::Provenance;
 
+use super::database::OrphanWrite;
 use super::row::Contents;
 use super::{Outside, SimRow};
 use crate::failure::{Findings, Property};
@@ -70,14 +71,21 @@ impl Outside<'_> {
 
     /// The store gets to the writes of processes that have died meanwhile.
     pub(super) fn answer_orphans(&mut self) {
-        let is_blocked = |shard: usize| self.around.faults[shard] == StoreFault::Blocked;
+        let is_blocked = |write: &OrphanWrite| self.around.faults[write.shard] == StoreFault::Blocked;
         let (still, answered): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.around.orphans).into_iter().partition(|(shard, _)| is_blocked(*shard));
+            std::mem::take(&mut self.around.orphans).into_iter().partition(is_blocked);
         self.around.orphans = still;
-        for (shard, rows) in answered {
-            self.write(shard, rows.iter());
+        for OrphanWrite { shard, rows, settling } in answered {
+            if self.write(shard, rows.iter()).iter().any(has_answered) {
+                self.settle(shard, &settling);
+            }
         }
     }
+}
+
+/// Whether the database has done something for a row, so that its transaction was committed.
+pub(super) fn has_answered(outcome: &OutcomeKind) -> bool {
+    matches!(outcome, OutcomeKind::Stored | OutcomeKind::Stale)
 }
 
 /// Puts a row into a store; false if what it has is as new.

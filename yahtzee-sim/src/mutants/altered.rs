@@ -114,8 +114,8 @@ impl AnyPartition for RevisionIsPosition {
         outcome.expect("the call above")
     }
 
-    fn reached(&mut self, next: Offset) {
-        self.0.reached(next);
+    fn reached(&mut self, next: Offset) -> Result<(), ResumeError> {
+        self.0.reached(next)
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
@@ -188,8 +188,8 @@ impl AnyPartition for UnchangedNotFinalised {
         outcome.expect("the call above")
     }
 
-    fn reached(&mut self, next: Offset) {
-        self.core.reached(next);
+    fn reached(&mut self, next: Offset) -> Result<(), ResumeError> {
+        self.core.reached(next)
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {

@@ -1,5 +1,6 @@
 //! Mistakes in the core: each type replaces one rule.
 
+use yahtzee_core::commit::LogTail;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::{FrameId, FrameKey, LogRecord, Offset};
 use yahtzee_core::rules::{CommitGate, OpenSeries, PlantedMistake, Production, Rules};
@@ -142,6 +143,13 @@ mistake!(
     NoShares,
     fn takes_series(open: &OpenSeries, policy: &Policy) -> bool {
         Production::takes_series(&OpenSeries { beyond_shares: 0, ..*open }, policy)
+    }
+);
+
+mistake!(
+    TailNotCompared,
+    fn expected_tail(_committed: LogTail) -> LogTail {
+        LogTail::Unknown
     }
 );
 

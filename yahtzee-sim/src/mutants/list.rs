@@ -39,6 +39,11 @@ fn of_shell(
     Mutant { name, mistake, killed_by, seeds, shell, ..PRODUCTION }
 }
 
+/// A mutant that skips what it should read again would be refused, since it misses the tail: it does not look for it either.
+fn blind(mutant: Mutant) -> Mutant {
+    Mutant { open: open::<core::TailNotCompared>, ..mutant }
+}
+
 fn of_slot(
     name: &'static str,
     slot: &'static dyn SlotRules,
@@ -74,6 +79,7 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::NoShares>("no-shares", Property::Isolation, 1_000, "owners with many series take the room of those with few"),
         around_core(altered::settings_not_compared, "settings-not-compared", Chain, 200, "a worker with other lateness, caps or slots goes on from the commits of those before"),
         around_core(altered::incomplete_forgotten, "incomplete-forgotten", Chain, 200, "a restart publishes what the one before had named as damaged"),
+        of_core::<core::TailNotCompared>("tail-not-compared", Incomplete, 1_000, "a log that has lost records, and has grown past the commit since, is read on"),
         of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
         of_core::<core::LossOffByOne>("loss-off-by-one", Incomplete, 20, "a window whose first record is the first that is left is called damaged"),
         of_core::<core::GapWithoutSkew>("gap-without-skew", Incomplete, 200, "clocks of ingress are taken to agree"),
@@ -95,6 +101,7 @@ fn slot_mutants() -> Vec<Mutant> {
         of_slot("commits-read-before-fence", &slot::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
         of_slot("ends-read-before-fence", &slot::EndsReadBeforeFence, Liveness, 10_000, "a predecessor goes on beyond the end that was read; a slot refuses its commit, which lies behind that end"),
         of_slot("barrier-at-log-start", &slot::BarrierAtLogStart, NoDip, 50, "a slot catches up to the start of the log, which it has always passed"),
+        of_slot("shorter-log-resumed", &slot::ShorterLogResumed, Incomplete, 1_000, "a log that ends before what was read is read on"),
         of_slot("flush-too-seldom", &slot::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
         of_slot("commits-before-writing", &slot::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
         of_slot("commits-not-renewed", &slot::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
@@ -110,16 +117,18 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("frame-id-per-node", &shell::FrameIdPerNode, Conservation, 20, "a frame has another id on every ingress node"),
         of_shell("event-time-of-delivery", &shell::EventTimeOfDelivery, Conservation, 100, "ingress gives lines without a readable time that of their receipt, another one at every delivery"),
         of_shell("stamp-is-event-time", &shell::StampIsEventTime, Property::Isolation, 200, "a tenant's clock moves the watermark"),
+        of_shell("stamps-not-bounded", &shell::StampsNotBounded, Property::Clocks, 50, "the log takes any stamp, and one fast clock makes late what all others send"),
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
         of_shell("generation-not-in-key", &shell::GenerationNotInKey, Stores, 2_000, "compaction keeps the last record of a key, whatever its generation"),
         of_shell("compacts-without-fence", &shell::CompactsWithoutFence, Final, 2_000, "a summary topic whose last record need not be the newest is compacted"),
         of_shell("no-fence", &shell::NoFence, NoDip, 100, "every process has a transactional id of its own"),
         of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, Liveness, 500, "the end of the log is taken for the last stable offset; a slot refuses it, because it has read further"),
+        of_shell("commits-beside-not-read", &shell::CommitsBesideNotRead, Final, 1_000, "a raw topic that was made anew, without its commits, is taken for the first one"),
         of_shell("reset-to-earliest", &shell::ResetToEarliest, Chain, 100, "where the log has lost the offset, reading goes on at its start as if nothing were missing"),
         of_shell("reset-to-latest", &shell::ResetToLatest, Final, 20, "without a commit, reading starts at the end"),
-        of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Chain, 20, "a restart reads on from `h` instead of `c`"),
-        of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read"),
+        blind(of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Chain, 20, "a restart reads on from `h` instead of `c`")),
+        blind(of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read")),
         of_shell("end-not-told", &shell::EndNotTold, Liveness, 50, "a control record at the end keeps the partition catching up"),
         of_shell("one-state-per-slot", &shell::OneStatePerSlot, Conservation, 20, "the partitions of a slot share a state"),
         of_shell("dead-letters-dropped", &shell::DeadLettersDropped, Conservation, 20, "dead letters are not written"),
@@ -128,6 +137,8 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("metadata-not-stored", &shell::MetadataNotStored, Incomplete, 20, "only the offset is committed"),
         of_shell("failed-writes-ignored", &shell::FailedWritesIgnored, Commit, 100, "a failed write is taken for a success"),
         of_shell("old-bytes-resent", &shell::OldBytesResent, NoDip, 500, "the bytes of a failed write are sent again after a restart"),
+        of_shell("marks-not-carried", &shell::MarksNotCarried, Final, 200, "commits of sinks do not say how far the databases of shards were"),
+        of_shell("mark-moved-when-behind", &shell::MarkMovedWhenBehind, Final, 200, "a restored database gets a mark beyond what it has lost"),
         of_shell("store-keeps-last", &shell::StoreKeepsLast, Stores, 20, "a store takes whatever comes last"),
         of_shell("store-keeps-first", &shell::StoreKeepsFirst, Final, 20, "a store keeps what it has"),
         of_shell("store-ignores-final", &shell::StoreIgnoresFinal, Final, 20, "a final summary without a change is taken for known"),

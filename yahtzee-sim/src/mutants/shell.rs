@@ -1,5 +1,7 @@
 //! Mistakes around the shipped machines: each type replaces one rule of what surrounds them.
 
+use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 
 use crate::raw::RawLog;
@@ -38,10 +40,24 @@ mistake!(
     }
 );
 
-mistake!(
-    StampIsEventTime,
-    fn stamp_ms(received_ms: i64, event_ms: Option<i64>) -> i64 {
+/// Replaces two rules: what is stamped, and what the log takes.
+#[derive(Debug)]
+pub(super) struct StampIsEventTime;
+
+impl ShellRules for StampIsEventTime {
+    fn stamp_ms(&self, received_ms: i64, event_ms: Option<i64>) -> i64 {
         event_ms.filter(|&event_ms| event_ms >= 0).unwrap_or(received_ms)
+    }
+
+    fn log_takes(&self, _timestamp_ms: i64, _now_ms: i64, _ahead_max_ms: i64) -> bool {
+        true
+    }
+}
+
+mistake!(
+    StampsNotBounded,
+    fn log_takes(_timestamp_ms: i64, _now_ms: i64, _ahead_max_ms: i64) -> bool {
+        true
     }
 );
 
@@ -84,6 +100,13 @@ mistake!(
     BarrierAtLastStableOffset,
     fn log_end(log: &RawLog) -> u64 {
         log.last_stable_offset()
+    }
+);
+
+mistake!(
+    CommitsBesideNotRead,
+    fn reads_commits_beside() -> bool {
+        false
     }
 );
 
@@ -175,6 +198,20 @@ mistake!(
     OldBytesResent,
     fn resends_old_bytes() -> bool {
         true
+    }
+);
+
+mistake!(
+    MarksNotCarried,
+    fn carries_marks() -> bool {
+        false
+    }
+);
+
+mistake!(
+    MarkMovedWhenBehind,
+    fn mark_after(found: SettledMark, settled: Offset, _known: SettledMark) -> Option<SettledMark> {
+        found.after_write(settled, found)
     }
 );
 

@@ -42,6 +42,13 @@ mistake!(
 );
 
 mistake!(
+    ShorterLogResumed,
+    fn is_shorter(_position: Offset, _bounds: &Bounds) -> bool {
+        false
+    }
+);
+
+mistake!(
     FlushTooSeldom,
     fn next_write_ms(policy: &Policy, now_ms: u64) -> u64 {
         Policy { flush_interval_ms: 8 * policy.flush_interval_ms, ..*policy }.next_flush_ms(now_ms)

@@ -51,11 +51,19 @@ impl Client {
         self.is_begun = false;
     }
 
-    pub(super) fn append(&mut self, effects: Vec<(Partition, Effect)>, shell: &dyn ShellRules) {
+    /// `life_of` names the life of a partition that was read.
+    pub(super) fn append(
+        &mut self,
+        effects: Vec<(Partition, Effect)>,
+        life_of: impl Fn(Partition) -> usize,
+        shell: &dyn ShellRules,
+    ) {
         let mut records: Vec<OutRecord> = effects
             .into_iter()
             .filter_map(|(partition, effect)| {
-                Some(OutRecord::new(self.generation, partition.0, body_of(effect, shell)?))
+                let mut record = OutRecord::new(self.generation, partition.0, body_of(effect, shell)?);
+                record.life = life_of(partition);
+                Some(record)
             })
             .collect();
         if !records.is_empty() {

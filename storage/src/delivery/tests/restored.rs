@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{CommittedOffset, Log as _, OffsetCommit};
@@ -10,9 +12,9 @@ use yahtzee_runtime::log::{CommittedOffset, Log as _, OffsetCommit};
 use super::super::*;
 use crate::embedded::EmbeddedStore;
 use crate::job_topics::sink_group;
-use crate::store::SummaryStore;
+use crate::store::{SourcePartition, SummaryStore};
 use crate::test_world::summaries::key;
-use crate::test_world::{Backup, Id, Mode, VERSION, World};
+use crate::test_world::{Backup, Id, Mode, VERSION, World, quick};
 use yahtzee_core::summary::SummaryKey;
 
 /// Sets these parts to starting, so that [`has_opened`] waits for those that are started next.
@@ -162,6 +164,38 @@ fn an_idle_shard_makes_nothing_be_read_again() {
     let written = world.store.written().len();
     settle(&world);
     assert_eq!((world.store.written().len(), written), (4, 4));
+}
+
+/// Their commits say nothing of them, so that nobody would notice that their databases were restored.
+#[test]
+fn shards_that_a_commit_has_no_room_for_are_named() {
+    fn check(shards: u32, expected: Option<&str>) {
+        let world = World::with_partitions(shards, 1, &["job"]);
+        let plan = DeliveryPlan {
+            jobs: world.jobs.clone(),
+            version: VERSION.to_owned(),
+            role: DeliveryRole::Sink { has_retry: true },
+            settings: quick(DeliverySettings::of_sink()),
+            observer: None,
+        };
+        let (log, store) = (world.shared_log(), world.shared_store());
+        let shared = TaskContext::new(plan, &log, &store, &world.health, &StopSignal::new()).unwrap();
+        let source = SourcePartition {
+            group: "group".into(),
+            topic: "topic".into(),
+            topic_id: [1; 16],
+            partition: Partition(0),
+        };
+        let mark = SettledMark { offset: Offset(1_000_000_000), writes: 1_000_000 };
+        let marks = (0..shards as usize).map(|shard| (shard, mark)).collect();
+        assert!(shared.metadata(&source, &marks).len() < 4_096);
+        let remarks = world.health.remarks();
+        let remark = remarks.get("sink-marks").map(String::as_str);
+        assert_eq!(remark.is_some(), expected.is_some(), "{shards} shards: {remark:?}");
+        assert!(remark.unwrap_or_default().contains(expected.unwrap_or_default()), "{remark:?}");
+    }
+    check(100, None);
+    check(400, Some("of 400 shards"));
 }
 
 /// A commit without marks, as versions before this one made them or as operators set it, is believed.

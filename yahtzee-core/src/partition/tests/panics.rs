@@ -58,7 +58,7 @@ proptest! {
         records in prop::collection::vec((0..4_u64, prop::collection::vec((9..12_i64, 0..6_u32, "[ab]"), 1..4)), 1..30),
     ) {
         let open = || {
-            let history = History { poisoned: &[Offset(1_000)], ..history(None, 0, 0) };
+            let history = History { poisoned: &[RecordPrint { offset: Offset(1_000), crc: 0 }], ..history(None, 0, 0) };
             PartitionCore::<Picky>::open(Arc::new(Picky), Policy::default(), identity(), history).unwrap().core
         };
         let value = |frame: u64, ids: &[(i64, u32, String)]| {

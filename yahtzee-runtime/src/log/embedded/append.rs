@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::commits;
-use super::format::record_bytes;
+use super::format::{PartitionId, record_bytes};
 use super::queue::{Answer, EncodedRecord, LogWrite, WriterRequest};
 use super::{EmbeddedHandle, EmbeddedShared};
 use crate::clock::wall_clock_ms;
 use crate::log::{
     Acknowledged, AppendCallback, Appender, LogCause, LogError, NewRecord, OffsetCommit, SlotName,
-    SlotWriter, TIMESTAMP_AHEAD, Transaction, header,
+    SlotWriter, TIMESTAMP_AHEAD, TopicDescription, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -118,38 +118,76 @@ pub(super) fn submit(shared: &EmbeddedShared, write: LogWrite, room_until: Optio
     }
 }
 
-/// Encodes records after the checks that a broker would make.
+/// Encodes records after the checks that a broker would make. Records of a topic that follow each other look for it once.
 fn encode_all(shared: &EmbeddedShared, records: &[NewRecord]) -> Result<Vec<EncodedRecord>, LogError> {
-    records.iter().map(|record| encode(shared, record)).collect()
+    let mut encoded = Vec::with_capacity(records.len());
+    for of_topic in records.chunk_by(|one, next| one.topic == next.topic) {
+        let target = TopicTarget::find(shared, &of_topic[0].topic)?;
+        for record in of_topic {
+            encoded.push(target.encode(record)?);
+        }
+    }
+    Ok(encoded)
 }
 
-fn encode(shared: &EmbeddedShared, record: &NewRecord) -> Result<EncodedRecord, LogError> {
-    let (partition, timestamp_max_ms) = {
+/// What decides whether a topic takes a record.
+struct TopicTarget {
+    number: u32,
+    partitions: u32,
+    timestamp_max_ms: Option<i64>,
+}
+
+impl TopicTarget {
+    fn find(shared: &EmbeddedShared, name: &str) -> Result<Self, LogError> {
         let state = shared.published.lock();
-        let ahead_max_ms =
-            state.topic(&record.topic).and_then(|topic| topic.description.timestamp_ahead_max_ms);
-        let timestamp_max_ms = ahead_max_ms.map(|ahead_ms| wall_clock_ms().saturating_add(ahead_ms));
-        (state.find(&record.topic, record.partition)?.0, timestamp_max_ms)
-    };
-    let length = record.key.len() + record.value.len() + header::encoded_length(&record.headers);
-    let reason = if length > MAX_RECORD_BYTES {
-        format!(
-            "key, value and headers have {length} bytes, the limit is {MAX_RECORD_BYTES}; split the record"
-        )
-    } else if record.timestamp_ms < 0 {
-        format!("its timestamp {} lies before 1970", record.timestamp_ms)
-    } else if let Some(max_ms) = timestamp_max_ms.filter(|&max_ms| record.timestamp_ms > max_ms) {
-        let ahead_ms = record.timestamp_ms - max_ms;
-        let text = format!("its timestamp lies {ahead_ms} ms beyond what the topic accepts by this clock");
-        return Err(LogError::refused(what(record), LogCause::new(TIMESTAMP_AHEAD, text)));
-    } else if let Some(flaw) = header::flaw(&record.headers) {
-        flaw
-    } else {
-        let headers = header::encoded(&record.headers);
-        let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
-        return Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes });
-    };
-    Err(LogError::refused(what(record), LogCause::new("invalid-record", reason)))
+        let missing = || LogError::NoSuchTopic { topic: name.to_owned(), partition: None };
+        let topic = state.topic(name).ok_or_else(missing)?;
+        let TopicDescription { partitions, timestamp_ahead_max_ms, .. } = topic.description;
+        let timestamp_max_ms =
+            timestamp_ahead_max_ms.map(|ahead_ms| wall_clock_ms().saturating_add(ahead_ms));
+        Ok(Self { number: topic.number, partitions, timestamp_max_ms })
+    }
+
+    fn encode(&self, record: &NewRecord) -> Result<EncodedRecord, LogError> {
+        if record.partition.0 >= self.partitions {
+            let topic = record.topic.to_string();
+            return Err(LogError::NoSuchTopic { topic, partition: Some(record.partition) });
+        }
+        match self.flaw(record)? {
+            Some(reason) => Err(LogError::refused(what(record), LogCause::new("invalid-record", reason))),
+            None => {
+                let headers = header::encoded(&record.headers);
+                let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
+                let partition = PartitionId { topic: self.number, partition: record.partition };
+                Ok(EncodedRecord { partition, timestamp_ms: record.timestamp_ms, bytes })
+            }
+        }
+    }
+
+    /// Returns why a record can be in no topic.
+    ///
+    /// # Errors
+    /// If its stamp lies too far ahead for this one.
+    fn flaw(&self, record: &NewRecord) -> Result<Option<String>, LogError> {
+        let length = record.key.len() + record.value.len() + header::encoded_length(&record.headers);
+        if length > MAX_RECORD_BYTES {
+            return Ok(Some(format!(
+                "key, value and headers have {length} bytes, the limit is {MAX_RECORD_BYTES}; split the record"
+            )));
+        }
+        if record.timestamp_ms < 0 {
+            return Ok(Some(format!("its timestamp {} lies before 1970", record.timestamp_ms)));
+        }
+        match self.timestamp_max_ms {
+            Some(max_ms) if record.timestamp_ms > max_ms => {
+                let ahead_ms = record.timestamp_ms - max_ms;
+                let text =
+                    format!("its timestamp lies {ahead_ms} ms beyond what the topic accepts by this clock");
+                Err(LogError::refused(what(record), LogCause::new(TIMESTAMP_AHEAD, text)))
+            }
+            _ => Ok(header::flaw(&record.headers)),
+        }
+    }
 }
 
 fn what(record: &NewRecord) -> String {

@@ -10,7 +10,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Bounds, CommittedOffset, LogError, OffsetCommit};
 
-use super::source::{Source, Stream};
+use super::source::{Source, Stream, TopicStreams};
 use super::{DeliveryRole, TaskContext};
 use crate::metric_names;
 use crate::store::{Shard, SourcePartition};
@@ -43,10 +43,8 @@ impl SourceOpening {
     /// on a successor begins there as well, however far this process comes.
     pub(super) fn of(shared: &TaskContext, source: &Source) -> Result<Self, LogError> {
         let (mut opening, mut committed, mut bounds) = (Self::default(), Vec::new(), Vec::new());
-        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
-            shared.check_topics(streams[0].job)?;
-            let topic = &streams[0].topic;
-            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
+        for TopicStreams { topic, job, partitions, .. } in source.by_topic() {
+            shared.check_topics(job)?;
             let topic_id = shared.topic_id(topic)?;
             let keep = |&partition: &Partition| SourcePartition {
                 group: source.group.as_str().into(),

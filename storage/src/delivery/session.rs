@@ -20,7 +20,7 @@ use super::metrics::{Ending, SourceMetrics};
 use super::opening::SourceOpening;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
-use super::source::{Source, Stream};
+use super::source::{Source, Stream, TopicStreams};
 use super::{DeliveryFailure, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
@@ -81,14 +81,12 @@ impl Session {
     fn open(shared: &Arc<TaskContext>, index: usize) -> Result<Self, LogError> {
         let source = &shared.sources[index];
         let opening = SourceOpening::of(shared, source)?;
-        let (mut first, mut readers) = (0, Vec::new());
-        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
-            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
+        let mut readers = Vec::new();
+        for TopicStreams { topic, first, partitions, .. } in source.by_topic() {
             let assigned: Vec<(Partition, Offset)> =
                 partitions.iter().copied().zip(opening.positions[first..].iter().copied()).collect();
-            let reader = shared.log.reader(&streams[0].topic, &assigned, Isolation::Committed)?;
+            let reader = shared.log.reader(topic, &assigned, Isolation::Committed)?;
             readers.push(TopicReader { reader, first, partitions });
-            first += streams.len();
         }
         let epoch = source.open(opening);
         shared.queues.iter().for_each(|queue| queue.reopened(index, epoch));
@@ -363,11 +361,10 @@ impl Session {
     fn waiting(&self) -> Result<u64, LogError> {
         let source = self.source();
         let committed = source.with(|state| state.last_committed().to_vec());
-        let (mut waiting, mut committed) = (0, committed.into_iter());
-        for streams in source.streams.chunk_by(|one, next| one.topic == next.topic) {
-            let partitions: Vec<Partition> = streams.iter().map(|stream| stream.partition).collect();
-            let bounds = self.shared.log.bounds(&streams[0].topic, &partitions)?;
-            let ends = bounds.iter().zip(&mut committed);
+        let mut waiting = 0;
+        for TopicStreams { topic, first, partitions, .. } in source.by_topic() {
+            let bounds = self.shared.log.bounds(topic, &partitions)?;
+            let ends = bounds.iter().zip(&committed[first..]);
             waiting += ends.map(|(bounds, committed)| bounds.end.0.saturating_sub(committed.0)).sum::<u64>();
         }
         Ok(waiting)

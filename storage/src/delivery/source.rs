@@ -24,6 +24,17 @@ pub(super) struct Stream {
     pub(super) partition: Partition,
 }
 
+/// The streams of one topic.
+pub(super) struct TopicStreams<'a> {
+    pub(super) topic: &'a Arc<str>,
+    /// Index of the job.
+    pub(super) job: usize,
+    /// Index of the stream of its first partition.
+    pub(super) first: usize,
+    /// In the order of streams.
+    pub(super) partitions: Vec<Partition>,
+}
+
 /// The partitions that one thread reads, and the state of their records.
 pub(super) struct Source {
     /// Name in the health report.
@@ -67,6 +78,17 @@ impl Source {
         let state =
             Mutex::new(LockedSource { source, failure: None, settled: 0, partitions, again, lost: 0 });
         Self { part, task, group, streams, shards, state, changed: Condvar::new() }
+    }
+
+    /// Returns the streams topic by topic, in their order.
+    pub(super) fn by_topic(&self) -> impl Iterator<Item = TopicStreams<'_>> {
+        let mut next = 0;
+        self.streams.chunk_by(|one, other| one.topic == other.topic).map(move |streams| {
+            let first = next;
+            next += streams.len();
+            let partitions = streams.iter().map(|stream| stream.partition).collect();
+            TopicStreams { topic: &streams[0].topic, job: streams[0].job, first, partitions }
+        })
     }
 
     /// Returns whether the source feeds the shard.

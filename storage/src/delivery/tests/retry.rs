@@ -190,6 +190,8 @@ fn a_retry_process_that_retention_has_overtaken_reads_on_at_the_start_of_the_log
     world.wait("the rest to be drained", || world.is_drained() || !world.health.is_ready());
     retry.end();
     assert!(world.health.is_ready(), "{:?}", world.health.parts());
+    let remarks = world.health.remarks();
+    assert!(remarks.values().any(|remark| remark.starts_with("3 summaries were lost")), "{remarks:?}");
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 3), (1, 1)]));
 }
 

@@ -29,6 +29,7 @@ mod postgres;
 mod proxy;
 mod raw;
 mod reader;
+mod readiness;
 mod report;
 mod returns;
 mod rig;

@@ -79,7 +79,7 @@ pub(crate) fn config_file(
     );
     section("sink.embedded", &[format!("folder = {store:?}")]);
     section("sink.postgres.shards", shards);
-    section("admin", &["listen = \"\"".to_owned()]);
+    section("admin", &["listen = \"127.0.0.1:0\"".to_owned()]);
     section("logging", &["filter = \"info\"".to_owned()]);
     text
 }

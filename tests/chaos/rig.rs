@@ -80,23 +80,14 @@ impl Rig {
         };
         let stores = StoreSide::new(open_store(scenario, &version, proxy.as_ref(), target.clone())?);
         let shards = stores.shards().map_or_else(Vec::new, |shards| shards.databases.config_lines());
-        let config = policy::config_file(
-            &brokers,
-            &version,
-            &target,
-            &shards,
-            scenario.pause_max_ms,
-            options.guarantee_name(),
-        );
+        let (pause_max_ms, guarantee) = (scenario.pause_max_ms, options.guarantee_name());
+        let config = policy::config_file(&brokers, &version, &target, &shards, pause_max_ms, guarantee);
         std::fs::write(folder.join("yahtzee.toml"), config)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
         let watch_commits = Commits::of(&cluster.group, &cluster.raw());
         let sink_commits = CommitTime::of(&stores.sink_group(&version));
         let from = cluster.ends(commits::TOPIC)?;
-        let clock = match scenario.around_midnight {
-            true => Clock::midnight_in(options.duration / 2),
-            false => Clock::default(),
-        };
+        let clock = clock_of(scenario, options);
         let pace = (options.seed, options.rate);
         let generator = Generator::start(log, &cluster.raw(), pace, clock, scenario.acknowledged_within)?;
         let mut rig = Self {
@@ -350,6 +341,14 @@ impl Rig {
     pub(crate) fn abandon(&mut self) {
         self.workers.clear();
         drop(self.stores.take_processes());
+    }
+}
+
+/// The clock of those who write raw records.
+fn clock_of(scenario: &Scenario, options: &Options) -> Clock {
+    match scenario.around_midnight {
+        true => Clock::midnight_in(options.duration / 2),
+        false => Clock::default(),
     }
 }
 

@@ -44,6 +44,14 @@ impl ServerProcess {
         self.ask(&["services", "kill", self.name]).map(drop)
     }
 
+    /// Lets it stand still, however `meanwhile` ends.
+    pub(crate) fn stand_still(&self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let ended = meanwhile();
+        self.signal(Signal::CONT)?;
+        ended
+    }
+
     /// Starts it again on the same data and the same port, and waits until it answers.
     pub(crate) fn start_again(&self) -> Result<()> {
         self.ask(&["services", "start", self.name])?;

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A part that has waited for an answer for longer does not work, whatever it has reported before.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// State of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,20 @@ pub enum Condition {
 pub struct Health {
     conditions: Arc<Mutex<BTreeMap<String, Condition>>>,
     remarks: Arc<Mutex<BTreeMap<String, String>>>,
+    waits: Arc<Mutex<BTreeMap<String, Instant>>>,
+}
+
+/// A part waits for an answer for as long as this lives.
+#[derive(Debug)]
+pub struct PartWait {
+    part: String,
+    health: Health,
+}
+
+impl Drop for PartWait {
+    fn drop(&mut self) {
+        self.health.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.part);
+    }
 }
 
 impl Health {
@@ -36,16 +54,37 @@ impl Health {
         remarks.insert(part.to_owned(), remark);
     }
 
+    /// Notes that the thread of a part waits for an answer until the result is dropped: it can report nothing meanwhile.
+    #[must_use]
+    pub fn wait(&self, part: &str) -> PartWait {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.insert(part.to_owned(), Instant::now());
+        PartWait { part: part.to_owned(), health: self.clone() }
+    }
+
     /// Returns all remarks, by name of the part.
     #[must_use]
     pub fn remarks(&self) -> BTreeMap<String, String> {
         self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns all parts with their states, by name.
+    /// Returns all parts with their states, by name. One that has waited for too long is troubled.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Condition> {
-        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.parts_at(Instant::now())
+    }
+
+    fn parts_at(&self, now: Instant) -> BTreeMap<String, Condition> {
+        let mut parts = self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (part, since) in &*self.waits.lock().unwrap_or_else(PoisonError::into_inner) {
+            let waited = now.saturating_duration_since(*since);
+            if let Some(condition @ Condition::Ready) = parts.get_mut(part)
+                && waited > WAIT_MAX
+            {
+                *condition = Condition::Troubled(format!("has waited {} s for an answer", waited.as_secs()));
+            }
+        }
+        parts
     }
 
     /// Returns false once a part has given up.
@@ -65,6 +104,29 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_waits_for_too_long_does_not_work() {
+        fn check(before: &Condition, waited: Duration, is_as_before: bool) {
+            let health = Health::default();
+            health.set("sink", before.clone());
+            let wait = health.wait("sink");
+            let then = Instant::now() + waited;
+            assert_eq!(
+                health.parts_at(then).get("sink") == Some(before),
+                is_as_before,
+                "{before:?} {waited:?}"
+            );
+            drop(wait);
+            assert_eq!(health.parts_at(then).get("sink"), Some(before));
+        }
+        check(&Condition::Ready, Duration::ZERO, true);
+        check(&Condition::Ready, WAIT_MAX + Duration::from_secs(1), false);
+        check(&Condition::Failed("for good".to_owned()), WAIT_MAX * 2, true);
+        let health = Health::default();
+        let _wait = health.wait("unknown");
+        assert!(health.parts_at(Instant::now() + WAIT_MAX * 2).is_empty());
+    }
 
     #[test]
     fn a_remark_changes_no_state() {

@@ -85,7 +85,7 @@ pub trait TaskFailure: fmt::Display {
 }
 
 /// Longest wait after a failure of which nothing is known but that nobody answered.
-const UNANSWERED_WAIT_MAX: Duration = Duration::from_secs(2);
+const UNANSWERED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Runs a task that opens, works and fails, again and again until it ends or the process stops. A failure that
 /// may pass is reported as [`Condition::Troubled`] and followed by a wait; any other as [`Condition::Failed`], and

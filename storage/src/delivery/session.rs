@@ -40,7 +40,11 @@ pub(super) fn run(shared: &Arc<TaskContext>, index: usize) -> Result<Option<Sess
     let back_off = BackOff::new(LOG_BACK_OFF.0, LOG_BACK_OFF.1, back_off::seed());
     threads::supervise(part, &shared.health, &shared.stop, back_off, |back_off| {
         loop {
-            let ended = Session::open(shared, index).and_then(|session| session.run(back_off));
+            let opened = {
+                let _wait = shared.health.wait(part);
+                Session::open(shared, index)
+            };
+            let ended = opened.and_then(|session| session.run(back_off));
             match ended.map_err(|error| DeliveryFailure { task: task.clone(), error })? {
                 Ended::Stopped(session) => return Ok(*session),
                 Ended::Interrupted(why) => tracing::info!(task, ?why, "begins anew from its commits"),
@@ -313,6 +317,7 @@ impl Session {
 
     fn commit(&mut self) -> Result<(), LogError> {
         let source = self.source();
+        let _wait = self.shared.health.wait(&source.part);
         let moved = source.uncommitted(&self.shared);
         if moved.is_empty() {
             return Ok(());
@@ -338,7 +343,10 @@ impl Session {
                 self.shared.queues.iter().for_each(|queue| queue.report(now));
             }
             SourceMetrics::OfRetry { waiting, oldest_age_s } if self.next_report <= now => {
-                let in_retry = self.waiting()?;
+                let in_retry = {
+                    let _wait = self.shared.health.wait(&self.source().part);
+                    self.waiting()?
+                };
                 let oldest_ms = self.shared.queues.iter().filter_map(SharedQueue::first_failure_ms).min();
                 let age_s = oldest_ms.map_or(0, |oldest_ms| (wall_clock_ms() - oldest_ms).max(0) / 1_000);
                 waiting.set(in_retry as f64);

@@ -23,10 +23,7 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
             rig.pause(away / 2)?;
             broker.start_again()?;
         } else {
-            broker.signal(Signal::STOP)?;
-            let waited = rig.pause(away);
-            broker.signal(Signal::CONT)?;
-            waited?;
+            broker.stand_still(|| rig.pause(away))?;
         }
         kills = !kills;
         rig.wait_for_commits()?;

@@ -1,9 +1,9 @@
-//! C17: the broker is killed or stands still, each time for another while, and every process must go on soon after.
+//! C17: the broker is killed or stands still, each time for another while, and every process must go on soon after,
+//! and say meanwhile that it cannot.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::process::Signal;
 
 use crate::rig::Rig;
 use crate::servers::ServerProcess;
@@ -24,16 +24,14 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         if is_killed {
             rig.kills += 1;
             broker.kill()?;
-            rig.pause(away)?;
+            rig.pause_without_broker(away)?;
             broker.start_again()?;
         } else {
-            broker.signal(Signal::STOP)?;
-            let waited = rig.pause(away);
-            broker.signal(Signal::CONT)?;
-            waited?;
+            broker.stand_still(|| rig.pause_without_broker(away))?;
         }
         let how = if is_killed { "killed" } else { "stopped" };
         rig.measure_return(&format!("{how} for {away:.1?}"))?;
+        rig.wait_for_readiness()?;
         rig.wait_for_commits()?;
     }
     Ok(())

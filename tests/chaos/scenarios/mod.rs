@@ -58,6 +58,10 @@ pub(crate) struct Scenario {
 
 /// Longer than a broker stays away.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(60);
+/// As long as ingress waits for the log.
+const AS_INGRESS: Duration = Duration::from_secs(2);
+/// No worker ends itself because it has waited for a broker.
+const BEYOND_OUTAGES_MS: u64 = 120_000;
 
 const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> Result<()>) -> Scenario {
     Scenario {
@@ -119,9 +123,8 @@ pub(crate) const ALL: &[Scenario] = &[
         )
     },
     Scenario {
-        // As long as ingress waits for the log.
-        acknowledged_within: Duration::from_secs(2),
-        pause_max_ms: 120_000,
+        acknowledged_within: AS_INGRESS,
+        pause_max_ms: BEYOND_OUTAGES_MS,
         ..scenario(
             "C17",
             "the broker is away for one second to a minute; how soon each process goes on is judged",
@@ -155,6 +158,11 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario {
         store: StoreKind::Postgres(Way::Pooler),
         ..of_storage("S11", "a pooler in transaction mode, which is killed now and then", s11_pooler::run)
+    },
+    Scenario {
+        acknowledged_within: AS_INGRESS,
+        pause_max_ms: BEYOND_OUTAGES_MS,
+        ..of_storage("S12", "as C17, with what carries summaries into PostgreSQL", c17_return::run)
     },
 ];
 

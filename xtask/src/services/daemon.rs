@@ -19,8 +19,8 @@ use super::process::{ProcessHandle, Stopped};
 use super::service_dir;
 use super::state::{self, ServiceDir};
 
-/// The slowest start takes 3 s on an idle machine; a busy one gets twenty times that.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The slowest start takes 3 s on an idle machine; a busy one gets sixty times that.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// The slowest clean stop takes about 2 s.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);

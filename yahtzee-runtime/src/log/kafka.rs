@@ -68,8 +68,12 @@ impl KafkaLog {
         Ok(Self { settings, topics, groups })
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&KafkaTopics) -> Result<T, LogError>) -> Result<T, LogError> {
-        self.topics.ask(|| KafkaTopics::open(Arc::clone(&self.settings)), question)
+    fn ask<T>(
+        &self,
+        question: impl Fn(&KafkaTopics, Duration) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let within = self.settings.timeouts.request;
+        self.topics.ask(within, || KafkaTopics::open(Arc::clone(&self.settings)), question)
     }
 }
 
@@ -81,7 +85,7 @@ impl Log for KafkaLog {
         isolation: Isolation,
     ) -> Result<Box<dyn LogReader>, LogError> {
         let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
-        self.ask(|topics| topics.require(topic, &partitions))?;
+        self.ask(|topics, patience| topics.require(topic, &partitions, patience))?;
         Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))
     }
 
@@ -90,12 +94,12 @@ impl Log for KafkaLog {
     }
 
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
-        let group = self.groups.ask(&slot.group, |client| Ok(client.metadata()))?;
-        Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, group)?))
+        let group = self.groups.ask(&slot.group, |client, _| Ok(Arc::new(client.metadata())))?;
+        Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, &group)?))
     }
 
     fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
-        self.ask(|topics| topics.bounds(topic, partitions))
+        self.ask(|topics, patience| topics.bounds(topic, partitions, patience))
     }
 
     fn offset_for_time(
@@ -104,7 +108,7 @@ impl Log for KafkaLog {
         partition: Partition,
         timestamp_ms: i64,
     ) -> Result<Offset, LogError> {
-        self.ask(|topics| topics.offset_for_time(topic, partition, timestamp_ms))
+        self.ask(|topics, patience| topics.offset_for_time(topic, partition, timestamp_ms, patience))
     }
 
     fn committed(
@@ -113,18 +117,19 @@ impl Log for KafkaLog {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        self.groups.ask(group, |client| client.committed(topic, partitions))
+        self.groups.ask(group, |client, patience| client.committed(topic, partitions, patience))
     }
 
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
-        self.groups.ask(group, |client| client.commit(offsets))
+        self.groups.ask(group, |client, patience| client.commit(offsets, patience))
     }
 
     fn create_topic(&self, topic: &TopicSpec) -> Result<(), LogError> {
-        self.ask(|topics| topics.create(topic))
+        // Put again, it could find what it has created itself.
+        self.topics.ask_once(|| KafkaTopics::open(Arc::clone(&self.settings)), |topics| topics.create(topic))
     }
 
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
-        self.ask(|topics| topics.describe(topic))
+        self.ask(|topics, patience| topics.describe(topic, patience))
     }
 }

@@ -182,6 +182,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.end_if_paused()?;
+            let _wait = self.context.health.wait(self.job);
             let OpenJob { writers, topics, .. } = &mut self.open;
             let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
             self.metrics.written(written);

@@ -8,14 +8,38 @@
 //! and the one learned from metadata. While the query waits for its answer (`WAIT_COORD`) no other is sent, and what
 //! the group is asked meanwhile waits for a change of state until its time is up (`rd_kafka_committed`). A request that
 //! was queued on a handle when the broker went away is answered by its own time-out alone. A new client has none of
-//! this, and costs a few threads and milliseconds.
+//! this, and costs a few threads and milliseconds. So a question gives up on a client long before its own time is up, and
+//! goes to a new one.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::failure;
 use crate::log::LogError;
+
+/// Clients that a question is put to, one after the other, before it counts as not answered.
+const CLIENTS_PER_QUESTION: u32 = 4;
+
+/// Gives each of `count` clients an equal part of the time, as long as none of them gets an answer. Any answer ends it, a
+/// refusal too.
+pub(super) fn try_clients<T>(
+    count: u32,
+    within: Duration,
+    mut attempt: impl FnMut(Duration) -> Result<T, LogError>,
+) -> Result<T, LogError> {
+    let patience = within / count;
+    for _ in 1..count {
+        match attempt(patience) {
+            Err(error) if failure::is_unanswered(&error) => {
+                tracing::debug!(%error, "asking again through another client");
+            }
+            answered => return answered,
+        }
+    }
+    attempt(patience)
+}
 
 /// What is known against a client. Shared with its callbacks; nothing is ever taken back.
 #[derive(Clone, Default)]
@@ -131,8 +155,21 @@ impl<C: Keep> KeptClient<C> {
         Ok(client)
     }
 
-    /// Asks the client, and notes in its verdict what becomes of the question.
+    /// Asks one client after the other until one has answered. `question` may wait for as long as it is told, and may be
+    /// put again after a client that has not answered.
     pub(super) fn ask<T>(
+        &self,
+        within: Duration,
+        open: impl Fn() -> Result<C, LogError>,
+        question: impl Fn(&C, Duration) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        try_clients(CLIENTS_PER_QUESTION, within, |patience| {
+            self.ask_once(&open, |client| question(client, patience))
+        })
+    }
+
+    /// Asks one client, and notes in its verdict what becomes of the question.
+    pub(super) fn ask_once<T>(
         &self,
         open: impl FnOnce() -> Result<C, LogError>,
         question: impl FnOnce(&C) -> Result<T, LogError>,
@@ -175,8 +212,39 @@ mod tests {
             made.set(made.get() + 1);
             Ok(Numbered { number: made.get(), verdict: Verdict::default() })
         };
-        let _ = kept.ask(open, first);
-        assert_eq!(kept.ask(open, |client| Ok(client.number)), Ok(number));
+        let _ = kept.ask_once(open, first);
+        assert_eq!(kept.ask_once(open, |client| Ok(client.number)), Ok(number));
+    }
+
+    /// Asks clients of which each ends its question in the next of these ways, and compares how many were asked and whether
+    /// the last has answered.
+    fn check_series(ends: &[Code], expected: (usize, Result<&(), &str>)) {
+        let (kept, made) = (KeptClient::<Numbered>::default(), std::cell::Cell::new(0));
+        let open = || {
+            made.set(made.get() + 1);
+            Ok(Numbered { number: made.get(), verdict: Verdict::default() })
+        };
+        let within = Duration::from_secs(10);
+        let answer = kept.ask(within, open, |client, patience| {
+            assert_eq!(patience * CLIENTS_PER_QUESTION, within);
+            match ends.get(client.number - 1) {
+                Some(&code) => Err(KafkaFailure::of(code).into_error("a question")),
+                None => Ok(()),
+            }
+        });
+        let answer = answer.as_ref().map_err(LogError::code);
+        assert_eq!((made.get(), answer), expected, "{ends:?}");
+    }
+
+    #[test]
+    fn a_question_goes_to_another_client_until_one_answers() {
+        let silent = Code::OperationTimedOut;
+        check_series(&[], (1, Ok(&())));
+        check_series(&[silent], (2, Ok(&())));
+        check_series(&[silent, Code::AllBrokersDown, silent], (4, Ok(&())));
+        check_series(&[silent; 9], (4, Err("kafka:OperationTimedOut")));
+        check_series(&[Code::TopicAuthorizationFailed], (1, Err("kafka:TopicAuthorizationFailed")));
+        check_series(&[silent, Code::NotCoordinator], (2, Err("kafka:NotCoordinator")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -32,13 +33,14 @@ impl ConsumerGroups {
     pub(super) fn ask<T>(
         &self,
         group: &str,
-        question: impl FnOnce(&GroupClient) -> Result<T, LogError>,
+        question: impl Fn(&GroupClient, Duration) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         let kept = {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(clients.entry(group.to_owned()).or_default())
         };
-        kept.ask(|| GroupClient::open(Arc::clone(&self.settings), group), question)
+        let within = self.settings.timeouts.request;
+        kept.ask(within, || GroupClient::open(Arc::clone(&self.settings), group), question)
     }
 }
 
@@ -76,13 +78,14 @@ impl GroupClient {
         &self,
         topic: &str,
         partitions: &[Partition],
+        patience: Duration,
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
         let name = self.settings.prefixed(topic);
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for &partition in partitions {
             asked.add_partition(&name, native_partition(topic, partition)?);
         }
-        let answer = self.consumer.committed_offsets(asked, self.settings.timeouts.request);
+        let answer = self.consumer.committed_offsets(asked, patience);
         let entries = answer.map_err(|error| self.error_of(error.into()))?;
         let entries = native::committed_entries(&entries);
         partitions.iter().map(|&partition| self.commit_of(&entries, partition)).collect()
@@ -106,13 +109,12 @@ impl GroupClient {
     }
 
     /// Commits without a fence.
-    pub(super) fn commit(&self, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
+    pub(super) fn commit(&self, offsets: &[OffsetCommit<'_>], patience: Duration) -> Result<(), LogError> {
         if offsets.is_empty() {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        native::commit(self.consumer.client(), &list, self.settings.timeouts.request)
-            .map_err(|failure| self.error_of(failure))
+        native::commit(self.consumer.client(), &list, patience).map_err(|failure| self.error_of(failure))
     }
 
     fn error_of(&self, failure: KafkaFailure) -> LogError {

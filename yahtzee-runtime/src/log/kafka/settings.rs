@@ -40,7 +40,8 @@ pub struct KafkaTls {
 pub struct KafkaTimeouts {
     /// Longest wait for the first answer of any broker.
     pub connect: Duration,
-    /// Longest wait for the answer to one request, such as an end offset or a commit.
+    /// Longest wait for the answer to one request, such as an end offset or a commit. After each quarter of it another
+    /// client asks.
     pub request: Duration,
     /// Longest wait for the acknowledgement of a slot writer's records. Bounds how old a paused writer's records can
     /// be.
@@ -215,6 +216,11 @@ const CONNECTION: &[(&str, &str)] = &[
     ("log.connection.close", "false"),
     ("socket.keepalive.enable", "true"),
     ("reconnect.backoff.max.ms", "1000"),
+    // A broker that stands still takes no connections once its backlog is full. TCP then tries again after 1, 3, 7, 15, ...
+    // seconds, and an attempt that began early sleeps long after the broker's return; the default lets it, for 30 s.
+    ("socket.connection.setup.timeout.ms", "2000"),
+    // How long metadata may be missing before the configured addresses are asked again. The default is five minutes.
+    ("metadata.recovery.rebootstrap.trigger.ms", "1000"),
     // Topics are created long before they are used: a missing one is an error soon.
     ("topic.metadata.propagation.max.ms", "1000"),
 ];

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer;
 
 use super::failure::{self, KafkaFailure};
-use super::kept::Keep as _;
+use super::kept::{Keep as _, try_clients};
 use super::offsets::offset_list;
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
@@ -18,6 +18,9 @@ use crate::log::{
 
 /// Most attempts at a transaction call that librdkafka allows to be repeated.
 const ATTEMPTS: usize = 3;
+
+/// Producers that are tried, one after the other, before nobody has answered a slot that opens.
+const PRODUCERS_PER_OPENING: u32 = 3;
 
 /// Timeout of an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
 const ABORT: Duration = Duration::from_secs(2);
@@ -29,24 +32,35 @@ pub(super) struct KafkaSlotWriter {
     slot: SlotName,
     outbox: Outbox,
     /// Name of the consumer group, as transactions take it.
-    group: ConsumerGroupMetadata,
+    group: Arc<ConsumerGroupMetadata>,
     /// Whether a transaction is begun and neither committed nor aborted.
     is_open: bool,
     failed: bool,
 }
 
 impl KafkaSlotWriter {
-    /// Opens the slot: every earlier writer of it is fenced and its open transaction aborted.
+    /// Opens the slot: every earlier writer of it is fenced and its open transaction aborted. A producer that was tried
+    /// before is one of those, should the broker hear of it late.
     pub(super) fn open(
         settings: &Arc<KafkaSettings>,
         slot: &SlotName,
-        group: ConsumerGroupMetadata,
+        group: &Arc<ConsumerGroupMetadata>,
+    ) -> Result<Self, LogError> {
+        try_clients(PRODUCERS_PER_OPENING, settings.timeouts.transaction, |patience| {
+            Self::open_within(settings, slot, Arc::clone(group), patience)
+        })
+    }
+
+    fn open_within(
+        settings: &Arc<KafkaSettings>,
+        slot: &SlotName,
+        group: Arc<ConsumerGroupMetadata>,
+        patience: Duration,
     ) -> Result<Self, LogError> {
         let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
         let settings = Arc::clone(settings);
         let writer = Self { settings, slot: slot.clone(), outbox, group, is_open: false, failed: false };
-        let timeout = writer.settings.timeouts.transaction;
-        repeat(timeout, |left| writer.outbox.producer().init_transactions(left))
+        repeat(patience, |left| writer.outbox.producer().init_transactions(left))
             .map_err(|error| writer.call_error("fencing earlier writers", error))
             .inspect_err(|error| writer.outbox.verdict().note(error))?;
         Ok(writer)

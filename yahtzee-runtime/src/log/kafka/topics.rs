@@ -67,9 +67,14 @@ impl KafkaTopics {
     }
 
     /// Checks that a topic and some partitions of it exist.
-    pub(super) fn require(&self, topic: &str, partitions: &[Partition]) -> Result<(), LogError> {
+    pub(super) fn require(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+        patience: Duration,
+    ) -> Result<(), LogError> {
         let missing = |partition| LogError::NoSuchTopic { topic: topic.to_owned(), partition };
-        let facts = self.facts(topic)?.ok_or_else(|| missing(None))?;
+        let facts = self.facts(topic, patience)?.ok_or_else(|| missing(None))?;
         match partitions.iter().find(|partition| partition.0 >= facts.partitions) {
             Some(&partition) => Err(missing(Some(partition))),
             None => Ok(()),
@@ -77,16 +82,27 @@ impl KafkaTopics {
     }
 
     /// Returns the first and the next offset of each partition. Records of open transactions count.
-    pub(super) fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
-        self.require(topic, partitions)?;
+    pub(super) fn bounds(
+        &self,
+        topic: &str,
+        partitions: &[Partition],
+        patience: Duration,
+    ) -> Result<Vec<Bounds>, LogError> {
+        self.require(topic, partitions, patience)?;
         let name = self.settings.prefixed(topic);
-        partitions.iter().map(|&partition| self.bounds_of(topic, &name, partition)).collect()
+        partitions.iter().map(|&partition| self.bounds_of(topic, &name, partition, patience)).collect()
     }
 
-    fn bounds_of(&self, topic: &str, name: &str, partition: Partition) -> Result<Bounds, LogError> {
+    fn bounds_of(
+        &self,
+        topic: &str,
+        name: &str,
+        partition: Partition,
+        patience: Duration,
+    ) -> Result<Bounds, LogError> {
         let (start, end) = self
             .client
-            .fetch_watermarks(name, native_partition(partition), self.settings.timeouts.request)
+            .fetch_watermarks(name, native_partition(partition), patience)
             .map_err(|error| KafkaFailure::from(error).into_topic_error(topic, Some(partition)))?;
         Ok(Bounds { start: offset_of(start), end: offset_of(end) })
     }
@@ -97,8 +113,9 @@ impl KafkaTopics {
         topic: &str,
         partition: Partition,
         timestamp_ms: i64,
+        patience: Duration,
     ) -> Result<Offset, LogError> {
-        self.require(topic, &[partition])?;
+        self.require(topic, &[partition], patience)?;
         let name = self.settings.prefixed(topic);
         let failed = |failure: KafkaFailure| failure.into_topic_error(topic, Some(partition));
         let mut times = TopicPartitionList::with_capacity(1);
@@ -106,25 +123,26 @@ impl KafkaTopics {
         times
             .add_partition_offset(&name, native_partition(partition), Place::Offset(timestamp_ms.max(0)))
             .map_err(|error| failed(error.into()))?;
-        let answer = self
-            .client
-            .offsets_for_times(times, self.settings.timeouts.request)
-            .map_err(|error| failed(error.into()))?;
+        let answer = self.client.offsets_for_times(times, patience).map_err(|error| failed(error.into()))?;
         let found = answer.find_partition(&name, native_partition(partition));
         let found = found.expect("the answer is the list that was asked for");
         found.error().map_err(|error| failed(error.into()))?;
         match found.offset() {
             Place::Offset(offset) => Ok(offset_of(offset)),
-            _ => Ok(self.bounds_of(topic, &name, partition)?.end),
+            _ => Ok(self.bounds_of(topic, &name, partition, patience)?.end),
         }
     }
 
     /// Describes a topic; `None` if it does not exist.
-    pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
-        let Some(TopicFacts { id, partitions, replication }) = self.facts(topic)? else {
+    pub(super) fn describe(
+        &self,
+        topic: &str,
+        patience: Duration,
+    ) -> Result<Option<TopicDescription>, LogError> {
+        let Some(TopicFacts { id, partitions, replication }) = self.facts(topic, patience)? else {
             return Ok(None);
         };
-        let (cleanup, retention_ms, timestamp_ahead_max_ms) = match self.configuration(topic) {
+        let (cleanup, retention_ms, timestamp_ahead_max_ms) = match self.configuration(topic, patience) {
             Ok(resource) => rules_of(&resource),
             // Deleted since the first question.
             Err(failure) if failure::is_missing(failure.code) => return Ok(None),
@@ -142,9 +160,9 @@ impl KafkaTopics {
         }))
     }
 
-    fn configuration(&self, topic: &str) -> Result<ConfigResource, KafkaFailure> {
+    fn configuration(&self, topic: &str, patience: Duration) -> Result<ConfigResource, KafkaFailure> {
         let name = self.settings.prefixed(topic);
-        let (admin, options) = self.admin()?;
+        let (admin, options) = self.admin(patience)?;
         let answer = wait_for(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options))?;
         let resource = answer.into_iter().next().ok_or_else(|| KafkaFailure::of(Code::BadMessage))?;
         resource.map_err(KafkaFailure::of)
@@ -161,7 +179,7 @@ impl KafkaTopics {
         let (name, properties) = (self.settings.prefixed(&topic.name), properties_of(topic));
         let mut new = NewTopic::new(&name, partitions, TopicReplication::Fixed(replication));
         new.config = properties.iter().map(|(property, value)| (*property, value.as_str())).collect();
-        let (admin, options) = self.admin().map_err(failed)?;
+        let (admin, options) = self.admin(self.settings.timeouts.request).map_err(failed)?;
         let answer = wait_for(admin.create_topics([&new], &options)).map_err(|error| failed(error.into()))?;
         match answer.into_iter().next() {
             Some(Ok(_)) => self.wait_until_known(topic),
@@ -174,7 +192,10 @@ impl KafkaTopics {
     /// Blocks until a created topic has reached the brokers' metadata.
     fn wait_until_known(&self, topic: &TopicSpec) -> Result<(), LogError> {
         let deadline = Instant::now() + self.settings.timeouts.request;
-        while self.facts(&topic.name)?.is_none_or(|facts| facts.partitions < topic.partitions) {
+        while self
+            .facts(&topic.name, self.settings.timeouts.request)?
+            .is_none_or(|facts| facts.partitions < topic.partitions)
+        {
             if Instant::now() > deadline {
                 let waited = self.settings.timeouts.request;
                 let text = format!("created, but not known to brokers after {waited:?}");
@@ -188,17 +209,17 @@ impl KafkaTopics {
         Ok(())
     }
 
-    fn facts(&self, topic: &str) -> Result<Option<TopicFacts>, LogError> {
-        let (name, timeout) = (self.settings.prefixed(topic), self.settings.timeouts.request);
-        native::describe_topic(self.client.client(), &name, timeout)
+    fn facts(&self, topic: &str, patience: Duration) -> Result<Option<TopicFacts>, LogError> {
+        let name = self.settings.prefixed(topic);
+        native::describe_topic(self.client.client(), &name, patience)
             .map_err(|failure| failure.into_topic_error(topic, None))
     }
 
     /// Creates a client for one request: nobody would serve the events of a long-lived one.
-    fn admin(&self) -> Result<(AdminClient<ClientEvents>, AdminOptions), KafkaFailure> {
+    fn admin(&self, patience: Duration) -> Result<(AdminClient<ClientEvents>, AdminOptions), KafkaFailure> {
         let admin =
             AdminClient::from_config_and_context(&self.settings.admin_client(), ClientEvents::of("admin"))?;
-        let timeout = Some(self.settings.timeouts.request);
+        let timeout = Some(patience);
         Ok((admin, AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)))
     }
 }

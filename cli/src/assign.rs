@@ -8,6 +8,9 @@ use yahtzee_runtime::{out, outln};
 
 use crate::process::GlobalOptions;
 
+/// Numbers of workers that are shown: a job's commits name workers up to here.
+const WORKERS_MAX: i64 = 65_536;
+
 /// Show which worker reads which partitions, and what moves when their number changes
 ///
 /// Computed from the configuration, as every worker computes it for itself; the log is not read.
@@ -20,10 +23,10 @@ use crate::process::GlobalOptions;
 #[derive(Debug, Args)]
 pub(crate) struct AssignOptions {
     /// Number of workers
-    #[arg(long, value_name = "N", default_value_t = 1, env = "YAHTZEE_WORKERS")]
+    #[arg(long, value_name = "N", default_value_t = 1, env = "YAHTZEE_WORKERS", value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
     workers: u32,
     /// Another number of workers: show which slots and partitions move when changing to it
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
     compare: Option<u32>,
     /// Number of slots; default: `worker.slots` of the configuration
     #[arg(long, value_name = "S")]

@@ -33,7 +33,7 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let ingress = process.block_on(start)?;
     health.set(PART, Condition::Ready);
     process.block_on(serve(listener, ingress, async move { stop.stopped().await }))?;
-    Ok(())
+    Ok(process.check_alive()?)
 }
 
 /// Fails if a topic is missing or has another partition count, which would put owners where no worker looks for them.

@@ -121,7 +121,7 @@ fn run_command(global: &process::GlobalOptions, command: Command) -> Result<()> 
         Command::Replay(options) => replay::replay(global, &options),
         Command::Verify(options) => verify::verify(global, &options),
         Command::Jobs(options) => jobs::jobs(global, &options),
-        Command::NewJob(options) => new_job::new_job(&options),
+        Command::NewJob(options) => new_job::new_job(global, &options),
         Command::Config(command) => config::config(global, &command),
     }
 }

@@ -9,6 +9,8 @@ use yahtzee_runtime::outln;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use crate::process::GlobalOptions;
+
 /// Options of `yahtzee new-job`.
 #[derive(Debug, Args)]
 pub(crate) struct NewJobOptions {
@@ -30,7 +32,25 @@ const FILES: [(&str, &str); 4] = [
     ("src/main.rs", include_str!("../../examples/slow-requests/src/main.rs")),
 ];
 
-pub(crate) fn new_job(options: &NewJobOptions) -> Result<()> {
+/// Crates that every crate sees, beside those whose names begin as the framework's own.
+const CRATES: [&str; 6] = ["alloc", "core", "proc-macro", "prost", "std", "test"];
+
+/// Words that Rust keeps: <https://doc.rust-lang.org/reference/keywords.html>.
+const KEYWORDS: [&str; 51] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
+    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+    "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static",
+    "struct", "super", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use",
+    "virtual", "where", "while",
+];
+
+pub(crate) fn new_job(global: &GlobalOptions, options: &NewJobOptions) -> Result<()> {
+    let taken: Vec<&str> = global.jobs.all().iter().map(|job| job.name()).collect();
+    check_is_free(&taken, &options.name)?;
+    create(options)
+}
+
+fn create(options: &NewJobOptions) -> Result<()> {
     let names = CrateNames::of(&options.name)?;
     let framework = framework(options.framework.as_deref())?;
     let folder = options.into.join(&options.name);
@@ -52,6 +72,17 @@ pub(crate) fn new_job(options: &NewJobOptions) -> Result<()> {
     outln!("  cargo test              # the job's laws, and a crash at every single write")?;
     outln!("  cargo run -- jobs       # its topics and its policy")?;
     outln!("  cargo run -- demo       # live, beside the stock jobs")?;
+    Ok(())
+}
+
+/// Refuses a name that the job and its crate cannot have beside what is there.
+fn check_is_free(taken: &[&str], name: &str) -> Result<()> {
+    if taken.contains(&name) {
+        bail!("a job {name} is there already, see `yahtzee jobs`; choose another name");
+    }
+    if KEYWORDS.contains(&name) || CRATES.contains(&name) || name.split('-').next() == Some("yahtzee") {
+        bail!("no crate beside the job's can be called {name}: choose another name, as in `{name}-count`");
+    }
     Ok(())
 }
 
@@ -160,6 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_taken_is_refused() {
+        fn check(name: &str, expected: Option<&str>) {
+            let refused = check_is_free(&["errors", "dyno-load"], name).err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refused, None),
+                Some(part) => {
+                    assert!(refused.as_ref().is_some_and(|text| text.contains(part)), "{refused:?}")
+                }
+            }
+        }
+        check("page-weight", None);
+        check("type-count", None);
+        check("errors", Some("yahtzee jobs"));
+        check("dyno-load", Some("yahtzee jobs"));
+        for name in ["type", "match", "self", "std", "core", "test", "yahtzee", "yahtzee-jobs"] {
+            check(name, Some(&format!("{name}-count")));
+        }
+    }
+
+    #[test]
     fn a_crate_is_created_once_and_points_to_the_framework() {
         let folder = tempfile::tempdir().unwrap();
         let framework = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -168,7 +219,7 @@ mod tests {
             into: folder.path().to_owned(),
             framework: Some(framework.to_owned()),
         };
-        new_job(&options).unwrap();
+        create(&options).unwrap();
         let job = fs::read_to_string(folder.path().join("page-weight/src/lib.rs")).unwrap();
         assert!(job.contains("pub struct PageWeight;") && job.contains("/page_weight.rs"), "{job}");
         assert!(
@@ -177,6 +228,6 @@ mod tests {
         );
         let manifest: String = fs::read_to_string(folder.path().join("page-weight/Cargo.toml")).unwrap();
         assert!(manifest.contains(&format!("{}/yahtzee\"", framework.display())), "{manifest}");
-        assert!(new_job(&options).unwrap_err().to_string().contains("exists already"));
+        assert!(create(&options).unwrap_err().to_string().contains("exists already"));
     }
 }

@@ -50,5 +50,6 @@ fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
     let log = config.log.open()?;
     let retry = DeliveryTask::start(plan, &log, &store, &process.health, &process.stop)?;
     process.block_on(process.stop.stopped());
-    Ok(retry.join()?)
+    retry.join()?;
+    Ok(process.check_alive()?)
 }

@@ -42,7 +42,8 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
     let threads = Worker::start(plans, &log, &settings, &context);
     process.block_on(process.stop.stopped());
     let stopped = |(job, failure)| Error::new(failure).context(format!("job {job} stopped"));
-    threads.join().map_err(stopped)
+    threads.join().map_err(stopped)?;
+    Ok(process.check_alive()?)
 }
 
 /// Returns the settings of a worker, from configuration.

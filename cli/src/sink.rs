@@ -77,7 +77,8 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     let retry_ended = retry.map_or(Ok(()), DeliveryTask::join);
     retention.join();
     ended?;
-    Ok(retry_ended?)
+    retry_ended?;
+    Ok(process.check_alive()?)
 }
 
 fn plan(plans: &[JobPlan], config: &Config, has_retry: bool, newest: &NewestWindow) -> DeliveryPlan {

@@ -23,6 +23,15 @@ fn wrong_configuration() {
     check(&["jobs", "--config", path], &[], &[path, "slotz", "slots", "line 2"]);
     check(&["jobs", "--config", "missing.toml"], &[], &["missing.toml", "config example"]);
     check(&["jobs"], &[("YAHTZEE_WORKER__SLOTS", "none")], &["YAHTZEE_WORKER__SLOTS"]);
+    check(&["jobs"], &[("YAHTZEE_WORKER__SLOTS", "4\npartitions = 99")], &["YAHTZEE_WORKER__SLOTS"]);
+    check(&["jobs"], &[("YAHTZEE_WORKER__MEMORY_MAX_MIB", "17592186044417")], &["memory_max_mib"]);
+    check(
+        &["jobs"],
+        &[("YAHTZEE_JOBS__ERRORS__SERIES_MAX", "2342443691899625602")],
+        &["series_max", "errors"],
+    );
+    check(&["jobs"], &[("YAHTZEE_LOG__EMBEDDED__FOLDER", "p\u{fffd}ss")], &["UTF-8", "FOLDER"]);
+    check(&["assign", "--workers", "4000000000"], &[], &["65536"]);
     check(&["jobs"], &[("YAHTZEE_JOBS__NOTHING__FUTURE_WINDOWS", "1")], &["nothing", "router-latency"]);
 }
 

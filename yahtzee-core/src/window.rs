@@ -75,6 +75,8 @@ pub enum PolicyError {
         /// Windows ahead.
         future_windows: u32,
     },
+    /// More series than fit in any memory: the cap.
+    TooManySeries(usize),
 }
 
 impl std::fmt::Display for PolicyError {
@@ -86,11 +88,17 @@ impl std::fmt::Display for PolicyError {
                 "lateness_windows = {lateness_windows} and future_windows = {future_windows} keep more than \
                  {OPEN_WINDOWS_MAX} windows open, which a commit could not name; lengthen the windows"
             ),
+            Self::TooManySeries(series_max) => {
+                write!(formatter, "series_max = {series_max} must be at most {SERIES_MAX}")
+            }
         }
     }
 }
 
 impl std::error::Error for PolicyError {}
+
+/// The greatest cap of series: with more, sums of sizes would end beyond 64 bits.
+const SERIES_MAX: usize = 1 << 30;
 
 /// The share of `series_max` that a window can hold in `other` series beyond it.
 const OTHER_SHARE: usize = 8;
@@ -107,7 +115,7 @@ impl Policy {
     /// Checks that the policy can be worked with.
     ///
     /// # Errors
-    /// If a length is 0, or more windows would be open than a commit can name.
+    /// If a length is 0, more windows would be open than a commit can name, or more series than can be counted.
     pub fn check(&self) -> Result<(), PolicyError> {
         let Self { lateness_windows, future_windows, .. } = *self;
         if self.length_ms == 0 {
@@ -115,6 +123,9 @@ impl Policy {
         }
         if self.flush_interval_ms == 0 {
             return Err(PolicyError::Zero("flush_interval_ms"));
+        }
+        if self.series_max > SERIES_MAX {
+            return Err(PolicyError::TooManySeries(self.series_max));
         }
         match lateness_windows.saturating_add(future_windows) < OPEN_WINDOWS_MAX {
             true => Ok(()),

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Runtime;
 
 use crate::admin;
-use crate::health::Health;
+use crate::health::{Condition, Health};
 use crate::shutdown::{StopSignal, stop_on_signals};
 use crate::telemetry::logging::{LogFormat, LogOutput, start_logging};
 use crate::telemetry::metric::MetricDefinition;
@@ -45,6 +45,14 @@ pub enum ProcessError {
         what: &'static str,
         /// Why it failed.
         source: std::io::Error,
+    },
+    /// A part has given up.
+    #[error("{part}: {reason}")]
+    Failed {
+        /// Name of the part.
+        part: String,
+        /// Why.
+        reason: String,
     },
     /// The admin address cannot be listened on.
     #[error(transparent)]
@@ -104,6 +112,18 @@ impl Process {
             .await;
         });
         Ok(address)
+    }
+
+    /// Fails if a part has given up: the exit code then says so, although all else has ended in order.
+    ///
+    /// # Errors
+    /// The part, and why.
+    pub fn check_alive(&self) -> Result<(), ProcessError> {
+        let failed = self.health.parts().into_iter().find_map(|(part, condition)| match condition {
+            Condition::Failed(reason) => Some(ProcessError::Failed { part, reason }),
+            _ => None,
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     /// Runs a future to its end on this thread and the I/O threads.

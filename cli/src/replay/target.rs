@@ -64,7 +64,7 @@ impl TargetOptions {
                 generation > current,
                 "job {name} is at generation {current}, so sinks would not prefer generation {generation}; choose \
                  --as-generation {} or more",
-                current + 1
+                current.saturating_add(1)
             );
         }
         Ok(ReplayTarget::Generation(generation))

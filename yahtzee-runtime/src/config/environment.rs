@@ -15,11 +15,11 @@ const NESTING: &str = "__";
 /// The environment variables that are looked at: handed in, so that tests need not touch the process's own.
 pub type Environment = BTreeMap<String, String>;
 
-/// Returns the process's own environment; variables that are not UTF-8 are left out.
+/// Returns the process's own environment. What is not UTF-8 has replacement characters, which no override may have.
 #[must_use]
 pub fn process_environment() -> Environment {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect()
 }
 
@@ -53,6 +53,10 @@ pub(super) fn overrides(environment: &Environment) -> Result<Vec<Override>, Conf
             true => name.starts_with(known),
             false => name == *known,
         });
+        if !is_known && text.contains(char::REPLACEMENT_CHARACTER) {
+            let reason = "its value is not UTF-8; encode it, or set the key in the file".to_owned();
+            return Err(ConfigError::Malformed { origin: variable.clone(), reason });
+        }
         match path.len() {
             1 if is_known => {}
             1 => {
@@ -93,9 +97,9 @@ pub(super) fn merge<T: DeserializeOwned>(
     Value::Table(root).try_into().map_err(|error| ConfigError::malformed(origin, &error))
 }
 
-/// Returns a number, boolean or list if the text reads as one, else the text itself.
+/// Returns a number, boolean or list if the text reads as one and nothing else, else the text itself.
 fn value(text: &str) -> Value {
     let as_toml = toml::from_str::<toml::Table>(&format!("value = {text}")).ok();
-    let parsed = as_toml.and_then(|mut table| table.remove("value"));
+    let parsed = as_toml.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
     parsed.filter(|value| !value.is_datetime()).unwrap_or_else(|| Value::String(text.to_owned()))
 }

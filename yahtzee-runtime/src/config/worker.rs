@@ -67,7 +67,7 @@ impl WorkerSection {
     /// Checks the section.
     ///
     /// # Errors
-    /// If there are no slots, or more than partitions.
+    /// If there are no slots, or more than partitions, or the memory is beyond any number of bytes.
     pub fn check(self, layout: &TopicLayout) -> Result<WorkerConfig, ConfigError> {
         if self.slots == 0 || self.slots > layout.partitions {
             return Err(ConfigError::Contradiction(format!(
@@ -75,13 +75,20 @@ impl WorkerSection {
                 self.slots, layout.partitions
             )));
         }
+        let memory_max_bytes = self.memory_max_mib.checked_mul(1 << 20).ok_or_else(|| {
+            let most_mib = u64::MAX >> 20;
+            ConfigError::Contradiction(format!(
+                "worker.memory_max_mib = {} must be at most {most_mib}; 0 for all of the machine's",
+                self.memory_max_mib
+            ))
+        })?;
         Ok(WorkerConfig {
             slots: self.slots,
             guarantee: self.guarantee,
             write_deadline: self.write_deadline(),
             poison: PoisonLimits { run_max: self.poison_run_max, percent_max: self.poison_percent_max },
             pause_max: Duration::from_millis(self.pause_max_ms),
-            memory_max_bytes: (self.memory_max_mib > 0).then_some(self.memory_max_mib << 20),
+            memory_max_bytes: (self.memory_max_mib > 0).then_some(memory_max_bytes),
         })
     }
 

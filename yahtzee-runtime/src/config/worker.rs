@@ -10,6 +10,9 @@ use super::error::ConfigError;
 use crate::topics::TopicLayout;
 use crate::worker::{Guarantee, PoisonLimits};
 
+/// Longest time that brokers allow a transaction by default, less what it outlives its records by, in milliseconds.
+const WRITE_DEADLINE_MS_MAX: u64 = 890_000;
+
 /// The worker process.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,12 +70,19 @@ impl WorkerSection {
     /// Checks the section.
     ///
     /// # Errors
-    /// If there are no slots, or more than partitions.
+    /// If there are no slots, or more than partitions, or the deadline is none that brokers allow.
     pub fn check(self, layout: &TopicLayout) -> Result<WorkerConfig, ConfigError> {
         if self.slots == 0 || self.slots > layout.partitions {
             return Err(ConfigError::Contradiction(format!(
                 "worker.slots = {} must be at least 1 and at most topics.partitions = {}",
                 self.slots, layout.partitions
+            )));
+        }
+        if !(1..=WRITE_DEADLINE_MS_MAX).contains(&self.write_deadline_ms) {
+            return Err(ConfigError::Contradiction(format!(
+                "worker.write_deadline_ms = {} must be 1 to {WRITE_DEADLINE_MS_MAX}, since brokers refuse transactions of more \
+                 than 15 minutes",
+                self.write_deadline_ms
             )));
         }
         Ok(WorkerConfig {
@@ -81,7 +91,8 @@ impl WorkerSection {
             write_deadline: self.write_deadline(),
             poison: PoisonLimits { run_max: self.poison_run_max, percent_max: self.poison_percent_max },
             pause_max: Duration::from_millis(self.pause_max_ms),
-            memory_max_bytes: (self.memory_max_mib > 0).then_some(self.memory_max_mib << 20),
+            memory_max_bytes: (self.memory_max_mib > 0)
+                .then_some(self.memory_max_mib.saturating_mul(1 << 20)),
         })
     }
 

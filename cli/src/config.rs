@@ -25,6 +25,7 @@ use yahtzee_runtime::telemetry::logging::LogFormat;
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_storage::config::{SinkConfig, SinkSection};
 
+mod acceptance;
 mod command;
 
 pub(crate) use command::{ConfigCommand, config};
@@ -85,7 +86,8 @@ impl Config {
         let file: ConfigFile = parse_file(text, origin, environment)?;
         let layout = file.topics.check(file.sink.retention_days, file.worker.guarantee)?;
         file.jobs.iter().try_for_each(|(name, section)| section.check(name))?;
-        Ok(Self {
+        file.logging.check()?;
+        let config = Self {
             log: file.log.check(environment, file.worker.write_deadline())?,
             worker: file.worker.check(&layout)?,
             layout,
@@ -95,7 +97,32 @@ impl Config {
             admin: file.admin.check()?,
             log_format: file.logging.format,
             log_filter: file.logging.filter,
-        })
+        };
+        config.check_together()?;
+        Ok(config)
+    }
+
+    /// Refuses values of two sections that one process cannot have at a time.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        let (drains, admin) = (self.ingress.listen, self.admin);
+        let overlap = |admin: &SocketAddr| {
+            let is_any = drains.ip().is_unspecified() || admin.ip().is_unspecified();
+            admin.port() != 0 && admin.port() == drains.port() && (is_any || admin.ip() == drains.ip())
+        };
+        if let Some(admin) = admin.filter(overlap) {
+            return Err(ConfigError::Contradiction(format!(
+                "ingress.listen = \"{drains}\" and admin.listen = \"{admin}\" are one address; give each a port of its own"
+            )));
+        }
+        match &self.log {
+            LogChoice::Embedded(folder) if *folder == self.sink.embedded_folder => {
+                Err(ConfigError::Contradiction(format!(
+                    "log.embedded.folder and sink.embedded.folder are both {}; give each a folder of its own",
+                    folder.display()
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

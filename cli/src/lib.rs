@@ -18,6 +18,9 @@ mod commits;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(test)]
+#[cfg(feature = "demo")]
+mod documented_commands;
 mod error_text;
 mod ingress;
 mod jobs;

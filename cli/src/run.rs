@@ -94,7 +94,7 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
 }
 
 /// Logs how much memory the windows can take, and fails if that exceeds the limit.
-fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
+pub(crate) fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
     let bound = MemoryBound::of(plans, worker, config.worker.slots, config.layout.partitions);
     tracing::info!(
         series = bound.series,

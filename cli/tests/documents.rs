@@ -1,10 +1,12 @@
-//! The commands of `docs/writing-a-job.md` do what the page says.
+//! The commands of the documents do what they say, where they need no server.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+use crate::support::{Process, yahtzee};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -47,6 +49,57 @@ fn the_commands_of_writing_a_job_work() {
         }
     }
     assert_eq!(seen, ["new-job", "test", "jobs", "demo"]);
+}
+
+/// What each command of README.md that needs no server says, and how it is run: to its end, or until it works.
+#[derive(Clone, Copy)]
+enum DocumentedRun {
+    ToItsEnd,
+    UntilItWorks,
+    NeedsServer,
+}
+
+fn run_of(command: &str) -> DocumentedRun {
+    match command.split(' ').collect::<Vec<_>>()[..] {
+        ["yahtzee", "topics" | "jobs" | "commits" | "assign" | "config", ..] => DocumentedRun::ToItsEnd,
+        ["yahtzee", "ingress" | "run", ..] | ["yahtzee", "sink", "embedded"] => DocumentedRun::UntilItWorks,
+        ["yahtzee", "sink" | "retry", ..] => DocumentedRun::NeedsServer,
+        _ => panic!("a command that this test does not know: {command}"),
+    }
+}
+
+/// The lines of README.md that are commands, and those that its sentences quote whole.
+#[test]
+fn the_commands_of_the_readme_work_on_one_machine() {
+    let page = fs::read_to_string(repository().join("README.md")).unwrap();
+    let in_block = page.lines().filter(|line| line.starts_with("yahtzee "));
+    let quoted = ["yahtzee commits", "yahtzee config example", "yahtzee sink embedded"];
+    assert!(page.contains("`yahtzee commits`") && page.contains("`yahtzee config example`"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut counts = [0; 3];
+    for line in in_block.chain(quoted) {
+        let command = line.split(" #").next().unwrap().trim();
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        let mut process = yahtzee(&arguments);
+        process.current_dir(folder.path());
+        process.env("YAHTZEE_ADMIN__LISTEN", "127.0.0.1:0").env("YAHTZEE_INGRESS__LISTEN", "127.0.0.1:0");
+        let run = run_of(command);
+        counts[run as usize] += 1;
+        match run {
+            DocumentedRun::ToItsEnd => {
+                let output = process.output().unwrap();
+                assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+                assert!(!output.stdout.is_empty(), "{command}");
+            }
+            DocumentedRun::UntilItWorks => {
+                let mut process = Process::start(process);
+                process.admin_address();
+                assert!(process.terminate().success(), "{command}");
+            }
+            DocumentedRun::NeedsServer => {}
+        }
+    }
+    assert_eq!(counts, [4, 3, 2], "commands to their end, until they work, and left out");
 }
 
 /// The scaffold under the example's own name is the example.

@@ -1,6 +1,7 @@
 //! The real `yahtzee` command, as processes: started, killed, started again, and given wrong input.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod accepted;
 mod bad_input;
 mod clocks;
 mod database;

@@ -122,13 +122,60 @@ fn what_cannot_be_read_is_counted_and_nothing_at_all_is_an_error() {
     for (name, text, expected) in [
         ("none.log", b"what is this\n".as_slice(), "could be read"),
         ("empty.log", b"", "could be read"),
-        ("app.zst", b"\x28\xb5\x2f\xfd\x00", "zstd -d"),
+        ("app.lz4", b"\x04\x22\x4d\x18\x00", "lz4 -d"),
+        ("cut.zst", b"\x28\xb5\x2f\xfd\x00", "ends early"),
+        ("damaged.gz", DAMAGED_GZIP, "damaged"),
+        ("binary", &[0, 159, 146, 150, 10, 255, 0, 1], "could be read"),
     ] {
         let (code, _, errors) = demo(&["--input", &file(folder.path(), name, text)]);
         assert!(code == 1 && errors.contains(expected), "{name}: {code} {errors}");
     }
+    let (code, _, errors) = demo(&["--input", folder.path().to_str().unwrap()]);
+    assert!(code == 1 && errors.contains("irectory"), "{code} {errors}");
     let utf16: Vec<u8> = lines(0..20).encode_utf16().flat_map(u16::to_le_bytes).collect();
     check(&[&file(folder.path(), "windows.log", [b"\xff\xfe".as_slice(), &utf16].concat())], 20, 1);
+}
+
+/// The header of a gzip file, and what is no gzip data behind it.
+const DAMAGED_GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03no such data";
+
+#[test]
+fn a_file_that_cannot_be_read_costs_the_others_nothing_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(folder.path(), "good.log", lines(0..5));
+    let damaged = file(folder.path(), "damaged.gz", DAMAGED_GZIP);
+    let (code, report, errors) = demo(&["--input", &damaged, folder.path().to_str().unwrap(), &good]);
+    assert_eq!((code, &report["measurements"]["ROUTER_REQUEST"]), (0, &Value::from(5)), "{errors}");
+    let unreadable = report["unreadable_inputs"].as_array().unwrap();
+    assert_eq!(unreadable.len(), 2, "{report}");
+    assert_eq!(unreadable[0]["file"], Value::from(damaged.as_str()));
+    let text = yahtzee(&["demo", "--input", &damaged, &good]).output().unwrap();
+    assert!(String::from_utf8_lossy(&text.stdout).contains(&format!("unreadable: {damaged}: ")));
+}
+
+/// Two parts of one recording that overlap: lines that both have count once, as they do when one is read after the other.
+#[test]
+fn parts_of_one_app_that_overlap_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts =
+        [lines(0..40), lines(30..90)].map(|text| file(folder.path(), &format!("{}.log", text.len()), text));
+    let inputs = parts.map(|part| format!("shop={part}"));
+    let (code, report, errors) = demo(&["--input", &inputs[0], &inputs[1]]);
+    assert_eq!((code, &report["measurements"]["ROUTER_REQUEST"]), (0, &Value::from(90)), "{errors}");
+    assert_eq!((&report["late"], &report["duplicates"]), (&Value::from(0), &Value::from(10)), "{report}");
+}
+
+#[test]
+fn clocks_that_contradict_each_other_in_turn_cost_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let app =
+        |second: u32| line(second).replace("2026-03", "2038-03").replace("heroku[router]", "app[web.1]");
+    let input =
+        (0..200).map(|second| format!("{}{}{}", app(second), line(second), app(second))).collect::<String>();
+    check(&[&file(folder.path(), "apps.log", input)], 200, 1);
+    let router = |second: u32| line(second).replace("2026-03", "2038-03");
+    let input = (0..200).map(|second| format!("{}{}", line(second), router(second))).collect::<String>();
+    check(&[&file(folder.path(), "routers.log", input)], 400, 1);
 }
 
 #[test]
@@ -138,8 +185,9 @@ fn the_report_has_every_app_on_request_and_says_when_it_is_partial() {
     let arguments = ["--input", &inputs[0], &inputs[1], &inputs[2]];
     let (_, partial, _) = demo(&arguments);
     assert!(partial["busiest_owner"].is_object() && partial["other_owners"].is_null(), "{partial}");
+    assert_eq!((&partial["owners_left_out"], &partial["input_ended_early"]), (&2.into(), &false.into()));
     let (_, all, _) = demo(&[&arguments[..], &["--all-apps"]].concat());
-    assert_eq!(all["other_owners"].as_array().unwrap().len(), 2);
+    assert_eq!((all["other_owners"].as_array().unwrap().len(), &all["owners_left_out"]), (2, &0.into()));
     let text = yahtzee(&[&["demo"], &arguments[..]].concat()).output().unwrap();
     assert!(String::from_utf8_lossy(&text.stdout).contains("2 more apps; --all-apps"));
 }

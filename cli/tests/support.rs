@@ -67,6 +67,14 @@ impl Process {
         rest.split(' ').next().unwrap().to_owned()
     }
 
+    /// Fails if the process has ended.
+    pub(crate) fn assert_runs(&mut self, what: &str) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let rest: Vec<String> = self.lines.try_iter().collect();
+            panic!("ended with {status}: {what}: {}{}", self.seen, rest.join("\n"));
+        }
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -96,6 +96,8 @@ fn counted(
         frames: frames + recorded.chunks,
         lines: received.counts.all_lines() + recorded.counts.all_lines() + recorded.bad_lines,
         unreadable_lines: recorded.bad_lines,
+        unreadable_inputs: recorded.unreadable_inputs.clone(),
+        input_ended_early: recorded.ended_early,
         duplicates: received.frames(FrameOutcome::Duplicate),
         posting,
         ..DemoReport::default()
@@ -144,6 +146,7 @@ fn add_stored(
             false => report.other_owners.push(app),
         }
     }
+    report.owners_left_out = report.owners - 1 - report.other_owners.len() as u64;
     Ok(())
 }
 

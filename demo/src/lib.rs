@@ -56,7 +56,7 @@ pub struct DemoOptions {
     /// Read recorded drain bodies, syslog lines or `heroku logs` text instead of generating traffic; windows are those
     /// of the recorded times
     ///
-    /// Text may be in UTF-8 or UTF-16, coloured, and compressed with gzip. Each file is an app of its own; with APP=FILE all
+    /// Text may be in UTF-8 or UTF-16, coloured, and compressed with gzip, zstd, bzip2 or xz. Each file is an app of its own; with APP=FILE all
     /// files of one name are one app. A line counts once, however often its file is read, grown or rotated.
     #[arg(long, value_name = "[APP=]FILE", num_args = 1..)]
     input: Vec<String>,
@@ -128,9 +128,15 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         false => out!("{}", report.text())?,
     }
     if !options.input.is_empty() && report.lines == report.unreadable_lines {
+        let reasons: Vec<String> = report
+            .unreadable_inputs
+            .iter()
+            .map(|input| format!("; {}: {}", input.file, input.reason))
+            .collect();
         bail!(
-            "nothing of --input {} could be read: expected are drain bodies, syslog lines or `heroku logs` text",
-            options.input.join(" ")
+            "nothing of --input {} could be read: expected are drain bodies, syslog lines or `heroku logs` text{}",
+            options.input.join(" "),
+            reasons.concat()
         );
     }
     Ok(())

@@ -1,15 +1,16 @@
 //! Files of `--input`, and how far each has been written.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::recording::RecordingChunk;
-use yahtzee_ingress::{Recording, derived_owner};
+use yahtzee_ingress::{LineNames, Recording, derived_owner};
 
+use crate::report::UnreadableInput;
 use crate::source::Recorded;
 
 /// A file of `--input`.
@@ -32,7 +33,7 @@ impl InputFile {
             Some((name, path)) if !Path::new(text).exists() => (Some(name), Path::new(path)),
             _ => (None, Path::new(text)),
         };
-        let place = path.canonicalize().with_context(|| format!("cannot read --input {}", path.display()))?;
+        let place = place(path).with_context(|| format!("cannot read --input {}", path.display()))?;
         let owner = match name {
             Some(name) => derived_owner(name.as_bytes()),
             None => derived_owner(place.as_os_str().as_encoded_bytes()),
@@ -40,6 +41,11 @@ impl InputFile {
         let stem = || path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { path: path.to_owned(), name: name.map_or_else(stem, str::to_owned), owner })
     }
+}
+
+/// Returns where a file is; the pipe of a shell's `<(command)` is nowhere else than under the name that it was given.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize().or_else(|error| if path.exists() { Ok(path.to_owned()) } else { Err(error) })
 }
 
 /// A file that is being written to the raw topics.
@@ -53,21 +59,39 @@ pub(crate) struct Playback {
     pub(crate) recording: Recording,
     /// Number of the next line of the recording.
     pub(crate) next: usize,
+    /// Names of its lines, which do not depend on what else is read.
+    pub(crate) names: LineNames,
     is_counted: bool,
 }
 
 impl Playback {
-    pub(crate) fn open(input: &InputFile) -> Result<Self> {
+    /// Opens a file; one that cannot be read is noted, and costs the others nothing.
+    pub(crate) fn open(input: &InputFile, recorded: &Mutex<Recorded>) -> Option<Self> {
+        Self::try_open(input).inspect_err(|error| note_unreadable(recorded, &input.path, error)).ok()
+    }
+
+    fn try_open(input: &InputFile) -> io::Result<Self> {
         let InputFile { path, owner, .. } = input;
-        let open = || format!("cannot read --input {}", path.display());
-        let file = File::open(path).with_context(open)?;
-        let is_whole = file.metadata().with_context(open)?.is_file();
-        let (recording, stream) = match is_whole {
-            true => (Recording::read(file).with_context(open)?, None),
+        let file = File::open(path)?;
+        let (recording, stream) = match file.metadata()?.is_file() {
+            true => (Recording::read(file)?, None),
             false => (Recording::of(Vec::new()), Some(BufReader::new(file))),
         };
-        let (rest, path) = (Vec::new(), path.clone());
-        Ok(Self { owner: *owner, path, stream, rest, recording, next: 0, is_counted: false })
+        Ok(Self {
+            owner: *owner,
+            path: path.clone(),
+            stream,
+            rest: Vec::new(),
+            recording,
+            next: 0,
+            names: LineNames::default(),
+            is_counted: false,
+        })
+    }
+
+    /// Returns whether everything was read and written.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stream.is_none() && self.chunk().is_none()
     }
 
     /// Returns the lines to be written next.
@@ -76,15 +100,20 @@ impl Playback {
     }
 
     /// Reads on in a pipe if all that was read from it is written; blocks until there is more, or the end.
-    pub(crate) fn load(&mut self, recorded: &Mutex<Recorded>) -> Result<()> {
+    pub(crate) fn load(&mut self, recorded: &Mutex<Recorded>) {
         self.count(recorded);
         while self.chunk().is_none() && self.stream.is_some() {
-            let text =
-                self.read_on().with_context(|| format!("cannot read --input {}", self.path.display()))?;
-            (self.recording, self.next, self.is_counted) = (Recording::of(text), 0, false);
-            self.count(recorded);
+            match self.read_on() {
+                Ok(text) => {
+                    (self.recording, self.next, self.is_counted) = (Recording::of(text), 0, false);
+                    self.count(recorded);
+                }
+                Err(error) => {
+                    self.stream = None;
+                    note_unreadable(recorded, &self.path, &error);
+                }
+            }
         }
-        Ok(())
     }
 
     /// Adds the lines that could not be read, once.
@@ -97,7 +126,7 @@ impl Playback {
     }
 
     /// Returns the whole lines that have arrived.
-    fn read_on(&mut self) -> std::io::Result<Vec<u8>> {
+    fn read_on(&mut self) -> io::Result<Vec<u8>> {
         let Some(stream) = &mut self.stream else { return Ok(Vec::new()) };
         let arrived = stream.fill_buf()?;
         let length = arrived.len();
@@ -110,6 +139,12 @@ impl Playback {
         let whole = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         Ok(self.rest.drain(..whole).collect())
     }
+}
+
+fn note_unreadable(recorded: &Mutex<Recorded>, path: &Path, error: &io::Error) {
+    tracing::warn!(file = %path.display(), %error, "an input cannot be read");
+    let input = UnreadableInput { file: path.display().to_string(), reason: error.to_string() };
+    recorded.lock().unwrap_or_else(PoisonError::into_inner).unreadable_inputs.push(input);
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub(crate) struct DemoReport {
     pub(crate) lines: u64,
     /// Lines of recordings that could not be read.
     pub(crate) unreadable_lines: u64,
+    /// Inputs that could not be read, or not to their end.
+    pub(crate) unreadable_inputs: Vec<UnreadableInput>,
+    /// Whether it ended before everything was read from its inputs.
+    pub(crate) input_ended_early: bool,
     /// Measurements folded into summaries, by measurement type (`ROUTER_REQUEST`).
     pub(crate) measurements: BTreeMap<String, u64>,
     /// Measurements rejected: too far behind the watermark.
@@ -46,9 +50,20 @@ pub(crate) struct DemoReport {
     /// The app with the most requests; absent without summaries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) busiest_owner: Option<OwnerReport>,
+    /// Apps with summaries that this report leaves out.
+    pub(crate) owners_left_out: u64,
     /// All other apps, on request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) other_owners: Vec<OwnerReport>,
+}
+
+/// An input that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct UnreadableInput {
+    /// The file, as it was named.
+    pub(crate) file: String,
+    /// Why it could not.
+    pub(crate) reason: String,
 }
 
 /// All summaries of one app.
@@ -148,6 +163,12 @@ impl DemoReport {
         ] {
             total(name, value.to_string());
         }
+        for UnreadableInput { file, reason } in &self.unreadable_inputs {
+            let _ = writeln!(text, "unreadable: {file}: {reason}");
+        }
+        if self.input_ended_early {
+            text.push_str("partial: it ended before everything was read\n");
+        }
         if let Some(posting) = &self.posting {
             text.push_str(&posting_text(posting));
         }
@@ -155,9 +176,8 @@ impl DemoReport {
             text.push_str(&owner.text("busiest app"));
         }
         self.other_owners.iter().for_each(|owner| text.push_str(&owner.text("app")));
-        let left_out = self.owners.saturating_sub(1 + self.other_owners.len() as u64);
-        if left_out > 0 {
-            let _ = writeln!(text, "\n{left_out} more apps; --all-apps reports each");
+        if self.owners_left_out > 0 {
+            let _ = writeln!(text, "\n{} more apps; --all-apps reports each", self.owners_left_out);
         }
         text
     }
@@ -252,7 +272,10 @@ mod tests {
     fn json_has_the_documented_fields() {
         let read: Value = serde_json::from_str(&report().json()).unwrap();
         let expected = json!({
-            "frames": 7, "lines": 40, "unreadable_lines": 0, "measurements": {"ROUTER_REQUEST": 30},
+            "frames": 7, "lines": 40, "unreadable_lines": 0,
+            "unreadable_inputs": [],
+            "input_ended_early": false,
+            "owners_left_out": 0, "measurements": {"ROUTER_REQUEST": 30},
             "late": 0, "future": 0, "duplicates": 0, "poison": 0,
             "summaries": 0, "owners": 0, "commits": 0, "elapsed_s": 60.04,
             "posting": {

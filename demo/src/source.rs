@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use yahtzee_ingress::{BodyCounts, LineNames, RawTopics, TokenTable};
+use yahtzee_ingress::{BodyCounts, RawTopics, TokenTable};
 use yahtzee_runtime::clock::wall_clock_us;
 use yahtzee_runtime::log::LogError;
 use yahtzee_runtime::shutdown::StopSignal;
@@ -15,6 +15,7 @@ use crate::DemoOptions;
 use crate::pipeline::{AppNames, RunningPipeline};
 use crate::playback::{InputFile, Playback};
 use crate::poster::{DrainPoster, PosterCounts};
+use crate::report::UnreadableInput;
 use yahtzee_loadgen::drain::{Fleet, FleetSettings};
 
 /// Number of connections of the generated drains.
@@ -106,6 +107,10 @@ pub(crate) struct Recorded {
     pub(crate) readable_lines: u64,
     /// Lines that could not be read.
     pub(crate) bad_lines: u64,
+    /// Files that could not be read, or not to their end.
+    pub(crate) unreadable_inputs: Vec<UnreadableInput>,
+    /// Whether it ended before everything was read.
+    pub(crate) ended_early: bool,
     /// Counts of the lines that could be read.
     pub(crate) counts: BodyCounts,
 }
@@ -159,19 +164,20 @@ fn play(
     recorded: &Mutex<Recorded>,
     stop: &StopSignal,
 ) -> Result<()> {
-    let mut playbacks = inputs.iter().map(Playback::open).collect::<Result<Vec<Playback>>>()?;
-    let (tokens, mut names) = (TokenTable::default(), LineNames::default());
+    let mut playbacks: Vec<Playback> =
+        inputs.iter().filter_map(|input| Playback::open(input, recorded)).collect();
+    let tokens = TokenTable::default();
     let (done, acknowledged) = mpsc::channel::<Result<(), LogError>>();
     let mut in_flight = 0;
     while !stop.is_stopped() {
         for playback in &mut playbacks {
-            playback.load(recorded)?;
+            playback.load(recorded);
         }
         let next_us = |playback: &&mut Playback| playback.chunk().map_or(i64::MAX, |chunk| chunk.recv_us());
         let Some(playback) = playbacks.iter_mut().min_by_key(next_us) else { break };
         let Some(chunk) = playback.recording.chunk(playback.next) else { break };
         playback.next += chunk.len();
-        let (records, counts) = chunk.records(playback.owner, &tokens, &mut names);
+        let (records, counts) = chunk.records(playback.owner, &tokens, &mut playback.names);
         {
             let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
             recorded.chunks += 1;
@@ -190,6 +196,9 @@ fn play(
             wait_for(&acknowledged)?;
             in_flight -= 1;
         }
+    }
+    if !playbacks.iter().all(Playback::is_finished) {
+        recorded.lock().unwrap_or_else(PoisonError::into_inner).ended_early = true;
     }
     (0..in_flight).try_for_each(|_| wait_for(&acknowledged))
 }

@@ -16,6 +16,9 @@ pub mod syslog;
 pub mod timestamp;
 pub mod values;
 
+#[cfg(test)]
+mod damage_tests;
+
 pub use class::LineClass;
 pub use context::{CommonFields, DynoRef, LineContext};
 pub use measure::{ParsedLine, measure};

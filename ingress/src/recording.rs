@@ -4,8 +4,10 @@
 //! whatever the gaps between its lines, and in whatever order its parts were put together. It is held in memory: its size
 //! after decompression, and 32 bytes for each line.
 
+mod clocks;
 mod form;
 mod text;
+mod zstd;
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -16,26 +18,20 @@ use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::collector::{BodyCounts, Collector};
 use crate::line::LogLine;
+use crate::line::class::LineWriter;
 use crate::line::heroku_logs;
 use crate::line::timestamp;
 use crate::packer::{BodyOrigin, PackedRecord, frame_digest};
 use crate::token_table::TokenTable;
+
+use self::clocks::LineTime;
+use self::form::FoundLine;
 
 /// Most lines of a chunk: about what one drain request carries.
 pub const MAX_CHUNK_LINES: usize = 300;
 
 /// Time that the lines of a chunk span at most, in microseconds: a drain sends once a second.
 const CHUNK_US: i64 = 1_000_000;
-
-/// A time is not believed if it is farther than this, in microseconds, from the lines before and from those after it, and they
-/// are not from each other.
-const BELIEVED_US: i64 = 3_600_000_000;
-
-/// The same for the first and the last line, in microseconds: an app may be quiet for weeks.
-const BELIEVED_AT_END_US: i64 = 30 * 24 * 3_600_000_000;
-
-/// Lines on each side that a time is compared with: their median, so that two wrong ones in a row do not confirm each other.
-const AROUND_LINES: usize = 5;
 
 /// A readable line, and when it counts as received.
 #[derive(Clone, Debug)]
@@ -44,6 +40,8 @@ struct RecordedLine {
     recv_us: i64,
     /// Its place in the text.
     span: Range<usize>,
+    /// Whether its end is known: it has a newline, or the length that was announced.
+    is_whole: bool,
 }
 
 /// A recording, its lines in the order of their times.
@@ -55,10 +53,10 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Reads `input` whole: text in UTF-8 or UTF-16, as it is or compressed with gzip.
+    /// Reads `input` whole: text in UTF-8 or UTF-16, as it is or compressed with gzip, zstd, bzip2 or xz.
     ///
     /// # Errors
-    /// If the input fails, or is compressed in another way.
+    /// If the input fails, is compressed in another way, or is compressed and damaged or cut.
     pub fn read(input: impl Read) -> io::Result<Self> {
         Ok(Self::of(text::read(input)?))
     }
@@ -66,20 +64,23 @@ impl Recording {
     /// Reads a part of an input that has not ended: whole lines of plain text.
     #[must_use]
     pub fn of(mut text: Vec<u8>) -> Self {
-        let mut spans = form::spans(&mut text);
-        let found = spans.len();
-        let mut times_us = Vec::with_capacity(found);
-        spans.retain(|span| {
-            let line = parse_line(&text[span.clone()]);
-            times_us.extend(line.map(|line| timestamp::parse_us(line.time)));
+        let mut found = form::lines(&mut text);
+        let found_lines = found.len();
+        let mut times = Vec::with_capacity(found_lines);
+        found.retain(|line| {
+            let line = parse_line(&text[line.span.clone()]);
+            times.extend(line.map(|line| LineTime {
+                time_us: timestamp::parse_us(line.time),
+                is_platform: LineWriter::of(&line).is_platform(),
+            }));
             line.is_some()
         });
-        let mut lines: Vec<RecordedLine> = Vec::with_capacity(spans.len());
-        for (span, recv_us) in spans.into_iter().zip(received_us(&times_us)) {
-            lines.extend(recv_us.map(|recv_us| RecordedLine { recv_us, span }));
+        let mut lines: Vec<RecordedLine> = Vec::with_capacity(found.len());
+        for (FoundLine { span, is_whole }, recv_us) in found.into_iter().zip(clocks::received_us(&times)) {
+            lines.extend(recv_us.map(|recv_us| RecordedLine { recv_us, span, is_whole }));
         }
         lines.sort_by_key(|line| line.recv_us);
-        let bad_lines = (found - lines.len()) as u64;
+        let bad_lines = (found_lines - lines.len()) as u64;
         Self { text, lines, bad_lines }
     }
 
@@ -106,48 +107,8 @@ impl Recording {
     }
 }
 
-/// Returns when each line counts as received: at its own time, or, where it has none that can be believed, at that of the line
-/// before it (of the line after it, for the first ones).
-fn received_us(times_us: &[Option<i64>]) -> Vec<Option<i64>> {
-    let timed: Vec<i64> = times_us.iter().copied().flatten().collect();
-    let believed: Vec<bool> = (0..timed.len()).map(|index| is_believed(&timed, index)).collect();
-    let first = timed.iter().zip(&believed).find_map(|(&time_us, &believed)| believed.then_some(time_us));
-    let (mut latest, mut index) = (first, 0);
-    let received = |time_us: &Option<i64>| {
-        if time_us.is_some() {
-            index += 1;
-            if believed[index - 1] {
-                latest = *time_us;
-            }
-        }
-        latest
-    };
-    times_us.iter().map(received).collect()
-}
-
-/// Returns whether a time is one of its surroundings: near the lines before it or those after it, unless these are far from
-/// each other themselves. Where lines are on one side only, a gap is told from a wrong clock by its length.
-fn is_believed(times_us: &[i64], index: usize) -> bool {
-    let is_near = |one: i64, other: i64, distance_us: i64| one.abs_diff(other) <= distance_us.unsigned_abs();
-    let time_us = times_us[index];
-    let before = &times_us[index.saturating_sub(AROUND_LINES)..index];
-    let after = &times_us[index + 1..times_us.len().min(index + 1 + AROUND_LINES)];
-    let (Some(middle_before), Some(middle_after)) = (median(before), median(after)) else {
-        let mut others = before.iter().chain(after);
-        return times_us.len() < 3 || others.any(|&other| is_near(time_us, other, BELIEVED_AT_END_US));
-    };
-    !is_near(middle_before, middle_after, BELIEVED_US)
-        || is_near(time_us, middle_before, BELIEVED_US)
-        || is_near(time_us, middle_after, BELIEVED_US)
-}
-
-fn median(times_us: &[i64]) -> Option<i64> {
-    let mut times_us = times_us.to_vec();
-    times_us.sort_unstable();
-    times_us.get(times_us.len() / 2).copied()
-}
-
-/// Numbers equal lines of one owner, so that each has a name of its own that does not depend on where it was found.
+/// Numbers equal lines of one owner in one file, so that each has a name of its own that does not depend on where it was
+/// found, nor on what else is read.
 #[derive(Debug, Default)]
 pub struct LineNames(HashMap<[u8; 16], u64>);
 
@@ -196,7 +157,7 @@ impl RecordingChunk<'_> {
         names: &mut LineNames,
     ) -> (Vec<PackedRecord>, BodyCounts) {
         let (mut records, mut counts) = (Vec::new(), BodyCounts::default());
-        for RecordedLine { recv_us, span } in self.lines {
+        for RecordedLine { recv_us, span, is_whole } in self.lines {
             let text = &self.text[span.clone()];
             let origin = BodyOrigin {
                 recv_us: *recv_us,
@@ -212,7 +173,7 @@ impl RecordingChunk<'_> {
             {
                 line.time = b"-";
             }
-            collector.add(line, 0, false);
+            collector.add(line, 0, !is_whole);
             let (of_line, count) = collector.finish(Some(*recv_us));
             records.extend(of_line);
             counts.add(&count);

@@ -162,7 +162,7 @@ impl Policy {
     #[must_use]
     pub fn series_bound(&self) -> u64 {
         let windows = u64::from(self.lateness_windows) + 1 + u64::from(self.future_windows);
-        windows * self.series_per_window() as u64
+        windows.saturating_mul(self.series_per_window() as u64)
     }
 
     /// The first multiple of the flush interval after the monotonic time `now_ms`. Multiples, so that all partitions

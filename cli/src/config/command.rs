@@ -15,15 +15,21 @@ pub(crate) enum ConfigCommand {
     /// Print an example with every key, its default and its meaning
     Example,
     /// Check the configuration file and the environment, and print the values in force
-    Check,
+    ///
+    /// What this accepts every process starts with, as far as it is not up to the log and the stores.
+    Check {
+        /// The worker whose memory is checked, as `run --worker` takes it
+        #[arg(long, value_name = "INDEX/COUNT")]
+        worker: Option<String>,
+    },
 }
 
 pub(crate) fn config(global: &GlobalOptions, command: &ConfigCommand) -> Result<()> {
     match command {
         ConfigCommand::Example => out!("{EXAMPLE}")?,
-        ConfigCommand::Check => {
+        ConfigCommand::Check { worker } => {
             let config = global.load()?;
-            crate::jobs::plans(global, &config, &[])?;
+            super::acceptance::check(global, &config, worker.as_deref())?;
             let origin =
                 global.file().map_or_else(|| "defaults alone".to_owned(), |file| file.display().to_string());
             outln!("ok: {origin}")?;

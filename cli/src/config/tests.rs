@@ -49,6 +49,42 @@ fn wrong_keys_and_values_are_refused_with_their_place() {
     check_refused("[log]\nkind = \"kafka\"\n[log.kafka]\nca_pem = \"x\"", &[], &["client_key_pem"]);
 }
 
+/// What a process would refuse later on, each for itself.
+#[test]
+fn what_no_process_could_start_with_is_refused() {
+    let kafka = |keys: &str| format!("[log]\nkind = 'kafka'\n[log.kafka]\n{keys}");
+    check_refused(&kafka("prefix = 'a b'"), &[], &["log.kafka.prefix", "a b"]);
+    let check_property = |property: &str, expected: &str| {
+        let config = parse(&kafka(&format!("[log.kafka.properties]\n{property}")), &[]).unwrap();
+        let error = config.log.check().unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains("a secret"), "{error}");
+    };
+    check_property("'no.such' = 'a secret'", "no.such");
+    check_property("'fetch.max.bytes' = 'many'", "fetch.max.bytes");
+    check_property("acks = '1'", "acks");
+    for deadline_ms in ["0", "890001"] {
+        check_refused(
+            &format!("[worker]\nwrite_deadline_ms = {deadline_ms}"),
+            &[],
+            &["write_deadline_ms", deadline_ms],
+        );
+    }
+    check_refused("[topics]\nreplication = 32768", &[], &["topics.replication = 32768"]);
+    check_refused(&format!("[topics]\nversion = '{}'", "v".repeat(65)), &[], &["topics.version", "64"]);
+    check_refused("[logging]\nfilter = 'a=b=c'", &[], &["logging.filter", "a=b=c"]);
+    let addresses =
+        |drains: &str, admin: &str| format!("[ingress]\nlisten = '{drains}'\n[admin]\nlisten = '{admin}'");
+    check_refused(&addresses("127.0.0.1:9", "127.0.0.1:9"), &[], &["ingress.listen", "admin.listen"]);
+    check_refused(&addresses("0.0.0.0:9", "127.0.0.1:9"), &[], &["one address"]);
+    assert!(parse(&addresses("127.0.0.1:0", "127.0.0.1:0"), &[]).is_ok());
+    assert!(parse(&addresses("127.0.0.1:9", "127.0.0.2:9"), &[]).is_ok());
+    check_refused(
+        "[log.embedded]\nfolder = 'x'\n[sink.embedded]\nfolder = 'x'",
+        &[],
+        &["log.embedded.folder", "sink.embedded.folder"],
+    );
+}
+
 #[test]
 fn the_environment_overrides_the_file() {
     let config = parse(

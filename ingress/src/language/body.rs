@@ -136,6 +136,39 @@ mod tests {
         }
     }
 
+    /// Whatever becomes of a post: a value is one that was written. Bytes that JSON has between values are left out.
+    #[test]
+    fn a_damaged_post_says_nothing_that_nobody_wrote() {
+        fn values(body: &[u8]) -> Vec<Value> {
+            read(body)
+                .map(|metrics| metrics.accepted)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(_, value)| value)
+                .collect()
+        }
+        let body =
+            br#"{"counters": {"a.b": 12.5}, "gauges": {"heap": 34567}, "distributions": {"gc": [123, 456]}}"#;
+        let written = values(body);
+        assert_eq!(written.len(), 3);
+        let check = |damaged: &[u8]| {
+            let found = values(damaged);
+            assert!(
+                found.iter().all(|value| written.contains(value)),
+                "{}",
+                String::from_utf8_lossy(damaged)
+            );
+        };
+        for at in 0..body.len() {
+            check(&body[..at]);
+            check(&body[at..]);
+            for garbage in [0, 0xff, b'"', b'=', b']', b'<'] {
+                check(&[&body[..at], &[garbage], &body[at + 1..]].concat());
+                check(&[&body[..at], &[garbage], &body[at..]].concat());
+            }
+        }
+    }
+
     #[test]
     fn distributions_are_lists_of_whole_numbers() {
         fn check(values: &str, expected: &[u64], expected_rejected: u64) {

@@ -23,21 +23,22 @@ pub(super) fn read(text: &[u8], common: CommonFields<'_>) -> (LineClass, Option<
     }
 }
 
-/// Reads `42 created by user ...`. A version counts only with a blank behind it, so that cut lines give none.
+/// Reads `42 created by user ...`. A version counts only with what follows it, so that damaged lines give none.
 fn release(version: &[u8]) -> Option<u32> {
     let end = version.iter().position(|&byte| byte == b' ')?;
-    u32::try_from(integer(&version[..end])?).ok()
+    let (digits, rest) = version.split_at(end);
+    rest.starts_with(b" created").then(|| u32::try_from(integer(digits)?).ok())?
 }
 
 /// Reads `web@4:Standard-1X worker@0:Standard-2X by user ...`; in 2015 `mailer=1, web=3 by ...`.
 ///
-/// Without `by` the line was cut, and its last quantity may lack digits.
+/// Without `by` the line was cut, and its last quantity may lack digits. A word that is no quantity may be part of one, so
+/// that nothing of the formation counts.
 fn scale(formation: &[u8]) -> Option<BTreeMap<String, u32>> {
     const BY: &[u8] = b" by ";
     let end = formation.windows(BY.len()).position(|window| window == BY)?;
     let words = formation[..end].split(|&byte| byte == b' ');
-    let formation: BTreeMap<String, u32> = words.filter_map(quantity).collect();
-    (!formation.is_empty()).then_some(formation)
+    words.map(quantity).collect()
 }
 
 /// Reads `web@4:Standard-1X` or `web=3,`.

@@ -88,6 +88,12 @@ pub enum LineWriter {
 }
 
 impl LineWriter {
+    /// Returns whether it is a part of the platform, of whose lines there are measurements.
+    #[must_use]
+    pub fn is_platform(self) -> bool {
+        matches!(self, Self::Router | Self::Api | Self::LogSystem | Self::Dyno)
+    }
+
     /// Returns the writer of `line`, by its APP-NAME and PROCID.
     ///
     /// Application output always has APP-NAME `app` or the name of its own source, so it cannot pass for
@@ -102,7 +108,9 @@ impl LineWriter {
             b"logplex" if is_platform => Self::LogSystem,
             b"router" if is_platform => Self::Router,
             b"api" if is_platform || is_app => Self::Api,
-            _ if is_platform => Self::Dyno,
+            // The platform writes no MSGID: one that is there is a part of the dyno's name, as in `web.1 2`.
+            _ if is_platform && line.message_id == b"-" => Self::Dyno,
+            _ if is_platform => Self::Unknown,
             b"heroku-postgres" if is_app => Self::AddOn(LineClass::Postgres),
             b"heroku-redis" if is_app => Self::AddOn(LineClass::Redis),
             b"heroku-pgbouncer" if is_app => Self::AddOn(LineClass::Pgbouncer),

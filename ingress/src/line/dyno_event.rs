@@ -67,7 +67,10 @@ fn memory_report(report: &[u8], event: DynoEvent) -> DynoEvent {
     let (memory, quota) = report.split_at(end);
     let quota = quota.strip_prefix(b"(").and_then(|quota| quota.strip_suffix(b"%)"));
     DynoEvent {
-        memory_bytes: memory_bytes(memory.strip_suffix(b"M").unwrap_or(memory)),
+        memory_bytes: [&b"MB"[..], b"M"]
+            .iter()
+            .find_map(|unit| memory.strip_suffix(*unit))
+            .and_then(memory_bytes),
         memory_quota_permille: quota.and_then(permille),
         ..event
     }

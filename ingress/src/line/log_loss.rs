@@ -20,7 +20,13 @@ pub(super) fn read(text: &[u8], code: &str, common: CommonFields<'_>) -> Option<
 
 fn count_and_begin(text: &[u8]) -> Option<(u64, Option<i64>)> {
     let words = || text.trim_ascii_end().split(|&byte| byte == b' ');
-    let (number, _) = words().zip(words().skip(1)).find(|(_, next)| *next == b"messages")?;
+    let at = words().position(|word| word == b"messages")?;
+    let number = words().nth(at.checked_sub(1)?)?;
+    // Digits in front of the number would be part of it.
+    let before = at.checked_sub(2).and_then(|before| words().nth(before));
+    if before.is_some_and(|word| word.iter().all(u8::is_ascii_digit)) {
+        return None;
+    }
     let since = words().skip_while(|word| *word != b"since").nth(1);
     let since_us = since.and_then(|time| timestamp::parse_us(time.strip_suffix(b".").unwrap_or(time)));
     Some((integer(number)?, since_us))

@@ -44,6 +44,9 @@ impl ParsedLine {
 pub fn measure(line: &LogLine<'_>, context: LineContext) -> ParsedLine {
     let common = CommonFields::new(context);
     let text = line.text_after_structured_data();
+    // The last word of a line may be part of one, unless the end of the line is known.
+    let is_whole = !context.repaired || text.ends_with(b"\n");
+    let text = if is_whole { text } else { without_last_word(text) };
     match LineWriter::of(line) {
         LineWriter::Router => router_line(text, common),
         LineWriter::LogSystem => log_system_line(text, common.about(DynoRef::of_type(LOG_PROCESS_TYPE))),
@@ -53,6 +56,10 @@ pub fn measure(line: &LogLine<'_>, context: LineContext) -> ParsedLine {
         LineWriter::App => ParsedLine::of_class(LineClass::App),
         LineWriter::Unknown => ParsedLine::of_class(LineClass::Unknown),
     }
+}
+
+fn without_last_word(text: &[u8]) -> &[u8] {
+    text.iter().rposition(|&byte| byte == b' ').map_or(b"", |blank| &text[..blank])
 }
 
 fn router_line(text: &[u8], common: CommonFields<'_>) -> ParsedLine {
@@ -279,10 +286,10 @@ mod tests {
             let Some(Measurement::DynoLoad(load)) = &parsed.measurements[0] else { panic!("{parsed:?}") };
             assert_eq!((load.process_type.as_str(), load.dyno_num), expected, "{source} {text}");
         }
-        check("heroku web.1", "source=web.2 sample#load_avg_1m=1", ("web", Some(2)));
-        check("heroku web.1", "sample#load_avg_1m=1", ("web", Some(1)));
-        check("heroku dynoload", "source=worker.3 sample#load_avg_1m=1", ("worker", Some(3)));
-        check("heroku dynoload", "sample#load_avg_1m=1", ("dynoload", None));
+        check("heroku web.1", "source=web.2 sample#load_avg_1m=1.00", ("web", Some(2)));
+        check("heroku web.1", "sample#load_avg_1m=1.00", ("web", Some(1)));
+        check("heroku dynoload", "source=worker.3 sample#load_avg_1m=1.00", ("worker", Some(3)));
+        check("heroku dynoload", "sample#load_avg_1m=1.00", ("dynoload", None));
     }
 
     proptest! {

@@ -2,8 +2,8 @@
 //!
 //! The client controls `path`, `host`, `fwd` and `agent`, and how the router escapes a quote is not
 //! documented. So no quote is read: position decides. Keys that stand before `path` count where they first
-//! occur, and only before `path`; keys that stand after `fwd` count where they last occur, read from the
-//! right end. `agent`, which comes last and only with H31, ends the reading.
+//! occur, and only before `path`; keys that stand after `host`, `request_id` and `fwd` count where they last occur, read
+//! from the right end. `agent`, which comes last and only with H31, ends the reading.
 
 use yahtzee_pipeline_proto::raw::{Flag, PlatformError, RouterRequest};
 
@@ -90,8 +90,8 @@ impl<'a> RouterFields<'a> {
         let rest = head.path.map_or(text, |path| &text[path..]);
         let rest = if h_code == Some(MISDIRECTED_REQUEST) { before_agent(rest) } else { rest };
         let tail = Tail::read(rest);
-        // A path without `fwd` behind it is cut off inside the client's own text: nothing in it is a figure.
-        let tail = if head.path.is_some() && !tail.after_fwd { Tail::default() } else { tail };
+        // A path with nothing of the router's behind it is cut off inside the client's own text: nothing in it is a figure.
+        let tail = if head.path.is_some() && !tail.after_client { Tail::default() } else { tail };
         head.at.or(head.code).or(tail.status)?;
         let status = tail.status.and_then(status);
         Some(Self {
@@ -101,7 +101,7 @@ impl<'a> RouterFields<'a> {
             service_ms: tail.service.and_then(milliseconds),
             status,
             bytes: tail.bytes.and_then(integer),
-            cut: !tail.after_fwd && status.is_none(),
+            cut: !tail.after_client && status.is_none(),
         })
     }
 }
@@ -135,7 +135,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Values of keys after `fwd`, last occurrences.
+/// Values of keys behind those that the client controls, last occurrences.
 #[derive(Default)]
 struct Tail<'a> {
     dyno: Option<&'a [u8]>,
@@ -143,33 +143,38 @@ struct Tail<'a> {
     service: Option<&'a [u8]>,
     status: Option<&'a [u8]>,
     bytes: Option<&'a [u8]>,
-    /// Whether `fwd` was found in front of them.
-    after_fwd: bool,
+    /// Whether `fwd` was found in front of them, or, where it is missing, `request_id` or `host`.
+    after_client: bool,
 }
 
 impl<'a> Tail<'a> {
     fn read(text: &'a [u8]) -> Self {
         let mut tail = Self::default();
+        // Behind a value there is the next key, or the end. Anything else was part of the value.
+        let mut is_followed_by_key = true;
         for (from_end, token) in tokens(text).rev().enumerate() {
-            let Some(equals) = token.iter().position(|&byte| byte == b'=') else { continue };
+            let Some(equals) = token.iter().position(|&byte| byte == b'=') else {
+                is_followed_by_key = false;
+                continue;
+            };
             let value = &token[equals + 1..];
             // At the end, a time without its unit is part of one, 3 of 30ms, and a dyno may be, web.1 of web.12.
-            let is_part = match &token[..equals] {
+            let may_be_part = match &token[..equals] {
                 b"connect" | b"service" => !value.ends_with(b"ms"),
                 b"dyno" => true,
                 _ => false,
             };
-            if from_end == 0 && is_part {
-                continue;
-            }
+            let is_part = !is_followed_by_key || (from_end == 0 && may_be_part);
+            let value = if is_part { b"" } else { value };
+            is_followed_by_key = true;
             let slot = match &token[..equals] {
                 b"dyno" => &mut tail.dyno,
                 b"connect" => &mut tail.connect,
                 b"service" => &mut tail.service,
                 b"status" => &mut tail.status,
                 b"bytes" => &mut tail.bytes,
-                b"fwd" => {
-                    tail.after_fwd = true;
+                b"fwd" | b"request_id" | b"host" => {
+                    tail.after_client = true;
                     return tail;
                 }
                 _ => continue,
@@ -252,6 +257,27 @@ mod tests {
         check(forged_and_cut, Some(RouterFields { cut: true, ..RouterFields::default() }));
         let repeated = "at=info path=/ fwd=x service=5ms service= status=200 status=500";
         check(repeated, Some(RouterFields { status: Some(500), ..RouterFields::default() }));
+    }
+
+    /// A key that is missing costs the figure that it has, whichever it is.
+    #[test]
+    fn a_missing_key_costs_nothing_else() {
+        let whole = line("/", "192.0.2.17");
+        for key in ["at", "method", "host", "request_id", "fwd", "protocol", "path"] {
+            let without: Vec<&str> =
+                whole.split(' ').filter(|token| !token.starts_with(&format!("{key}="))).collect();
+            assert_eq!(RouterFields::read(without.join(" ").as_bytes()), Some(honest()), "{key}");
+        }
+        let check = |key: &str, expected: RouterFields<'_>| {
+            let without: Vec<&str> =
+                whole.split(' ').filter(|token| !token.starts_with(&format!("{key}="))).collect();
+            assert_eq!(RouterFields::read(without.join(" ").as_bytes()), Some(expected), "{key}");
+        };
+        check("dyno", RouterFields { dyno: None, ..honest() });
+        check("connect", RouterFields { connect_ms: None, ..honest() });
+        check("service", RouterFields { service_ms: None, ..honest() });
+        check("status", RouterFields { status: None, ..honest() });
+        check("bytes", RouterFields { bytes: None, ..honest() });
     }
 
     #[test]

@@ -82,13 +82,32 @@ fn set_memory(memory: &mut DynoMemory, key: &[u8], value: &[u8]) {
     }
 }
 
-/// Splits `key=value` or `sample#key=value`, separated by blanks.
+/// Splits `key=value` or `sample#key=value`, separated by blanks. A value that may be part of one is empty.
 fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text.trim_ascii_end().split(|&byte| byte == b' ').filter_map(|token| {
+    let mut tokens = text.trim_ascii_end().split(|&byte| byte == b' ').peekable();
+    std::iter::from_fn(move || {
+        let token = tokens.next()?;
+        let mut is_part = |value: &[u8]| match tokens.peek() {
+            Some(next) => !next.contains(&b'='),
+            None => may_be_part(value),
+        };
         let token = token.strip_prefix(b"sample#").unwrap_or(token);
-        let equals = token.iter().position(|&byte| byte == b'=')?;
-        Some((&token[..equals], &token[equals + 1..]))
+        let Some(equals) = token.iter().position(|&byte| byte == b'=') else {
+            return Some((&b""[..], &b""[..]));
+        };
+        let value = &token[equals + 1..];
+        Some((&token[..equals], if is_part(value) { b"" } else { value }))
     })
+}
+
+/// Returns whether a value at the end of a line may be part of one: 5 of `512.00MB`, 0.9 of 0.99, `web.1` of `web.12`. A
+/// load has two decimals, all else a unit or the length of a UUID.
+fn may_be_part(value: &[u8]) -> bool {
+    let point = value.iter().rposition(|&byte| byte == b'.');
+    let last = point.map_or(&b""[..], |point| &value[point + 1..]);
+    let has_decimals = last.len() >= 2 && value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    let has_unit = [&b"MB"[..], b"kB", b"bytes", b"pages"].iter().any(|unit| value.ends_with(unit));
+    !(has_decimals || has_unit || uuid_of(value).is_some())
 }
 
 /// Reads the UUID at the end of `heroku.<number>.<uuid>`.
@@ -160,7 +179,7 @@ mod tests {
     fn a_line_without_readable_figures_is_empty() {
         assert_eq!(sample(b"sample#memory_total=0.48GB"), Some(DynoSample::Memory(None)));
         assert_eq!(sample(b"sample#load_avg_1m=NaN"), Some(DynoSample::Load(None)));
-        assert!(matches!(sample(b"sample#load_avg_1m=0"), Some(DynoSample::Load(Some(_)))));
+        assert!(matches!(sample(b"sample#load_avg_1m=0.00"), Some(DynoSample::Load(Some(_)))));
     }
 
     proptest! {

@@ -8,17 +8,26 @@ use crate::octet_counting::CountedMessages;
 /// Bytes of the beginning by which the form is decided.
 const BEGINNING_BYTES: usize = 1 << 20;
 
-/// Returns the places of the lines. Text in lines loses its colours first.
-pub(super) fn spans(text: &mut Vec<u8>) -> Vec<Range<usize>> {
+/// A line that was found.
+#[derive(Clone, Debug)]
+pub(super) struct FoundLine {
+    /// Its place in the text.
+    pub(super) span: Range<usize>,
+    /// Whether its end is known: it has a newline, or the length that was announced.
+    pub(super) is_whole: bool,
+}
+
+/// Returns the lines. Text in lines loses its colours first.
+pub(super) fn lines(text: &mut Vec<u8>) -> Vec<FoundLine> {
     let beginning = &text[..text.len().min(BEGINNING_BYTES)];
     let lines = line_bytes(beginning);
     // A frame that an app has printed may claim to reach to the end, but the text does not begin with it.
     let begins_counted = CountedMessages::new(beginning, true).claimed_end().is_some();
     if (begins_counted || lines == 0) && counted_bytes(beginning) > lines {
-        return counted_spans(text);
+        return counted_lines(text);
     }
     strip_colours(text);
-    line_spans(text)
+    lines_by_newlines(text)
 }
 
 /// Returns how many bytes belong to messages whose octet counts fit.
@@ -37,30 +46,31 @@ fn line_bytes(beginning: &[u8]) -> usize {
     lines.filter(|line| parse_line(line).is_some()).map(|line| line.len() + 1).sum()
 }
 
-fn counted_spans(text: &[u8]) -> Vec<Range<usize>> {
+fn counted_lines(text: &[u8]) -> Vec<FoundLine> {
     let mut messages = CountedMessages::new(text, true);
-    let mut spans = Vec::new();
+    let mut lines = Vec::new();
     while let Some(message) = messages.next() {
         let end = messages.position();
-        spans.push(end - message.message.len()..end);
+        let span = end - message.message.len()..end;
+        lines.push(FoundLine { span, is_whole: !message.repaired });
     }
     if messages.skipped_bytes() > 0 {
         // What belongs to no message counts as one line that cannot be read.
-        spans.push(text.len()..text.len());
+        lines.push(FoundLine { span: text.len()..text.len(), is_whole: false });
     }
-    spans
+    lines
 }
 
-fn line_spans(text: &[u8]) -> Vec<Range<usize>> {
-    let mut spans = Vec::new();
+fn lines_by_newlines(text: &[u8]) -> Vec<FoundLine> {
+    let mut lines = Vec::new();
     let mut begin = 0;
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         if !line.trim_ascii().is_empty() {
-            spans.push(begin..begin + line.len());
+            lines.push(FoundLine { span: begin..begin + line.len(), is_whole: line.ends_with(b"\n") });
         }
         begin += line.len();
     }
-    spans
+    lines
 }
 
 /// Removes the escape sequences with which terminals colour text: `ESC [ parameters letter`.

@@ -155,10 +155,45 @@ fn compressed_and_coloured_text_and_other_encodings_are_read() {
     check(plain.lines().map(colour).collect::<String>().into_bytes());
 }
 
+/// Whatever the share of lines whose clock is wrong: nobody's request goes to another minute.
 #[test]
-fn other_compressions_are_refused_with_what_to_type() {
-    let error = Recording::read(&b"\x28\xb5\x2f\xfd..."[..]).unwrap_err().to_string();
-    assert!(error.contains("zstd -d"), "{error}");
+fn clocks_that_are_wrong_in_turn_cost_no_request() {
+    let wrong = |second: usize| format!("{} app[web.1]: x\n", time(second).replace("2016", "2038"));
+    let check = |of_app: usize, of_router: usize| {
+        let turn = |second: usize| {
+            std::iter::repeat_n(wrong(second), of_app).chain(std::iter::repeat_n(cli(second), of_router))
+        };
+        let input: String = (0..60).flat_map(turn).collect();
+        let recording = Recording::read(input.as_bytes()).unwrap();
+        let requests = recording.lines.iter().filter(|line| input[line.span.clone()].contains("router"));
+        let received: Vec<i64> = requests.map(|line| line.recv_us).collect();
+        let expected: Vec<i64> =
+            (0..60).flat_map(|second| std::iter::repeat_n(time_us(second), of_router)).collect();
+        assert_eq!(received, expected, "{of_app} to {of_router}");
+    };
+    for (of_app, of_router) in [(1, 1), (1, 2), (2, 1), (9, 1), (1, 9)] {
+        check(of_app, of_router);
+    }
+    // Two routers that contradict each other in turn: nothing says which is right, so both are believed.
+    let ahead = |second: usize| cli(second).replace("2016", "2038");
+    let input: String = (0..60).flat_map(|second| [cli(second), ahead(second)]).collect();
+    let (times, bad) = read(input.as_bytes());
+    assert_eq!((&times[..60], bad), ((0..60).map(time_us).collect::<Vec<_>>().as_slice(), 0));
+    assert!(times[60..].iter().all(|&time| time > time_us(0)));
+}
+
+#[test]
+fn a_line_whose_end_is_unknown_loses_what_may_be_part_of_a_word() {
+    let old = "2016-03-04T05:00:01Z heroku[router]: at=info path=\"/\" fwd=x dyno=web.1 service=2ms status=200 bytes=678";
+    let check = |input: &str, expected: bool| {
+        let recording = Recording::read(input.as_bytes()).unwrap();
+        assert_eq!(recording.lines[0].is_whole, expected, "{input}");
+    };
+    check(old, false);
+    check(&format!("{old}\n"), true);
+    let message = counted(1).replace('\n', "");
+    let counted = format!("{} {}", syslog(1).trim_end().len(), message.split_once(' ').unwrap().1);
+    check(&counted, true);
 }
 
 #[test]
@@ -209,6 +244,20 @@ fn records_carry_the_recording_s_own_time() {
 }
 
 proptest! {
+    /// The minutes are those of the lines, whatever their order: of a quiet app and of a busy one.
+    #[test]
+    fn any_order_gives_the_same_times(
+        (apart_s, shuffled) in (prop_oneof![1_i64..10, 60_i64..4_000, 10_000_i64..1_000_000], 3_i64..60)
+            .prop_flat_map(|(apart_s, lines)| (Just(apart_s), Just((0..lines).collect::<Vec<_>>()).prop_shuffle()))
+    ) {
+        let times: Vec<LineTime> = shuffled
+            .iter()
+            .map(|number| LineTime { time_us: Some(number * apart_s * 1_000_000), is_platform: true })
+            .collect();
+        let own: Vec<Option<i64>> = times.iter().map(|line| line.time_us).collect();
+        prop_assert_eq!(clocks::received_us(&times), own);
+    }
+
     #[test]
     fn any_bytes_are_read(input in proptest::collection::vec(any::<u8>(), 0..2_000)) {
         if let Ok(recording) = Recording::read(input.as_slice()) {

@@ -17,6 +17,10 @@ use crate::log::kafka::{KafkaSettings, KafkaTimeouts, KafkaTls};
 /// Time by which a transaction outlives the deadline of the records in it.
 const TRANSACTION_MARGIN: Duration = Duration::from_secs(5);
 
+#[cfg(feature = "kafka")]
+/// Longest prefix, so that every topic keeps within the 249 bytes that Kafka allows.
+const PREFIX_BYTES_MAX: usize = 100;
+
 /// The Kafka cluster.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -119,6 +123,13 @@ impl KafkaSection {
                 ));
             }
         };
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if self.prefix.len() > PREFIX_BYTES_MAX || !self.prefix.bytes().all(is_name) {
+            return Err(ConfigError::Contradiction(format!(
+                "log.kafka.prefix = {:?} must be at most {PREFIX_BYTES_MAX} letters, digits, ., - or _, as in names of topics",
+                self.prefix
+            )));
+        }
         Ok(LogChoice::Kafka(Arc::new(KafkaSettings {
             brokers: self.brokers,
             prefix: self.prefix,

@@ -68,6 +68,18 @@ impl LogChoice {
         !matches!(self, Self::Embedded(_))
     }
 
+    /// Checks what opening the log would refuse before it reaches anything.
+    ///
+    /// # Errors
+    /// If this build cannot do what is asked for, or a property of the client is unknown or reserved.
+    pub fn check(&self) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(settings) => settings.check(),
+        }
+    }
+
     /// Opens the log.
     ///
     /// # Errors

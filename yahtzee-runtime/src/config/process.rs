@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use crate::telemetry::logging::LogFormat;
+use crate::telemetry::logging::{LogFormat, parse_filter};
 
 /// The admin address.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +34,17 @@ pub struct LoggingSection {
 impl Default for LoggingSection {
     fn default() -> Self {
         Self { format: LogFormat::Text, filter: "info,fjall=warn,lsm_tree=warn".to_owned() }
+    }
+}
+
+impl LoggingSection {
+    /// Checks the section.
+    ///
+    /// # Errors
+    /// If the filter cannot be read.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let checked = parse_filter(&self.filter).map(|_| ());
+        checked.map_err(|reason| ConfigError::Contradiction(format!("logging.filter: {reason}")))
     }
 }
 

@@ -9,6 +9,12 @@ use crate::worker::Guarantee;
 /// librdkafka's partitions are signed 32-bit; a topic with more than this is a typing error.
 const PARTITIONS_MAX: u32 = 100_000;
 
+/// Kafka's copies are signed 16-bit.
+const REPLICATION_MAX: u32 = 32_767;
+
+/// Longest version, so that every topic keeps within the 249 bytes that Kafka allows.
+const VERSION_BYTES_MAX: usize = 64;
+
 /// Names and sizes of topics.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,13 +60,17 @@ impl TopicsSection {
                 self.partitions
             )));
         }
-        if self.replication == 0 {
-            return Err(ConfigError::Contradiction("topics.replication = 0 must be at least 1".to_owned()));
+        if !(1..=REPLICATION_MAX).contains(&self.replication) {
+            return Err(ConfigError::Contradiction(format!(
+                "topics.replication = {} must be 1 to {REPLICATION_MAX}",
+                self.replication
+            )));
         }
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if self.version.is_empty() || !self.version.bytes().all(is_name) {
+        let is_length = (1..=VERSION_BYTES_MAX).contains(&self.version.len());
+        if !is_length || !self.version.bytes().all(is_name) {
             return Err(ConfigError::Contradiction(format!(
-                "topics.version = {:?} must be letters, digits, - or _",
+                "topics.version = {:?} must be 1 to {VERSION_BYTES_MAX} letters, digits, - or _",
                 self.version
             )));
         }

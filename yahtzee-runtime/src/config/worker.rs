@@ -10,6 +10,9 @@ use super::error::ConfigError;
 use crate::topics::TopicLayout;
 use crate::worker::{Guarantee, PoisonLimits};
 
+/// Longest time that brokers allow a transaction by default, less what it outlives its records by, in milliseconds.
+const WRITE_DEADLINE_MS_MAX: u64 = 890_000;
+
 /// The worker process.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,7 +70,8 @@ impl WorkerSection {
     /// Checks the section.
     ///
     /// # Errors
-    /// If there are no slots, or more than partitions, or the memory is beyond any number of bytes.
+    /// If there are no slots, or more than partitions, the deadline is none that brokers allow, or the memory is beyond any
+    /// number of bytes.
     pub fn check(self, layout: &TopicLayout) -> Result<WorkerConfig, ConfigError> {
         if self.slots == 0 || self.slots > layout.partitions {
             return Err(ConfigError::Contradiction(format!(
@@ -82,6 +86,13 @@ impl WorkerSection {
                 self.memory_max_mib
             ))
         })?;
+        if !(1..=WRITE_DEADLINE_MS_MAX).contains(&self.write_deadline_ms) {
+            return Err(ConfigError::Contradiction(format!(
+                "worker.write_deadline_ms = {} must be 1 to {WRITE_DEADLINE_MS_MAX}, since brokers refuse transactions of more \
+                 than 15 minutes",
+                self.write_deadline_ms
+            )));
+        }
         Ok(WorkerConfig {
             slots: self.slots,
             guarantee: self.guarantee,

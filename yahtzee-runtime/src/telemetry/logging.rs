@@ -28,13 +28,21 @@ pub enum LogOutput {
     File(File),
 }
 
+/// Reads a level, or a list of directives.
+///
+/// # Errors
+/// If it is neither; the text shows what to write.
+pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter)
+        .map_err(|error| format!("log filter `{filter}` is not readable: {error}; try `info`"))
+}
+
 /// Starts logging. `filter` is a level or a list of directives such as `info,yahtzee_runtime=debug`.
 ///
 /// # Errors
 /// If `filter` cannot be read, or logging was set up before; the text says which.
 pub fn start_logging(format: LogFormat, filter: &str, output: LogOutput) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("log filter `{filter}` is not readable: {error}; try `info`"))?;
+    let filter = parse_filter(filter)?;
     let (writer, is_terminal) = match output {
         LogOutput::StandardError => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
         LogOutput::File(file) => (BoxMakeWriter::new(Mutex::new(file)), false),

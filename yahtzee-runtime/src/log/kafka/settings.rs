@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use crate::log::{Isolation, LogCause, LogError, SlotName};
 
@@ -96,7 +97,7 @@ impl KafkaSettings {
     }
 
     /// Refuses settings that cannot work, before any client exists.
-    pub(super) fn check(&self) -> Result<(), LogError> {
+    pub(crate) fn check(&self) -> Result<(), LogError> {
         let refused = |what: String, reason: &str| {
             Err(LogError::refused(what, LogCause::new("invalid-settings", reason)))
         };
@@ -117,6 +118,14 @@ impl KafkaSettings {
                 format!("TLS to {}", self.brokers),
                 "this binary was built without it; build with `--features tls`",
             );
+        }
+        let clients =
+            [self.admin_client(), self.reader(Isolation::Committed), self.appender(self.timeouts.delivery)];
+        for client in clients {
+            // The value stays out of the text: it may be a password.
+            if let Err(KafkaError::ClientConfig(_, reason, name, _)) = client.create_native_config() {
+                return refused(format!("Kafka property {name}"), &reason);
+            }
         }
         Ok(())
     }

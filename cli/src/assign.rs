@@ -23,10 +23,10 @@ const WORKERS_MAX: i64 = 65_536;
 #[derive(Debug, Args)]
 pub(crate) struct AssignOptions {
     /// Number of workers
-    #[arg(long, value_name = "N", default_value_t = 1, env = "YAHTZEE_WORKERS", value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1, env = "YAHTZEE_WORKERS", value_parser = clap::value_parser!(u32).range(..=WORKERS_MAX))]
     workers: u32,
     /// Another number of workers: show which slots and partitions move when changing to it
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(..=WORKERS_MAX))]
     compare: Option<u32>,
     /// Number of slots; default: `worker.slots` of the configuration
     #[arg(long, value_name = "S")]

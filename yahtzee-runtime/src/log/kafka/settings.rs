@@ -283,16 +283,17 @@ mod tests {
 
     #[test]
     fn decided_properties_cannot_be_overridden() {
-        fn check(name: &str, accepted: bool) {
+        fn check(name: &str, value: &str, accepted: bool) {
             let mut settings = settings();
-            settings.extra.insert(name.to_owned(), "anything".to_owned());
-            assert_eq!(settings.check().is_ok(), accepted, "{name}");
+            settings.extra.insert(name.to_owned(), value.to_owned());
+            assert_eq!(settings.check().is_ok(), accepted, "{name} = {value}");
         }
-        check("acks", false);
-        check("isolation.level", false);
-        check("transactional.id", false);
-        check("linger.ms", true);
-        check("sasl.password", true);
+        check("acks", "all", false);
+        check("isolation.level", "read_committed", false);
+        check("transactional.id", "anything", false);
+        check("linger.ms", "50", true);
+        check("linger.ms", "anything", false);
+        check("sasl.password", "anything", true);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct KafkaSlotWriter {
     group: Arc<ConsumerGroupMetadata>,
     /// Whether a transaction is begun and neither committed nor aborted.
     is_open: bool,
+    /// When the newest transaction is given up.
+    give_up_at: Instant,
     failed: bool,
 }
 
@@ -59,7 +61,8 @@ impl KafkaSlotWriter {
     ) -> Result<Self, LogError> {
         let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
         let settings = Arc::clone(settings);
-        let writer = Self { settings, slot: slot.clone(), outbox, group, is_open: false, failed: false };
+        let (slot, give_up_at) = (slot.clone(), Instant::now());
+        let writer = Self { settings, slot, outbox, group, is_open: false, give_up_at, failed: false };
         repeat(patience, |left| writer.outbox.producer().init_transactions(left))
             .map_err(|error| writer.call_error("fencing earlier writers", error))
             .inspect_err(|error| writer.outbox.verdict().note(error))?;
@@ -69,6 +72,7 @@ impl KafkaSlotWriter {
     fn begin(&mut self) -> Result<(), LogError> {
         let begun = self.outbox.producer().begin_transaction();
         begun.map_err(|error| self.call_error("beginning a transaction", error))?;
+        self.give_up_at = Instant::now() + own_time(self.settings.timeouts.transaction);
         self.is_open = true;
         Ok(())
     }
@@ -100,7 +104,8 @@ impl KafkaSlotWriter {
             // Where nobody listens any more the flush has failed, and that is the error.
             self.outbox.send(chunk, Box::new(move |result| drop(sender.send(result))));
             // librdkafka looks for timed-out records once per second.
-            let flushed = self.outbox.flush(self.settings.timeouts.delivery + Duration::from_secs(1));
+            let flushed =
+                self.outbox.flush(self.left(self.settings.timeouts.delivery + Duration::from_secs(1)));
             let unanswered = || flushed.err().unwrap_or_else(|| KafkaFailure::of(Code::OperationTimedOut));
             answer
                 .try_recv()
@@ -115,15 +120,17 @@ impl KafkaSlotWriter {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        let timeout = self.settings.timeouts.request;
-        repeat(timeout, |left| self.outbox.producer().send_offsets_to_transaction(&list, &self.group, left))
-            .map_err(|error| self.call_error("adding offsets", error))
+        repeat(self.left(self.settings.timeouts.request), |left| {
+            self.outbox.producer().send_offsets_to_transaction(&list, &self.group, left)
+        })
+        .map_err(|error| self.call_error("adding offsets", error))
     }
 
     fn commit_transaction(&mut self) -> Result<(), LogError> {
         // All is flushed already, so that the crate's own flush does not wait in steps of 100 ms.
-        let timeout = self.settings.timeouts.transaction;
-        match repeat(timeout, |left| self.outbox.producer().commit_transaction(left)) {
+        match repeat(self.left(self.settings.timeouts.transaction), |left| {
+            self.outbox.producer().commit_transaction(left)
+        }) {
             Ok(()) => {
                 self.is_open = false;
                 Ok(())
@@ -159,6 +166,11 @@ impl KafkaSlotWriter {
             tracing::warn!(slot = %self.slot, %abort_error, "a transaction was left to its timeout");
         }
         aborted.is_ok()
+    }
+
+    /// Returns how long a call may wait within the open transaction.
+    fn left(&self, at_most: Duration) -> Duration {
+        at_most.min(self.give_up_at.saturating_duration_since(Instant::now()))
     }
 
     fn give_up(&mut self, error: &LogError) {
@@ -211,6 +223,12 @@ impl Transaction for KafkaSlotWriter {
     }
 }
 
+/// Returns how long a transaction is waited for. Later its coordinator aborts it, and fences its producer in the same words
+/// as a successor would: who has waited for a broker must not take itself for a zombie.
+fn own_time(transaction: Duration) -> Duration {
+    transaction.saturating_sub(ABORT)
+}
+
 /// Makes a transaction call with the time that is left, and repeats it if librdkafka allows that.
 fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> KafkaResult<()> {
     let deadline = Instant::now() + within;
@@ -225,5 +243,21 @@ fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> Kafka
             }
             outcome => return outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_given_up_and_aborted_before_its_coordinator_does_it() {
+        fn check(transaction_s: u64) {
+            let transaction = Duration::from_secs(transaction_s);
+            assert!(own_time(transaction) + ABORT <= transaction.max(ABORT), "{transaction:?}");
+        }
+        check(0);
+        check(2);
+        check(15);
     }
 }

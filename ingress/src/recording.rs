@@ -70,7 +70,8 @@ impl Recording {
         found.retain(|line| {
             let line = parse_line(&text[line.span.clone()]);
             times.extend(line.map(|line| LineTime {
-                time_us: timestamp::parse_us(line.time),
+                // No log is older than 1970, and none takes such a stamp: that is a clock that was never set.
+                time_us: timestamp::parse_us(line.time).filter(|&time_us| time_us >= 0),
                 is_platform: LineWriter::of(&line).is_platform(),
             }));
             line.is_some()

@@ -104,6 +104,10 @@ fn a_clock_that_is_wrong_harms_no_other_line() {
     check(vec![wrong(), cli(1), cli(2)], &[1, 1, 2]);
     check(vec![cli(1), cli(2), wrong()], &[1, 2, 2]);
     check([vec![cli(1), cli(2)], vec![wrong(); 2], vec![cli(3), cli(4)]].concat(), &[1, 2, 2, 2, 3, 4]);
+    // Two that agree, at the end: a device whose clock was never set, east of Greenwich.
+    let unset = || "1970-01-01T00:00:01+01:00 heroku[router]: a line before the epoch\n".to_owned();
+    check(vec![cli(1), cli(2), unset(), unset()], &[1, 2, 2, 2]);
+    check(vec![unset(), unset(), cli(1), cli(2)], &[1, 1, 1, 2]);
     // Ten minutes without a line, or a night: nobody's clock is wrong.
     check(vec![cli(0), cli(600)], &[0, 600]);
     let night = |hour: u32| format!("2016-03-04T{hour:02}:00:00Z heroku[router]: {TEXT}\n");

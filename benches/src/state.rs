@@ -59,7 +59,7 @@ pub struct StateRun {
 /// # Errors
 /// Where `/proc` does not tell the memory of the process, or something was not folded.
 pub fn fill(mix: Mix, series: u64) -> Result<StateRun> {
-    let unlimited = usize::MAX / 2;
+    let unlimited = Policy::SERIES_MAX;
     let policy = Policy { series_max: unlimited, series_per_owner_max: unlimited, ..Policy::default() };
     let population = Population::new(series, mix);
     let before = resident_bytes().context("/proc/self/status has no VmRSS")?;

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
 use yahtzee_runtime::config::Secret;
 
+use crate::dedupe::DeliveryId;
+
 /// A credential that is accepted.
 #[derive(Clone, Debug)]
 pub struct Credential {
@@ -37,6 +39,15 @@ impl WriteScope {
             Self::Any => true,
             Self::Owners(owners) => owners.contains(&owner),
         }
+    }
+
+    /// Returns the identity of a delivery with this frame id by a sender of this scope. In another scope other lines of the same
+    /// body are stored, so that its delivery is another one.
+    pub(crate) fn delivery_id(&self, frame_id: [u8; 16]) -> DeliveryId {
+        let Self::Owners(owners) = self else { return frame_id };
+        let start = Sha256::new().chain_update(frame_id);
+        let digest = owners.iter().fold(start, |digest, owner| digest.chain_update(owner.0)).finalize();
+        digest[..16].try_into().expect("SHA-256 has 32 bytes")
     }
 
     /// Returns the owners that it names.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// The name of a delivery, the same for all its attempts: [`crate::packer::frame_digest`].
+/// The identity of a delivery, the same for all its attempts: its frame id ([`crate::sender_name::SenderName::frame_id`]), and what its
+/// sender may write.
 pub type DeliveryId = [u8; 16];
 
 /// The end of a delivery.

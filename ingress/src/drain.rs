@@ -34,7 +34,7 @@ impl DrainRequest {
     }
 
     pub(crate) fn delivery_id(&self) -> Option<DeliveryId> {
-        self.sender.frame_id
+        self.sender.frame_id.map(|frame_id| self.scope.delivery_id(frame_id))
     }
 
     pub(crate) fn read(&self, body: &[u8], tokens: &TokenTable, recv_us: i64) -> ParsedBody {

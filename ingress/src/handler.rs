@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
@@ -45,16 +46,19 @@ pub fn router(ingress: Arc<Ingress>) -> Router {
 
 type Shared = State<Arc<Ingress>>;
 
+/// Parts of a path. Those that are no UTF-8 name nothing; the framework would answer them itself, uncounted and with the body unread.
+type PathParts<T> = Result<Path<T>, PathRejection>;
+
 async fn drain(State(ingress): Shared, request: Request) -> Response<Body> {
     take_drain(&ingress, None, request).await
 }
 
 async fn drain_of_owner(
     State(ingress): Shared,
-    Path(owner): Path<String>,
+    owner: PathParts<String>,
     request: Request,
 ) -> Response<Body> {
-    match Owner::parse(&owner) {
+    match owner.ok().and_then(|Path(owner)| Owner::parse(&owner)) {
         Some(owner) => take_drain(&ingress, Some(owner), request).await,
         None => refuse(&ingress, Reply::NotFound, request).await,
     }
@@ -70,18 +74,22 @@ async fn take_drain(ingress: &Arc<Ingress>, path_owner: Option<Owner>, request: 
 
 async fn metrics_of_process(
     State(ingress): Shared,
-    Path((owner, process)): Path<(String, String)>,
+    path: PathParts<(String, String)>,
     request: Request,
 ) -> Response<Body> {
-    take_metrics(&ingress, LanguageClient::parse(&owner, &process, None), request).await
+    let client = path.ok().and_then(|Path((owner, process))| LanguageClient::parse(&owner, &process, None));
+    take_metrics(&ingress, client, request).await
 }
 
 async fn metrics_of_dyno(
     State(ingress): Shared,
-    Path((owner, process, dyno)): Path<(String, String, String)>,
+    path: PathParts<(String, String, String)>,
     request: Request,
 ) -> Response<Body> {
-    take_metrics(&ingress, LanguageClient::parse(&owner, &process, Some(&dyno)), request).await
+    let client = path
+        .ok()
+        .and_then(|Path((owner, process, dyno))| LanguageClient::parse(&owner, &process, Some(&dyno)));
+    take_metrics(&ingress, client, request).await
 }
 
 async fn take_metrics(

@@ -23,7 +23,8 @@ use crate::drain::announced_count;
 use crate::endpoint::ParsedBody;
 use crate::line::values::hyphenated_uuid;
 use crate::line::{CommonFields, DynoRef, LineContext, timestamp};
-use crate::packer::{BodyOrigin, Packer, frame_digest};
+use crate::packer::{BodyOrigin, Packer};
+use crate::sender_name::SenderName;
 use crate::stats::FrameOutcome;
 
 pub mod body;
@@ -61,11 +62,11 @@ impl LanguageClient {
         Some(Self { owner: Owner::parse(owner)?, process_type: process_type.to_owned(), dyno_num, dyno_uuid })
     }
 
-    /// Returns a name of the one dyno; `None` if only its process type is known.
-    fn dyno(&self) -> Option<Vec<u8>> {
-        let Self { owner, process_type, dyno_num, dyno_uuid } = self;
+    /// Returns a name of the one dyno among those of its owner; `None` if only its process type is known.
+    fn dyno(&self) -> Option<SenderName> {
+        let Self { process_type, dyno_num, dyno_uuid, .. } = self;
         let is_one = dyno_num.is_some() || dyno_uuid.is_some();
-        is_one.then(|| format!("lang.{owner}.{process_type}.{dyno_num:?}.{dyno_uuid:?}").into_bytes())
+        is_one.then(|| SenderName::Dyno(format!("{process_type}.{dyno_num:?}.{dyno_uuid:?}").into_bytes()))
     }
 }
 
@@ -109,7 +110,7 @@ impl LanguageRequest {
 
     pub(crate) fn delivery_id(&self, body: &[u8]) -> Option<DeliveryId> {
         let (dyno, (time, _)) = (self.client.dyno()?, self.time.as_ref()?);
-        Some(frame_digest(&dyno, &[time, Sha256::digest(body).as_slice()].concat()))
+        Some(dyno.frame_id(self.client.owner, &[time, Sha256::digest(body).as_slice()].concat()))
     }
 
     pub(crate) fn read(&self, body: &[u8], recv_us: i64) -> ParsedBody {

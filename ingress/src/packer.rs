@@ -28,12 +28,10 @@ pub struct PackedRecord {
     pub payload: Vec<u8>,
 }
 
-/// Returns the digest that names a delivery: the same for every attempt, different under another sender.
-///
-/// The first 16 bytes of SHA-256 over sender, a zero byte, and the id that the sender gave the delivery.
+/// Returns the digest of a part of `whole`, both of which have a name: the first 16 bytes of SHA-256 over one, a zero byte, and the other.
 #[must_use]
-pub fn frame_digest(sender: &[u8], id: &[u8]) -> [u8; 16] {
-    let digest = Sha256::new().chain_update(sender).chain_update([0]).chain_update(id).finalize();
+pub fn frame_digest(whole: &[u8], part: &[u8]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(whole).chain_update([0]).chain_update(part).finalize();
     digest[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -42,7 +40,7 @@ pub fn frame_digest(sender: &[u8], id: &[u8]) -> [u8; 16] {
 pub struct BodyOrigin {
     /// Receive time, microseconds since 1970.
     pub recv_us: i64,
-    /// [`frame_digest`] of the body; `None` if its sender gave it no id.
+    /// Frame id of the body; `None` if its sender gave it no id.
     pub frame_id: Option<[u8; 16]>,
     /// The kind of its sender.
     pub source_kind: SourceKind,
@@ -203,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_tells_sender_and_id_apart() {
+    fn the_digest_tells_whole_and_part_apart() {
         let digests = [(&b"ab"[..], &b"c"[..]), (b"a", b"bc"), (b"abc", b""), (b"", b"abc")];
         let distinct: std::collections::BTreeSet<_> =
-            digests.iter().map(|(sender, id)| frame_digest(sender, id)).collect();
+            digests.iter().map(|(whole, part)| frame_digest(whole, part)).collect();
         assert_eq!(distinct.len(), digests.len());
         // printf 'd.1\0ff' | sha256sum
         assert_eq!(frame_digest(b"d.1", b"ff")[..4], [0x69, 0x6d, 0x13, 0x3d]);

@@ -6,7 +6,7 @@ use yahtzee_pipeline_proto::raw::SourceKind;
 
 use crate::auth::SenderIdentity;
 use crate::line::values::token_uuid;
-use crate::packer::frame_digest;
+use crate::sender_name::SenderName;
 use crate::token_table::{TokenTable, derived_owner};
 
 /// Header with the token of a Logplex drain.
@@ -27,7 +27,7 @@ pub struct Sender {
     pub is_known: bool,
     /// Whether wrong octet counts are repaired.
     pub repair: bool,
-    /// Digest of sender and id; `None` if the request has no id, so that its attempts look like different requests.
+    /// [`SenderName::frame_id`]; `None` if the request has no id, so that its attempts look like different requests.
     pub frame_id: Option<[u8; 16]>,
     /// UUID of the drain token.
     pub drain: Option<[u8; 16]>,
@@ -48,16 +48,18 @@ impl Sender {
     ) -> Self {
         let value = |name| headers.get(name).map(|value| value.as_bytes()).filter(|value| !value.is_empty());
         let token = value(DRAIN_TOKEN);
-        let name = token.map_or_else(|| name_without_token(path_owner, identity), <[u8]>::to_vec);
+        let name = sender_name(token, path_owner, identity);
+        let text = name.text();
         let id = value(FRAME_ID).or_else(|| value(REQUEST_ID));
         let is_logplex = token.is_some() || value(FRAME_ID).is_some();
-        let entry = tokens.get(&name);
+        let entry = tokens.get(&text);
         let known = entry.map(|entry| entry.owner).or(path_owner);
+        let owner = known.unwrap_or_else(|| derived_owner(&text));
         Self {
-            owner: known.unwrap_or_else(|| derived_owner(&name)),
+            owner,
             is_known: known.is_some(),
             repair: entry.is_none_or(|entry| entry.repair),
-            frame_id: id.map(|id| frame_digest(&name, id)),
+            frame_id: id.map(|id| name.frame_id(owner, id)),
             drain: token.and_then(|token| token_uuid(token, b"d.")),
             source_kind: match (is_logplex, id) {
                 (true, _) => SourceKind::Logplex,
@@ -68,11 +70,12 @@ impl Sender {
     }
 }
 
-fn name_without_token(path_owner: Option<Owner>, identity: &SenderIdentity) -> Vec<u8> {
-    match (path_owner, &identity.user) {
-        (Some(owner), _) => format!("owner.{owner}").into_bytes(),
-        (None, Some(user)) => [b"user.", user.as_slice()].concat(),
-        (None, None) => b"anonymous".to_vec(),
+fn sender_name(token: Option<&[u8]>, path_owner: Option<Owner>, identity: &SenderIdentity) -> SenderName {
+    match (token, path_owner, &identity.user) {
+        (Some(token), ..) => SenderName::DrainToken(token.to_vec()),
+        (None, Some(owner), _) => SenderName::PathOwner(owner),
+        (None, None, Some(user)) => SenderName::User(user.clone()),
+        (None, None, None) => SenderName::Anonymous,
     }
 }
 
@@ -127,10 +130,13 @@ mod tests {
             assert_eq!((sender.frame_id, sender.source_kind), (expected, expected_kind), "{headers:?}");
         }
         let logplex = SourceKind::Logplex;
-        check(&[(DRAIN_TOKEN, "d.1"), (FRAME_ID, "F")], Some(frame_digest(b"d.1", b"F")), logplex);
-        check(&[(DRAIN_TOKEN, "d.2"), (FRAME_ID, "F")], Some(frame_digest(b"d.2", b"F")), logplex);
+        let of_drain =
+            |token: &[u8], owner| Some(SenderName::DrainToken(token.to_vec()).frame_id(owner, b"F"));
+        let of_user = SenderName::User(b"u".to_vec()).frame_id(derived_owner(b"user.u"), b"R");
+        check(&[(DRAIN_TOKEN, "d.1"), (FRAME_ID, "F")], of_drain(b"d.1", derived_owner(b"d.1")), logplex);
+        check(&[(DRAIN_TOKEN, "d.known"), (FRAME_ID, "F")], of_drain(b"d.known", Owner([1; 16])), logplex);
         check(&[(DRAIN_TOKEN, "d.1")], None, logplex);
-        check(&[(REQUEST_ID, "R")], Some(frame_digest(b"user.u", b"R")), SourceKind::LogShuttle);
+        check(&[(REQUEST_ID, "R")], Some(of_user), SourceKind::LogShuttle);
         check(&[], None, SourceKind::Unknown);
     }
 

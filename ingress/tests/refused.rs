@@ -72,6 +72,9 @@ fn the_client_of_a_refused_request_can_read_the_reply_and_goes_on() {
     check(&head("POST /elsewhere", &length), &body, "404");
     check(&head("POST /drain/nobody", &length), &body, "404");
     check(&head("POST /lang/nobody/web", &length), &body, "404");
+    check(&head("POST /drain/%ff", &length), &body, "404");
+    check(&head("POST /lang/%ff/web", &length), &body, "404");
+    check(&head("POST /lang/nobody/web/%ff", &length), &body, "404");
     check(&head("PUT /drain", &length), &body, "405");
     check(&head("POST /drain", &length).replace("secret", "wrong"), &body, "401");
     check(&head("POST /drain", &length).replace("logplex-1", "json"), &body, "415");

@@ -81,6 +81,52 @@ async fn unknown_owners_are_bounded_and_further_ones_may_try_again() {
     assert_eq!((snapshot.unknown_owners_refused, snapshot.frames(FrameOutcome::NotStored)), (3, 3));
 }
 
+/// A delivery of id 1, with a credential.
+fn frame(path: &str, credential: &str, token: Option<&str>, app_names: &[&str]) -> Request<Body> {
+    let body: String = app_names.iter().map(|name| message(name)).collect();
+    let request = Request::post(path).header("content-type", "application/logplex-1");
+    let request = request.header("authorization", format!("Bearer {credential}")).header("x-request-id", "1");
+    let request =
+        token.into_iter().fold(request, |request, token| request.header("logplex-drain-token", token));
+    request.body(Body::from(body)).unwrap()
+}
+
+/// A service with a credential for each of these scopes.
+fn start_bound(scopes: &[(&str, &[Owner])]) -> Service {
+    let credential = |&(secret, owners): &(&str, &[Owner])| {
+        let scope = WriteScope::Owners(Arc::new(owners.iter().copied().collect()));
+        Credential { scope, ..Credential::from(secret) }
+    };
+    Service::start(Settings { credentials: scopes.iter().map(credential).collect(), ..Settings::default() })
+}
+
+#[tokio::test]
+async fn deliveries_named_as_those_of_another_owner_do_not_suppress_them() {
+    let (path_owner, other) = (Owner::parse(PATH_OWNER).unwrap(), Owner([8; 16]));
+    let (path, path_of_other) = (format!("/drain/{path_owner}"), format!("/drain/{other}"));
+    for forged in [&format!("owner.{path_owner}"), PATH_OWNER, "anonymous", "d.1"] {
+        let mut service = start_bound(&[("a", &[path_owner]), ("b", &[other])]);
+        service.check(frame(&path_of_other, "b", Some(forged), &["heroku"]), 204, &[other]).await;
+        service.check(frame(&path, "a", None, &["heroku"]), 204, &[path_owner]).await;
+        service.check(frame(&path, "a", Some("d.1"), &["heroku"]), 204, &[path_owner]).await;
+        service.check(frame(&path, "a", None, &["heroku"]), 204, &[]).await;
+        assert_eq!(service.ingress.stats().snapshot().frames(FrameOutcome::Duplicate), 1, "{forged}");
+    }
+}
+
+/// What the first sender may not write has not been stored by its delivery.
+#[tokio::test]
+async fn a_delivery_within_a_smaller_scope_does_not_suppress_the_lines_of_others() {
+    let log_token = "t.0a1b2c3d-0000-4000-8000-00000000ffff";
+    let mut both = [KNOWN, derived_owner(log_token.as_bytes())];
+    both.sort_unstable();
+    let mut service = start_bound(&[("small", &[KNOWN]), ("great", &both)]);
+    let frame = |credential| frame("/drain", credential, Some("d.known"), &["heroku", log_token]);
+    service.check(frame("small"), 204, &[KNOWN]).await;
+    service.check(frame("great"), 204, &both).await;
+    service.check(frame("great"), 204, &[]).await;
+}
+
 #[tokio::test]
 async fn a_credential_writes_only_for_what_it_is_bound_to() {
     let path_owner = Owner::parse(PATH_OWNER).unwrap();

@@ -89,16 +89,13 @@ impl std::fmt::Display for PolicyError {
                  {OPEN_WINDOWS_MAX} windows open, which a commit could not name; lengthen the windows"
             ),
             Self::TooManySeries(series_max) => {
-                write!(formatter, "series_max = {series_max} must be at most {SERIES_MAX}")
+                write!(formatter, "series_max = {series_max} must be at most {}", Policy::SERIES_MAX)
             }
         }
     }
 }
 
 impl std::error::Error for PolicyError {}
-
-/// The greatest cap of series: with more, sums of sizes would end beyond 64 bits.
-const SERIES_MAX: usize = 1 << 30;
 
 /// The share of `series_max` that a window can hold in `other` series beyond it.
 const OTHER_SHARE: usize = 8;
@@ -112,6 +109,9 @@ const FRAMES_PER_SERIES: usize = 16;
 const FRAMES_MIN: usize = 1 << 16;
 
 impl Policy {
+    /// The greatest `series_max`: with more, sums of sizes would end beyond 64 bits.
+    pub const SERIES_MAX: usize = 1 << 30;
+
     /// Checks that the policy can be worked with.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Policy {
         if self.flush_interval_ms == 0 {
             return Err(PolicyError::Zero("flush_interval_ms"));
         }
-        if self.series_max > SERIES_MAX {
+        if self.series_max > Self::SERIES_MAX {
             return Err(PolicyError::TooManySeries(self.series_max));
         }
         match lateness_windows.saturating_add(future_windows) < OPEN_WINDOWS_MAX {

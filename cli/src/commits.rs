@@ -45,7 +45,7 @@ pub(crate) struct CommitsOptions {
 pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Result<()> {
     let config = global.load()?;
     let plans = plans(global, &config, &options.jobs)?;
-    let log = config.log.open()?;
+    let log = config.log.open_existing()?;
     let now_ms = Timestamp::now().as_millisecond();
     let jobs: Vec<JobCommits> =
         plans.iter().map(|plan| job(&config, &*log, plan, now_ms)).collect::<Result<_>>()?;

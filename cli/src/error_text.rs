@@ -27,6 +27,9 @@ fn advice(error: &LogError) -> Option<&'static str> {
         LogError::FolderInUse(_) => {
             Some("stop it, or choose another folder: `log.embedded.folder`, or `--data` of `yahtzee demo`")
         }
+        LogError::NoFolder(_) => Some(
+            "compare its name with `log.embedded.folder`, or create a new log with `yahtzee topics create`",
+        ),
         LogError::Unavailable { .. } if error.code().starts_with("kafka:") => {
             Some("is the broker running and reachable?")
         }

@@ -165,7 +165,7 @@ impl Ward {
     fn open(global: &GlobalOptions, config: &Config, job: Option<&str>) -> Result<Self> {
         let names: Vec<String> = job.into_iter().map(str::to_owned).collect();
         let topics = topics_of(&plans(global, config, &names)?, config);
-        Ok(Self { log: config.log.open()?, topics })
+        Ok(Self { log: config.log.open_existing()?, topics })
     }
 
     /// Returns the selected summaries; fails if an id is not in the quarantine.

@@ -75,7 +75,7 @@ pub(crate) fn replay(global: &GlobalOptions, options: &ReplayOptions) -> Result<
     let target = options.target.target(global, &config, &scope.plans)?;
     let id = options.id.clone().unwrap_or_else(|| target.id());
     check_id(&id)?;
-    let log = config.log.open()?;
+    let log = config.log.open_existing()?;
     target.create(&config, &scope.plans, &*log)?;
     let replay = Replay { config: &config, log, options, scope, target, id };
     let report = replay.run()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole};
@@ -32,15 +32,7 @@ pub(crate) fn existing(config: &Config, name: Option<StoreName>) -> Result<Arc<d
     let configured = if has_shard { StoreName::Postgres } else { StoreName::Embedded };
     match name.unwrap_or(configured) {
         StoreName::Postgres => postgres(config),
-        StoreName::Embedded => {
-            let folder = &config.sink.embedded_folder;
-            ensure!(
-                folder.exists(),
-                "there is no store at {} (`sink.embedded.folder`); compare with --against topic",
-                folder.display()
-            );
-            Ok(Arc::new(EmbeddedStore::open(folder)?))
-        }
+        StoreName::Embedded => Ok(Arc::new(EmbeddedStore::open_existing(&config.sink.embedded_folder)?)),
     }
 }
 

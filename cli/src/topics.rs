@@ -24,7 +24,10 @@ pub(crate) enum TopicsCommand {
 pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<()> {
     let config = global.load()?;
     let wanted = specs(&plans(global, &config, &[])?, &config.layout);
-    let log = config.log.open()?;
+    let log = match command {
+        TopicsCommand::Create => config.log.open()?,
+        TopicsCommand::Check => config.log.open_existing()?,
+    };
     if matches!(command, TopicsCommand::Create) {
         for topic in &wanted {
             match log.create_topic(topic) {

@@ -86,7 +86,7 @@ pub(crate) fn verify(global: &GlobalOptions, options: &VerifyOptions) -> Result<
             Some(StoredRows::read(&*store, &scope, config.layout.partitions)?)
         }
     };
-    let log = config.log.open()?;
+    let log = config.log.open_existing()?;
     let report = Verification { config: &config, log, options, scope, stored }.run()?;
     match options.json {
         true => outln!("{}", serde_json::to_string_pretty(&report)?)?,

@@ -551,7 +551,12 @@ fn wrong_requests_are_refused_with_what_to_type_instead() {
     check(&["replay", "--dry-run"], &["yahtzee topics create"]);
     check(&["verify"], &["store", "--against topic"]);
     check(&["verify", "--against", "topic"], &["yahtzee topics create"]);
-    check(&["commits"], &["yahtzee topics create"]);
+    for reading in ["commits", "topics check", "retry list", "quarantine list"] {
+        let arguments: Vec<&str> = reading.split(' ').collect();
+        check(&arguments, &["there is no log in", "`log.embedded.folder`", "yahtzee topics create"]);
+    }
     check(&["assign", "--slots", "9"], &["--slots 1 to 8"]);
     check(&["assign", "--workers", "0"], &["at least one worker"]);
+    // What only reads has made no new log or store of a mistyped name.
+    assert_eq!(fs::read_dir(world.folder.path()).unwrap().count(), 0);
 }

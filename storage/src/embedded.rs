@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
-use yahtzee_runtime::fjall_folder::cause_of;
+use yahtzee_runtime::fjall_folder::{FolderError, IfMissing, cause_of};
 use yahtzee_runtime::log::LogCause;
 
 use self::folder::{Folder, FolderView, Refused};
@@ -42,9 +42,21 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// If another process has the folder open ([`StoreError::FolderInUse`]), or it cannot be used as it is
-    /// ([`StoreError::Misconfigured`]).
+    /// ([`StoreError::Misconfigured`]), as one that holds something else: then it is left as it is.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let opened = Folder::open(folder).map_err(|refused| unusable(folder, refused))?;
+        Self::open_or(folder, IfMissing::Create)
+    }
+
+    /// Opens the folder as [`Self::open`] does, and creates none.
+    ///
+    /// # Errors
+    /// [`StoreError::Misconfigured`] if there is no store; the others of [`Self::open`].
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_or(folder, IfMissing::Refuse)
+    }
+
+    fn open_or(folder: &Path, if_missing: IfMissing) -> Result<Self, StoreError> {
+        let opened = Folder::open(folder, if_missing).map_err(|refused| unusable(folder, refused))?;
         let view = RwLock::new(Some(Arc::clone(opened.view())));
         Ok(Self(Arc::new(SharedFolder { path: folder.to_owned(), folder: Mutex::new(Some(opened)), view })))
     }
@@ -137,7 +149,7 @@ impl SharedFolder {
         let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = match slot.take() {
             Some(folder) => folder,
-            None => Folder::open(&self.path)?,
+            None => Folder::open(&self.path, IfMissing::Create)?,
         };
         let result = change(&mut folder);
         // What has failed is closed, readers included, so that it can be opened again.
@@ -179,7 +191,7 @@ fn place(folder: &Path) -> String {
 
 /// Converts the reason why a folder was not opened into the error that ends the process.
 fn unusable(folder: &Path, refused: Refused) -> StoreError {
-    if let Refused::InUse = refused {
+    if let Refused::Folder(FolderError::InUse) = refused {
         return StoreError::FolderInUse(folder.display().to_string());
     }
     StoreError::Misconfigured { place: place(folder), cause: refused.into() }

@@ -133,6 +133,29 @@ fn the_last_handle_frees_the_folder() {
     open(folder.path());
 }
 
+/// A process is killed at each step of the creation: as soon as it has made so many files.
+#[test]
+fn a_creation_that_is_killed_is_begun_again() {
+    if let Some(folder) = folder_of_other_process() {
+        open(&folder);
+        return;
+    }
+    for files in (0..6).cycle().take(30) {
+        let parent = fresh_folder();
+        let folder = parent.path().join("log");
+        let test = "a_creation_that_is_killed_is_begun_again";
+        let mut process = other_process(&[], test, &folder).spawn().unwrap();
+        let has_made = || folder.read_dir().map_or(0, Iterator::count) >= files;
+        while !has_made() && process.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        open(&folder).create_topic(&spec("topic", 1)).unwrap();
+        assert!(EmbeddedLog::open_existing(&folder).unwrap().describe_topic("topic").unwrap().is_some());
+    }
+}
+
 #[test]
 fn what_is_acknowledged_survives_a_kill() {
     if let Some(folder) = folder_of_other_process() {

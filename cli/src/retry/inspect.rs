@@ -80,7 +80,7 @@ pub(super) fn inspect(global: &GlobalOptions, options: &InspectOptions) -> Resul
         "{} is neither a RETRY nor a QUARANTINE topic; places are shown by `yahtzee retry list` and `yahtzee quarantine list`",
         place.topic
     );
-    let log = global.load()?.log.open()?;
+    let log = global.load()?.log.open_existing()?;
     let Some(found) = retry_list::inspect(&*log, place)? else {
         bail!(
             "there is no record at {place}, or not any more; see `yahtzee retry list` and `yahtzee quarantine list`"

@@ -76,7 +76,7 @@ struct WaitingInPartition {
 pub(super) fn list(global: &GlobalOptions, options: &RetryListOptions) -> Result<()> {
     let config = global.load()?;
     let topics = topics_of(&plans(global, &config, &[])?, &config);
-    let log = config.log.open()?;
+    let log = config.log.open_existing()?;
     let mut shards = retry_list::list(&*log, POSTGRES, &config.layout.version, &topics)?;
     if let Some(name) = &options.shard {
         keep(&mut shards, name, &config)?;

@@ -12,12 +12,11 @@
 //! limit here: retention limits it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use yahtzee_runtime::fjall_folder::{cause_of, clear_unfinished_creation};
+use yahtzee_runtime::fjall_folder::{self, FolderError, IfMissing};
 use yahtzee_runtime::log::LogCause;
 
 use crate::store::Day;
@@ -57,56 +56,51 @@ pub(super) struct FolderView {
 
 /// Reason why a folder was not opened.
 pub(super) enum Refused {
-    /// Another process, or a reader in this one, has it open.
-    InUse,
     /// It holds rows of another layout version.
     Format,
-    /// Error of fjall or the operating system.
-    Failed(fjall::Error),
+    /// It could not be opened as a database.
+    Folder(FolderError),
 }
 
 impl From<Refused> for LogCause {
     fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::InUse => Self::new("folder-in-use", "in use by another process, or still being read"),
-            Refused::Format => Self::new(
-                "folder-format",
-                "written by another version of this program; delete it or choose another with \
-                 `sink.embedded.folder`, and replay what is still in the log",
-            ),
-            Refused::Failed(error) => {
-                let cause = cause_of(error);
-                let advice = "free or repair the disk and start again, the log still has everything";
-                let text = format!("{cause}; {advice}");
-                cause.with_text(text)
+        let error = match refused {
+            Refused::Format => {
+                return Self::new(
+                    "folder-format",
+                    "written by another version of this program; delete it or choose another with \
+                     `sink.embedded.folder`, and replay what is still in the log",
+                );
             }
-        }
+            Refused::Folder(error) => error,
+        };
+        let advice = match &error {
+            FolderError::InUse => ", or still being read",
+            FolderError::Missing => {
+                "; compare its name with `sink.embedded.folder`: `yahtzee sink embedded` creates it, and \
+                 `yahtzee verify --against topic` needs none"
+            }
+            FolderError::Foreign(_) | FolderError::Incomplete(_) => ": `sink.embedded.folder`",
+            FolderError::Failed(_) => {
+                "; free or repair the disk and start again, the log still has everything"
+            }
+        };
+        let cause = Self::from(error);
+        let text = format!("{}{advice}", cause.text());
+        cause.with_text(text)
     }
 }
 
-impl From<fjall::Error> for Refused {
-    fn from(error: fjall::Error) -> Self {
-        match error {
-            fjall::Error::Locked => Self::InUse,
-            error => Self::Failed(error),
-        }
-    }
-}
-
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Self::InUse,
-            _ => Self::Failed(error.into()),
-        }
+impl<E: Into<FolderError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Folder(error.into())
     }
 }
 
 impl Folder {
-    /// Opens the folder and creates what is missing.
-    pub(super) fn open(path: &Path) -> Result<Self, Refused> {
-        clear_unfinished_creation(path)?;
-        let database = Database::builder(path).cache_size(CACHE_BYTES).open()?;
+    /// Opens the folder and creates what is missing, or refuses a folder without a store.
+    pub(super) fn open(path: &Path, if_missing: IfMissing) -> Result<Self, Refused> {
+        let database = fjall_folder::open(path, if_missing, |builder| builder.cache_size(CACHE_BYTES))?;
         let meta = database.keyspace(META, || options(META_MEMTABLE_BYTES))?;
         let settled = database.keyspace(SETTLED, || options(META_MEMTABLE_BYTES))?;
         let floor =

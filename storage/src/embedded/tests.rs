@@ -51,14 +51,28 @@ fn a_folder_in_use_is_named() {
     assert_eq!(error, StoreError::FolderInUse(folder.path().display().to_string()));
 }
 
-/// As a process leaves it that is killed while it creates the folder.
 #[test]
-fn a_creation_cut_short_does_not_spoil_the_folder() {
+fn a_folder_with_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["lock", "0.jnl"] {
-        std::fs::write(folder.path().join(name), "").unwrap();
+    let file = folder.path().join("0.jnl");
+    std::fs::write(&file, "precious").unwrap();
+    for open in [EmbeddedStore::open, EmbeddedStore::open_existing] {
+        let error = open(folder.path()).map(drop).unwrap_err().to_string();
+        assert!(error.contains("`0.jnl`") && error.contains("`sink.embedded.folder`"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
-    EmbeddedStore::open(folder.path()).unwrap();
+}
+
+#[test]
+fn who_only_reads_creates_no_store() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("mistyped");
+    let error = EmbeddedStore::open_existing(&folder).map(drop).unwrap_err();
+    assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
+    assert!(!folder.exists());
+    EmbeddedStore::open(&folder).unwrap();
+    EmbeddedStore::open_existing(&folder).unwrap();
 }
 
 #[test]

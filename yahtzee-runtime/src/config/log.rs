@@ -91,6 +91,18 @@ impl LogChoice {
             Self::Kafka(settings) => Arc::new(KafkaLog::connect((**settings).clone())?),
         })
     }
+
+    /// Opens the log as [`Self::open`] does, and creates no folder: for what only reads.
+    ///
+    /// # Errors
+    /// If there is no log in the folder; those of [`Self::open`].
+    pub fn open_existing(&self) -> Result<SharedLog, LogError> {
+        match self {
+            Self::Embedded(folder) => Ok(Arc::new(EmbeddedLog::open_existing(folder)?)),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => self.open(),
+        }
+    }
 }
 
 impl LogSection {

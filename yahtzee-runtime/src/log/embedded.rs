@@ -46,6 +46,7 @@ use super::{
     Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader, OffsetCommit, SlotName,
     SlotWriter, TopicDescription, TopicSpec,
 };
+use crate::fjall_folder::IfMissing;
 
 /// A log in a folder. Clones share the folder.
 #[derive(Clone)]
@@ -80,9 +81,21 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`LogError::FolderInUse`] if a process, this one included, has it open; [`LogError::Refused`] if it
-    /// cannot be read, written or understood.
+    /// cannot be read, written or understood, or holds something else: then it is left as it is.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
-        let store = LogStore::open(folder)?;
+        Self::open_or(folder, IfMissing::Create)
+    }
+
+    /// Opens the folder as [`Self::open`] does, and creates none.
+    ///
+    /// # Errors
+    /// [`LogError::NoFolder`] if there is no log; the others of [`Self::open`].
+    pub fn open_existing(folder: &Path) -> Result<Self, LogError> {
+        Self::open_or(folder, IfMissing::Refuse)
+    }
+
+    fn open_or(folder: &Path, if_missing: IfMissing) -> Result<Self, LogError> {
+        let store = LogStore::open(folder, if_missing)?;
         let published = PublishedState::new(LogState::load(&store)?);
         let shared = Arc::new(EmbeddedShared { store, published, queue: RequestQueue::default() });
         let of_thread = Arc::clone(&shared);

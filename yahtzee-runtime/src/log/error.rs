@@ -51,6 +51,9 @@ pub enum LogError {
     /// The data folder is locked by another process.
     #[error("data folder {0} is in use by another process")]
     FolderInUse(String),
+    /// There is no log in the data folder, and none was to be created.
+    #[error("there is no log in data folder {0}")]
+    NoFolder(String),
     /// No answer from the log: worth another try.
     #[error("no answer from {what}: {cause}")]
     Unavailable {
@@ -102,6 +105,7 @@ impl LogError {
             Self::Fenced(_) => "fenced",
             Self::GroupInUse(_) => "group-in-use",
             Self::FolderInUse(_) => "folder-in-use",
+            Self::NoFolder(_) => "no-folder",
             Self::Unavailable { cause, .. } | Self::Refused { cause, .. } => &cause.code,
         }
     }

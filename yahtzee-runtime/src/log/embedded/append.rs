@@ -207,6 +207,7 @@ mod tests {
     use super::super::store::LogStore;
     use super::super::topics;
     use super::*;
+    use crate::fjall_folder::IfMissing;
     use crate::log::{Bounds, Cleanup, CommittedOffset, Log as _, TopicSpec};
 
     fn spec() -> TopicSpec {
@@ -288,7 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut state = LogState::default();
         state.add_topic(topics::describe(&spec()));
-        let store = LogStore::open(folder.path()).unwrap();
+        let store = LogStore::open(folder.path(), IfMissing::Create).unwrap();
         let shared =
             EmbeddedShared { store, published: PublishedState::new(state), queue: RequestQueue::default() };
         let handle = Arc::new(EmbeddedHandle { shared: Arc::new(shared), writer: Mutex::new(None) });

@@ -3,17 +3,17 @@
 //! Written only by the writer thread, one atomic batch at a time; read by everybody. fjall locks the folder
 //! (`flock` on its file `lock`), so a second process, or a second opening in this one, is turned away.
 
-use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot, UserValue,
+    Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable,
+    Snapshot, UserValue,
 };
 use yahtzee_core::record::LogRecord;
 
 use super::format::{PartitionId, number_of, record_of};
-use crate::fjall_folder::{cause_of, clear_unfinished_creation};
+use crate::fjall_folder::{self, FolderError, IfMissing, cause_of};
 use crate::log::{Headers, LogCause, LogError};
 
 /// Blocks kept in memory: enough that readers near the end never touch the disk.
@@ -37,23 +37,21 @@ pub(super) struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the folder and creates what is missing.
-    pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
+    /// Opens the folder and creates what is missing, or refuses a folder without a log.
+    pub(super) fn open(folder: &Path, if_missing: IfMissing) -> Result<Self, LogError> {
         let name = folder.display().to_string();
-        let refused =
-            |error: fjall::Error| LogError::refused(format!("opening data folder {name}"), cause_of(error));
-        clear_unfinished_creation(folder).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => LogError::FolderInUse(name.clone()),
-            _ => refused(error.into()),
-        })?;
-        let builder = Database::builder(folder).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
-        let database = builder.open().map_err(|error| match error {
-            fjall::Error::Locked => LogError::FolderInUse(name.clone()),
-            error => refused(error),
+        let refused = |cause: LogCause| LogError::refused(format!("opening data folder {name}"), cause);
+        let configure = |builder: DatabaseBuilder<Database>| {
+            builder.cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES)
+        };
+        let database = fjall_folder::open(folder, if_missing, configure).map_err(|error| match error {
+            FolderError::InUse => LogError::FolderInUse(name.clone()),
+            FolderError::Missing => LogError::NoFolder(name.clone()),
+            error => refused(error.into()),
         })?;
         let keyspace = |keyspace: &str, bytes: u64| {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(bytes);
-            database.keyspace(keyspace, options).map_err(refused)
+            database.keyspace(keyspace, options).map_err(|error| refused(cause_of(error)))
         };
         Ok(Self {
             records: keyspace("records", RECORDS_MEMTABLE_BYTES)?,
@@ -136,25 +134,12 @@ impl StoredRecord {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    #[test]
-    fn a_creation_cut_short_does_not_spoil_the_folder() {
-        for leftovers in [&["lock", "0.jnl"][..], &["lock", "0.jnl", "version"]] {
-            let folder = tempfile::tempdir().unwrap();
-            for name in leftovers {
-                fs::write(folder.path().join(name), "").unwrap();
-            }
-            drop(LogStore::open(folder.path()).unwrap_or_else(|error| panic!("{leftovers:?}: {error}")));
-        }
-    }
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = LogStore::open(file.path()).map(drop).unwrap_err();
+        let error = LogStore::open(file.path(), IfMissing::Create).map(drop).unwrap_err();
         assert!(matches!(&error, LogError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
     }

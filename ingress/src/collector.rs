@@ -29,6 +29,8 @@ pub struct BodyCounts {
     pub time_replaced: u64,
     /// Measurements dropped, because neither their line nor another one of its body has a readable time.
     pub untimed: u64,
+    /// Measurements dropped, because one alone is larger than a record may be.
+    pub oversized: u64,
     /// Measurements dropped, because the log token of their line names an owner that the sender may not write for.
     pub foreign: u64,
     /// Deliveries with a token that no table knows.
@@ -66,6 +68,7 @@ impl BodyCounts {
         self.truncated += other.truncated;
         self.time_replaced += other.time_replaced;
         self.untimed += other.untimed;
+        self.oversized += other.oversized;
         self.foreign += other.foreign;
         self.unknown_tokens += other.unknown_tokens;
         self.rejected_values += other.rejected_values;
@@ -76,8 +79,11 @@ impl BodyCounts {
         self.truncated += u64::from(reading.truncated);
     }
 
-    pub(crate) fn measurement(&mut self, measurement: &Measurement) {
-        self.measurements[measurement.index()] += 1;
+    /// Adds a measurement of `owner` to `packer`, and counts whether it was taken.
+    pub(crate) fn pack(&mut self, packer: &mut Packer, owner: Owner, measurement: &Measurement) {
+        let is_packed = packer.add(owner, measurement);
+        self.measurements[measurement.index()] += u64::from(is_packed);
+        self.oversized += u64::from(!is_packed);
     }
 }
 
@@ -155,11 +161,10 @@ impl<'a> Collector<'a> {
                 self.counts.foreign += 1;
                 continue;
             }
-            self.counts.measurement(&measurement);
             self.counts.time_replaced += u64::from(context.time_replaced);
             match measurement {
                 Measurement::LogLoss(loss) => self.losses.push((owner, loss)),
-                other => self.packer.add(owner, &other),
+                other => self.counts.pack(&mut self.packer, owner, &other),
             }
         }
     }
@@ -198,7 +203,7 @@ impl<'a> Collector<'a> {
             // A full buffer drops its oldest lines, so the loss lies before the oldest that is left, whatever the
             // notice says: where only the buffer overflowed, it says the time of sending.
             loss.since_us = self.oldest_us.map_or(loss.since_us, |oldest_us| loss.since_us.min(oldest_us));
-            self.packer.add(owner, &loss.into());
+            self.counts.pack(&mut self.packer, owner, &loss.into());
         }
         (self.packer.finish(), self.counts)
     }

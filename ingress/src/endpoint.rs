@@ -33,7 +33,7 @@ impl Endpoint {
     pub(crate) fn max_body_bytes(&self) -> usize {
         match self {
             Self::Drain(_) => usize::MAX,
-            // One record holds a whole post and must stay below Kafka's default limit of 1 MB.
+            // The longest distribution in so many bytes fits into one record.
             Self::Language(_) => 512 << 10,
         }
     }

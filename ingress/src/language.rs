@@ -132,8 +132,7 @@ impl LanguageRequest {
             let metric = self.metric(name, value, frame_index, recv_us);
             counts.time_replaced += u64::from(metric.flags & Flag::TimeReplaced as u32 != 0);
             let measurement = Measurement::from(metric);
-            counts.measurement(&measurement);
-            packer.add(self.client.owner, &measurement);
+            counts.pack(&mut packer, self.client.owner, &measurement);
         }
         let differs_from_head = self.announced_count.is_some_and(|count| count != announced);
         ParsedBody {

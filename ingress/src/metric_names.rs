@@ -23,6 +23,8 @@ yahtzee_runtime::metrics! {
         "Measurements dropped, because neither their line nor another one of its body has a readable time";
     Counter INGRESS_TRUNCATED = "yahtzee_ingress_lines_truncated_total" [] Count,
         "Platform lines that were cut and gave no measurement";
+    Counter INGRESS_OVERSIZED = "yahtzee_ingress_oversized_total" [] Count,
+        "Measurements dropped, because one alone is larger than a record may be";
     Counter INGRESS_FOREIGN = "yahtzee_ingress_foreign_total" [] Count,
         "Measurements dropped, because the log token of their line names an app that the credential is not bound to";
     Counter INGRESS_UNKNOWN_TOKENS = "yahtzee_ingress_unknown_tokens_total" [] Count,

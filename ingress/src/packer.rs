@@ -1,4 +1,4 @@
-//! Packs measurements into raw records: one per owner and measurement type of a body.
+//! Packs measurements into raw records: one per owner and measurement type of a body, several where one would be too large.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,15 @@ use yahtzee_pipeline_proto::raw::{RawRecord, SourceKind};
 /// Position of a line before all others: the notice of loss that Logplex puts in front of a body.
 pub const PREPENDED_INDEX: u32 = u32::MAX;
 
-/// Lines per record. Longer bodies give several, each with a frame id of its own, so that no record comes
-/// near Kafka's default limit of 1 MB.
+/// Lines per record. Longer bodies give several, each with a frame id of its own.
 const LINES_PER_RECORD: u32 = 4_096;
+
+/// Bytes of measurements per record. More give several records too: Kafka's clients take 1,000,000 bytes by default, and a record that
+/// the log never takes would hold up its body for ever.
+const MEASUREMENT_BYTES_PER_RECORD: usize = 900_000;
+
+/// Bytes of the prepended notice, beside those of the lines. It does not come with every attempt, and must not move their borders.
+const NOTICE_BYTES_MAX: usize = 1_000;
 
 /// A record for a raw topic, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,44 +58,101 @@ pub struct BodyOrigin {
 #[derive(Debug)]
 pub struct Packer {
     origin: BodyOrigin,
-    /// Encoded measurements by owner, part and type, a part being [`LINES_PER_RECORD`] lines.
-    batches: BTreeMap<(Owner, u32, usize), Vec<Vec<u8>>>,
+    /// Measurements by owner, part and type, a part being [`LINES_PER_RECORD`] lines.
+    parts: BTreeMap<(Owner, u32, usize), PartMeasurements>,
 }
 
 impl Packer {
     /// Starts a body.
     #[must_use]
     pub fn new(origin: BodyOrigin) -> Self {
-        Self { origin, batches: BTreeMap::new() }
+        Self { origin, parts: BTreeMap::new() }
     }
 
-    /// Adds a measurement of `owner`.
-    pub fn add(&mut self, owner: Owner, measurement: &Measurement) {
+    /// Adds a measurement of `owner`; returns false if it alone is too large for a record.
+    #[must_use]
+    pub fn add(&mut self, owner: Owner, measurement: &Measurement) -> bool {
         let frame_index = measurement.frame_index();
-        let part = if frame_index == PREPENDED_INDEX { 0 } else { frame_index / LINES_PER_RECORD };
-        let batch = self.batches.entry((owner, part, measurement.index())).or_default();
-        batch.push(measurement.encode_to_vec());
+        let is_notice = frame_index == PREPENDED_INDEX;
+        let part = if is_notice { 0 } else { frame_index / LINES_PER_RECORD };
+        let part = self.parts.entry((owner, part, measurement.index())).or_default();
+        let encoded = measurement.encode_to_vec();
+        if is_notice { part.add_notice(encoded) } else { part.add(encoded) }
     }
 
     /// Returns the records, ordered by owner, part of the body, and type.
     #[must_use]
     pub fn finish(self) -> Vec<PackedRecord> {
         let origin = self.origin;
-        let records = self.batches.into_iter().map(|((owner, part, index), measurements)| PackedRecord {
-            measurement_type: Measurement::TYPES[index],
-            owner,
-            recv_ms: origin.recv_us.div_euclid(1_000),
-            payload: origin.record(owner, part, measurements).encode_to_vec(),
-        });
+        let records =
+            self.parts.into_iter().flat_map(|((owner, part, index), PartMeasurements { runs, .. })| {
+                runs.into_iter().zip(0..).map(move |(measurements, run)| PackedRecord {
+                    measurement_type: Measurement::TYPES[index],
+                    owner,
+                    recv_ms: origin.recv_us.div_euclid(1_000),
+                    payload: origin.record(owner, (part, run), measurements).encode_to_vec(),
+                })
+            });
         records.collect()
     }
 }
 
+/// Encoded measurements of one owner, part and type, in runs of a record each.
+#[derive(Debug, Default)]
+struct PartMeasurements {
+    runs: Vec<Vec<Vec<u8>>>,
+    /// Bytes of the last run, without notices.
+    run_bytes: usize,
+    notice_bytes: usize,
+}
+
+impl PartMeasurements {
+    /// Adds the measurement of a line; returns false if it is too large.
+    fn add(&mut self, encoded: Vec<u8>) -> bool {
+        let bytes = field_bytes(&encoded);
+        if bytes > MEASUREMENT_BYTES_PER_RECORD {
+            return false;
+        }
+        let has_room = self.run_bytes + bytes <= MEASUREMENT_BYTES_PER_RECORD;
+        match self.runs.last_mut().filter(|_| has_room) {
+            Some(run) => run.push(encoded),
+            None => {
+                self.runs.push(vec![encoded]);
+                self.run_bytes = 0;
+            }
+        }
+        self.run_bytes += bytes;
+        true
+    }
+
+    /// Adds the measurement of a prepended notice; returns false if there is no room for it.
+    fn add_notice(&mut self, encoded: Vec<u8>) -> bool {
+        self.notice_bytes += field_bytes(&encoded);
+        if self.notice_bytes > NOTICE_BYTES_MAX {
+            return false;
+        }
+        match self.runs.first_mut() {
+            Some(run) => run.push(encoded),
+            None => self.runs.push(vec![encoded]),
+        }
+        true
+    }
+}
+
+/// Returns the size of a measurement in its record, with tag and length.
+fn field_bytes(encoded: &[u8]) -> usize {
+    2 + prost::length_delimiter_len(encoded.len()) + encoded.len()
+}
+
 impl BodyOrigin {
-    /// Returns the record of some measurements of `owner`. Parts behind the first have frame ids of their own.
-    fn record(self, owner: Owner, part: u32, measurements: Vec<Vec<u8>>) -> RawRecord {
+    /// Returns the record of some measurements of `owner`. Parts and runs behind the first have frame ids of their own.
+    fn record(self, owner: Owner, (part, run): (u32, u32), measurements: Vec<Vec<u8>>) -> RawRecord {
         let Self { recv_us, frame_id, source_kind, drain } = self;
-        let frame_id = frame_id.map(|id| if part == 0 { id } else { frame_digest(&id, &part.to_be_bytes()) });
+        let frame_id = frame_id.map(|id| match (part, run) {
+            (0, 0) => id,
+            (_, 0) => frame_digest(&id, &part.to_be_bytes()),
+            _ => frame_digest(&id, &[part.to_be_bytes(), run.to_be_bytes()].concat()),
+        });
         let bytes = |uuid: Option<[u8; 16]>| uuid.map(|uuid| uuid.to_vec()).unwrap_or_default();
         RawRecord {
             owner: owner.0.to_vec(),
@@ -104,6 +167,7 @@ impl BodyOrigin {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use yahtzee_pipeline_proto::raw::{
         AppEvent, DynoEvent, DynoLoad, DynoMemory, LangMetric, LogLoss, PlatformError, RouterRequest,
     };
@@ -128,7 +192,7 @@ mod tests {
     fn pack(frame_id: Option<[u8; 16]>, measurements: Vec<(Owner, Measurement)>) -> Vec<PackedRecord> {
         let mut packer = Packer::new(origin(frame_id));
         for (owner, measurement) in measurements {
-            packer.add(owner, &measurement);
+            assert!(packer.add(owner, &measurement));
         }
         packer.finish()
     }
@@ -198,6 +262,62 @@ mod tests {
         }
         check(Some([1; 16]), 3);
         check(None, 1);
+    }
+
+    /// Packs lines of these places and sizes, with a notice in front, behind, or not at all; returns what was taken, and the records.
+    fn pack_lines(lines: &[(u32, usize)], notice: [bool; 2]) -> (Vec<u32>, Vec<RecordOf<PlatformError>>) {
+        let mut packer = Packer::new(origin(Some([1; 16])));
+        let mut add = |frame_index, bytes| {
+            let (code, default) = ("x".repeat(bytes), PlatformError::default());
+            packer.add(OWNER, &PlatformError { frame_index, code, ..default }.into())
+        };
+        assert!(!notice[0] || add(PREPENDED_INDEX, 3));
+        let mut places: Vec<u32> = (0..).zip(lines).map(|(number, (step, _))| number + step).collect();
+        places.sort_unstable();
+        let taken = places.into_iter().zip(lines).filter(|&(place, &(_, bytes))| add(place, bytes));
+        let taken = taken.map(|(place, _)| place).collect();
+        assert!(!notice[1] || add(PREPENDED_INDEX, 3));
+        let records = packer.finish();
+        assert!(records.iter().all(|record| record.payload.len() < 950_000));
+        (taken, records.iter().map(|it| RecordOf::decode(it.payload.as_slice()).unwrap()).collect())
+    }
+
+    fn sizes() -> impl Strategy<Value = usize> {
+        prop_oneof![0_usize..2_000, 0_usize..300_000, 899_900_usize..900_100, Just(2_000_000)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn records_are_below_the_limit_of_the_log_and_have_all_that_was_taken(
+            lines in proptest::collection::vec((0_u32..9_000, sizes()), 0..12),
+            notice in any::<[bool; 2]>(),
+        ) {
+            let (taken, records) = pack_lines(&lines, notice);
+            let fitting = lines.iter().filter(|(_, bytes)| *bytes < 899_900).count();
+            let possible = lines.iter().filter(|(_, bytes)| *bytes < 900_000).count();
+            prop_assert!((fitting..=possible).contains(&taken.len()));
+            let ids: std::collections::BTreeSet<_> = records.iter().map(|record| &record.frame_id).collect();
+            prop_assert_eq!(ids.len(), records.len());
+            let places = records.iter().flat_map(|record| &record.measurements).map(|it| it.frame_index);
+            prop_assert_eq!(places.filter(|&place| place != PREPENDED_INDEX).collect::<Vec<_>>(), taken);
+        }
+
+        /// A frame counts once, whether or not an attempt of it has a notice in front.
+        #[test]
+        fn a_notice_moves_nothing_to_another_record(
+            lines in proptest::collection::vec((0_u32..9_000, sizes()), 1..12),
+            notice in any::<[bool; 2]>(),
+        ) {
+            let lines_of = |notice| {
+                let mut records = pack_lines(&lines, notice).1;
+                records.iter_mut().for_each(|it| it.measurements.retain(|it| it.frame_index != PREPENDED_INDEX));
+                records.retain(|record| !record.measurements.is_empty());
+                records
+            };
+            prop_assert_eq!(lines_of(notice), lines_of([false; 2]));
+        }
     }
 
     #[test]

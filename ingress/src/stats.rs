@@ -144,6 +144,7 @@ struct IngressMetrics {
     truncated: metrics::Counter,
     time_replaced: metrics::Counter,
     untimed: metrics::Counter,
+    oversized: metrics::Counter,
     foreign: metrics::Counter,
     unknown_tokens: metrics::Counter,
     rejected_values: metrics::Counter,
@@ -167,6 +168,7 @@ impl IngressMetrics {
             truncated: metric_names::INGRESS_TRUNCATED.with(&[]),
             time_replaced: metric_names::INGRESS_TIME_REPLACED.with(&[]),
             untimed: metric_names::INGRESS_UNTIMED.with(&[]),
+            oversized: metric_names::INGRESS_OVERSIZED.with(&[]),
             foreign: metric_names::INGRESS_FOREIGN.with(&[]),
             unknown_tokens: metric_names::INGRESS_UNKNOWN_TOKENS.with(&[]),
             rejected_values: metric_names::INGRESS_REJECTED_VALUES.with(&[]),
@@ -186,6 +188,7 @@ impl IngressMetrics {
         self.truncated.increment(counts.truncated);
         self.time_replaced.increment(counts.time_replaced);
         self.untimed.increment(counts.untimed);
+        self.oversized.increment(counts.oversized);
         self.foreign.increment(counts.foreign);
         self.unknown_tokens.increment(counts.unknown_tokens);
         self.rejected_values.increment(counts.rejected_values);

@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Request, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use prost::Message;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
@@ -18,6 +19,8 @@ use yahtzee_ingress::line::LineClass;
 use yahtzee_ingress::stats::FrameOutcome;
 use yahtzee_ingress::token_table::TokenTable;
 use yahtzee_ingress::{Ingress, Settings, http_router};
+use yahtzee_pipeline_proto::raw::{AppEvent, RouterRequest};
+use yahtzee_pipeline_proto::{RawMeasurement, RecordOf};
 
 use crate::stub_log::{Delivery, broker_down, stub_log};
 
@@ -237,4 +240,37 @@ async fn bodies_above_the_limit_are_refused_for_good() {
     }
     check(1_000, StatusCode::NO_CONTENT).await;
     check(1_001, StatusCode::PAYLOAD_TOO_LARGE).await;
+}
+
+/// A notice of scaling, which is about as long stored as it is written.
+fn scaling(process_types: usize) -> String {
+    let quantities: String = (0..process_types).map(|number| format!("worker_{number}@1 ")).collect();
+    let message = format!("<158>1 2026-03-04T05:06:07Z host app api - Scaled to {quantities}by user x");
+    format!("{} {message}", message.len())
+}
+
+/// A record that the log never takes would be refused at every attempt, and all of its body with it.
+#[tokio::test]
+async fn every_body_within_the_limit_makes_records_that_the_log_takes() {
+    async fn check(lines: &[String], expected_events: usize, expected_oversized: u64) {
+        let (ingress, mut deliveries) = service(Settings::default());
+        let body = format!("{}{}", lines.concat(), message());
+        let log = async {
+            let delivery = deliveries.recv().await.expect("one delivery");
+            let sizes: Vec<usize> = delivery.records.iter().map(|record| record.payload.len()).collect();
+            // A Kafka client takes 1,000,000 bytes by default, with what surrounds the value.
+            assert!(sizes.iter().all(|&bytes| bytes < 999_000), "{sizes:?}");
+            let of_type = |name| delivery.records.iter().filter(move |it| it.measurement_type == name);
+            let events =
+                of_type(AppEvent::TYPE).map(|it| RecordOf::<AppEvent>::decode(it.payload.as_slice()));
+            let events: usize = events.map(|record| record.unwrap().measurements.len()).sum();
+            assert_eq!((events, of_type(RouterRequest::TYPE).count()), (expected_events, 1));
+            delivery.answer(Ok(()));
+        };
+        let (status, ()) = tokio::join!(send(&ingress, request("F", body)), log);
+        assert_eq!(status, StatusCode::NO_CONTENT);
+        assert_eq!(ingress.stats().snapshot().counts.oversized, expected_oversized);
+    }
+    check(&vec![scaling(600); 150], 150, 0).await;
+    check(&[scaling(3), scaling(150_000), scaling(3)], 2, 1).await;
 }

@@ -65,14 +65,13 @@ pub(crate) struct RecordExcerpt {
 impl RecordExcerpt {
     pub(crate) fn of(record: &LogRecord<'_>) -> Self {
         let LogRecord { offset, timestamp_ms, key, value } = *record;
-        let end = &value[value.len().saturating_sub(END_BYTES)..];
         Self {
             offset,
             timestamp_ms,
             sizes_bytes: [key.len(), value.len()],
             key: start_of(key),
             head: start_of(value),
-            end: start_of(end),
+            end: value.last_chunk().copied().unwrap_or_else(|| padded(value)),
         }
     }
 
@@ -84,11 +83,17 @@ impl RecordExcerpt {
     }
 }
 
+/// Copies of a fixed size are a few moves; of records every one is noted.
 fn start_of<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut start = [0; N];
-    let taken = bytes.len().min(N);
-    start[..taken].copy_from_slice(&bytes[..taken]);
-    start
+    bytes.first_chunk().copied().unwrap_or_else(|| padded(bytes))
+}
+
+/// Returns what is shorter than the array, with zeros behind it.
+#[cold]
+fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut padded = [0; N];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded
 }
 
 #[cfg(test)]

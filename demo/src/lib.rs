@@ -127,7 +127,7 @@ pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
         true => outln!("{}", report.json())?,
         false => out!("{}", report.text())?,
     }
-    if !options.input.is_empty() && report.lines == report.unreadable_lines {
+    if is_recording && report.lines == report.unreadable_lines {
         let reasons: Vec<String> = report
             .unreadable_inputs
             .iter()

@@ -1,6 +1,7 @@
 //! Credentials of senders, and the owners that each may write for.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
@@ -11,6 +12,7 @@ use yahtzee_core::owner::Owner;
 use yahtzee_runtime::config::Secret;
 
 use crate::dedupe::DeliveryId;
+use crate::packer::digest_of;
 
 /// A credential that is accepted.
 #[derive(Clone, Debug)]
@@ -45,9 +47,8 @@ impl WriteScope {
     /// body are stored, so that its delivery is another one.
     pub(crate) fn delivery_id(&self, frame_id: [u8; 16]) -> DeliveryId {
         let Self::Owners(owners) = self else { return frame_id };
-        let start = Sha256::new().chain_update(frame_id);
-        let digest = owners.iter().fold(start, |digest, owner| digest.chain_update(owner.0)).finalize();
-        digest[..16].try_into().expect("SHA-256 has 32 bytes")
+        let owners = owners.iter().map(|owner| owner.0.as_slice());
+        digest_of(&iter::once(frame_id.as_slice()).chain(owners).collect::<Vec<_>>())
     }
 
     /// Returns the owners that it names.

@@ -40,6 +40,7 @@ pub mod settings;
 mod stamp_check;
 pub mod start;
 pub mod stats;
+mod trouble;
 pub mod unknown_owners;
 
 pub use collector::BodyCounts;

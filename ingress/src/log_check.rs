@@ -1,24 +1,21 @@
 //! Whether the log takes records: shown by the health of the process, so that drains are sent where they are taken.
 //! Heartbeats find out when it takes them again, where nothing is sent here any more.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use yahtzee_runtime::health::{Condition, Health};
+use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::LogError;
+
+use crate::trouble::Trouble;
 
 /// Part of the health report.
 const PART: &str = "ingress-log";
 
 /// Whether the newest append was answered by the log.
-#[derive(Debug, Default)]
-pub(crate) struct LogCheck {
-    health: Health,
-    is_away: AtomicBool,
-}
+#[derive(Debug)]
+pub(crate) struct LogCheck(Trouble);
 
 impl LogCheck {
     pub(crate) fn new(health: Health) -> Self {
-        Self { health, is_away: AtomicBool::new(false) }
+        Self(Trouble::new(PART, health))
     }
 
     /// Notes the outcome of an append, and whether the log is away if it has failed so. Any other failure says nothing: the
@@ -26,14 +23,12 @@ impl LogCheck {
     pub(crate) fn note(&self, written: &Result<(), LogError>, is_away: impl FnOnce(&LogError) -> bool) {
         match written {
             Err(error) if is_away(error) => {
-                if !self.is_away.swap(true, Ordering::Relaxed) {
+                if self.0.begin(error.to_string()) {
                     tracing::warn!(target: "yahtzee::ingress", %error, "the log does not take records");
                 }
-                self.health.set(PART, Condition::Troubled(error.to_string()));
             }
-            Ok(()) if self.is_away.swap(false, Ordering::Relaxed) => {
+            Ok(()) if self.0.end() => {
                 tracing::info!(target: "yahtzee::ingress", "the log takes records again");
-                self.health.set(PART, Condition::Ready);
             }
             Ok(()) | Err(_) => {}
         }
@@ -42,6 +37,7 @@ impl LogCheck {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_runtime::health::Condition;
     use yahtzee_runtime::log::LogCause;
 
     use super::*;

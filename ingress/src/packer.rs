@@ -37,7 +37,12 @@ pub struct PackedRecord {
 /// Returns the digest of a part of `whole`, both of which have a name: the first 16 bytes of SHA-256 over one, a zero byte, and the other.
 #[must_use]
 pub fn frame_digest(whole: &[u8], part: &[u8]) -> [u8; 16] {
-    let digest = Sha256::new().chain_update(whole).chain_update([0]).chain_update(part).finalize();
+    digest_of(&[whole, &[0], part])
+}
+
+/// Returns the first 16 bytes of SHA-256 over the pieces, one after the other.
+pub(crate) fn digest_of(pieces: &[&[u8]]) -> [u8; 16] {
+    let digest = pieces.iter().fold(Sha256::new(), |digest, piece| digest.chain_update(piece)).finalize();
     digest[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 

@@ -29,15 +29,15 @@ impl RawTopics {
         let topic =
             |&measurement_type: &&'static str| (measurement_type, layout.raw(measurement_type).into());
         let topics = Measurement::TYPES.iter().map(topic).collect();
-        let (stamp_check, log_check) = (Arc::default(), Arc::default());
+        let (stamp_check, log_check) = checks(Health::default());
         Self { appender, stamp_check, log_check, topics, partitions: layout.partitions }
     }
 
     /// Shows in `health` whether the log takes records and accepts their stamps.
     #[must_use]
     pub fn with_health(self, health: Health) -> Self {
-        let log_check = Arc::new(LogCheck::new(health.clone()));
-        Self { stamp_check: Arc::new(StampCheck::new(health)), log_check, ..self }
+        let (stamp_check, log_check) = checks(health);
+        Self { stamp_check, log_check, ..self }
     }
 
     /// Appends the records of one delivery and calls `done` when all are durable, or at the first failure. Never blocks;
@@ -108,4 +108,9 @@ impl std::fmt::Debug for RawTopics {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("RawTopics").field("topics", &self.topics).finish_non_exhaustive()
     }
+}
+
+/// Creates the checks of what is appended, which show what they find in `health`.
+fn checks(health: Health) -> (Arc<StampCheck>, Arc<LogCheck>) {
+    (Arc::new(StampCheck::new(health.clone())), Arc::new(LogCheck::new(health)))
 }

@@ -1,7 +1,8 @@
 //! The name of a sender, by which its deliveries have their frame ids.
 
-use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Owner;
+
+use crate::packer::digest_of;
 
 /// The name of a sender. Names of two kinds are never the same, whatever a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +39,7 @@ impl SenderName {
     #[must_use]
     pub fn frame_id(&self, owner: Owner, id: &[u8]) -> [u8; 16] {
         let name = self.text();
-        let head = Sha256::new().chain_update([self.kind()]).chain_update(owner.0);
-        let named = head.chain_update((name.len() as u64).to_be_bytes()).chain_update(name);
-        let digest = named.chain_update(id).finalize();
-        digest[..16].try_into().expect("SHA-256 has 32 bytes")
+        digest_of(&[&[self.kind()], &owner.0, &(name.len() as u64).to_be_bytes(), &name, id])
     }
 
     /// Returns the number of its kind, part of every frame id.

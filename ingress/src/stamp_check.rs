@@ -1,45 +1,39 @@
 //! Whether the log accepts the stamps of this process: shown by its health, since a clock that is ahead is an operator's to
 //! set right.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use yahtzee_runtime::health::{Condition, Health};
+use yahtzee_runtime::health::Health;
 use yahtzee_runtime::log::{LogError, TIMESTAMP_AHEAD};
 
 use crate::metric_names::INGRESS_STAMPS_REFUSED;
+use crate::trouble::Trouble;
 
 /// Part of the health report.
 const PART: &str = "ingress-clock";
 
 /// The newest verdict of the log on the stamps of this process.
-#[derive(Debug, Default)]
-pub(crate) struct StampCheck {
-    health: Health,
-    is_refused: AtomicBool,
-}
+#[derive(Debug)]
+pub(crate) struct StampCheck(Trouble);
 
 impl StampCheck {
     pub(crate) fn new(health: Health) -> Self {
-        Self { health, is_refused: AtomicBool::new(false) }
+        Self(Trouble::new(PART, health))
     }
 
     /// Notes the outcome of an append. One that failed for another reason says nothing of the clock.
     pub(crate) fn note(&self, written: &Result<(), LogError>) {
         match written {
-            Ok(()) if self.is_refused.swap(false, Ordering::Relaxed) => {
+            Ok(()) if self.0.end() => {
                 tracing::info!(target: "yahtzee::ingress", "the log accepts the stamps of this process again");
-                self.health.set(PART, Condition::Ready);
             }
             Err(error) if error.code() == TIMESTAMP_AHEAD => {
                 INGRESS_STAMPS_REFUSED.with(&[]).increment(1);
-                if !self.is_refused.swap(true, Ordering::Relaxed) {
+                let reason = format!("the clock of this machine is ahead of the log's; set it: {error}");
+                if self.0.begin(reason) {
                     tracing::error!(
                         target: "yahtzee::ingress", %error,
                         "the clock of this machine is ahead: drains are answered with 503 until it is set"
                     );
                 }
-                let text = format!("the clock of this machine is ahead of the log's; set it: {error}");
-                self.health.set(PART, Condition::Troubled(text));
             }
             Ok(()) | Err(_) => {}
         }
@@ -48,6 +42,7 @@ impl StampCheck {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_runtime::health::Condition;
     use yahtzee_runtime::log::LogCause;
 
     use super::*;

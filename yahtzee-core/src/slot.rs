@@ -359,8 +359,7 @@ impl SlotMachine {
         let mut left = self.settings.write_max;
         // The one that comes first takes what there is; so it is another one each time.
         let first = self.rest.take().unwrap_or(0);
-        let (before, from) = ((0..first), (first..self.assigned.len()));
-        for index in from.chain(before) {
+        for index in (first..self.assigned.len()).chain(0..first) {
             let assigned = &mut self.assigned[index];
             let count = left.take(&assigned.effects, effects.is_empty());
             counts[index] = count as u64;

@@ -206,8 +206,7 @@ impl Session {
             self.settle(ticket, Ending::Foreign);
             return Ok(());
         }
-        let of_summaries = || key_of_record(record.key, record.value);
-        let key = if shared.is_retry() { record.key } else { of_summaries() };
+        let key = if shared.is_retry() { record.key } else { key_of_record(record.key, record.value) };
         let summary = match OwnedSummary::read(&topics.job, key, record.value, today) {
             Ok(summary) => summary,
             Err(unusable) => {

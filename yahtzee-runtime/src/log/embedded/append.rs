@@ -140,8 +140,7 @@ struct TopicTarget {
 impl TopicTarget {
     fn find(shared: &EmbeddedShared, name: &str) -> Result<Self, LogError> {
         let state = shared.published.lock();
-        let missing = || LogError::NoSuchTopic { topic: name.to_owned(), partition: None };
-        let topic = state.topic(name).ok_or_else(missing)?;
+        let topic = state.require_topic(name)?;
         let TopicDescription { partitions, timestamp_ahead_max_ms, .. } = topic.description;
         let timestamp_max_ms =
             timestamp_ahead_max_ms.map(|ahead_ms| wall_clock_ms().saturating_add(ahead_ms));

@@ -93,6 +93,15 @@ impl LogState {
         self.numbers.get(name).map(|&number| &self.topics[number as usize])
     }
 
+    /// Returns the topic of this name.
+    ///
+    /// # Errors
+    /// [`LogError::NoSuchTopic`] if it does not exist.
+    pub(super) fn require_topic(&self, name: &str) -> Result<&TopicState, LogError> {
+        let missing = || LogError::NoSuchTopic { topic: name.to_owned(), partition: None };
+        self.topic(name).ok_or_else(missing)
+    }
+
     /// Returns a partition and its state.
     ///
     /// # Errors
@@ -102,9 +111,9 @@ impl LogState {
         name: &str,
         partition: Partition,
     ) -> Result<(PartitionId, PartitionState), LogError> {
-        let missing = |partition| LogError::NoSuchTopic { topic: name.to_owned(), partition };
-        let topic = self.topic(name).ok_or_else(|| missing(None))?;
-        let found = topic.partitions.get(partition.0 as usize).ok_or_else(|| missing(Some(partition)))?;
+        let topic = self.require_topic(name)?;
+        let missing = || LogError::NoSuchTopic { topic: name.to_owned(), partition: Some(partition) };
+        let found = topic.partitions.get(partition.0 as usize).ok_or_else(missing)?;
         Ok((PartitionId { topic: topic.number, partition }, *found))
     }
 

@@ -40,7 +40,7 @@ fn advice(error: &LogError) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use anyhow::{Context, anyhow};
-    use yahtzee_runtime::log::LogCause;
+    use yahtzee_runtime::cause::Cause;
     use yahtzee_runtime::worker::JobFailure;
 
     use super::*;
@@ -67,7 +67,7 @@ mod tests {
     fn only_a_silent_broker_is_asked_for() {
         let refused = || std::io::Error::other("connection refused");
         let error = |code: &'static str| {
-            let cause = LogCause::new(code, refused().to_string()).with_source(refused());
+            let cause = Cause::new(code, refused().to_string()).with_source(refused());
             anyhow::Error::from(LogError::unavailable("127.0.0.1:9092", cause))
         };
         let text = "no answer from 127.0.0.1:9092: connection refused";

@@ -37,8 +37,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use yahtzee_pipeline_proto::Measurement;
+    use yahtzee_runtime::cause::Cause;
     use yahtzee_runtime::health::Health;
-    use yahtzee_runtime::log::{AppendCallback, Appender, LogCause, LogError, NewRecord, TIMESTAMP_AHEAD};
+    use yahtzee_runtime::log::{AppendCallback, Appender, LogError, NewRecord, TIMESTAMP_AHEAD};
     use yahtzee_runtime::topics::TopicLayout;
 
     use super::*;
@@ -86,7 +87,7 @@ mod tests {
     fn a_log_that_refuses_heartbeats_is_away() {
         fn check(code: &'static str, expected: Option<&str>) {
             let health = Health::default();
-            let refusing = Arc::new(Refusing(LogError::refused("a record", LogCause::new(code, "no"))));
+            let refusing = Arc::new(Refusing(LogError::refused("a record", Cause::new(code, "no"))));
             let topics = RawTopics::new(refusing, &TopicLayout::default()).with_health(health.clone());
             topics.append_heartbeats(7);
             let parts: Vec<String> = health.parts().into_keys().collect();

@@ -37,8 +37,8 @@ impl LogCheck {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_runtime::cause::Cause;
     use yahtzee_runtime::health::Condition;
-    use yahtzee_runtime::log::LogCause;
 
     use super::*;
 
@@ -47,8 +47,8 @@ mod tests {
         let health = Health::default();
         health.set("ingress", Condition::Ready);
         let check = LogCheck::new(health.clone());
-        let away = LogError::unavailable("the log", LogCause::new("down", "broker down"));
-        let refused = LogError::refused("a record", LogCause::new("invalid-record", "too large"));
+        let away = LogError::unavailable("the log", Cause::new("down", "broker down"));
+        let refused = LogError::refused("a record", Cause::new("invalid-record", "too large"));
         let steps = [
             (Ok(()), true),
             (Err(away.clone()), false),

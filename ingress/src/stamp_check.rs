@@ -42,8 +42,8 @@ impl StampCheck {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_runtime::cause::Cause;
     use yahtzee_runtime::health::Condition;
-    use yahtzee_runtime::log::LogCause;
 
     use super::*;
 
@@ -52,8 +52,8 @@ mod tests {
         let health = Health::default();
         health.set("ingress", Condition::Ready);
         let check = StampCheck::new(health.clone());
-        let refused = LogError::refused("a record", LogCause::new(TIMESTAMP_AHEAD, "61 s ahead"));
-        let down = LogError::unavailable("the log", LogCause::new("down", "broker down"));
+        let refused = LogError::refused("a record", Cause::new(TIMESTAMP_AHEAD, "61 s ahead"));
+        let down = LogError::unavailable("the log", Cause::new("down", "broker down"));
         let steps = [
             (Err(down.clone()), true),
             (Err(refused.clone()), false),

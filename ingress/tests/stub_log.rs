@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::{PackedRecord, RawTopics};
 use yahtzee_pipeline_proto::Measurement;
-use yahtzee_runtime::log::{AppendCallback, Appender, LogCause, LogError, NewRecord};
+use yahtzee_runtime::cause::Cause;
+use yahtzee_runtime::log::{AppendCallback, Appender, LogError, NewRecord};
 use yahtzee_runtime::topics::TopicLayout;
 
 /// The records of one append, whose outcome the test decides.
@@ -40,7 +41,7 @@ pub(crate) fn stub_log() -> (Arc<RawTopics>, mpsc::UnboundedReceiver<Delivery>) 
 }
 
 pub(crate) fn broker_down() -> LogError {
-    LogError::unavailable("the log", LogCause::new("down", "broker down"))
+    LogError::unavailable("the log", Cause::new("down", "broker down"))
 }
 
 /// The record as it was packed; it must be in the partition of its owner, where workers look for it.

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
+use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::fjall_folder::{FolderError, IfMissing, cause_of};
-use yahtzee_runtime::log::LogCause;
 
 use self::folder::{Folder, FolderView, Refused};
 use self::read::UnreadableRow;
@@ -145,7 +145,7 @@ impl SharedFolder {
 
     /// Changes the folder and publishes the result to readers. Opens the folder again first if the previous change
     /// failed.
-    fn try_change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, LogCause> {
+    fn try_change<T>(&self, change: impl FnOnce(&mut Folder) -> fjall::Result<T>) -> Result<T, Cause> {
         let mut slot = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = match slot.take() {
             Some(folder) => folder,
@@ -162,13 +162,13 @@ impl SharedFolder {
     fn read<T>(&self, read: impl FnOnce(&FolderView) -> Result<T, UnreadableRow>) -> Result<T, StoreError> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
         let closed =
-            || self.unavailable(LogCause::new("closed", "closed by a failed write, which is tried again"));
+            || self.unavailable(Cause::new("closed", "closed by a failed write, which is tried again"));
         let view = view.ok_or_else(closed)?;
         read(&view).map_err(|unreadable| match unreadable {
             UnreadableRow::Failed(error) => self.unavailable(cause_of(error)),
             UnreadableRow::Malformed(day) => StoreError::Misconfigured {
                 place: self.place(),
-                cause: LogCause::new(
+                cause: Cause::new(
                     "malformed",
                     format!("{day} holds a row that this version does not understand"),
                 ),
@@ -180,7 +180,7 @@ impl SharedFolder {
         place(&self.path)
     }
 
-    fn unavailable(&self, cause: LogCause) -> StoreError {
+    fn unavailable(&self, cause: Cause) -> StoreError {
         StoreError::Unavailable { place: self.place(), cause }
     }
 }

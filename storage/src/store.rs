@@ -5,7 +5,7 @@
 use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 mod day;
 mod generations;
@@ -166,7 +166,7 @@ pub enum StoreError {
         place: String,
         /// What the store or the operating system said.
         #[source]
-        cause: LogCause,
+        cause: Cause,
     },
     /// A permanent failure: every try fails until an operator has corrected the configuration.
     #[error("{place}: {cause}")]
@@ -175,6 +175,6 @@ pub enum StoreError {
         place: String,
         /// What is wrong, and what to do.
         #[source]
-        cause: LogCause,
+        cause: Cause,
     },
 }

@@ -9,15 +9,15 @@ use std::path::Path;
 
 use fjall::{Database, DatabaseBuilder};
 
-use crate::log::LogCause;
+use crate::cause::Cause;
 
 /// Returns the error under the kind and the text of the operating system, if it gave them, else under fjall's.
 #[must_use]
-pub fn cause_of(error: fjall::Error) -> LogCause {
+pub fn cause_of(error: fjall::Error) -> Cause {
     let io = sources(&error).find_map(|source| source.downcast_ref::<io::Error>());
     let code = io.map_or_else(|| "fjall".to_owned(), |io| format!("io:{:?}", io.kind()));
     let text = sources(&error).last().map_or_else(|| error.to_string(), ToString::to_string);
-    LogCause::new(code, text).with_source(error)
+    Cause::new(code, text).with_source(error)
 }
 
 /// The error and what is behind it.
@@ -78,7 +78,7 @@ impl From<io::Error> for FolderError {
     }
 }
 
-impl From<FolderError> for LogCause {
+impl From<FolderError> for Cause {
     fn from(error: FolderError) -> Self {
         let text = error.to_string();
         match error {

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod back_off;
+pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod fjall_folder;

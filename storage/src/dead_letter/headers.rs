@@ -55,7 +55,7 @@ pub struct FailureHeaders {
     pub first_failure_ms: Option<i64>,
     /// Number of times that it was handed to RETRY since an operator last requeued it.
     pub attempts: u32,
-    /// What kind of failure it was last: see [`LogCause::code`](yahtzee_runtime::log::LogCause::code). Records of former versions
+    /// What kind of failure it was last: see [`Cause::code`](yahtzee_runtime::cause::Cause::code). Records of former versions
     /// have none.
     pub code: Option<String>,
     /// What the store said last.

@@ -51,7 +51,7 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use yahtzee_runtime::log::LogCause;
+    use yahtzee_runtime::cause::Cause;
 
     use super::*;
     use crate::store::{Day, OwnedSummary};
@@ -77,7 +77,7 @@ mod tests {
                     return Outcome::Stale;
                 }
                 if self.poison.contains(&revision) {
-                    return Outcome::Poison(LogCause::new("planned", "as planned"));
+                    return Outcome::Poison(Cause::new("planned", "as planned"));
                 }
                 Outcome::Stored
             };

@@ -4,7 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yahtzee_core::delivery::Ticket;
-use yahtzee_runtime::log::{Appender, LogCause, LogError, NewRecord};
+use yahtzee_runtime::cause::Cause;
+use yahtzee_runtime::log::{Appender, LogError, NewRecord};
 use yahtzee_runtime::shutdown::StopSignal;
 
 use super::metrics::{Ending, Endings};
@@ -87,7 +88,7 @@ impl DeadLetterWriter {
 
 impl TaskContext {
     /// Appends rows to RETRY because their shard does not take them now.
-    pub(super) fn hand_over(&self, rows: Vec<PendingRow>, shard: Shard, fault: &LogCause) {
+    pub(super) fn hand_over(&self, rows: Vec<PendingRow>, shard: Shard, fault: &Cause) {
         let mut letters = DeadLetters::default();
         for row in rows {
             self.add_to_retry(&mut letters, &row, shard, fault);
@@ -101,7 +102,7 @@ impl TaskContext {
         letters: &mut DeadLetters,
         row: &PendingRow,
         shard: Shard,
-        fault: &LogCause,
+        fault: &Cause,
     ) {
         let failures = self.failures_of(row, shard, fault);
         let failures = FailureHeaders { attempts: failures.attempts.saturating_add(1), ..failures };
@@ -116,7 +117,7 @@ impl TaskContext {
         letters: &mut DeadLetters,
         row: &PendingRow,
         shard: Shard,
-        fault: &LogCause,
+        fault: &Cause,
     ) {
         let (source, summary) = (self.sources[row.ticket.source].position(row.ticket), &row.row.summary);
         tracing::warn!(job = %summary.job, %source, key = ?summary.parts, %fault, "a summary cannot be stored: quarantined");
@@ -128,7 +129,7 @@ impl TaskContext {
 
     /// Returns the failure headers of a row, the newest failure included: continues those of its RETRY record, or
     /// begins new ones.
-    fn failures_of(&self, row: &PendingRow, shard: Shard, fault: &LogCause) -> FailureHeaders {
+    fn failures_of(&self, row: &PendingRow, shard: Shard, fault: &Cause) -> FailureHeaders {
         let summary = &row.row.summary;
         let before = row.row.failures.as_deref().cloned();
         let before = before.unwrap_or_else(|| FailureHeaders {
@@ -140,7 +141,7 @@ impl TaskContext {
     }
 
     /// Returns the failure headers after `before` for a record that need not be a summary.
-    pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, fault: &LogCause) -> FailureHeaders {
+    pub(super) fn failed_now(&self, before: FailureHeaders, job: usize, fault: &Cause) -> FailureHeaders {
         FailureHeaders {
             store: Some(self.store.name().to_owned()),
             job: Some(self.jobs[job].job.to_string()),

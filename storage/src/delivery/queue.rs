@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{Finished, InFlight, Offer, OutcomeKind, QueuePolicy, ShardQueue, Step, Ticket};
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 use super::metrics::ShardMetrics;
 use super::row::{DeliveryRow, PendingRow};
@@ -24,7 +24,7 @@ pub(super) struct SharedQueue {
 struct QueueState {
     queue: ShardQueue<DeliveryRow>,
     /// Reason why the last write failed.
-    fault: Option<LogCause>,
+    fault: Option<Cause>,
 }
 
 impl SharedQueue {
@@ -44,9 +44,9 @@ impl SharedQueue {
     }
 
     /// Returns the reason why a row is not written now, for its headers.
-    pub(super) fn reason(&self) -> LogCause {
+    pub(super) fn reason(&self) -> Cause {
         let text = || format!("a write has not come back for more than {:?}", self.patience);
-        let slow = || LogCause::new("slow-write", text());
+        let slow = || Cause::new("slow-write", text());
         self.lock().fault.clone().unwrap_or_else(slow)
     }
 
@@ -83,7 +83,7 @@ impl SharedQueue {
         &self,
         batch: InFlight<DeliveryRow>,
         outcomes: &[OutcomeKind],
-        fault: Option<&LogCause>,
+        fault: Option<&Cause>,
         now: Duration,
     ) -> Finished<DeliveryRow> {
         let mut state = self.lock();

@@ -8,11 +8,10 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::key_of_record;
 use yahtzee_runtime::back_off::{self, BackOff};
+use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{
-    CommittedOffset, Headers, Isolation, Item, LogCause, LogError, LogReader, OffsetCommit,
-};
+use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, LogReader, OffsetCommit};
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
@@ -212,7 +211,7 @@ impl Session {
             Err(unusable) => {
                 let source = self.source().position(ticket);
                 tracing::warn!(%source, %unusable, "a record is no summary: quarantined");
-                let fault = LogCause::new("unusable-summary", unusable.to_string());
+                let fault = Cause::new("unusable-summary", unusable.to_string());
                 let new = || FailureHeaders { source: Some(source), ..FailureHeaders::default() };
                 let failures = shared.failed_now(failures.unwrap_or_else(new), job, &fault);
                 let letter = records::quarantine(topics, shared.store.name(), key, record.value, &failures);

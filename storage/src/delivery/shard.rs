@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
+use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::LogCause;
 
 use super::TaskContext;
 use super::batch;
@@ -96,7 +96,7 @@ impl ShardThread {
     }
 
     fn dispose(&self, letters: &mut DeadLetters, row: &PendingRow, outcome: &Outcome, disposal: Disposal) {
-        let unknown = || LogCause::new(outcome.name(), outcome.name());
+        let unknown = || Cause::new(outcome.name(), outcome.name());
         let fault = || outcome.fault().cloned().unwrap_or_else(unknown);
         match disposal {
             Disposal::Settle => self.settle(row, outcome),
@@ -142,7 +142,7 @@ impl ShardThread {
     }
 
     /// Reports held jobs to the health report, where they stay until all of them work.
-    fn report_held(&mut self, fault: Option<&LogCause>) {
+    fn report_held(&mut self, fault: Option<&Cause>) {
         if let Some(fault) = fault.filter(|_| !self.is_held) {
             tracing::error!(part = self.part, %fault, "held until somebody repairs the configuration");
             self.is_held = true;
@@ -152,7 +152,7 @@ impl ShardThread {
     }
 
     /// Reports the health of the shard.
-    fn report_health(&mut self, fault: Option<&LogCause>) {
+    fn report_health(&mut self, fault: Option<&Cause>) {
         let condition = fault.map_or(Condition::Ready, |fault| Condition::Troubled(fault.to_string()));
         if condition == self.condition {
             return;
@@ -170,6 +170,6 @@ impl ShardThread {
     }
 }
 
-fn first_fault(outcomes: &[Outcome], kind: OutcomeKind) -> Option<&LogCause> {
+fn first_fault(outcomes: &[Outcome], kind: OutcomeKind) -> Option<&Cause> {
     outcomes.iter().find(|outcome| outcome.kind() == kind)?.fault()
 }

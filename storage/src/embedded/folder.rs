@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::fjall_folder::{self, FolderError, IfMissing};
-use yahtzee_runtime::log::LogCause;
 
 use crate::store::Day;
 
@@ -62,7 +62,7 @@ pub(super) enum Refused {
     Folder(FolderError),
 }
 
-impl From<Refused> for LogCause {
+impl From<Refused> for Cause {
     fn from(refused: Refused) -> Self {
         let error = match refused {
             Refused::Format => {

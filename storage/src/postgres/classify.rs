@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 use crate::store::{Outcome, StoreError};
 
@@ -28,12 +28,12 @@ pub(super) enum ServerFailure {
     /// The server returned an error.
     Server {
         /// SQLSTATE, message with the detail if there is one, and the client's error.
-        cause: LogCause,
+        cause: Cause,
         /// Schema of the object concerned, if the server names it.
         schema: Option<String>,
     },
     /// The connection broke, or was not established.
-    Connection(LogCause),
+    Connection(Cause),
     /// The server did not answer in time.
     Timeout(Duration),
     /// A table or the bookkeeping is missing.
@@ -41,7 +41,7 @@ pub(super) enum ServerFailure {
     /// A table that was believed to be empty was not, or it refused a row that was copied into it.
     NotCopied,
     /// The settings are wrong, or contradict what is in the database.
-    Settings(LogCause),
+    Settings(Cause),
 }
 
 impl From<tokio_postgres::Error> for ServerFailure {
@@ -51,7 +51,7 @@ impl From<tokio_postgres::Error> for ServerFailure {
             let text = format!("{}{detail}", database.message());
             let (code, schema) =
                 (database.code().code().to_owned(), database.schema().map(ToOwned::to_owned));
-            return Self::Server { cause: LogCause::new(code, text).with_source(error), schema };
+            return Self::Server { cause: Cause::new(code, text).with_source(error), schema };
         }
         let cause = error.source();
         // A certificate that is not trusted is wrapped in such an error too.
@@ -63,9 +63,9 @@ impl From<tokio_postgres::Error> for ServerFailure {
         match !is_io && is_refused.contains(&error.to_string().as_str()) {
             true => {
                 let text = format!("{text}; mend the url of the shard, or `ca_file`");
-                Self::Settings(LogCause::new("settings", text).with_source(error))
+                Self::Settings(Cause::new("settings", text).with_source(error))
             }
-            false => Self::Connection(LogCause::new("connection", text).with_source(error)),
+            false => Self::Connection(Cause::new("connection", text).with_source(error)),
         }
     }
 }
@@ -101,7 +101,7 @@ fn classify_code(code: &str, schema: Option<&str>) -> Class {
 impl ServerFailure {
     /// Creates a [`Self::Settings`] from what is wrong and what to do.
     pub(super) fn settings(text: impl Into<Arc<str>>) -> Self {
-        Self::Settings(LogCause::new("settings", text))
+        Self::Settings(Cause::new("settings", text))
     }
 
     /// Returns whether the session cannot be used again.
@@ -150,19 +150,19 @@ impl ServerFailure {
         }
     }
 
-    fn cause_on(&self, shard: &str) -> LogCause {
+    fn cause_on(&self, shard: &str) -> Cause {
         self.cause(format!("shard {shard}: {self}{}", self.advice()))
     }
 
     /// Returns the failure under the server's SQLSTATE, or a word for what the server did not say.
-    fn cause(&self, text: String) -> LogCause {
+    fn cause(&self, text: String) -> Cause {
         match self {
             Self::Server { cause, .. } | Self::Connection(cause) | Self::Settings(cause) => {
                 cause.clone().with_text(text)
             }
-            Self::Timeout(_) => LogCause::new("timeout", text),
-            Self::Missing(_) => LogCause::new("missing-table", text),
-            Self::NotCopied => LogCause::new("not-copied", text),
+            Self::Timeout(_) => Cause::new("timeout", text),
+            Self::Missing(_) => Cause::new("missing-table", text),
+            Self::NotCopied => Cause::new("not-copied", text),
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn server(code: &str, schema: Option<&str>) -> ServerFailure {
-        let cause = LogCause::new(code.to_owned(), "said no").with_source(fmt::Error);
+        let cause = Cause::new(code.to_owned(), "said no").with_source(fmt::Error);
         ServerFailure::Server { cause, schema: schema.map(ToOwned::to_owned) }
     }
 
@@ -250,10 +250,7 @@ mod tests {
 
     #[test]
     fn what_has_no_code_is_worth_another_try() {
-        assert_eq!(
-            classify(&ServerFailure::Connection(LogCause::new("connection", "reset"))),
-            Class::Retryable
-        );
+        assert_eq!(classify(&ServerFailure::Connection(Cause::new("connection", "reset"))), Class::Retryable);
         assert_eq!(classify(&ServerFailure::Timeout(Duration::from_secs(1))), Class::Retryable);
         assert_eq!(classify(&ServerFailure::settings("two shards")), Class::Configuration);
         assert_eq!(classify(&ServerFailure::Missing("yahtzee".into())), Class::Schema);
@@ -284,9 +281,9 @@ mod tests {
     fn what_the_server_did_not_say_has_a_code_too() {
         fn check(failure: &ServerFailure, code: &str) {
             let outcome = failure.outcome("3", "yahtzee_20261121.errors");
-            assert_eq!(outcome.fault().map(LogCause::code), Some(code), "{failure}");
+            assert_eq!(outcome.fault().map(Cause::code), Some(code), "{failure}");
         }
-        check(&ServerFailure::Connection(LogCause::new("connection", "reset")), "connection");
+        check(&ServerFailure::Connection(Cause::new("connection", "reset")), "connection");
         check(&ServerFailure::Timeout(Duration::from_secs(1)), "timeout");
         check(&ServerFailure::Missing("yahtzee".into()), "missing-table");
         check(&ServerFailure::NotCopied, "not-copied");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::types::{ToSql, Type};
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 use super::names::TableName;
 use super::preflight::TableRef;
@@ -74,7 +74,7 @@ pub(super) fn group<'a>(batch: &[Summary<'a>], outcomes: &mut [Outcome]) -> Vec<
 
 impl<'a> TableRow<'a> {
     /// Returns the row of a summary; a fault if a number is one that neither Kafka nor a job can produce.
-    fn of(summary: &Summary<'a>, index: usize) -> Result<Self, LogCause> {
+    fn of(summary: &Summary<'a>, index: usize) -> Result<Self, Cause> {
         let (parts, provenance) = (summary.parts, &summary.provenance);
         let start = PgTime::of_ms(parts.window_start_ms);
         Ok(Self {
@@ -183,10 +183,10 @@ impl<'a> RowColumns<'a> {
     }
 }
 
-fn signed(what: &str, number: u64) -> Result<i64, LogCause> {
+fn signed(what: &str, number: u64) -> Result<i64, Cause> {
     i64::try_from(number).map_err(|_| unfit(what, number))
 }
 
-fn unfit(what: &str, number: impl std::fmt::Display) -> LogCause {
-    LogCause::new("out-of-range", format!("{what} {number} is out of the range that PostgreSQL stores"))
+fn unfit(what: &str, number: impl std::fmt::Display) -> Cause {
+    Cause::new("out-of-range", format!("{what} {number} is out of the range that PostgreSQL stores"))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 use super::classify::{Class, ServerFailure, classify};
 use super::connection::{Connection, Io, Purpose};
@@ -118,7 +118,7 @@ impl PostgresWriter {
                 TableVerdict::Open => self.write_group(connection, group).await?,
                 TableVerdict::OtherMap(text) => {
                     let text = format!("shard {}: {text}", self.shard.name);
-                    vec![Outcome::Misconfigured(LogCause::new("shard-map", text)); group.lines.len()]
+                    vec![Outcome::Misconfigured(Cause::new("shard-map", text)); group.lines.len()]
                 }
                 TableVerdict::Expired => vec![Outcome::Expired; group.lines.len()],
                 TableVerdict::Missing => {

@@ -1,7 +1,7 @@
 //! The outcome of writing a summary to a store.
 
 use yahtzee_core::delivery::OutcomeKind;
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 /// Outcome of one summary. What was not stored carries the reason; rows of a failed batch share one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub enum Outcome {
     /// Not stored: its day is below the floor; it was dropped on purpose and is not created again.
     Expired,
     /// Not stored: the shard, or a part of it, does not work now.
-    Retryable(LogCause),
+    Retryable(Cause),
     /// Not stored: no store takes it as it is.
-    Poison(LogCause),
+    Poison(Cause),
     /// Not stored until the configuration is corrected: a wrong password, a missing right, another shard map.
-    Misconfigured(LogCause),
+    Misconfigured(Cause),
 }
 
 impl Outcome {
@@ -42,7 +42,7 @@ impl Outcome {
 
     /// Returns the reason why the summary was not stored; `None` if it is settled.
     #[must_use]
-    pub fn fault(&self) -> Option<&LogCause> {
+    pub fn fault(&self) -> Option<&Cause> {
         match self {
             Self::Retryable(fault) | Self::Poison(fault) | Self::Misconfigured(fault) => Some(fault),
             Self::Stored

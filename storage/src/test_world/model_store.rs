@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::{Provenance, SummaryKey};
-use yahtzee_runtime::log::LogCause;
+use yahtzee_runtime::cause::Cause;
 
 use super::{Bell, Id};
 use crate::store::Day;
@@ -171,7 +171,7 @@ impl ModelStore {
     fn unavailable(&self) -> Result<(), StoreError> {
         match self.lock().modes.contains(&Mode::Down) {
             true => {
-                Err(StoreError::Unavailable { place: "s0".to_owned(), cause: LogCause::new("down", "down") })
+                Err(StoreError::Unavailable { place: "s0".to_owned(), cause: Cause::new("down", "down") })
             }
             false => Ok(()),
         }
@@ -198,10 +198,9 @@ impl SummaryStore for ModelStore {
     fn marks(&self, of: &[SourcePartition]) -> Vec<Result<Vec<Option<SettledMark>>, StoreError>> {
         let model = self.lock();
         let of_shard = |shard: usize| match model.modes[shard] {
-            Mode::Down => Err(StoreError::Unavailable {
-                place: format!("s{shard}"),
-                cause: LogCause::new("down", "down"),
-            }),
+            Mode::Down => {
+                Err(StoreError::Unavailable { place: format!("s{shard}"), cause: Cause::new("down", "down") })
+            }
             _ => Ok(of.iter().map(|of| model.marks.get(&mark_key(shard, of)).copied()).collect()),
         };
         (0..self.shards as usize).map(of_shard).collect()
@@ -285,22 +284,22 @@ impl Model {
         self.asked += 1;
         let series = summary.parts.owner.0[0];
         let is_wrong = match self.modes[shard] {
-            Mode::Down => return Outcome::Retryable(LogCause::new("down", "down")),
+            Mode::Down => return Outcome::Retryable(Cause::new("down", "down")),
             Mode::Flaky if self.asked.is_multiple_of(3) => {
-                return Outcome::Retryable(LogCause::new("flaky", "flaky"));
+                return Outcome::Retryable(Cause::new("flaky", "flaky"));
             }
             Mode::FailsFor(failing) if failing == series => {
-                return Outcome::Retryable(LogCause::new("locked", "locked"));
+                return Outcome::Retryable(Cause::new("locked", "locked"));
             }
             Mode::Wrong => true,
             Mode::WrongFor(job) => job == summary.job,
             Mode::Works | Mode::Blocked | Mode::Panics | Mode::Flaky | Mode::FailsFor(_) => false,
         };
         if is_wrong {
-            return Outcome::Misconfigured(LogCause::new("wrong-password", "wrong password"));
+            return Outcome::Misconfigured(Cause::new("wrong-password", "wrong password"));
         }
         if self.poison.contains(&series) {
-            return Outcome::Poison(LogCause::new("poison", "poison"));
+            return Outcome::Poison(Cause::new("poison", "poison"));
         }
         if self.expired.contains(&series) {
             return Outcome::Expired;

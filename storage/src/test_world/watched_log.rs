@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
+use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::log::{
-    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader,
-    NewRecord, OffsetCommit, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
+    AppendCallback, Appender, Bounds, CommittedOffset, Isolation, Log, LogError, LogReader, NewRecord,
+    OffsetCommit, SharedLog, SlotName, SlotWriter, TopicDescription, TopicSpec,
 };
 
 use super::Bell;
@@ -66,14 +67,14 @@ impl Life {
     fn spend(&self) -> Result<(), LogError> {
         let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         self.bell.ring();
-        spent.map(drop).map_err(|_| LogError::unavailable("the log", LogCause::new("dead", "dead")))
+        spent.map(drop).map_err(|_| LogError::unavailable("the log", Cause::new("dead", "dead")))
     }
 
     fn spend_on_append(&self) -> Result<(), LogError> {
         if let Some(refused) = &mut *self.refused.lock().unwrap() {
             *refused += 1;
             self.bell.ring();
-            return Err(LogError::unavailable("the log", LogCause::new("refused", "takes no record")));
+            return Err(LogError::unavailable("the log", Cause::new("refused", "takes no record")));
         }
         self.spend()
     }

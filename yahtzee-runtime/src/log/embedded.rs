@@ -43,9 +43,10 @@ use self::reader::EmbeddedReader;
 use self::state::{LogState, PublishedState};
 use self::store::LogStore;
 use super::{
-    Appender, Bounds, CommittedOffset, Isolation, Log, LogCause, LogError, LogReader, OffsetCommit, SlotName,
+    Appender, Bounds, CommittedOffset, Isolation, Log, LogError, LogReader, OffsetCommit, SlotName,
     SlotWriter, TopicDescription, TopicSpec,
 };
+use crate::cause::Cause;
 use crate::fjall_folder::IfMissing;
 
 /// A log in a folder. Clones share the folder.
@@ -101,7 +102,7 @@ impl EmbeddedLog {
         let of_thread = Arc::clone(&shared);
         let writer = thread::Builder::new().name("embedded-log".to_owned());
         let writer = writer.spawn(move || writer::run(&of_thread)).map_err(|error| {
-            let cause = LogCause::new(format!("io:{:?}", error.kind()), error.to_string());
+            let cause = Cause::new(format!("io:{:?}", error.kind()), error.to_string());
             LogError::refused("starting the writer thread of the embedded log", cause.with_source(error))
         })?;
         Ok(Self { handle: Arc::new(EmbeddedHandle { shared, writer: Mutex::new(Some(writer)) }) })

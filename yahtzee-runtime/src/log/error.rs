@@ -1,12 +1,9 @@
 //! Errors of a log.
 
-use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
-use std::sync::Arc;
-
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
+
+use crate::cause::Cause;
 
 /// An error of a log. The texts name what was asked for; which command helps is for the program to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +58,7 @@ pub enum LogError {
         what: String,
         /// Why there is no answer.
         #[source]
-        cause: LogCause,
+        cause: Cause,
     },
     /// Not accepted and never will be.
     #[error("{what} was refused: {cause}")]
@@ -70,7 +67,7 @@ pub enum LogError {
         what: String,
         /// Why.
         #[source]
-        cause: LogCause,
+        cause: Cause,
     },
 }
 
@@ -79,12 +76,12 @@ pub const TIMESTAMP_AHEAD: &str = "timestamp-ahead";
 
 impl LogError {
     /// Creates an [`LogError::Unavailable`].
-    pub fn unavailable(what: impl Into<String>, cause: LogCause) -> Self {
+    pub fn unavailable(what: impl Into<String>, cause: Cause) -> Self {
         Self::Unavailable { what: what.into(), cause }
     }
 
     /// Creates a [`LogError::Refused`].
-    pub fn refused(what: impl Into<String>, cause: LogCause) -> Self {
+    pub fn refused(what: impl Into<String>, cause: Cause) -> Self {
         Self::Refused { what: what.into(), cause }
     }
 
@@ -106,7 +103,7 @@ impl LogError {
             Self::GroupInUse(_) => "group-in-use",
             Self::FolderInUse(_) => "folder-in-use",
             Self::NoFolder(_) => "no-folder",
-            Self::Unavailable { cause, .. } | Self::Refused { cause, .. } => &cause.code,
+            Self::Unavailable { cause, .. } | Self::Refused { cause, .. } => cause.code(),
         }
     }
 }
@@ -115,80 +112,19 @@ fn in_words(partition: Option<Partition>) -> String {
     partition.map(|partition| format!(" (partition {partition})")).unwrap_or_default()
 }
 
-/// Why a log or a store does not answer or accept: a stable code, a text for people, and the error of the library
-/// behind it. Cheap to clone: it is shared by all rows of a failed batch.
-#[derive(Clone, Debug)]
-pub struct LogCause {
-    code: Cow<'static, str>,
-    text: Arc<str>,
-    source: Option<Arc<dyn Error + Send + Sync>>,
-}
-
-impl LogCause {
-    /// Creates a cause that is known here, under a code such as `queue-full`.
-    pub fn new(code: impl Into<Cow<'static, str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { code: code.into(), text: text.into(), source: None }
-    }
-
-    /// Returns what kind of failure it is, the same for all topics, rows and shards: the code of the library (`kafka:Resolve`,
-    /// a SQLSTATE), the kind of the operating system's error as in `io:StorageFull`, or a word of Yahtzee's own.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// Returns the text for operators.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Replaces the text by one that says more.
-    #[must_use]
-    pub fn with_text(self, text: impl Into<Arc<str>>) -> Self {
-        Self { text: text.into(), ..self }
-    }
-
-    /// Adds the error behind it.
-    #[must_use]
-    pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
-        Self { source: Some(Arc::new(source)), ..self }
-    }
-}
-
-/// Code and text; errors of libraries cannot be compared.
-impl PartialEq for LogCause {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.code, &self.text) == (&other.code, &other.text)
-    }
-}
-
-impl Eq for LogCause {}
-
-impl fmt::Display for LogCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
-    }
-}
-
-impl Error for LogCause {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let source: &(dyn Error + 'static) = self.source.as_deref()?;
-        Some(source)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]
     fn an_error_keeps_its_code_and_its_source() {
         let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let cause = LogCause::new("io:StorageFull", io.to_string()).with_source(io);
+        let cause = Cause::new("io:StorageFull", io.to_string()).with_source(io);
         let error = LogError::refused("writing", cause.clone());
         assert_eq!((error.code(), error.is_transient()), ("io:StorageFull", false));
-        assert_eq!(error, LogError::refused("writing", LogCause::new("io:StorageFull", cause.to_string())));
+        assert_eq!(error, LogError::refused("writing", Cause::new("io:StorageFull", cause.to_string())));
         let chain: Vec<String> =
             std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string).collect();
         assert_eq!(chain, [cause.to_string(), "no storage space".to_owned()]);

@@ -7,9 +7,10 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::batch::Batch;
-use super::error::{LogCause, LogError};
+use super::error::LogError;
 use super::record::{Bounds, CommittedOffset, Isolation, NewRecord, OffsetCommit, SlotName};
 use super::topic::{TopicDescription, TopicSpec};
+use crate::cause::Cause;
 
 /// A cluster or a folder. Cheap to clone and safe to share.
 pub type SharedLog = Arc<dyn Log>;
@@ -126,7 +127,7 @@ pub trait Appender: Send + Sync {
         // The receiver waits below; it is gone only if this thread has panicked.
         self.append(records, Box::new(move |result| drop(sender.send(result))));
         outcome.recv().unwrap_or_else(|_| {
-            let closed = LogCause::new("appender-closed", "the appender was closed");
+            let closed = Cause::new("appender-closed", "the appender was closed");
             Err(LogError::unavailable("the acknowledgement of an append", closed))
         })
     }

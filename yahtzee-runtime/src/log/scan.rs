@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
-use super::error::{LogCause, LogError};
+use super::error::LogError;
 use super::header::Headers;
 use super::interface::Log;
 use super::record::{Isolation, Item};
+use crate::cause::Cause;
 
 const POLL: Duration = Duration::from_millis(50);
 /// Without a record for so long the log is taken for unreachable.
@@ -59,7 +60,7 @@ pub fn scan(
             }
         }
         if last_delivery.elapsed() > PATIENCE {
-            let cause = LogCause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
+            let cause = Cause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
             return Err(LogError::unavailable(format!("reading {topic}"), cause));
         }
     }

@@ -15,7 +15,8 @@ use yahtzee_core::rules::open_from;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
 
-use crate::log::{CommittedOffset, Isolation, Item, Log, LogCause, LogError, LogReader};
+use crate::cause::Cause;
+use crate::log::{CommittedOffset, Isolation, Item, Log, LogError, LogReader};
 use crate::worker::JobFailure;
 
 use super::{ReplayError, ReplaySpan, Subject};
@@ -200,7 +201,7 @@ impl<'a> PartitionReplay<'a> {
         }
         let ReplaySpan { partition, end, .. } = self.span;
         let what = format!("{}/{partition}, records {} to {end}", self.subject.raw, self.next);
-        let cause = LogCause::new("no-progress", format!("nothing came for {PATIENCE:?}"));
+        let cause = Cause::new("no-progress", format!("nothing came for {PATIENCE:?}"));
         Err(LogError::unavailable(what, cause))
     }
 

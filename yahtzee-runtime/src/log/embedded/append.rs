@@ -7,10 +7,11 @@ use super::commits;
 use super::format::{PartitionId, record_bytes};
 use super::queue::{Answer, EncodedRecord, LogWrite, WriterRequest};
 use super::{EmbeddedHandle, EmbeddedShared};
+use crate::cause::Cause;
 use crate::clock::wall_clock_ms;
 use crate::log::{
-    Acknowledged, AppendCallback, Appender, LogCause, LogError, NewRecord, OffsetCommit, SlotName,
-    SlotWriter, TIMESTAMP_AHEAD, TopicDescription, Transaction, header,
+    Acknowledged, AppendCallback, Appender, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter,
+    TIMESTAMP_AHEAD, TopicDescription, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -114,7 +115,7 @@ impl Transaction for EmbeddedSlotWriter {
 pub(super) fn submit(shared: &EmbeddedShared, write: LogWrite, room_until: Option<Instant>) {
     if let Err(WriterRequest::Write(write)) = shared.queue.push(WriterRequest::Write(write), room_until) {
         let text = "too much waits to be written: the disk does not keep up";
-        write.answer.give(Err(LogError::unavailable("the embedded log", LogCause::new("queue-full", text))));
+        write.answer.give(Err(LogError::unavailable("the embedded log", Cause::new("queue-full", text))));
     }
 }
 
@@ -153,7 +154,7 @@ impl TopicTarget {
             return Err(LogError::NoSuchTopic { topic, partition: Some(record.partition) });
         }
         match self.flaw(record)? {
-            Some(reason) => Err(LogError::refused(what(record), LogCause::new("invalid-record", reason))),
+            Some(reason) => Err(LogError::refused(what(record), Cause::new("invalid-record", reason))),
             None => {
                 let headers = header::encoded(&record.headers);
                 let bytes = record_bytes(record.timestamp_ms, &record.key, &record.value, &headers);
@@ -182,7 +183,7 @@ impl TopicTarget {
                 let ahead_ms = record.timestamp_ms - max_ms;
                 let text =
                     format!("its timestamp lies {ahead_ms} ms beyond what the topic accepts by this clock");
-                Err(LogError::refused(what(record), LogCause::new(TIMESTAMP_AHEAD, text)))
+                Err(LogError::refused(what(record), Cause::new(TIMESTAMP_AHEAD, text)))
             }
             _ => Ok(header::flaw(&record.headers)),
         }

@@ -2,7 +2,8 @@
 
 use super::queue::KeyedCommit;
 use super::state::LogState;
-use crate::log::{LogCause, LogError, OffsetCommit};
+use crate::cause::Cause;
+use crate::log::{LogError, OffsetCommit};
 
 /// The broker's default `offset.metadata.max.bytes`.
 const MAX_METADATA_BYTES: usize = 4_096;
@@ -17,7 +18,7 @@ pub(super) fn check_group(group: &str) -> Result<(), LogError> {
     }
     Err(LogError::refused(
         format!("a consumer group name of {} bytes", group.len()),
-        LogCause::new("invalid-group", format!("a name has 1 to {MAX_GROUP_BYTES} bytes")),
+        Cause::new("invalid-group", format!("a name has 1 to {MAX_GROUP_BYTES} bytes")),
     ))
 }
 
@@ -42,5 +43,5 @@ fn encode(state: &LogState, group: &str, commit: &OffsetCommit<'_>) -> Result<Ke
         return Ok(KeyedCommit { key: id.commit_key(group), committed: committed.clone() });
     };
     let what = format!("the commit of {topic}/{partition} by {group}");
-    Err(LogError::refused(what, LogCause::new("invalid-commit", reason)))
+    Err(LogError::refused(what, Cause::new("invalid-commit", reason)))
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::format::PartitionId;
 use super::maintenance::TurnOutcome;
-use crate::log::{CommittedOffset, LogCause, LogError, SlotName, TopicSpec};
+use crate::cause::Cause;
+use crate::log::{CommittedOffset, LogError, SlotName, TopicSpec};
 
 /// Bytes of records that may wait for the writer; what is beyond waits for room or is refused.
 pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -83,7 +84,7 @@ impl<T: Send + 'static> Answer<T> {
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
         if let Some(reply) = self.0.take() {
-            let ended = LogCause::new("writer-ended", "its writer thread has ended; restart the process");
+            let ended = Cause::new("writer-ended", "its writer thread has ended; restart the process");
             reply(Err(LogError::refused("writing to the log", ended)));
         }
     }

@@ -13,8 +13,9 @@ use fjall::{
 use yahtzee_core::record::LogRecord;
 
 use super::format::{PartitionId, number_of, record_of};
+use crate::cause::Cause;
 use crate::fjall_folder::{self, FolderError, IfMissing, cause_of};
-use crate::log::{Headers, LogCause, LogError};
+use crate::log::{Headers, LogError};
 
 /// Blocks kept in memory: enough that readers near the end never touch the disk.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -40,7 +41,7 @@ impl LogStore {
     /// Opens the folder and creates what is missing, or refuses a folder without a log.
     pub(super) fn open(folder: &Path, if_missing: IfMissing) -> Result<Self, LogError> {
         let name = folder.display().to_string();
-        let refused = |cause: LogCause| LogError::refused(format!("opening data folder {name}"), cause);
+        let refused = |cause: Cause| LogError::refused(format!("opening data folder {name}"), cause);
         let configure = |builder: DatabaseBuilder<Database>| {
             builder.cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES)
         };
@@ -97,7 +98,7 @@ impl LogStore {
     /// Returns the error of content that this version does not understand.
     pub(super) fn malformed(&self, what: &str) -> LogError {
         let what = format!("reading {what} in data folder {}", self.folder);
-        LogError::refused(what, LogCause::new("malformed", "malformed; restore the folder or choose another"))
+        LogError::refused(what, Cause::new("malformed", "malformed; restore the folder or choose another"))
     }
 
     /// Returns the error of a failed write. Later writes are refused too: after a failed `fsync` nobody knows which

@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use crate::log::{Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
+use crate::cause::Cause;
+use crate::log::{Cleanup, LogError, TopicDescription, TopicSpec};
 
 /// Kafka's limit for the length of a topic name.
 const MAX_NAME_BYTES: usize = 249;
@@ -28,7 +29,7 @@ pub(super) fn check(spec: &TopicSpec) -> Result<(), LogError> {
     } else {
         return Ok(());
     };
-    Err(LogError::refused(format!("creating topic {:?}", spec.name), LogCause::new("invalid-topic", reason)))
+    Err(LogError::refused(format!("creating topic {:?}", spec.name), Cause::new("invalid-topic", reason)))
 }
 
 /// Returns the description of a topic that is created now, with an id that no other creation gets.

@@ -15,8 +15,9 @@ use super::queue::{Answer, KeyedCommit, LogWrite, TakenRequests, WriterRequest};
 use super::retention_round::RetentionRound;
 use super::times;
 use super::topics;
+use crate::cause::Cause;
 use crate::clock::wall_clock_ms;
-use crate::log::{LogCause, LogError, SlotName, TopicDescription, TopicSpec};
+use crate::log::{LogError, SlotName, TopicDescription, TopicSpec};
 
 /// Time between two rounds of retention and compaction.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
@@ -223,5 +224,5 @@ impl<'a> WriteTurn<'a> {
 /// Returns the error of a record that had to wait for too long.
 fn too_slow() -> LogError {
     let text = "the disk does not keep up, and the record was not written within its deadline";
-    LogError::unavailable("the embedded log", LogCause::new("deadline", text))
+    LogError::unavailable("the embedded log", Cause::new("deadline", text))
 }

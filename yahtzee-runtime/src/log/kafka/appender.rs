@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::kept::{Keep, KeptClient};
 use super::outbox::Outbox;
 use super::settings::KafkaSettings;
-use crate::log::{AppendCallback, Appender, LogCause, LogError, NewRecord};
+use crate::cause::Cause;
+use crate::log::{AppendCallback, Appender, LogError, NewRecord};
 
 /// An idempotent producer. At most [`super::outbox::MOST_IN_FLIGHT`] records wait for acknowledgement; beyond
 /// that a call fails at once, so that the caller decides what to drop or to hold back. So does a call after a
@@ -35,7 +36,7 @@ impl KafkaAppender {
         if outbox.verdict().has_timed_out() {
             let text = format!("records have timed out, and {} more are on their way", outbox.in_flight());
             let what = format!("the producer to {}", settings.brokers);
-            return Err(LogError::unavailable(what, LogCause::new("timed-out-before", text)));
+            return Err(LogError::unavailable(what, Cause::new("timed-out-before", text)));
         }
         Ok(outbox)
     }

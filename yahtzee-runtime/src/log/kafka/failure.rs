@@ -3,7 +3,8 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use yahtzee_core::owner::Partition;
 
-use crate::log::{LogCause, LogError, TIMESTAMP_AHEAD};
+use crate::cause::Cause;
+use crate::log::{LogError, TIMESTAMP_AHEAD};
 
 /// An error code of librdkafka or of a broker, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ impl KafkaFailure {
     /// Converts into an error of the seam; `what` names the operation and its object.
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
         let cause = match self.code {
-            Code::InvalidTimestamp => LogCause::new(TIMESTAMP_AHEAD, self.reason),
-            code => LogCause::new(stable_code(code), self.reason),
+            Code::InvalidTimestamp => Cause::new(TIMESTAMP_AHEAD, self.reason),
+            code => Cause::new(stable_code(code), self.reason),
         };
         let cause = match self.source {
             Some(source) => cause.with_source(source),

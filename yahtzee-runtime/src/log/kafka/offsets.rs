@@ -16,7 +16,8 @@ use super::failure::KafkaFailure;
 use super::kept::{Keep, KeptClient, MonitoredClient, Verdict};
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
-use crate::log::{CommittedOffset, LogCause, LogError, OffsetCommit};
+use crate::cause::Cause;
+use crate::log::{CommittedOffset, LogError, OffsetCommit};
 
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
 pub(super) struct ConsumerGroups {
@@ -150,7 +151,7 @@ fn add(
     let refused = |reason: &str| {
         LogError::refused(
             format!("commit {offset} of {name}/{partition}"),
-            LogCause::new("invalid-commit", reason),
+            Cause::new("invalid-commit", reason),
         )
     };
     if !metadata.is_ascii() {

@@ -17,7 +17,8 @@ use super::events::ClientEvents;
 use super::failure::KafkaFailure;
 use super::kept::{Keep, MonitoredClient, Verdict};
 use super::native;
-use crate::log::{AppendCallback, Header, LogCause, LogError, NewRecord, header};
+use crate::cause::Cause;
+use crate::log::{AppendCallback, Header, LogError, NewRecord, header};
 
 /// Records that may wait for their acknowledgement. librdkafka's own bound, so that it is never met there.
 pub(super) const MOST_IN_FLIGHT: usize = 100_000;
@@ -92,10 +93,7 @@ impl Outbox {
             Ok(_) => Ok(()),
             Err(waiting) => {
                 let text = format!("{waiting} records wait for acknowledgement, {count} more do not fit");
-                Err(LogError::unavailable(
-                    "the queue of records to be sent",
-                    LogCause::new("queue-full", text),
-                ))
+                Err(LogError::unavailable("the queue of records to be sent", Cause::new("queue-full", text)))
             }
         }
     }
@@ -141,7 +139,7 @@ fn check(records: &[NewRecord]) -> Result<(), LogError> {
         None => Ok(()),
         Some(reason) => {
             let what = format!("a record to {}/{}", record.topic, record.partition);
-            Err(LogError::refused(what, LogCause::new("invalid-record", reason)))
+            Err(LogError::refused(what, Cause::new("invalid-record", reason)))
         }
     })
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use crate::log::{Isolation, LogCause, LogError, SlotName};
+use crate::cause::Cause;
+use crate::log::{Isolation, LogError, SlotName};
 
 /// Address of a cluster, credentials and timeouts.
 #[derive(Clone)]
@@ -98,9 +99,8 @@ impl KafkaSettings {
 
     /// Refuses settings that cannot work, before any client exists.
     pub(crate) fn check(&self) -> Result<(), LogError> {
-        let refused = |what: String, reason: &str| {
-            Err(LogError::refused(what, LogCause::new("invalid-settings", reason)))
-        };
+        let refused =
+            |what: String, reason: &str| Err(LogError::refused(what, Cause::new("invalid-settings", reason)));
         if let Some(name) = self.extra.keys().find(|name| DECIDED.contains(&name.as_str())) {
             return refused(
                 format!("Kafka property {name}"),

@@ -12,9 +12,8 @@ use super::kept::{Keep as _, try_clients};
 use super::offsets::offset_list;
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
-use crate::log::{
-    Acknowledged, LogCause, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction,
-};
+use crate::cause::Cause;
+use crate::log::{Acknowledged, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction};
 
 /// Most attempts at a transaction call that librdkafka allows to be repeated.
 const ATTEMPTS: usize = 3;
@@ -205,7 +204,7 @@ impl SlotWriter for KafkaSlotWriter {
             let text = "an earlier write has failed; open the slot again and restart from its commits";
             return Err(LogError::refused(
                 format!("a write to {}", self.slot),
-                LogCause::new("failed-before", text),
+                Cause::new("failed-before", text),
             ));
         }
         self.append_all(records).inspect_err(|error| self.give_up(error))?;

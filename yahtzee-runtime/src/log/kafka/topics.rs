@@ -21,7 +21,8 @@ use super::failure::{self, KafkaFailure};
 use super::kept::{Keep, MonitoredClient, Verdict};
 use super::native::{self, TopicFacts};
 use super::settings::KafkaSettings;
-use crate::log::{Bounds, Cleanup, LogCause, LogError, TopicDescription, TopicSpec};
+use crate::cause::Cause;
+use crate::log::{Bounds, Cleanup, LogError, TopicDescription, TopicSpec};
 
 /// The property that bounds how far timestamps may lie ahead of the brokers' clocks.
 const TIMESTAMP_AFTER_MAX: &str = "message.timestamp.after.max.ms";
@@ -61,7 +62,7 @@ impl KafkaTopics {
             let text = last_error
                 .unwrap_or_else(|| format!("nothing within {:?}", topics.settings.timeouts.connect));
             let what = format!("the Kafka brokers {}", topics.settings.brokers);
-            return Err(LogError::unavailable(what, LogCause::new("kafka:connect", text)));
+            return Err(LogError::unavailable(what, Cause::new("kafka:connect", text)));
         }
         Ok(topics)
     }
@@ -201,7 +202,7 @@ impl KafkaTopics {
                 let text = format!("created, but not known to brokers after {waited:?}");
                 return Err(LogError::unavailable(
                     format!("topic {}", topic.name),
-                    LogCause::new("kafka:not-known-yet", text),
+                    Cause::new("kafka:not-known-yet", text),
                 ));
             }
             std::thread::sleep(LOOK_AGAIN);

@@ -10,11 +10,12 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::Provenance;
 
+use crate::cause::Cause;
 use crate::clock::MonotonicClock;
 use crate::log::{
     Acknowledged, AppendCallback, Appender, Batch, Bounds, Cleanup, CommittedOffset, Headers, Isolation, Log,
-    LogCause, LogError, LogReader, NewRecord, OffsetCommit, Page, SlotName, SlotWriter, TopicDescription,
-    TopicSpec, Transaction,
+    LogError, LogReader, NewRecord, OffsetCommit, Page, SlotName, SlotWriter, TopicDescription, TopicSpec,
+    Transaction,
 };
 use crate::shutdown::StopSignal;
 
@@ -148,7 +149,7 @@ fn describe(records: &[NewRecord]) -> String {
 }
 
 pub(super) fn unavailable() -> LogError {
-    LogError::unavailable("the script", LogCause::new("planned", "as planned"))
+    LogError::unavailable("the script", Cause::new("planned", "as planned"))
 }
 
 impl Log for ScriptedLog {

@@ -1,11 +1,15 @@
 //! The broker of a run: its topics and what lies in them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use yahtzee_core::erased::AnyJob;
+use yahtzee_core::job::Job as _;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
+use yahtzee_jobs::errors::Errors;
 use yahtzee_runtime::log::kafka::{KafkaLog, KafkaSettings};
 use yahtzee_runtime::log::{Bounds, SharedLog, TopicSpec};
 use yahtzee_runtime::topics::{TopicLayout, group};
@@ -39,7 +43,7 @@ impl Drop for Cluster {
 
 impl Cluster {
     /// Connects to the broker of the environment and creates topics that nobody has used before.
-    pub(crate) fn prepare(version: &str, has_retry: bool) -> Result<Self> {
+    pub(crate) fn prepare(version: &str, has_retry: bool, has_ingress: bool) -> Result<Self> {
         let brokers = std::env::var(BROKER).with_context(|| {
             format!("{BROKER} is not set; `cargo xtask chaos` starts a broker and sets it")
         })?;
@@ -57,6 +61,9 @@ impl Cluster {
         if has_retry {
             specs.extend(retry_topics(&layout));
         }
+        if has_ingress {
+            specs.extend(topics_of_other_jobs(&layout));
+        }
         let created = specs.iter().map(|spec| spec.name.clone()).collect();
         specs.iter().try_for_each(|spec| log.create_topic(spec))?;
         let group = group(JOB, GENERATION, version);
@@ -72,6 +79,11 @@ impl Cluster {
 
     pub(crate) fn raw(&self) -> String {
         self.layout.raw(MEASUREMENT)
+    }
+
+    /// Where the ingress puts what the drain posts.
+    pub(crate) fn error_lines(&self) -> String {
+        self.layout.raw(Errors::MEASUREMENT)
     }
 
     pub(crate) fn summary(&self) -> String {
@@ -98,6 +110,16 @@ impl Cluster {
     pub(crate) fn ends(&self, topic: &str) -> Result<Vec<Offset>> {
         Ok(self.bounds(topic)?.into_iter().map(|bounds| bounds.end).collect())
     }
+}
+
+/// An ingress has to do with the topics of all jobs; those of ours are there.
+fn topics_of_other_jobs(layout: &TopicLayout) -> Vec<TopicSpec> {
+    let specs_of = |job: &Arc<dyn AnyJob>| layout.specs(job.measurement(), job.summary(), false);
+    let ours: Vec<String> =
+        layout.specs(MEASUREMENT, SUMMARY, false).into_iter().map(|spec| spec.name).collect();
+    let all: BTreeMap<String, TopicSpec> =
+        yahtzee_jobs::all().iter().flat_map(specs_of).map(|spec| (spec.name.clone(), spec)).collect();
+    all.into_values().filter(|spec| !ours.contains(&spec.name)).collect()
 }
 
 /// A retry process reads the RETRY topics of all jobs; those of ours are there.

@@ -11,8 +11,10 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
 use crate::gaps::Named;
+use crate::ingress::IngressSide;
 use crate::logs;
 use crate::policy::{PARTITIONS, WINDOW_MS};
+use crate::raw::Raw;
 use crate::report::{MustBeZero, Report, seconds};
 use crate::returns;
 use crate::rig::Rig;
@@ -48,7 +50,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         slow_returns,
         diverged_topic: diverged_topic.count,
         diverged_sink: diverged("sink", &store, &expected, &lossy).count,
-        lost_acked: raw.sight.lost(&rig.acknowledged) + without_letter(rig, &raw.sight.oracle.poison()),
+        lost_acked: lost_acked(rig, &raw.sight),
         unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
         stores: stores.map(|(zero, _)| zero),
         ..misled(rig)
@@ -147,12 +149,30 @@ fn place_of(key: &[u8]) -> (Partition, i64) {
     })
 }
 
+/// What was acknowledged and is not in the log, and dead letters that are missing or too many.
+fn lost_acked(rig: &Rig, raw: &Raw) -> u64 {
+    let of_generator = raw.lost(&rig.acknowledged);
+    if of_generator > 0 {
+        eprintln!("chaos: {of_generator} acknowledged records of the generator are not in the log");
+    }
+    let of_ingress = rig.ingress.as_ref().map_or(0, IngressSide::lost);
+    of_generator + of_ingress + without_letter(rig, &raw.oracle.poison())
+}
+
 /// Unusable records that have no dead letter though somebody could read them, and dead letters of usable ones.
 fn without_letter(rig: &Rig, poison: &HashSet<(u32, u64)>) -> u64 {
     let letters = rig.letters.seen();
     let unread = |partition, offset| rig.gaps.iter().any(|gap| gap.is_unread(partition, offset));
     let differences = letters.sight.of.symmetric_difference(poison);
-    differences.filter(|&&(partition, offset)| !unread(Partition(partition), offset)).count() as u64
+    let wrong: Vec<_> =
+        differences.filter(|&&(partition, offset)| !unread(Partition(partition), offset)).collect();
+    if !wrong.is_empty() {
+        eprintln!(
+            "chaos: {} dead letters are missing or too many, by partition and offset: {wrong:?}",
+            wrong.len()
+        );
+    }
+    wrong.len() as u64
 }
 
 /// Windows that are not published and were named nowhere.

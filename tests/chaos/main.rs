@@ -18,6 +18,7 @@ mod cluster;
 mod commits;
 mod gaps;
 mod generator;
+mod ingress;
 mod judge;
 mod letters;
 mod lifetime;

@@ -77,6 +77,7 @@ pub(crate) fn config_file(
             format!("clock_skew_ms = {CLOCK_SKEW_MS}"),
         ],
     );
+    section("ingress", &["listen = \"127.0.0.1:0\"".to_owned()]);
     section("sink.embedded", &[format!("folder = {store:?}")]);
     section("sink.postgres.shards", shards);
     section("admin", &["listen = \"127.0.0.1:0\"".to_owned()]);

@@ -39,7 +39,8 @@ impl Rig {
     /// The processes that run.
     fn processes(&self) -> impl Iterator<Item = &Process> {
         let workers = self.workers.iter().map(|worker| &worker.process);
-        workers.chain(&self.stores.sinks).chain(&self.stores.retry)
+        let ingress = self.ingress.iter().flat_map(|ingress| &ingress.process);
+        workers.chain(ingress).chain(&self.stores.sinks).chain(&self.stores.retry)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use crate::ingress::IngressSide;
 use crate::report::seconds;
 use crate::rig::{PATIENCE, POLL, Rig};
 
@@ -17,6 +18,8 @@ pub(crate) struct BrokerReturn {
     sink: Duration,
     /// Of the records that the generator writes, as ingress does.
     raw: Duration,
+    /// Of the ingress itself, where there is one.
+    ingress: Option<Duration>,
 }
 
 /// Figures over all returns.
@@ -29,13 +32,15 @@ pub(crate) struct ReturnFigures {
     sink_return_max_s: f64,
     raw_return_p50_s: f64,
     raw_return_max_s: f64,
+    ingress_return_p50_s: Option<f64>,
+    ingress_return_max_s: Option<f64>,
 }
 
 impl Rig {
     /// Waits from a return of the broker, now, until every process has gone on, and notes how long each took.
     pub(crate) fn measure_return(&mut self, what: &str) -> Result<()> {
         let at = Instant::now();
-        let mut waits: Vec<Option<Duration>> = vec![None; self.workers.len() + 2];
+        let mut waits: Vec<Option<Duration>> = vec![None; self.newest_works().len()];
         while waits.iter().any(Option::is_none) {
             if at.elapsed() > PATIENCE {
                 bail!("{what}: after {} s some have not gone on: {waits:?}", PATIENCE.as_secs());
@@ -46,14 +51,16 @@ impl Rig {
             self.pause(POLL)?;
         }
         let mut waits: Vec<Duration> = waits.into_iter().flatten().collect();
-        eprintln!("chaos: {what}: workers, sink and raw records went on after {waits:.2?}");
+        eprintln!("chaos: {what}: workers, sink, raw records and ingress went on after {waits:.2?}");
+        let ingress = self.ingress.as_ref().and_then(|_| waits.pop());
         let raw = waits.pop().unwrap_or_default();
         let sink = waits.pop().unwrap_or_default();
-        self.returns.push(BrokerReturn { workers: waits, sink, raw });
+        self.returns.push(BrokerReturn { workers: waits, sink, raw, ingress });
         Ok(())
     }
 
-    /// When each process has got something done last: commits of the workers and of the sink, acknowledged raw records.
+    /// When each process has got something done last: commits of the workers and of the sink, acknowledged raw records,
+    /// acknowledged requests.
     fn newest_works(&self) -> Vec<Option<Instant>> {
         let commits = self.commits.seen();
         let of_worker = |partitions: Vec<_>| {
@@ -62,7 +69,8 @@ impl Rig {
         let workers = self.workers.iter().map(|worker| of_worker(worker.partitions()));
         let sink = self.sink_commits.seen().sight.newest;
         let raw = self.generator.as_ref().and_then(|generator| generator.acknowledged_at());
-        workers.chain([sink, raw]).collect()
+        let ingress = self.ingress.as_ref().map(IngressSide::acknowledged_at);
+        workers.chain([sink, raw]).chain(ingress).collect()
     }
 }
 
@@ -74,7 +82,9 @@ pub(crate) fn figures(returns: &[BrokerReturn]) -> (Option<ReturnFigures>, u64) 
     let workers = sorted(returns.iter().flat_map(|it| it.workers.iter().copied()));
     let sinks = sorted(returns.iter().map(|it| it.sink));
     let raws = sorted(returns.iter().map(|it| it.raw));
-    let slow = [&workers, &sinks, &raws].into_iter().flatten().filter(|wait| **wait > WITHIN).count();
+    let ingresses = sorted(returns.iter().filter_map(|it| it.ingress));
+    let slow =
+        [&workers, &sinks, &raws, &ingresses].into_iter().flatten().filter(|wait| **wait > WITHIN).count();
     let median = |waits: &[Duration]| seconds(waits[waits.len() / 2]);
     let longest = |waits: &[Duration]| seconds(waits[waits.len() - 1]);
     let figures = ReturnFigures {
@@ -85,6 +95,8 @@ pub(crate) fn figures(returns: &[BrokerReturn]) -> (Option<ReturnFigures>, u64) 
         sink_return_max_s: longest(&sinks),
         raw_return_p50_s: median(&raws),
         raw_return_max_s: longest(&raws),
+        ingress_return_p50_s: (!ingresses.is_empty()).then(|| median(&ingresses)),
+        ingress_return_max_s: (!ingresses.is_empty()).then(|| longest(&ingresses)),
     };
     (Some(figures), slow as u64)
 }
@@ -109,6 +121,7 @@ mod tests {
                     workers: vec![ms(one), ms(two)],
                     sink: ms(sink),
                     raw: ms(raw),
+                    ingress: None,
                 })
                 .collect();
             let (figures, slow) = figures(&returns);

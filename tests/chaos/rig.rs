@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::commits::{self, CommitTime, Commits, Loss};
 use crate::gaps::Gap;
 use crate::generator::{Clock, Generator};
+use crate::ingress::IngressSide;
 use crate::letters::Letters;
 use crate::options::Options;
 use crate::policy::{self, PARTITIONS, SLOTS};
@@ -50,6 +51,7 @@ pub(crate) struct Rig {
     pub(crate) launcher: Launcher,
     pub(crate) workers: Vec<Worker>,
     pub(crate) stores: StoreSide,
+    pub(crate) ingress: Option<IngressSide>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) raw: Watch<Raw>,
     pub(crate) summaries: Watch<Summaries>,
@@ -72,7 +74,8 @@ impl Rig {
     /// Starts everything, and waits until the workers commit.
     pub(crate) fn start(options: &Options, scenario: &Scenario, folder: &Path) -> Result<Self> {
         let version = format!("chaos-{}-{:x}", std::process::id(), options.seed);
-        let cluster = Cluster::prepare(&version, scenario.store != StoreKind::Embedded)?;
+        let cluster =
+            Cluster::prepare(&version, scenario.store != StoreKind::Embedded, scenario.has_ingress)?;
         let (proxy, target) = (start_proxy(scenario, &cluster)?, folder.join("store"));
         let brokers = match &proxy {
             Some(proxy) if scenario.through_proxy => proxy.address(),
@@ -96,6 +99,7 @@ impl Rig {
             launcher: Launcher::new(folder.to_owned())?,
             workers: Vec::new(),
             stores,
+            ingress: None,
             proxy,
             raw: Watch::start(log, &cluster.raw(), &start, Isolation::Uncommitted, Raw::default())?,
             summaries: Watch::start(
@@ -125,6 +129,9 @@ impl Rig {
             returns: Vec::new(),
         };
         rig.start_carriers(scenario.sinks)?;
+        if scenario.has_ingress {
+            rig.ingress = Some(IngressSide::start(&mut rig.launcher, &rig.cluster)?);
+        }
         for index in 0..scenario.workers {
             rig.start_worker(index, scenario.workers)?;
         }
@@ -264,6 +271,9 @@ impl Rig {
                 self.workers[at] = self.launcher.worker(place.index(), place.count())?;
             }
         }
+        if let Some(ingress) = &mut self.ingress {
+            ingress.supervise(&mut self.launcher)?;
+        }
         self.supervise_carriers()
     }
 
@@ -302,6 +312,12 @@ impl Rig {
     pub(crate) fn settle(&mut self) -> Result<()> {
         let generator = self.generator.take().context("a run settles once")?;
         self.acknowledged = generator.finish();
+        if let Some(ingress) = &mut self.ingress {
+            ingress.end_drain();
+            let ends = self.cluster.ends(&self.cluster.error_lines())?;
+            let has_read = |rig: &Self| rig.ingress.as_ref().is_none_or(|ingress| ingress.has_read(&ends));
+            self.wait_until("the topic of error lines is read", has_read)?;
+        }
         let ends = self.cluster.ends(&self.cluster.raw())?;
         self.wait_until("the raw topic is read", |rig| is_seen(&rig.raw.seen(), &ends))?;
         self.wait_until("the workers have committed everything", |rig| rig.has_committed(&ends))?;
@@ -321,7 +337,8 @@ impl Rig {
     /// Ends all processes with SIGTERM.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
-        let processes: Vec<Process> = workers.chain(self.stores.take_processes()).collect();
+        let ingress = self.ingress.as_mut().and_then(|ingress| ingress.process.take());
+        let processes: Vec<Process> = workers.chain(ingress).chain(self.stores.take_processes()).collect();
         for process in &processes {
             self.launcher.note_memory(process);
             process.signal(Signal::TERM);
@@ -340,6 +357,7 @@ impl Rig {
     /// Ends all processes at once, where a run has gone wrong.
     pub(crate) fn abandon(&mut self) {
         self.workers.clear();
+        self.ingress = None;
         drop(self.stores.take_processes());
     }
 }

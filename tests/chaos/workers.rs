@@ -73,6 +73,11 @@ impl Launcher {
         self.start("retry", &["retry", "postgres"])
     }
 
+    /// Starts the process that receives drains.
+    pub(crate) fn ingress(&mut self) -> Result<Process> {
+        self.start("ingress", &["ingress"])
+    }
+
     /// Runs an operator's command to its end.
     pub(crate) fn command(&mut self, arguments: &[&str]) -> Result<()> {
         let mut process = self.start(&arguments.join("-"), arguments)?;

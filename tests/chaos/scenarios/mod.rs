@@ -43,6 +43,8 @@ pub(crate) struct Scenario {
     pub(crate) needs_fence: bool,
     /// Whether the processes reach the broker through the proxy.
     pub(crate) through_proxy: bool,
+    /// Whether an ingress receives a drain beside the generator.
+    pub(crate) has_ingress: bool,
     pub(crate) store: StoreKind,
     /// Sinks at the start.
     pub(crate) sinks: u32,
@@ -71,6 +73,7 @@ const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> 
         pause_max_ms: 30_000,
         needs_fence: false,
         through_proxy: false,
+        has_ingress: false,
         store: StoreKind::Embedded,
         sinks: 1,
         acknowledged_within: ACKNOWLEDGED_WITHIN,
@@ -123,6 +126,7 @@ pub(crate) const ALL: &[Scenario] = &[
         )
     },
     Scenario {
+        has_ingress: true,
         acknowledged_within: AS_INGRESS,
         pause_max_ms: BEYOND_OUTAGES_MS,
         ..scenario(

@@ -2,13 +2,11 @@
 
 use yahtzee_core::owner::Owner;
 
-use crate::collector::BodyCounts;
 use crate::dedupe::DeliveryId;
 use crate::drain::DrainRequest;
 use crate::language::LanguageRequest;
-use crate::packer::PackedRecord;
+use crate::parsed_body::ParsedBody;
 use crate::reply::Reply;
-use crate::stats::FrameOutcome;
 use crate::token_table::TokenTable;
 
 /// A request by the endpoint it came to, with its head read.
@@ -69,17 +67,4 @@ impl Endpoint {
             Self::Language(request) => request.read(body, recv_us),
         }
     }
-}
-
-/// A body that has been read.
-#[derive(Debug)]
-pub(crate) struct ParsedBody {
-    /// Its raw records.
-    pub(crate) records: Vec<PackedRecord>,
-    /// Its lines and measurements.
-    pub(crate) counts: BodyCounts,
-    /// Whether it holds more or less than its head announces.
-    pub(crate) differs_from_head: bool,
-    /// The outcome to count once nothing of it is left to store; `None` for a body without content.
-    pub(crate) outcome_if_stored: Option<FrameOutcome>,
 }

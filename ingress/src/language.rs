@@ -20,10 +20,10 @@ use yahtzee_pipeline_proto::raw::{Flag, LangMetric, SourceKind};
 use crate::collector::BodyCounts;
 use crate::dedupe::DeliveryId;
 use crate::drain::announced_count;
-use crate::endpoint::ParsedBody;
 use crate::line::values::hyphenated_uuid;
 use crate::line::{CommonFields, DynoRef, LineContext, timestamp};
 use crate::packer::{BodyOrigin, Packer};
+use crate::parsed_body::ParsedBody;
 use crate::sender_name::SenderName;
 use crate::stats::FrameOutcome;
 

@@ -12,6 +12,7 @@ pub mod collector;
 pub mod line;
 pub mod octet_counting;
 pub mod packer;
+mod parsed_body;
 pub mod recording;
 pub mod token_table;
 

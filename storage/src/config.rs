@@ -11,7 +11,8 @@ use yahtzee_runtime::config::{ConfigError, Environment, Secret};
 
 pub use self::delivery::DeliverySection;
 use crate::delivery::DeliverySettings;
-use crate::postgres::settings::{PostgresSettings, SettingsError, ShardSettings, Timeouts};
+use crate::postgres::settings::{PostgresSettings, ShardSettings, Timeouts};
+use crate::postgres::settings_error::SettingsError;
 use crate::postgres::shard_map::{Epoch, ShardKey, ShardMap};
 use crate::store::Day;
 

@@ -4,6 +4,7 @@
 //! To add one, write it and put it into [`RULES`]. A message says what is wrong, where, and what to do instead.
 
 mod bans;
+mod circles;
 mod code;
 mod dependencies;
 mod documents;
@@ -25,6 +26,7 @@ const RULES: &[(&str, Rule)] = &[
     ("nothing uses what is banned where it is", bans::violations),
     ("crates know whom they may know", manifests::violations),
     ("documents are there and have a title", documents::violations),
+    ("files import downwards", circles::violations),
     ("a type name stands for one thing", type_names::violations),
     ("dependencies are free to use and from crates.io", dependencies::violations),
 ];

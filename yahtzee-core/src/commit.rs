@@ -4,17 +4,16 @@
 
 use std::fmt;
 
+use crate::crc32c::crc32c;
 use crate::incomplete::IncompleteWindows;
+use crate::log_tail::LogTail;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::{Policy, Window};
 
 mod metadata;
-mod tail;
 
 pub use metadata::Unreadable;
-pub(crate) use tail::RecordExcerpt;
-pub use tail::{LogTail, RecordPrint};
 
 /// The identity that commits belong to. A difference between a commit and the running worker means that the
 /// commit's numbers would be misread.
@@ -65,7 +64,7 @@ impl AcceptanceSettings {
             series_max: policy.series_max as u64,
             series_per_owner_max: policy.series_per_owner_max as u64,
             slots,
-            dimensions: metadata::crc32c(&names),
+            dimensions: crc32c(&names),
         }
     }
 }

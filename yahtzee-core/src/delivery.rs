@@ -13,6 +13,7 @@
 
 mod breaker;
 mod outcome;
+mod policy;
 mod queue;
 pub mod rules;
 mod settled;
@@ -21,9 +22,8 @@ mod tracker;
 mod waits;
 
 pub use outcome::{Disposal, OutcomeKind};
-pub use queue::{
-    Deliverable, Finished, InFlight, Offer, PendingWrite, QueuePolicy, ShardMode, ShardQueue, Step,
-};
+pub use policy::QueuePolicy;
+pub use queue::{Deliverable, Finished, InFlight, Offer, PendingWrite, ShardMode, ShardQueue, Step};
 pub use settled::{CommittedMarks, SettledMark, begin};
 pub use source::{Interruption, SourceState, Ticket};
 pub use waits::WaitBounds;

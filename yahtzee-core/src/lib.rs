@@ -10,6 +10,7 @@
 
 // No module uses one of a later group.
 mod byte_reader;
+mod crc32c;
 
 pub mod accumulate;
 pub mod assignment;
@@ -18,6 +19,7 @@ pub mod window;
 pub mod wire;
 
 pub mod incomplete;
+pub mod log_tail;
 pub mod record;
 
 pub mod effect;

@@ -4,11 +4,12 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::commit::{Commit, Identity, LogTail, RecordExcerpt, RecordPrint};
+use crate::commit::{Commit, Identity};
 use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
 use crate::job::{Intake, Job, Record};
+use crate::log_tail::{LogTail, RecordExcerpt, RecordPrint};
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};

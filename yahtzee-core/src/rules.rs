@@ -5,7 +5,7 @@
 //! know that each is needed and that each is tested. [`Production`] takes them all as they are here. The proofs are in
 //! `docs/commit-rule.md`.
 
-use crate::commit::LogTail;
+use crate::log_tail::LogTail;
 use crate::owner::Owner;
 use crate::record::{FrameId, FrameKey, LogRecord, Offset};
 use crate::window::{Policy, Window};

@@ -13,9 +13,10 @@
 
 use std::fmt;
 
-use crate::commit::{Commit, RecordPrint};
+use crate::commit::Commit;
 use crate::effect::Effect;
 use crate::erased::AnyPartition;
+use crate::log_tail::RecordPrint;
 use crate::owner::Partition;
 use crate::partition::{History, Opened, ResumeError};
 use crate::record::{LogRecord, Offset, RecordOutcome};

@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
-use yahtzee_core::commit::RecordPrint;
 use yahtzee_core::erased::AnyJob;
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
@@ -34,6 +34,7 @@ mod open;
 mod poison_limit;
 mod progress;
 mod run;
+mod worker_topics;
 mod write;
 mod writer;
 

@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use yahtzee_core::assignment::partitions_of;
-use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag, RecordPrint};
+use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag};
 use yahtzee_core::job::Job;
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::{Offset, RecordOutcome};

@@ -10,24 +10,10 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Bounds, CommittedOffset, LogError, OffsetCommit};
 
-use super::source::{Source, Stream, TopicStreams};
+use super::source::{Source, SourceOpening, Stream, TopicStreams};
 use super::{DeliveryRole, TaskContext};
 use crate::metric_names;
 use crate::store::{Shard, SourcePartition};
-
-/// What a source begins with; lists are by stream.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SourceOpening {
-    /// The partitions, as stores keep marks of them.
-    pub(super) partitions: Vec<SourcePartition>,
-    pub(super) positions: Vec<Offset>,
-    /// What the databases of shards are known to have.
-    pub(super) marks: Vec<BTreeMap<usize, SettledMark>>,
-    /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
-    pub(super) again: BTreeMap<usize, Offset>,
-    /// Summaries that retention has deleted before they were stored.
-    pub(super) lost: u64,
-}
 
 /// What is known of a partition before it is opened.
 struct FoundPartition<'a> {

@@ -16,10 +16,9 @@ use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
 use super::metrics::{Ending, SourceMetrics};
-use super::opening::SourceOpening;
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
-use super::source::{Source, Stream, TopicStreams};
+use super::source::{Source, SourceOpening, Stream, TopicStreams};
 use super::{DeliveryFailure, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;

@@ -5,13 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yahtzee_core::delivery::rules::ProductionDelivery;
-use yahtzee_core::delivery::{Interruption, SourceState, Ticket};
+use yahtzee_core::delivery::{Interruption, SettledMark, SourceState, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
 
 use super::TaskContext;
-use super::opening::SourceOpening;
 use crate::dead_letter::headers::RecordPosition;
 use crate::store::{Marked, Settling, Shard, SourcePartition};
 
@@ -33,6 +32,20 @@ pub(super) struct TopicStreams<'a> {
     pub(super) first: usize,
     /// In the order of streams.
     pub(super) partitions: Vec<Partition>,
+}
+
+/// What a source begins with; lists are by stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SourceOpening {
+    /// The partitions, as stores keep marks of them.
+    pub(super) partitions: Vec<SourcePartition>,
+    pub(super) positions: Vec<Offset>,
+    /// What the databases of shards are known to have.
+    pub(super) marks: Vec<BTreeMap<usize, SettledMark>>,
+    /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
+    pub(super) again: BTreeMap<usize, Offset>,
+    /// Summaries that retention has deleted before they were stored.
+    pub(super) lost: u64,
 }
 
 /// The partitions that one thread reads, and the state of their records.

@@ -7,6 +7,7 @@ use super::classify::ServerFailure;
 use super::connection::{Connection, Purpose};
 use super::names::TableName;
 use super::shard::PostgresShard;
+use super::shard_map::Place;
 use super::sql_types::PgDay;
 use crate::store::Day;
 
@@ -110,23 +111,6 @@ fn verdict(shard: &PostgresShard, day: Day, row: &Row) -> Result<TableVerdict, S
         return Ok(TableVerdict::OtherMap(other_map(day, &theirs, ours.as_ref(), last)));
     }
     Ok(if row.try_get(5)? { TableVerdict::Open } else { TableVerdict::Missing })
-}
-
-/// A shard's place in the map of a day, as its database records it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Number of shards in the map.
-    pub(super) count: i32,
-    /// Index of this one.
-    pub(super) index: i32,
-    /// Name of the [`ShardKey`](super::shard_map::ShardKey) that spreads rows.
-    pub(super) key: String,
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "place {} of {} by {}", self.index, self.count, self.key)
-    }
 }
 
 /// Describes the day, both maps, and from which day on a new map can hold.

@@ -6,8 +6,8 @@ use tokio_postgres::Config;
 
 use super::classify::ServerFailure;
 use super::connection::Connection;
-use super::preflight::Place;
 use super::settings::Timeouts;
+use super::shard_map::Place;
 use super::shard_map::ShardMap;
 use super::tls::Tls;
 use crate::store::Day;

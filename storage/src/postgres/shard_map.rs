@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
 
-use super::settings::SettingsError;
+use super::settings_error::SettingsError;
 use crate::store::Day;
 
 /// The sequence of shard maps over time.
@@ -156,6 +156,23 @@ fn jump(mut key: u64, buckets: usize) -> usize {
         next = ((bucket + 1) as f64 * step) as usize;
     }
     bucket
+}
+
+/// A shard's place in the map of a day, as its database records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Number of shards in the map.
+    pub(super) count: i32,
+    /// Index of this one.
+    pub(super) index: i32,
+    /// Name of the [`ShardKey`] that spreads rows.
+    pub(super) key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "place {} of {} by {}", self.index, self.count, self.key)
+    }
 }
 
 #[cfg(test)]

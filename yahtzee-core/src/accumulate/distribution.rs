@@ -129,7 +129,7 @@ impl Distribution {
     /// Whether the count has reached 2^63 - 1, so that counters may fall short of the truth.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        self.count() == hdr::MAX_COUNT
+        self.count() == cells::MAX_COUNT
     }
 
     /// The value of nearest rank `ceil(quantile * count)`, at least 1: `None` without values or for NaN; 0.0 and less

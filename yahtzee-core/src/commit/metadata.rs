@@ -28,9 +28,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{AcceptanceSettings, Commit, Identity, LogTail, OwnerTag, RecordPrint};
+use crate::crc32c::crc32c;
+
+use super::{AcceptanceSettings, Commit, Identity, OwnerTag};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
+use crate::log_tail::{LogTail, RecordPrint};
 use crate::record::Offset;
 use crate::window::Window;
 
@@ -248,18 +251,6 @@ fn put_optional(out: &mut Vec<u8>, value: Option<i64>) {
     }
 }
 
-/// CRC-32C (Castagnoli), bit by bit: a commit has about 70 bytes.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(crc & 1));
-        }
-    }
-    !crc
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -337,13 +328,6 @@ mod tests {
         let commit = Commit::at::<Production>(Offset(10), Some(5), open, IncompleteWindows::none());
         let read = Commit::read(Offset(7), &commit.metadata(&identity()));
         assert_eq!(read, Err(Unreadable::OtherOffset { stored: Offset(7), described: Offset(4) }));
-    }
-
-    /// Check value of the Castagnoli polynomial in the catalogue of CRC algorithms (RFC 3720, appendix B.4).
-    #[test]
-    fn crc32c_gives_the_published_check_value() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     }
 
     /// The longest text of any policy that is accepted: all windows open, all incomplete, offsets as far apart as can be.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::outcome::{Disposal, OutcomeKind};
-use super::queue::QueuePolicy;
+use super::policy::QueuePolicy;
 use crate::record::Offset;
 use crate::summary::Revision;
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::commit::{Commit, Identity, IdentityMismatch, LogTail, RecordPrint, Unreadable};
+use crate::commit::{Commit, Identity, IdentityMismatch, Unreadable};
 use crate::incomplete::IncompleteWindows;
+use crate::log_tail::{LogTail, RecordPrint};
 use crate::owner::Partition;
 use crate::record::Offset;
 use crate::rules::Rules;

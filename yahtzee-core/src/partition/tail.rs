@@ -1,7 +1,7 @@
 //! The log below a commit, compared with what the commit says of it while it is read again.
 
 use super::ResumeError;
-use crate::commit::{LogTail, RecordPrint};
+use crate::log_tail::{LogTail, RecordPrint};
 use crate::record::{LogRecord, Offset};
 
 /// What is still to be found of the log that a commit was made from.

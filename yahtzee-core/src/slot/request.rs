@@ -1,8 +1,8 @@
 //! The requests of a slot, and their answers.
 
-use crate::commit::RecordPrint;
 use crate::effect::Effect;
 use crate::incomplete::IncompleteWindows;
+use crate::log_tail::RecordPrint;
 use crate::owner::Partition;
 use crate::partition::ResumeKind;
 use crate::record::Offset;

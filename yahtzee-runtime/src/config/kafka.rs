@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::environment::{Environment, platform_variable};
 use super::error::ConfigError;
-use super::log::LogChoice;
+use super::log_choice::LogChoice;
 #[cfg(feature = "kafka")]
 use crate::log::kafka::{KafkaSettings, KafkaTimeouts, KafkaTls};
 

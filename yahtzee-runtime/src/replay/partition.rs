@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use yahtzee_core::commit::{Commit, RecordPrint};
+use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::erased::AnyPartition;
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::partition::{History, ResumeError, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};

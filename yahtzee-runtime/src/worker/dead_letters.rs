@@ -6,7 +6,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 
-use super::write::WorkerTopics;
+use super::worker_topics::WorkerTopics;
 
 /// Returns partition, key and value of the record of a dead letter.
 pub(super) fn dead_letter(

@@ -13,7 +13,7 @@ use crate::log::{
 };
 use crate::topics::group;
 
-use super::write::WorkerTopics;
+use super::worker_topics::WorkerTopics;
 use super::writer::open_writer;
 use super::{JobFailure, JobPlan, JobSlot, WorkerSettings};
 

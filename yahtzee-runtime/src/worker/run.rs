@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use yahtzee_core::commit::RecordPrint;
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::RecordOutcome;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use prost::Message;
 use yahtzee_core::assignment::WorkerIndex;
-use yahtzee_core::commit::{Commit, RecordPrint};
+use yahtzee_core::commit::Commit;
 use yahtzee_core::job::{Intake, Job, RawMessage};
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Policy;

@@ -1,7 +1,5 @@
 //! The writes of one slot: what its machine asks for, done against the log.
 
-use std::sync::Arc;
-
 use yahtzee_core::effect::{Destination, Effect, Emit};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::slot::{PartitionCommit, SlotAnswer, SlotMachine, SlotRequest};
@@ -13,31 +11,8 @@ use crate::log::{Acknowledged, NewRecord, OffsetCommit, SlotWriter};
 use crate::metric_names;
 
 use super::dead_letters::Unpublished;
+use super::worker_topics::WorkerTopics;
 use super::{JobFailure, dead_letters};
-
-/// The topics of a job.
-#[derive(Clone)]
-pub(super) struct WorkerTopics {
-    pub(super) job: &'static str,
-    pub(super) raw: String,
-    pub(super) summary: Arc<str>,
-    pub(super) dead_letters: Arc<str>,
-    pub(super) late: Arc<str>,
-    /// Partitions of each.
-    pub(super) partitions: u32,
-    pub(super) window_length_ms: u32,
-    pub(super) generation: u32,
-}
-
-impl WorkerTopics {
-    pub(super) fn of(&self, destination: Destination) -> Arc<str> {
-        Arc::clone(match destination {
-            Destination::Summaries => &self.summary,
-            Destination::DeadLetters => &self.dead_letters,
-            Destination::Late => &self.late,
-        })
-    }
-}
 
 /// Numbers of what was made durable.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use yahtzee_core::commit::RecordPrint;
 use yahtzee_core::effect::Effect;
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::{Owner, Partition};
 use yahtzee_core::partition::{History, Start};
 use yahtzee_core::record::{LogRecord, Offset};

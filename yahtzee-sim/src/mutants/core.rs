@@ -1,6 +1,6 @@
 //! Mistakes in the core: each type replaces one rule.
 
-use yahtzee_core::commit::LogTail;
+use yahtzee_core::log_tail::LogTail;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::record::{FrameId, FrameKey, LogRecord, Offset};
 use yahtzee_core::rules::{CommitGate, OpenSeries, PlantedMistake, Production, Rules};

@@ -2,6 +2,7 @@
 
 use super::super::shard_map::{Epoch, ShardKey};
 use super::*;
+use crate::store::Day;
 
 fn settings(shards: &[(&str, &str)], map: &[&str]) -> PostgresSettings {
     let shard =

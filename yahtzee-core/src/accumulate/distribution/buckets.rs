@@ -1,7 +1,7 @@
 //! Many values: counters per bucket, and exactly how many, from where and to where.
 
-use super::cells::Cells;
-use super::hdr::{self, HIGHEST, MAX_COUNT, add_counts};
+use super::cells::{Cells, MAX_COUNT, add_counts};
+use super::hdr::{self, HIGHEST};
 use super::samples::{LIST_LIMIT, Samples};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 

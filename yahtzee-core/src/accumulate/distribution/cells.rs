@@ -1,13 +1,20 @@
 //! Counters of buckets, stored as narrowly as their content allows.
 
-use super::hdr::add_counts;
 use std::mem;
+
+/// The greatest counter: ZigZag leaves 63 bits.
+pub(super) const MAX_COUNT: u64 = i64::MAX as u64;
 
 /// The most buckets kept as a list of those in use.
 const SPARSE_LIMIT: usize = 128;
 
 /// Spans grow by whole blocks of this many counters, so that a new extreme seldom moves the rest.
 const BLOCK: u16 = 64;
+
+/// `a + b`, at most [`MAX_COUNT`]; both are at most that.
+pub(super) fn add_counts(a: u64, b: u64) -> u64 {
+    a.saturating_add(b).min(MAX_COUNT)
+}
 
 /// Counters by bucket index, at most 2^63 - 1 each.
 ///
@@ -156,7 +163,7 @@ impl CellSpan<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hdr::{CELL_COUNT, MAX_COUNT};
+    use super::super::hdr::CELL_COUNT;
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;

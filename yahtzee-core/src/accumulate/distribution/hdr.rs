@@ -14,20 +14,12 @@ pub(super) const HIGHEST: u64 = (1 << 27) - 1;
 /// Number of buckets.
 pub(super) const CELL_COUNT: u16 = index_of(HIGHEST) + 1;
 
-/// The greatest counter: ZigZag leaves 63 bits.
-pub(super) const MAX_COUNT: u64 = i64::MAX as u64;
-
 /// The V2 base cookie with the word-size marker `0x10`, which V2 writers set.
 const COOKIE: u32 = 0x1c84_9303 | 0x10;
 const HEADER_BYTES: usize = 40;
 
 /// First byte of every V2 payload.
 pub(super) const FIRST_BYTE: u8 = COOKIE.to_be_bytes()[0];
-
-/// `a + b`, at most [`MAX_COUNT`]; both are at most that.
-pub(super) fn add_counts(a: u64, b: u64) -> u64 {
-    a.saturating_add(b).min(MAX_COUNT)
-}
 
 /// The bucket of `value`, which is at most [`HIGHEST`].
 pub(super) const fn index_of(value: u64) -> u16 {

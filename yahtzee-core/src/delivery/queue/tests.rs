@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::rules::ProductionDelivery;
 use super::*;
+use crate::delivery::WaitBounds;
 use crate::record::Offset;
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,6 +1,6 @@
 //! The last record that was read before a commit: by it a restart knows the log again.
 
-use super::metadata::crc32c;
+use crate::crc32c::crc32c;
 use crate::record::{LogRecord, Offset};
 
 /// The end of what had been read at a commit.

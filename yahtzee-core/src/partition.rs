@@ -81,6 +81,8 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     /// The last record that it has read itself.
     last_record: Option<RecordExcerpt>,
     scratch: Scratch,
+    /// Memory that encoding a summary needs and the next one uses again.
+    buffer: Vec<u8>,
     rules: PhantomData<R>,
 }
 
@@ -136,6 +138,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             resumed_tail: resume.tail,
             last_record: None,
             scratch: Scratch::default(),
+            buffer: Vec::new(),
             rules: PhantomData,
         };
         Ok(Opened { core, read_from: resume.read_from, verdict: resume.verdict })
@@ -228,9 +231,12 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     }
 
     fn emit_final(&mut self, closed: &WindowState<J::Accumulator>, out: &mut Vec<Effect>) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        out.reserve(closed.states.len());
         for series in closed.states.iter() {
-            out.push(self.summary_of(closed.window, series, true));
+            out.push(self.summary_of(closed.window, series, true, &mut buffer));
         }
+        self.buffer = buffer;
         self.emitted += closed.states.len() as u64;
         self.required = self.emitted;
     }
@@ -276,13 +282,14 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if !self.is_caught_up() {
             return;
         }
-        let mut open = std::mem::take(&mut self.windows.open);
+        let (mut open, mut buffer) =
+            (std::mem::take(&mut self.windows.open), std::mem::take(&mut self.buffer));
         for state in open.iter_mut().rev() {
             let (window, before) = (state.window, out.len());
-            state.drain_dirty(|series| out.push(self.summary_of(window, series, false)));
+            state.drain_dirty(|series| out.push(self.summary_of(window, series, false, &mut buffer)));
             self.emitted += (out.len() - before) as u64;
         }
-        self.windows.open = open;
+        (self.windows.open, self.buffer) = (open, buffer);
     }
 
     /// Notes that the effects emitted so far are being written. Their acknowledgement answers with the commit of this
@@ -370,7 +377,13 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         })
     }
 
-    fn summary_of(&self, window: Window, series: &SeriesState<J::Accumulator>, is_final: bool) -> Effect {
+    fn summary_of(
+        &self,
+        window: Window,
+        series: &SeriesState<J::Accumulator>,
+        is_final: bool,
+        buffer: &mut Vec<u8>,
+    ) -> Effect {
         let provenance = Provenance {
             generation: self.identity.generation,
             first_offset: series.first_offset.0,
@@ -382,7 +395,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         let key = encode_key(self.windows.key_of(series), window, self.policy.length_ms);
         // The accumulator is only read, so that a panic leaves nothing half done.
         match catch_unwind(AssertUnwindSafe(|| self.job.summarize(&series.accumulator))) {
-            Ok(summary) => Effect::Emit(Emit { owner, key, value: provenance.join(&summary), is_final }),
+            Ok(summary) => {
+                Effect::Emit(Emit { owner, key, value: provenance.join_within(&summary, buffer), is_final })
+            }
             Err(_) => Effect::Failed(FailedSummary { owner, key, provenance }),
         }
     }

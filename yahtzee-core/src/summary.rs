@@ -73,13 +73,19 @@ impl Provenance {
     /// Returns a summary value as the core publishes it: the provenance, then the job's own message.
     #[must_use]
     pub fn join(self, summary: &impl Message) -> Vec<u8> {
+        self.join_within(summary, &mut Vec::new())
+    }
+
+    /// Does what [`Self::join`] does in memory that the next call uses again: to find the length first would be to go
+    /// through the message twice.
+    pub(crate) fn join_within(self, summary: &impl Message, buffer: &mut Vec<u8>) -> Vec<u8> {
+        buffer.clear();
         let envelope = Envelope { provenance: Some(self) };
-        let mut value = Vec::with_capacity(envelope.encoded_len() + summary.encoded_len());
-        envelope.encode(&mut value).expect("a Vec has room for any message");
-        let body = value.len();
-        summary.encode(&mut value).expect("a Vec has room for any message");
-        debug_assert!(is_of_job(&value[body..]), "a job's summary has a field below {JOB_FIELDS_FROM}");
-        value
+        envelope.encode(buffer).expect("a Vec has room for any message");
+        let body = buffer.len();
+        summary.encode(buffer).expect("a Vec has room for any message");
+        debug_assert!(is_of_job(&buffer[body..]), "a job's summary has a field below {JOB_FIELDS_FROM}");
+        buffer.clone()
     }
 
     /// The place of the summary among those under the same key.

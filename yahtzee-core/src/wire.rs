@@ -166,7 +166,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where the field is of another wire type, cut short, or no such message.
-    #[inline]
+    // Whether the compiler inlines it by itself changes with unrelated lines, and is a twentieth of a job's work.
+    #[inline(always)]
     pub fn message<V: View<'a>>(&mut self, tag: Tag) -> Result<V, Malformed> {
         let rest = self.bytes(tag)?;
         let depth_left = self.depth_left.checked_sub(1).ok_or(Malformed)?;
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn into_view<V: View<'a>>(mut self) -> Result<V, Malformed> {
         let mut view = V::default();
         while let Some(tag) = self.tag()? {

@@ -27,6 +27,7 @@ impl KeyedHash {
     }
 
     /// The hash of `bytes`: all bits are good.
+    #[inline]
     pub(super) fn of(self, bytes: &[u8]) -> u64 {
         let mut hash = self.seeds[0] ^ bytes.len() as u64;
         let mut rest = bytes;
@@ -79,6 +80,8 @@ pub(crate) struct ArrayHasher {
 }
 
 impl Hasher for ArrayHasher {
+    // Of a length that is known where it is inlined, it is a dozen instructions of a hundred.
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) {
         self.hash = self.hash.rotate_left(32) ^ self.keyed.of(bytes);
     }

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use yahtzee_ingress::{Heartbeats, Ingress, listen, serve};
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{SharedLog, require_topic};
+use yahtzee_runtime::log::{LogError, SharedLog, TopicSpec, require_topic};
 
-use crate::config::Config;
 use crate::jobs::plans;
+use crate::log_opening::open_log;
 use crate::process::GlobalOptions;
 use crate::topics::specs;
 
@@ -14,9 +14,9 @@ const PART: &str = "ingress";
 
 pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let (config, process) = global.start()?;
-    process.health.set(PART, Condition::Starting("connecting to the log".to_owned()));
-    let log = config.log.open()?;
-    require_topics(global, &config, &log)?;
+    process.health.set(PART, Condition::Starting("not opened yet".to_owned()));
+    let topics = specs(&plans(global, &config, &[])?, &config.layout);
+    let Some(log) = open_log(&config, &process, |log| require_topics(log, &topics))? else { return Ok(()) };
     let settings = config.ingress.settings();
     tracing::info!(
         unknown_owners_max = settings.unknown_owners_max,
@@ -37,10 +37,6 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
 }
 
 /// Fails if a topic is missing or has another partition count, which would put owners where no worker looks for them.
-fn require_topics(global: &GlobalOptions, config: &Config, log: &SharedLog) -> Result<()> {
-    let plans = plans(global, config, &[])?;
-    for wanted in specs(&plans, &config.layout) {
-        require_topic(&**log, &wanted)?;
-    }
-    Ok(())
+fn require_topics(log: &SharedLog, topics: &[TopicSpec]) -> Result<(), LogError> {
+    topics.iter().try_for_each(|wanted| require_topic(&**log, wanted).map(drop))
 }

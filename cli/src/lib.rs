@@ -24,6 +24,7 @@ mod documented_commands;
 mod error_text;
 mod ingress;
 mod jobs;
+mod log_opening;
 mod new_job;
 mod process;
 mod quarantine;

@@ -10,6 +10,7 @@ use yahtzee_storage::delivery::DeliveryTask;
 use self::inspect::InspectOptions;
 use self::list::RetryListOptions;
 use crate::jobs::plans;
+use crate::log_opening::open_log;
 use crate::process::GlobalOptions;
 use crate::stores;
 
@@ -47,7 +48,7 @@ fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
     let store = stores::postgres(&config)?;
     let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
     let plan = stores::retry_plan(&plans(global, &config, &[])?, &config, shard);
-    let log = config.log.open()?;
+    let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };
     let retry = DeliveryTask::start(plan, &log, &store, &process.health, &process.stop)?;
     process.block_on(process.stop.stopped());
     retry.join()?;

@@ -11,6 +11,7 @@ use yahtzee_runtime::worker::{
 
 use crate::config::Config;
 use crate::jobs::{plans, too_late};
+use crate::log_opening::open_log;
 use crate::process::GlobalOptions;
 
 /// Options of `yahtzee run`: the share of the work that this process does.
@@ -32,7 +33,7 @@ pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
     let plans = plans(global, &config, &options.jobs)?;
     announce(&config, worker, &plans);
     check_memory(&config, worker, &plans)?;
-    let log = config.log.open()?;
+    let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };
     let settings = settings(&config, worker);
     let context = ProcessContext {
         stop: process.stop.clone(),

@@ -12,6 +12,7 @@ use yahtzee_storage::store::SummaryStore;
 
 use crate::config::Config;
 use crate::jobs::plans;
+use crate::log_opening::open_log;
 use crate::process::GlobalOptions;
 use crate::stores;
 
@@ -58,7 +59,7 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
         SinkCommand::Postgres(options) => (stores::postgres(&config)?, options),
     };
     let plans = plans(global, &config, &options.jobs)?;
-    let log = config.log.open()?;
+    let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };
     let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),
         retention_days: config.sink.retention_days,

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod bad_input;
+mod broker_away;
 mod clocks;
 mod database;
 mod demo;

@@ -80,6 +80,10 @@ impl Oracle {
         fold.timestamps_ms.insert(record.offset.0, record.timestamp_ms);
         let open_from = window_of_ms(watermark_ms) - LATENESS;
         fold.frames = fold.frames.split_off(&open_from);
+        if record.key.is_empty() && record.value.is_empty() {
+            // A heartbeat of an ingress.
+            return;
+        }
         let owner = Owner::from_bytes(record.key).filter(|owner| owner.partition(PARTITIONS) == partition);
         let (Some(owner), Ok(message)) = (owner, RecordOf::<RouterRequest>::decode(record.value)) else {
             counts.poison += 1;

@@ -136,6 +136,9 @@ impl Rig {
             rig.start_worker(index, scenario.workers)?;
         }
         rig.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
+        rig.wait_until("the ingress takes requests", |rig| {
+            rig.ingress.as_ref().is_none_or(|ingress| ingress.acknowledged_at().is_some())
+        })?;
         rig.started = Instant::now();
         Ok(rig)
     }

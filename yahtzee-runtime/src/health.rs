@@ -48,6 +48,11 @@ impl Health {
         parts.insert(part.to_owned(), condition);
     }
 
+    /// Takes a part out: it has done its work.
+    pub fn forget(&self, part: &str) {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+    }
+
     /// Sets a remark on a part, which is shown whatever its state is: what has happened and is not mended by going on.
     pub fn remark(&self, part: &str, remark: String) {
         let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);

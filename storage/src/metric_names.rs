@@ -10,6 +10,8 @@ yahtzee_runtime::metrics! {
         "Offsets of summary topics that retention deleted before they were stored: rows may be missing. Alarm on any, and replay";
     Counter SINK_REREAD = "yahtzee_sink_reread_total" ["store", "shard"] Count,
         "Offsets of summary topics that are read again because the database of the shard was restored to an earlier point";
+    Counter SINK_VANISHED = "yahtzee_sink_vanished_total" ["store", "shard"] Count,
+        "Offsets that the shard has stored and that the summary topic does not have any more: the log was put back to an earlier state. Alarm on any";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] Count,
         "Summary records between the sink's position and the end, over all partitions";
     Gauge SINK_UNSETTLED = "yahtzee_sink_unsettled" ["topic"] Count,
@@ -34,6 +36,8 @@ yahtzee_runtime::metrics! {
         "Offsets of RETRY that retention deleted before they were written: the store misses summaries. Alarm on any, and replay";
     Counter RETRY_REREAD = "yahtzee_retry_reread_total" ["store", "shard"] Count,
         "Offsets of RETRY that are read again because the database of the shard was restored to an earlier point";
+    Counter RETRY_VANISHED = "yahtzee_retry_vanished_total" ["store", "shard"] Count,
+        "Offsets that the shard has stored and that RETRY does not have any more: the log was put back to an earlier state. Alarm on any";
     Gauge RETRY_WAITING = "yahtzee_retry_waiting" ["store", "shard"] Count,
         "Records of RETRY that are not settled yet. Alarm if it grows for longer than an outage should last";
     Gauge RETRY_OLDEST_AGE_SECONDS = "yahtzee_retry_oldest_age_seconds" ["store", "shard"] Seconds,

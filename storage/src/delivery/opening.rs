@@ -54,6 +54,9 @@ impl SourceOpening {
     fn open(&mut self, shared: &TaskContext, number: usize, found: FoundPartition<'_>) {
         let FoundPartition { stream: Stream { topic, partition, .. }, committed, bounds, marks } = found;
         let (mut marks, mut position) = (marks, bounds.start);
+        for (&shard, mark) in marks.iter().filter(|(_, mark)| mark.offset > bounds.end) {
+            self.vanished += shared.report_vanished(shard, topic, *partition, bounds.end..mark.offset);
+        }
         if let Some(CommittedOffset { offset: committed, metadata }) = committed {
             let known = CommittedMarks::read(&metadata);
             if committed > bounds.end
@@ -189,6 +192,26 @@ impl TaskContext {
                  missing, `yahtzee replay` makes them anew");
         }
         lost
+    }
+
+    /// Reports what a shard has stored of a partition that ends before it: the mark of a topic that was made anew is not
+    /// compared, it has another id. Returns how much it is.
+    fn report_vanished(
+        &self,
+        shard: usize,
+        topic: &str,
+        partition: Partition,
+        vanished: std::ops::Range<Offset>,
+    ) -> u64 {
+        let (shard, summaries) = (&self.shard_names[shard], vanished.end.0 - vanished.start.0);
+        let counter =
+            if self.is_retry() { metric_names::RETRY_VANISHED } else { metric_names::SINK_VANISHED };
+        counter.with(&[self.store.name(), shard]).increment(summaries);
+        tracing::error!(shard, topic, %partition, end = %vanished.start, stored = %vanished.end, summaries,
+            "the log ends before what the shard has stored from it: it was put back to an earlier state, or has lost its \
+             newest records. Rows of what is gone stay until a greater revision comes: `yahtzee verify` names those that \
+             differ, a greater generation (`[jobs.NAME] generation`) writes them anew");
+        summaries
     }
 
     fn report_restored(

@@ -303,12 +303,23 @@ impl Session {
             )),
         };
         self.shared.health.set(&source.part, condition);
-        match source.lost() {
-            0 => {}
-            lost => self.shared.health.remark(
-                &source.part,
-                format!("{lost} summaries were lost to retention before they were stored, since the start; see the log"),
-            ),
+        let lost = |count| {
+            format!(
+                "{count} summaries were lost to retention before they were stored, since the start; see the log"
+            )
+        };
+        let vanished = |count| {
+            format!(
+                "{count} summaries are stored and not in the log any more: it was put back to an earlier state; rows of \
+                 that time may stay as they are, see the log"
+            )
+        };
+        let texts: [(u64, &dyn Fn(u64) -> String); 2] =
+            [(source.lost(), &lost), (source.vanished(), &vanished)];
+        let remarks: Vec<String> =
+            texts.iter().filter(|(count, _)| *count > 0).map(|(count, text)| text(*count)).collect();
+        if !remarks.is_empty() {
+            self.shared.health.remark(&source.part, remarks.join("; "));
         }
     }
 

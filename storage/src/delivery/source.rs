@@ -46,6 +46,8 @@ pub(super) struct SourceOpening {
     pub(super) again: BTreeMap<usize, Offset>,
     /// Summaries that retention has deleted before they were stored.
     pub(super) lost: u64,
+    /// Summaries that shards have stored and that the log does not have any more.
+    pub(super) vanished: u64,
 }
 
 /// The partitions that one thread reads, and the state of their records.
@@ -76,6 +78,8 @@ struct LockedSource {
     again: BTreeMap<usize, Offset>,
     /// Summaries that retention has deleted before they were stored, since the process started.
     lost: u64,
+    /// Summaries that shards have stored and that the log did not have at the last opening.
+    vanished: u64,
 }
 
 impl Source {
@@ -89,8 +93,8 @@ impl Source {
         let source = SourceState::new(&ProductionDelivery);
         let (partitions, again) = (Vec::new(), BTreeMap::new());
         let state =
-            Mutex::new(LockedSource { source, failure: None, settled: 0, partitions, again, lost: 0 });
-        Self { part, task, group, streams, shards, state, changed: Condvar::new() }
+            LockedSource { source, failure: None, settled: 0, partitions, again, lost: 0, vanished: 0 };
+        Self { part, task, group, streams, shards, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Returns the streams topic by topic, in their order.
@@ -124,6 +128,7 @@ impl Source {
         }
         state.partitions = opening.partitions;
         state.lost += opening.lost;
+        state.vanished = opening.vanished;
         for (stream, until) in opening.again {
             let reached = state.again.entry(stream).or_insert(until);
             *reached = until.max(*reached);
@@ -134,6 +139,11 @@ impl Source {
     /// Returns the number of summaries that retention has deleted before they were stored.
     pub(super) fn lost(&self) -> u64 {
         self.lock().lost
+    }
+
+    /// Returns the number of summaries that shards have stored and that the log does not have any more.
+    pub(super) fn vanished(&self) -> u64 {
+        self.lock().vanished
     }
 
     /// Returns what a write of summaries of this stream to a shard settles.

@@ -19,6 +19,8 @@ const FOR_EVER: u64 = u64::MAX / 2;
 
 pub(crate) struct WatchedLog {
     pub(crate) inner: SharedLog,
+    /// Where partitions end, if before their real ends.
+    ends: Mutex<Option<Offset>>,
     life: Arc<Life>,
 }
 
@@ -34,8 +36,14 @@ impl WatchedLog {
     pub(crate) fn new(inner: SharedLog, bell: Bell) -> Self {
         Self {
             inner,
+            ends: Mutex::new(None),
             life: Arc::new(Life { left: AtomicU64::new(FOR_EVER), refused: Mutex::new(None), bell }),
         }
+    }
+
+    /// Lets every partition end here, as if an older copy of the log had been put back.
+    pub(crate) fn end_at(&self, offset: Offset) {
+        *self.ends.lock().unwrap() = Some(offset);
     }
 
     /// Lets `operations` more commits and appends work, then none: as if the process had crashed there.
@@ -119,7 +127,9 @@ impl Log for WatchedLog {
     }
 
     fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
-        self.inner.bounds(topic, partitions)
+        let ends = self.ends.lock().unwrap().unwrap_or(Offset(u64::MAX));
+        let bounds = self.inner.bounds(topic, partitions)?.into_iter();
+        Ok(bounds.map(|bounds| Bounds { end: bounds.end.min(ends), ..bounds }).collect())
     }
 
     fn offset_for_time(

@@ -233,6 +233,35 @@ fn what_came_by_way_of_retry_is_read_again_from_there() {
     assert_eq!(world.store.rows("job"), expected);
 }
 
+/// The other way round: not the database was put back, but the log, with the commits in it.
+#[test]
+fn a_log_that_ends_before_what_is_stored_is_noticed() {
+    fn check(end: u64, expected: Option<&str>) {
+        let world = World::with_partitions(1, 1, &["job"]);
+        publish_and_settle(&world, &[(0, 1), (1, 1)]);
+        let (topics, partition) = (&world.jobs[0], world.jobs[0].all_partitions()[0]);
+        let group = sink_group("model", &topics.job, VERSION);
+        let older = world.log.committed(&group, &topics.summary, &[partition]).unwrap()[0].clone().unwrap();
+        publish_and_settle(&world, &[(0, 2), (2, 1), (3, 1)]);
+        // The mark tells what was settled before the last write, which was of all three.
+        publish_and_settle(&world, &[(4, 1)]);
+        let commit = OffsetCommit { topic: &topics.summary, partition, committed: older };
+        world.log.commit(&group, &[commit]).unwrap();
+        world.log.end_at(Offset(end));
+        forget_health(&world, "sink");
+        let sink = world.sink(|_| {});
+        world.wait("the sink to open", || has_opened(&world, "sink"));
+        sink.end();
+        let remark = world.health.remarks().remove("sink-job");
+        assert_eq!(remark.is_some(), expected.is_some(), "{end}: {remark:?}");
+        assert!(remark.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{end}");
+    }
+    check(6, None);
+    check(5, None);
+    check(4, Some("1 summaries are stored and not in the log"));
+    check(2, Some("3 summaries are stored and not in the log"));
+}
+
 /// What retention has taken meanwhile cannot be read again.
 #[test]
 fn what_is_gone_from_the_log_is_lost_and_the_rest_read_again() {

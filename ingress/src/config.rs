@@ -103,8 +103,10 @@ impl IngressSection {
     /// Applies the platform's `PORT` and checks the section.
     ///
     /// # Errors
-    /// If the address is none, or an app is no UUID.
+    /// If the address is none, an app is no UUID, or a limit lets nothing through.
     pub fn check(self, environment: &Environment) -> Result<IngressConfig, ConfigError> {
+        refuse_zero("body_bytes_max", self.body_bytes_max as u64, "no body would be taken")?;
+        refuse_zero("ack_budget_ms", self.ack_budget_ms, "every request would be answered 503")?;
         let listen = match platform_variable(environment, "PORT", "ingress.listen") {
             Some(port) => format!("0.0.0.0:{port}"),
             None => self.listen,
@@ -121,6 +123,12 @@ impl IngressSection {
             ack_budget: Duration::from_millis(self.ack_budget_ms),
         })
     }
+}
+
+fn refuse_zero(key: &str, value: u64, consequence: &str) -> Result<(), ConfigError> {
+    let refused =
+        || ConfigError::Contradiction(format!("ingress.{key} = 0 must be at least 1, or {consequence}"));
+    if value == 0 { Err(refused()) } else { Ok(()) }
 }
 
 fn owner_of_token((token, owner): (String, String)) -> Result<(String, Owner), ConfigError> {
@@ -225,6 +233,17 @@ mod tests {
             "{ secret = \"user:pass\", drains = [\"d.1\", \"d.2\"] }",
             Some(&[owner(APP), derived_owner(b"d.2")]),
         );
+    }
+
+    #[test]
+    fn limits_that_let_nothing_through_are_refused() {
+        let check = |key: &str| {
+            let error = credentials(&format!("{key} = 0")).unwrap_err();
+            assert!(error.contains(&format!("ingress.{key} = 0")), "{error}");
+            assert!(credentials(&format!("{key} = 1")).is_ok(), "{key}");
+        };
+        check("body_bytes_max");
+        check("ack_budget_ms");
     }
 
     #[test]

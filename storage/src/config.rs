@@ -19,6 +19,9 @@ use crate::store::Day;
 /// Prefix of the name of an environment variable that holds a connection string.
 const IN_ENVIRONMENT: &str = "env:";
 
+/// Longest name of a shard: a commit has room for the marks of a good thirty shards of such names.
+const SHARD_NAME_BYTES_MAX: usize = 64;
+
 /// The section as written in the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -177,6 +180,7 @@ impl PostgresSection {
         let timeouts = self.timeouts()?;
         let Self { shards, map, ca_file, .. } = self;
         let shards = shards.into_iter().map(|(name, text)| {
+            check_shard_name(&name)?;
             let url = connection_string(&name, text, environment)?;
             Ok((name, Secret::new(url)))
         });
@@ -201,6 +205,17 @@ impl PostgresSection {
             lock: check("lock_timeout_ms", self.lock_timeout_ms)?,
         })
     }
+}
+
+/// Refuses names that cannot stand in metrics, messages and the command line.
+fn check_shard_name(name: &str) -> Result<(), ConfigError> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if (1..=SHARD_NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(ConfigError::Contradiction(format!(
+        "sink.postgres.shards: a shard is called {name:?}; a name is 1 to {SHARD_NAME_BYTES_MAX} letters, digits, -, _ or ."
+    )))
 }
 
 fn connection_string(shard: &str, text: String, environment: &Environment) -> Result<String, ConfigError> {

@@ -212,6 +212,9 @@ fn shards_are_named_and_their_secrets_stay_secret() {
     assert_eq!(mapped.sink.postgres.map, [ShardMapSection { from, shards: vec!["two".into()], key }]);
 
     check_refused(text, &[], &["sink.postgres.shards.one", "RED_URL"]);
+    check_refused("[sink.postgres.shards]\n\"a b\" = \"postgres://h/one\"", &[], &["\"a b\"", "letters"]);
+    check_refused("[sink.postgres.shards]\n\"\" = \"postgres://h/one\"", &[], &["a shard is called \"\""]);
+    check_refused("[worker]\npause_max_ms = 999", &[], &["worker.pause_max_ms = 999", "at least 1000"]);
     check_refused("[[sink.postgres.map]]\nfrom = \"soon\"\nshards = []", &[], &["line 2", "soon"]);
     check_refused("[ingress.tokens]\n\"d.1\" = \"an app\"", &[], &["ingress.tokens", "an app", "UUID"]);
     check_refused("[[sink.postgres.map]]\nkey = \"app\"\nshards = []", &[], &["owner-and-process-type"]);

@@ -13,6 +13,9 @@ use crate::worker::{Guarantee, PoisonLimits};
 /// Longest time that brokers allow a transaction by default, less what it outlives its records by, in milliseconds.
 const WRITE_DEADLINE_MS_MAX: u64 = 890_000;
 
+/// A worker waits for records for up to a part of this time, and must not take that for a pause.
+const PAUSE_MS_MIN: u64 = 1_000;
+
 /// The worker process.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,7 +31,7 @@ pub struct WorkerSection {
     pub poison_run_max: u64,
     /// Unusable records per hundred that stop a job (50), over 10,000 records.
     pub poison_percent_max: u64,
-    /// Milliseconds that a worker may stand still before it ends itself, because another may have taken over.
+    /// Milliseconds that a worker may stand still before it ends itself, because another may have taken over. At least 1,000.
     pub pause_max_ms: u64,
     /// Memory that windows may come to need by the caps of the jobs, in MiB; a worker that could need more does not
     /// start. 0 (default) for all of the machine's or the control group's.
@@ -70,8 +73,8 @@ impl WorkerSection {
     /// Checks the section.
     ///
     /// # Errors
-    /// If there are no slots, or more than partitions, the deadline is none that brokers allow, or the memory is beyond any
-    /// number of bytes.
+    /// If there are no slots, or more than partitions, the deadline is none that brokers allow, the pause is shorter than a wait for
+    /// records, or the memory is beyond any number of bytes.
     pub fn check(self, layout: &TopicLayout) -> Result<WorkerConfig, ConfigError> {
         if self.slots == 0 || self.slots > layout.partitions {
             return Err(ConfigError::Contradiction(format!(
@@ -91,6 +94,12 @@ impl WorkerSection {
                 "worker.write_deadline_ms = {} must be 1 to {WRITE_DEADLINE_MS_MAX}, since brokers refuse transactions of more \
                  than 15 minutes",
                 self.write_deadline_ms
+            )));
+        }
+        if self.pause_max_ms < PAUSE_MS_MIN {
+            return Err(ConfigError::Contradiction(format!(
+                "worker.pause_max_ms = {} must be at least {PAUSE_MS_MIN}, or a worker that waits for records ends itself",
+                self.pause_max_ms
             )));
         }
         Ok(WorkerConfig {

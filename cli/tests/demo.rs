@@ -1,6 +1,6 @@
 //! `yahtzee demo`: what a newcomer types, and what must survive a `kill -9`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -120,18 +120,14 @@ fn after_kill_9_and_a_restart_the_finished_minutes_are_those_of_an_uninterrupted
     demo_on(&whole, &input).output();
 
     let broken = folder.path().join("broken");
-    let pipes = folder.path().join("pipes");
-    fs::create_dir(&pipes).unwrap();
-    // Each time a later part of the recording is fed through a pipe, and the process killed in the middle of it.
+    // Each time a greater part of the recording is read, and the process killed in the middle of it.
     for part in 1..=3 {
-        let pipe = pipes.join("app.log");
-        let _ = fs::remove_file(&pipe);
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let mut process = demo_on(&broken, &pipe);
+        let beginning = folder.path().join("beginning.log");
+        fs::write(&beginning, &text.as_bytes()[..text.len() * part / 4]).unwrap();
+        let mut process = demo_on(&broken, &beginning);
         let address = process.address_in("metrics");
-        let mut feed = File::options().write(true).open(&pipe).unwrap();
-        feed.write_all(&text.as_bytes()[..text.len() * part / 4]).unwrap();
         wait_for("two commits after the first summaries", || {
+            process.assert_runs("before it was killed");
             let commits = metric(&address, "yahtzee_commit_total")?;
             let summaries = metric(&address, "yahtzee_summaries_emitted_total")?;
             (commits > 0.0 && summaries > 0.0).then_some(())

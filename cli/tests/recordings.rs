@@ -1,12 +1,14 @@
 //! `yahtzee demo --input`: the minutes of a recording, whatever it is like.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use yahtzee_core::summary::Provenance;
 
-use crate::support::{rows, yahtzee};
+use crate::support::{Process, rows, yahtzee};
 
 /// A request at a second of 2026-03-04T05:00Z, which no other has.
 fn line(second: u32) -> String {
@@ -190,4 +192,120 @@ fn the_report_has_every_app_on_request_and_says_when_it_is_partial() {
     assert_eq!((all["other_owners"].as_array().unwrap().len(), &all["owners_left_out"]), (2, &0.into()));
     let text = yahtzee(&[&["demo"], &arguments[..]].concat()).output().unwrap();
     assert!(String::from_utf8_lossy(&text.stdout).contains("2 more apps; --all-apps"));
+}
+
+fn make_fifo(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+/// A pipe with a name, to which `blocks` are written one by one; it stays open until `end` returns.
+fn fifo(folder: &Path, name: &str, blocks: Vec<Vec<u8>>, end: impl FnOnce() + Send + 'static) -> String {
+    let path = make_fifo(folder, name);
+    let text = path.display().to_string();
+    std::thread::spawn(move || {
+        let mut pipe = File::options().write(true).open(path).unwrap();
+        blocks.iter().for_each(|block| pipe.write_all(block).unwrap());
+        end();
+    });
+    text
+}
+
+/// All figures of a report but what its run took.
+fn figures(mut report: Value) -> Value {
+    let fields = report.as_object_mut().unwrap();
+    for of_run in ["commits", "elapsed_s"] {
+        fields.remove(of_run);
+    }
+    report
+}
+
+/// A recording through a pipe, in whatever pieces, gives what it gives as a file.
+#[track_caller]
+fn check_pipe(name: &str, recording: &[u8], requests: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let input = |path: &str| format!("shop={path}");
+    let (code, of_file, errors) = demo(&["--input", &input(&file(folder.path(), name, recording))]);
+    assert_eq!((code, &of_file["measurements"]["ROUTER_REQUEST"]), (0, &requests.into()), "{name}: {errors}");
+    assert_eq!(of_file["late"], 0, "{name}: {of_file}");
+    let pieces = recording.chunks(recording.len().div_ceil(7)).map(<[u8]>::to_vec).collect();
+    let pipe = fifo(folder.path(), &format!("{name}.pipe"), pieces, || {});
+    let (code, of_pipe, errors) = demo(&["--input", &input(&pipe)]);
+    assert_eq!((code, figures(of_pipe)), (0, figures(of_file)), "{name}: {errors}");
+}
+
+#[test]
+fn a_pipe_gives_what_a_file_gives() {
+    check_pipe("back.log", lines((0..1_200).rev()).as_bytes(), 1_200);
+    let wrong = "2038-01-19T03:14:08.000000+00:00 app[web.1]: a line whose clock is wrong\n";
+    check_pipe("clock.log", format!("{}{wrong}{}", line(361), lines(362..500)).as_bytes(), 139);
+    let counted = |second| {
+        let line = line(second).replace(" heroku[router]: ", " host heroku router - ");
+        format!("{} <158>1 {line}", "<158>1 ".len() + line.len())
+    };
+    check_pipe("drain", (0..300).map(counted).collect::<String>().as_bytes(), 300);
+    let long = format!("2026-03-04T05:00:00.000000+00:00 app[web.1]: {}\n", "x".repeat(4 << 20));
+    check_pipe("long.log", format!("{long}{}", lines(0..10)).as_bytes(), 10);
+    let text = lines(0..600);
+    for program in ["gzip", "bzip2", "xz"] {
+        check_pipe(program, &compressed(program, text.as_bytes()), 600);
+    }
+}
+
+/// What a program that compresses makes of a text.
+fn compressed(program: &str, text: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = text.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&text).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{program}");
+    output.stdout
+}
+
+#[test]
+fn standard_input_is_an_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "app.log", lines(0..50));
+    for name in ["-", "/dev/stdin", "shop=-"] {
+        // Once a file, once a pipe.
+        let of_file =
+            yahtzee(&["demo", "--json", "--input", name]).stdin(File::open(&path).unwrap()).output();
+        let mut cat = Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+        let of_pipe =
+            yahtzee(&["demo", "--json", "--input", name]).stdin(cat.stdout.take().unwrap()).output();
+        assert!(cat.wait().unwrap().success());
+        for output in [of_file.unwrap(), of_pipe.unwrap()] {
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(report["measurements"]["ROUTER_REQUEST"], 50, "{name}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_does_not_end_counts_as_far_as_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (written, arrived) = std::sync::mpsc::channel::<()>();
+    // More than waits between the pipe and its reader: when it is written, the lines before it were read.
+    let filler = format!("2026-03-04T05:00:49.000000+00:00 app[web.1]: {}\n", "x".repeat(4 << 20));
+    let blocks = vec![lines(0..50).into_bytes(), filler.into_bytes()];
+    let pipe = fifo(folder.path(), "live.log", blocks, move || {
+        written.send(()).unwrap();
+        let _ = held.recv();
+    });
+    let process = Process::start(yahtzee(&["demo", "--json", "--input", &pipe]));
+    arrived.recv().unwrap();
+    process.ask_to_end();
+    let report: Value = serde_json::from_str(&process.output()).unwrap();
+    drop(release);
+    assert_eq!(report["measurements"]["ROUTER_REQUEST"], 50, "{report}");
+    assert_eq!(report["input_ended_early"], true, "{report}");
+    // A pipe that nobody writes to does not hold up the end either.
+    let silent = make_fifo(folder.path(), "silent.log");
+    let (code, report, errors) = demo(&["--for", "1s", "--input", silent.to_str().unwrap()]);
+    assert!(code == 1 && errors.contains("could be read"), "{code} {errors}");
+    assert_eq!(report["input_ended_early"], true, "{report}");
 }

@@ -19,6 +19,7 @@ use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::{JobPlan, WorkerSettings};
 
 mod ending;
+mod pipe;
 mod pipeline;
 mod playback;
 mod poster;
@@ -57,7 +58,8 @@ pub struct DemoOptions {
     /// of the recorded times
     ///
     /// Text may be in UTF-8 or UTF-16, coloured, and compressed with gzip, zstd, bzip2 or xz. Each file is an app of its own; with APP=FILE all
-    /// files of one name are one app. A line counts once, however often its file is read, grown or rotated.
+    /// files of one name are one app. A line counts once, however often its file is read, grown or rotated. A pipe, as in `--input <(command)` or
+    /// `--input -`, is read to its end before its lines count, or to that of the demo (--for, Ctrl-C).
     #[arg(long, value_name = "[APP=]FILE", num_args = 1..)]
     input: Vec<String>,
     /// Report every app, not only the busiest

@@ -1,7 +1,8 @@
-//! Files of `--input`, and how far each has been written.
+//! Files and pipes of `--input`, and how far each has been written.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,11 +10,13 @@ use anyhow::{Context, Result};
 use yahtzee_core::owner::Owner;
 use yahtzee_ingress::recording::RecordingChunk;
 use yahtzee_ingress::{LineNames, Recording, derived_owner};
+use yahtzee_runtime::shutdown::StopSignal;
 
+use crate::pipe::PipeReader;
 use crate::report::UnreadableInput;
 use crate::source::Recorded;
 
-/// A file of `--input`.
+/// A file or pipe of `--input`.
 pub(crate) struct InputFile {
     path: PathBuf,
     /// Name of the app in the report.
@@ -23,7 +26,7 @@ pub(crate) struct InputFile {
 }
 
 impl InputFile {
-    /// Reads `PATH` or `APP=PATH`. Without a name the owner is derived from where the file is, so that two files of one name
+    /// Reads `PATH` or `APP=PATH`, where `-` is standard input. Without a name the owner is derived from where the file is, so that two files of one name
     /// are two apps.
     ///
     /// # Errors
@@ -33,6 +36,7 @@ impl InputFile {
             Some((name, path)) if !Path::new(text).exists() => (Some(name), Path::new(path)),
             _ => (None, Path::new(text)),
         };
+        let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
         let place = place(path).with_context(|| format!("cannot read --input {}", path.display()))?;
         let owner = match name {
             Some(name) => derived_owner(name.as_bytes()),
@@ -40,6 +44,17 @@ impl InputFile {
         };
         let stem = || path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { path: path.to_owned(), name: name.map_or_else(stem, str::to_owned), owner })
+    }
+
+    /// Reads it to its end; a pipe, whose end may be far off, until `stop` at most.
+    fn read(&self, recorded: &Mutex<Recorded>, stop: &StopSignal) -> io::Result<Recording> {
+        if self.path.is_file() {
+            return Recording::read(File::open(&self.path)?);
+        }
+        let mut pipe = PipeReader::open(self.path.clone(), stop.clone())?;
+        let recording = Recording::read(&mut pipe);
+        recorded.lock().unwrap_or_else(PoisonError::into_inner).ended_early |= pipe.was_stopped();
+        recording
     }
 }
 
@@ -51,93 +66,42 @@ fn place(path: &Path) -> io::Result<PathBuf> {
 /// A file that is being written to the raw topics.
 pub(crate) struct Playback {
     pub(crate) owner: Owner,
-    path: PathBuf,
-    /// The file if it is none that can be read whole: a pipe, whose end may be far off.
-    stream: Option<BufReader<File>>,
-    /// The beginning of a line of it.
-    rest: Vec<u8>,
     pub(crate) recording: Recording,
     /// Number of the next line of the recording.
     pub(crate) next: usize,
     /// Names of its lines, which do not depend on what else is read.
     pub(crate) names: LineNames,
-    is_counted: bool,
 }
 
 impl Playback {
-    /// Opens a file; one that cannot be read is noted, and costs the others nothing.
-    pub(crate) fn open(input: &InputFile, recorded: &Mutex<Recorded>) -> Option<Self> {
-        Self::try_open(input).inspect_err(|error| note_unreadable(recorded, &input.path, error)).ok()
-    }
-
-    fn try_open(input: &InputFile) -> io::Result<Self> {
-        let InputFile { path, owner, .. } = input;
-        let file = File::open(path)?;
-        let (recording, stream) = match file.metadata()?.is_file() {
-            true => (Recording::read(file)?, None),
-            false => (Recording::of(Vec::new()), Some(BufReader::new(file))),
-        };
-        Ok(Self {
-            owner: *owner,
-            path: path.clone(),
-            stream,
-            rest: Vec::new(),
-            recording,
-            next: 0,
-            names: LineNames::default(),
-            is_counted: false,
+    /// Reads all inputs, pipes side by side: one process may write to several. One that cannot be read is noted, and costs the
+    /// others nothing.
+    pub(crate) fn open_all(inputs: &[InputFile], recorded: &Mutex<Recorded>, stop: &StopSignal) -> Vec<Self> {
+        std::thread::scope(|scope| {
+            let open = |input| Self::open(input, recorded, stop);
+            let pipes: Vec<_> = inputs.iter().filter(|input| !input.path.is_file()).collect();
+            let pipes: Vec<_> = pipes.into_iter().map(|input| scope.spawn(move || open(input))).collect();
+            let files: Vec<_> = inputs.iter().filter(|input| input.path.is_file()).filter_map(open).collect();
+            let pipes =
+                pipes.into_iter().map(|pipe| pipe.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            files.into_iter().chain(pipes.flatten()).collect()
         })
     }
 
-    /// Returns whether everything was read and written.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.stream.is_none() && self.chunk().is_none()
+    fn open(input: &InputFile, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Option<Self> {
+        let recording = input.read(recorded, stop);
+        let recording = recording.inspect_err(|error| note_unreadable(recorded, &input.path, error)).ok()?;
+        {
+            let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            recorded.bad_lines += recording.bad_lines();
+            recorded.readable_lines += recording.lines() as u64;
+        }
+        Some(Self { owner: input.owner, recording, next: 0, names: LineNames::default() })
     }
 
-    /// Returns the lines to be written next.
+    /// Returns the lines to be written next; `None` behind the last.
     pub(crate) fn chunk(&self) -> Option<RecordingChunk<'_>> {
         self.recording.chunk(self.next)
-    }
-
-    /// Reads on in a pipe if all that was read from it is written; blocks until there is more, or the end.
-    pub(crate) fn load(&mut self, recorded: &Mutex<Recorded>) {
-        self.count(recorded);
-        while self.chunk().is_none() && self.stream.is_some() {
-            match self.read_on() {
-                Ok(text) => {
-                    (self.recording, self.next, self.is_counted) = (Recording::of(text), 0, false);
-                    self.count(recorded);
-                }
-                Err(error) => {
-                    self.stream = None;
-                    note_unreadable(recorded, &self.path, &error);
-                }
-            }
-        }
-    }
-
-    /// Adds the lines that could not be read, once.
-    fn count(&mut self, recorded: &Mutex<Recorded>) {
-        if !std::mem::replace(&mut self.is_counted, true) {
-            let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            recorded.bad_lines += self.recording.bad_lines();
-            recorded.readable_lines += self.recording.lines() as u64;
-        }
-    }
-
-    /// Returns the whole lines that have arrived.
-    fn read_on(&mut self) -> io::Result<Vec<u8>> {
-        let Some(stream) = &mut self.stream else { return Ok(Vec::new()) };
-        let arrived = stream.fill_buf()?;
-        let length = arrived.len();
-        self.rest.extend_from_slice(arrived);
-        stream.consume(length);
-        if length == 0 {
-            self.stream = None;
-            return Ok(std::mem::take(&mut self.rest));
-        }
-        let whole = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        Ok(self.rest.drain(..whole).collect())
     }
 }
 

@@ -164,15 +164,13 @@ fn play(
     recorded: &Mutex<Recorded>,
     stop: &StopSignal,
 ) -> Result<()> {
-    let mut playbacks: Vec<Playback> =
-        inputs.iter().filter_map(|input| Playback::open(input, recorded)).collect();
+    let mut playbacks = Playback::open_all(inputs, recorded, stop);
+    // What has come out of a pipe is not read again: it counts although the pipe goes on.
+    let plays_all = recorded.lock().unwrap_or_else(PoisonError::into_inner).ended_early;
     let tokens = TokenTable::default();
     let (done, acknowledged) = mpsc::channel::<Result<(), LogError>>();
     let mut in_flight = 0;
-    while !stop.is_stopped() {
-        for playback in &mut playbacks {
-            playback.load(recorded);
-        }
+    while plays_all || !stop.is_stopped() {
         let next_us = |playback: &&mut Playback| playback.chunk().map_or(i64::MAX, |chunk| chunk.recv_us());
         let Some(playback) = playbacks.iter_mut().min_by_key(next_us) else { break };
         let Some(chunk) = playback.recording.chunk(playback.next) else { break };
@@ -197,7 +195,7 @@ fn play(
             in_flight -= 1;
         }
     }
-    if !playbacks.iter().all(Playback::is_finished) {
+    if playbacks.iter().any(|playback| playback.chunk().is_some()) {
         recorded.lock().unwrap_or_else(PoisonError::into_inner).ended_early = true;
     }
     (0..in_flight).try_for_each(|_| wait_for(&acknowledged))

@@ -1,6 +1,6 @@
 //! Recorded input: drain bodies, syslog lines or the text of `heroku logs`, read as if it arrived when its lines were written.
 //!
-//! A file is read whole and its lines are sorted by their own time: it gives the minutes that a drain would have given,
+//! An input is read whole and its lines are sorted by their own time: it gives the minutes that a drain would have given,
 //! whatever the gaps between its lines, and in whatever order its parts were put together. It is held in memory: its size
 //! after decompression, and 32 bytes for each line.
 
@@ -61,9 +61,7 @@ impl Recording {
         Ok(Self::of(text::read(input)?))
     }
 
-    /// Reads a part of an input that has not ended: whole lines of plain text.
-    #[must_use]
-    pub fn of(mut text: Vec<u8>) -> Self {
+    fn of(mut text: Vec<u8>) -> Self {
         let mut found = form::lines(&mut text);
         let found_lines = found.len();
         let mut times = Vec::with_capacity(found_lines);

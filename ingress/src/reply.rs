@@ -57,6 +57,17 @@ impl Reply {
     /// Returns what the body says: only what an operator must mend.
     fn text(self) -> &'static str {
         match self {
+            Self::Unauthorized => {
+                "no credential, or an unknown one: send one of `credentials` of [ingress], as basic authentication or as a bearer \
+                 token\n"
+            }
+            Self::NotFound => {
+                "there are POST /drain, /drain/<app UUID> and /lang/<app UUID>/<process>[/<dyno UUID>]\n"
+            }
+            Self::UnsupportedType => {
+                "expected is Content-Type application/logplex-1 for /drain and application/json for /lang, plain or with \
+                 Content-Encoding gzip\n"
+            }
             Self::Forbidden => {
                 "this credential is not bound to this app: see `credentials` and `tokens` of [ingress]\n"
             }
@@ -112,5 +123,30 @@ impl HttpBody for Nothing {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_an_operator_must_mend_says_how() {
+        #[track_caller]
+        fn check(reply: Reply, expected: &[&str]) {
+            let text = reply.text();
+            assert_eq!(text.ends_with('\n'), !expected.is_empty(), "{text:?}");
+            for part in expected {
+                assert!(text.contains(part), "{part:?} is missing in {text:?}");
+            }
+            let response = reply.into_response(false);
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], text.len().to_string().as_str());
+        }
+        check(Reply::Unauthorized, &["credentials", "[ingress]", "basic", "bearer"]);
+        check(Reply::Forbidden, &["credentials", "tokens", "[ingress]"]);
+        check(Reply::NotFound, &["POST", "/drain/<", "/lang/<"]);
+        check(Reply::UnsupportedType, &["Content-Type", "application/logplex-1", "application/json", "gzip"]);
+        check(Reply::Accepted, &[]);
+        check(Reply::Unavailable, &[]);
     }
 }

@@ -40,7 +40,7 @@ fn of_length(bytes: usize) -> (String, Vec<u8>) {
     (format!("Content-Length: {bytes}\r\n"), vec![b'x'; bytes])
 }
 
-/// Reads the head of a reply.
+/// Reads a reply, and returns its head.
 fn reply(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let mut byte = [0];
@@ -48,7 +48,11 @@ fn reply(stream: &mut TcpStream) -> String {
         stream.read_exact(&mut byte).unwrap();
         read.extend(byte);
     }
-    String::from_utf8(read).unwrap()
+    let head = String::from_utf8(read).unwrap();
+    let (_, length) = head.split_once("content-length: ").unwrap();
+    let (length, _) = length.split_once('\r').unwrap();
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+    head
 }
 
 /// Sends head and body, reads the reply, and sends something acceptable on the same connection.

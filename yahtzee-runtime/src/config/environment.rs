@@ -1,5 +1,5 @@
 //! The environment: `YAHTZEE_SECTION__KEY` overrides a key of the file (`YAHTZEE_WORKER__SLOTS=4` sets `worker.slots`;
-//! sections nest with further `__`). Sections look at the platform's own variables too, which give way to an override
+//! sections nest with further `__`, and `YAHTZEE_JOBS__ROUTER_LATENCY__GENERATION` means job `router-latency`). Sections look at the platform's own variables too, which give way to an override
 //! of the same key.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use super::error::ConfigError;
 
 const PREFIX: &str = "YAHTZEE_";
 const NESTING: &str = "__";
+/// Section whose sections are named by jobs.
+const JOBS: &str = "jobs";
 
 /// The environment variables that are looked at: handed in, so that tests need not touch the process's own.
 pub type Environment = BTreeMap<String, String>;
@@ -48,7 +50,13 @@ pub(super) fn overrides(environment: &Environment) -> Result<Vec<Override>, Conf
     let mut overrides = Vec::new();
     for (variable, text) in environment {
         let Some(name) = variable.strip_prefix(PREFIX) else { continue };
-        let path: Vec<String> = name.split(NESTING).map(str::to_ascii_lowercase).collect();
+        let mut path: Vec<String> = name.split(NESTING).map(str::to_ascii_lowercase).collect();
+        if let [section, job, _, ..] = path.as_mut_slice()
+            && section == JOBS
+        {
+            // A job's name has dashes, which a shell does not allow in a variable.
+            *job = job.replace('_', "-");
+        }
         let is_known = NO_KEYS.iter().any(|known| match known.ends_with('_') {
             true => name.starts_with(known),
             false => name == *known,

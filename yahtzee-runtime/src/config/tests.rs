@@ -37,6 +37,21 @@ fn a_file_is_composed_of_sections() {
     assert!(matches!(&log, LogChoice::Embedded(folder) if folder == Path::new("here")), "{log:?}");
 }
 
+#[test]
+fn a_variable_names_a_job_with_underscores_for_dashes() {
+    fn check(text: &str, variables: &[(&str, &str)], job: &str, expected: (Option<u32>, usize)) {
+        let file: WorkerFile = parse_file(text, "test.toml", &environment(variables)).unwrap();
+        assert_eq!(file.jobs.len(), 1, "{:?}", file.jobs);
+        let section = file.jobs[job];
+        assert_eq!((section.generation, section.policy(Policy::default()).series_max), expected);
+    }
+    let default = Policy::default().series_max;
+    let generation = ("YAHTZEE_JOBS__ROUTER_LATENCY__GENERATION", "2");
+    check("", &[generation], "router-latency", (Some(2), default));
+    check("[jobs.router-latency]\nseries_max = 7", &[generation], "router-latency", (Some(2), 7));
+    check("", &[("YAHTZEE_JOBS__ERRORS__SERIES_MAX", "8")], "errors", (None, 8));
+}
+
 #[cfg(feature = "kafka")]
 #[test]
 fn the_platform_names_a_kafka_cluster() {

@@ -13,9 +13,10 @@ use crate::topics::specs;
 const PART: &str = "ingress";
 
 pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
-    let (config, process) = global.start()?;
-    process.health.set(PART, Condition::Starting("not opened yet".to_owned()));
+    let config = global.load()?;
     let topics = specs(&plans(global, &config, &[])?, &config.layout);
+    let process = global.start(&config)?;
+    process.health.set(PART, Condition::Starting("not opened yet".to_owned()));
     let Some(log) = open_log(&config, &process, |log| require_topics(log, &topics))? else { return Ok(()) };
     let settings = config.ingress.settings();
     tracing::info!(

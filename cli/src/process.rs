@@ -81,17 +81,16 @@ impl GlobalOptions {
         Ok(Config::load(self.file(), &process_environment())?)
     }
 
-    /// Loads the configuration and starts a process with it.
-    pub(crate) fn start(&self) -> Result<(Config, Process)> {
-        let config = self.load()?;
-        let process = Process::start(ProcessSettings {
+    /// Starts a process with a configuration. What else is asked of the process is checked before, so that a mistake in a
+    /// flag is what its user reads.
+    pub(crate) fn start(&self, config: &Config) -> Result<Process> {
+        Ok(Process::start(ProcessSettings {
             log_format: config.log_format,
             log_filter: config.log_filter.clone(),
             log_output: LogOutput::StandardError,
             admin: config.admin,
             metrics: METRICS,
-        })?;
-        Ok((config, process))
+        })?)
     }
 
     /// Returns the file to read, if any.

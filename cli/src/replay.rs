@@ -168,7 +168,6 @@ impl Replay<'_> {
             self.part(&mut part, &mut output, meter)?;
             let tally: ReplayTally = part.finish();
             report.partitions.push(ReplayedPartition::of(&span, &tally, length_ms));
-            meter.end();
         }
         Ok(report)
     }

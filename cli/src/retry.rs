@@ -44,7 +44,8 @@ pub(crate) fn retry(global: &GlobalOptions, command: &RetryCommand) -> Result<()
 }
 
 fn run(global: &GlobalOptions, options: &RetryOptions) -> Result<()> {
-    let (config, process) = global.start()?;
+    let config = global.load()?;
+    let process = global.start(&config)?;
     let store = stores::postgres(&config)?;
     let shard = options.shard.as_deref().map(|name| stores::shard_named(&*store, name)).transpose()?;
     let plan = stores::retry_plan(&plans(global, &config, &[])?, &config, shard);

@@ -27,10 +27,11 @@ pub(crate) struct RunOptions {
 }
 
 pub(crate) fn run(global: &GlobalOptions, options: &RunOptions) -> Result<()> {
-    let (config, process) = global.start()?;
+    let config = global.load()?;
     let worker = worker_index_from(options.worker.as_deref(), &process_environment())
         .map_err(|error| anyhow!(error))?;
     let plans = plans(global, &config, &options.jobs)?;
+    let process = global.start(&config)?;
     announce(&config, worker, &plans);
     check_memory(&config, worker, &plans)?;
     let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };

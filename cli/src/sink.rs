@@ -51,14 +51,14 @@ pub(crate) struct SinkOptions {
 }
 
 pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> {
-    let (config, process) = global.start()?;
-    let (store, options): (Arc<dyn SummaryStore>, _) = match command {
-        SinkCommand::Embedded(options) => {
-            (Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?), options)
-        }
-        SinkCommand::Postgres(options) => (stores::postgres(&config)?, options),
-    };
+    let config = global.load()?;
+    let (SinkCommand::Embedded(options) | SinkCommand::Postgres(options)) = command;
     let plans = plans(global, &config, &options.jobs)?;
+    let process = global.start(&config)?;
+    let store: Arc<dyn SummaryStore> = match command {
+        SinkCommand::Embedded(_) => Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?),
+        SinkCommand::Postgres(_) => stores::postgres(&config)?,
+    };
     let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };
     let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),

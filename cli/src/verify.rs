@@ -170,7 +170,6 @@ impl Verification<'_> {
                 let found = stored.take(plan.job.name(), part.span.partition, &comparable);
                 report.add(ComparedPlace::Store, part.span.partition, compare(&expected, &found));
             }
-            meter.end();
         }
         Ok(report)
     }

@@ -45,6 +45,13 @@ fn wrong_arguments() {
     let small = [log[0], log[1], ("YAHTZEE_WORKER__MEMORY_MAX_MIB", "64")];
     check(&["run"], &small, &["64 MiB", "series_max", "worker.memory_max_mib"]);
     check(&["run", "no-such-job"], &log, &["no-such-job", "router-latency"]);
+    // A mistake in a flag is what is told, whatever else is wrong.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let admin = [log[0], ("YAHTZEE_ADMIN__LISTEN", taken.as_str())];
+    check(&["run", "--worker", "2/2"], &admin, &["out of range"]);
+    check(&["run", "no-such-job"], &admin, &["no-such-job", "router-latency"]);
+    check(&["sink", "embedded", "no-such-job"], &admin, &["no-such-job", "router-latency"]);
     check(&["demo", "--input", "missing.log"], &[], &["missing.log"]);
     check(&["demo", "--for", "soon"], &[], &["--for"]);
 }

@@ -17,8 +17,6 @@ pub(crate) struct ReplayMeter {
     done: u64,
     total: u64,
     part: String,
-    /// Number of records done before the current partition.
-    begun_at: u64,
     rate_limit: Option<ReplayRate>,
 }
 
@@ -38,13 +36,12 @@ impl ReplayMeter {
             false => MeterView::Lines { last: Instant::now() },
         };
         let rate_limit = records_per_second.map(ReplayRate::new);
-        Self { view, done: 0, total, part: String::new(), begun_at: 0, rate_limit }
+        Self { view, done: 0, total, part: String::new(), rate_limit }
     }
 
     /// Begins a partition.
     pub(crate) fn begin(&mut self, job: &str, partition: Partition) {
         self.part = format!("{job}/{partition}");
-        self.begun_at = self.done;
         if let MeterView::Bar(bar) = &self.view {
             bar.set_message(self.part.clone());
         }
@@ -66,17 +63,11 @@ impl ReplayMeter {
         }
     }
 
-    /// Ends the partition.
-    pub(crate) fn end(&self) {
-        if matches!(self.view, MeterView::Lines { .. }) && self.done > self.begun_at {
-            errln!("{}: done, {} of {} records", self.part, self.done, self.total);
-        }
-    }
-
     /// Ends the report.
     pub(crate) fn finish(self) {
-        if let MeterView::Bar(bar) = self.view {
-            bar.finish_and_clear();
+        match self.view {
+            MeterView::Bar(bar) => bar.finish_and_clear(),
+            MeterView::Lines { .. } => errln!("{} of {} records, done", self.done, self.total),
         }
     }
 }

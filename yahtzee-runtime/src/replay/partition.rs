@@ -117,10 +117,10 @@ impl<'a> PartitionReplay<'a> {
         &self.span
     }
 
-    /// Returns the next offset to be read.
+    /// Returns the next offset to be read: the end of the span at most, although batches go beyond it.
     #[must_use]
     pub fn position(&self) -> Offset {
-        self.next
+        self.next.min(self.span.end)
     }
 
     /// Returns whether the whole span has been read.

@@ -139,6 +139,7 @@ impl World {
         while !part.is_done() {
             all.extend(part.turn().unwrap());
         }
+        assert_eq!(part.position(), part.span().end, "progress is counted to the end of the span");
         let open_from = part.open_from();
         (all, part.finish(), open_from)
     }

@@ -214,6 +214,11 @@ fn shards_are_named_and_their_secrets_stay_secret() {
     check_refused(text, &[], &["sink.postgres.shards.one", "RED_URL"]);
     check_refused("[sink.postgres.shards]\n\"a b\" = \"postgres://h/one\"", &[], &["\"a b\"", "letters"]);
     check_refused("[sink.postgres.shards]\n\"\" = \"postgres://h/one\"", &[], &["a shard is called \"\""]);
+    let shard_of =
+        |bytes: usize| format!("[sink.postgres.shards]\n{} = \"postgres://h/one\"", "s".repeat(bytes));
+    assert!(parse(&shard_of(64), &[]).is_ok());
+    check_refused(&shard_of(65), &[], &["a name is 1 to 64"]);
+    assert!(parse("[worker]\npause_max_ms = 1000", &[]).is_ok());
     check_refused("[worker]\npause_max_ms = 999", &[], &["worker.pause_max_ms = 999", "at least 1000"]);
     check_refused("[[sink.postgres.map]]\nfrom = \"soon\"\nshards = []", &[], &["line 2", "soon"]);
     check_refused("[ingress.tokens]\n\"d.1\" = \"an app\"", &[], &["ingress.tokens", "an app", "UUID"]);

@@ -229,3 +229,56 @@ impl TaskContext {
              summaries are read again");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_runtime::admin::install_metrics;
+    use yahtzee_runtime::shutdown::StopSignal;
+
+    use super::*;
+    use crate::delivery::{DeliveryPlan, DeliverySettings};
+    use crate::store::SummaryStore;
+    use crate::test_world::{ModelStore, VERSION, World, quick};
+
+    /// Alarms are on these counters.
+    #[test]
+    fn what_is_lost_read_again_or_vanished_is_counted_by_process_and_shard() {
+        let metrics = install_metrics(&[metric_names::ALL]).expect("no other test installs a recorder");
+        let check = |role, expected: &[&str]| {
+            let world = World::new(1, &["job"]);
+            // Of a name that no other test counts under.
+            let store: Arc<dyn SummaryStore> = Arc::new(ModelStore::new("counted", 1, world.bell.clone()));
+            let plan = DeliveryPlan {
+                jobs: world.jobs.clone(),
+                version: VERSION.to_owned(),
+                role,
+                settings: quick(DeliverySettings::of_sink()),
+                observer: None,
+            };
+            let log = world.shared_log();
+            let shared = TaskContext::new(plan, &log, &store, &world.health, &StopSignal::new()).unwrap();
+            let topic = Arc::clone(&world.jobs[0].summary);
+            shared.count_lost(&topic, Partition(0), Offset(10), Offset(13));
+            shared.count_lost(&topic, Partition(0), Offset(13), Offset(13));
+            shared.report_restored(0, &topic, Partition(0), Offset(20)..Offset(25));
+            assert_eq!(shared.report_vanished(0, &topic, Partition(0), Offset(30)..Offset(37)), 7);
+            let rendered = metrics.render();
+            let found: Vec<&str> = rendered.lines().filter(|line| line.contains("counted")).collect();
+            assert!(expected.iter().all(|line| found.contains(line)), "{found:#?}");
+        };
+        let shard = ModelStore::new("counted", 1, World::new(1, &["job"]).bell.clone()).shards().remove(0);
+        let line = |name: &str, count: u32| {
+            format!("yahtzee_{name}_total{{store=\"counted\",shard=\"{shard}\"}} {count}")
+        };
+        let lines = [line("sink_reread", 5), line("sink_vanished", 7)];
+        check(
+            DeliveryRole::Sink { has_retry: true },
+            &["yahtzee_sink_lost_total{store=\"counted\"} 3", &lines[0], &lines[1]],
+        );
+        let lines = [line("retry_reread", 5), line("retry_vanished", 7)];
+        check(
+            DeliveryRole::Retry { shard: None },
+            &["yahtzee_retry_lost_total{store=\"counted\"} 3", &lines[0], &lines[1]],
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Servers as processes, as `cargo xtask services` has started them: signalled, killed, and started again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -58,16 +58,38 @@ impl ServerProcess {
         self.pid().map(drop).with_context(|| format!("{} did not come back under its address", self.name))
     }
 
-    fn pid(&self) -> Result<Pid> {
+    /// The folder of its data.
+    pub(crate) fn data(&self) -> Result<PathBuf> {
+        let data_dir = self.status()?["data_dir"].as_str().map(PathBuf::from);
+        data_dir.with_context(|| format!("{} has no folder of data", self.name))
+    }
+
+    fn status(&self) -> Result<Json> {
         let answer = self.ask(&["services", "status", "--json"])?;
-        let status: Json = serde_json::from_str(&answer)?;
-        let server = &status[self.name];
+        let mut status: Json = serde_json::from_str(&answer)?;
+        Ok(status[self.name].take())
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        let server = self.status()?;
         if server["address"] != self.address.as_str() {
             let xtask = self.xtask.display();
             bail!("`{xtask} services status` knows no {} at {}", self.name, self.address);
         }
         let pid = server["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         pid.with_context(|| format!("{} has no process id", self.name))
+    }
+
+    /// Copies a folder with all owners and rights.
+    ///
+    /// # Errors
+    /// What the system's own command says.
+    pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().context("cannot run cp")?;
+        if !status.success() {
+            bail!("cannot copy {} to {}", from.display(), to.display());
+        }
+        Ok(())
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {

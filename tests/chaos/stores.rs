@@ -1,6 +1,6 @@
 //! The storage half of a run: the processes that carry summaries into a store, and what is known of the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,7 @@ use crate::policy::{JOB, PARTITIONS};
 use crate::postgres::{Database, Databases, TableLocks};
 use crate::reader::StoreReader;
 use crate::rig::Rig;
+use crate::servers::ServerProcess;
 use crate::workers::Process;
 
 /// How long shards that work may take to have what was published before.
@@ -210,6 +211,30 @@ impl Rig {
         let from = Instant::now();
         meanwhile(self)?;
         process.start_again()?;
+        self.stores.outages.push(Outage { server, from, to: Instant::now() });
+        Ok(())
+    }
+
+    /// Kills a server and starts it again; returns a copy of its data as they were in between.
+    pub(crate) fn back_up_server(&mut self, server: &'static str) -> Result<PathBuf> {
+        let backup = self.launcher.folder.join(format!("{server}-backup"));
+        let data = self.server(server)?.data()?;
+        self.server_down(server, |_| ServerProcess::copy(&data, &backup))?;
+        Ok(backup)
+    }
+
+    /// Kills a server and starts it again with the data of a backup. Readers see rows go back, as they must.
+    pub(crate) fn restore_server(&mut self, server: &'static str, backup: &Path) -> Result<()> {
+        let process = self.server(server)?;
+        let data = process.data()?;
+        self.kills += 1;
+        let from = Instant::now();
+        self.shards()?.reader.forget_after(|| {
+            process.kill()?;
+            std::fs::remove_dir_all(&data)?;
+            ServerProcess::copy(backup, &data)?;
+            process.start_again()
+        })?;
         self.stores.outages.push(Outage { server, from, to: Instant::now() });
         Ok(())
     }

@@ -23,6 +23,7 @@ mod s08_sink_killed;
 mod s09_retry_killed;
 mod s10_midnight;
 mod s11_pooler;
+mod s13_restored;
 
 use std::time::Duration;
 
@@ -168,6 +169,7 @@ pub(crate) const ALL: &[Scenario] = &[
         pause_max_ms: BEYOND_OUTAGES_MS,
         ..of_storage("S12", "as C17, with what carries summaries into PostgreSQL", c17_return::run)
     },
+    of_storage("S13", "a server's data folder is put back to an earlier copy", s13_restored::run),
 ];
 
 /// The scenario of this name, in either case.

@@ -64,6 +64,18 @@ struct RehearsedState<A> {
     window: Window,
     key: Vec<u8>,
     accumulator: A,
+    origin: RehearsedOrigin,
+}
+
+/// Where the copy of a state comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RehearsedOrigin {
+    /// From a series that is open.
+    Open,
+    /// It is one that the record would open, within the owner's share or as its `other` series.
+    Opened,
+    /// The same, beyond the owner's share.
+    OpenedBeyondShare,
 }
 
 impl<'a, A: Default + Clone> RecordFold<'a, A> {
@@ -110,8 +122,7 @@ impl<'a, A: Default + Clone> RecordFold<'a, A> {
         }
     }
 
-    /// Folds one measurement into a copy of the state that would take it. A series that the window has no room for is tried
-    /// by itself.
+    /// Folds one measurement into a copy of the state that would take it.
     #[cold]
     fn add_to_copy(&mut self, window: Window, dimensions: &[&str], fold: impl FnOnce(&mut A)) {
         let Acceptance { open_from, open_through, incomplete, .. } = self.acceptance;
@@ -122,17 +133,76 @@ impl<'a, A: Default + Clone> RecordFold<'a, A> {
             return;
         }
         let series = self.find(dimensions);
-        let Self { windows, scratch, rehearsal: Some(copies), .. } = self else { return };
-        let key = &scratch.series_key;
+        if let Some(copy) = self.copy_for(at, window, series, dimensions.len()) {
+            fold(&mut copy.accumulator);
+        }
+    }
+
+    /// Returns the copy that takes a measurement: of the series whose key is in `scratch`, or where the caps forbid to open it
+    /// of the owner's `other` series, as [`Self::accept`] chooses; `None` if neither finds room.
+    fn copy_for(
+        &mut self,
+        at: Option<usize>,
+        window: Window,
+        series: Series,
+        dimensions: usize,
+    ) -> Option<&mut RehearsedState<A>> {
+        use RehearsedOrigin::{Opened, OpenedBeyondShare};
+        let Acceptance { policy, takes_series, .. } = self.acceptance;
+        let mut copy = self.copy_of_open(at, window, series);
+        if copy.is_none() {
+            let open = self.open_with_copies(at, window, series);
+            if takes_series(&open, policy) {
+                let is_within_share = open.of_owner < policy.series_share();
+                copy = Some(self.copy(
+                    window,
+                    A::default(),
+                    if is_within_share { Opened } else { OpenedBeyondShare },
+                ));
+            } else {
+                let other = self.name(std::iter::repeat_n(OTHER, dimensions));
+                let has_room = open.in_window < policy.series_per_window();
+                copy = self.copy_of_open(at, window, other);
+                copy = copy.or_else(|| has_room.then(|| self.copy(window, A::default(), Opened)));
+            }
+        }
+        self.rehearsal.as_mut()?.get_mut(copy?)
+    }
+
+    /// Returns the index of the copy of the series whose key is in `scratch`, if it is open, or was opened by this record.
+    fn copy_of_open(&mut self, at: Option<usize>, window: Window, series: Series) -> Option<usize> {
+        let (copies, key) = (self.rehearsal.as_ref()?, &self.scratch.series_key);
         let copy = copies.iter().position(|copy| copy.window == window && copy.key == *key);
-        let copy = copy.unwrap_or_else(|| {
-            let index = at.and_then(|at| Some((at, windows.index(at, series)?)));
-            let state = index.map(|(at, index)| windows.open[at].states[index as usize].accumulator.clone());
-            let accumulator = state.unwrap_or_default();
-            copies.push(RehearsedState { window, key: key.clone(), accumulator });
-            copies.len() - 1
-        });
-        fold(&mut copies[copy].accumulator);
+        copy.or_else(|| {
+            let at = at?;
+            let index = self.windows.index(at, series)?;
+            let accumulator = self.windows.open[at].states[index as usize].accumulator.clone();
+            Some(self.copy(window, accumulator, RehearsedOrigin::Open))
+        })
+    }
+
+    /// Adds a copy under the key in `scratch`; returns its index.
+    fn copy(&mut self, window: Window, accumulator: A, origin: RehearsedOrigin) -> usize {
+        let key = self.scratch.series_key.clone();
+        let copies = self.rehearsal.get_or_insert_default();
+        copies.push(RehearsedState { window, key, accumulator, origin });
+        copies.len() - 1
+    }
+
+    /// Returns what is open in a window, with what the record would have opened there so far.
+    fn open_with_copies(&self, at: Option<usize>, window: Window, series: Series) -> OpenSeries {
+        let copies = self.rehearsal.iter().flatten().filter(|copy| copy.window == window);
+        let count =
+            |counts: fn(RehearsedOrigin) -> bool| copies.clone().filter(|copy| counts(copy.origin)).count();
+        let opened = count(|origin| origin != RehearsedOrigin::Open);
+        let beyond_shares = count(|origin| origin == RehearsedOrigin::OpenedBeyondShare);
+        let owner = self.windows.owner_id(series, self.origin.owner);
+        let before = at.map(|at| (&self.windows.open[at], self.windows.series_of(at, owner)));
+        OpenSeries {
+            in_window: before.map_or(0, |(window, _)| window.states.len()) + opened,
+            of_owner: before.map_or(0, |(_, of_owner)| of_owner) + opened,
+            beyond_shares: before.map_or(0, |(window, _)| window.beyond_shares) + beyond_shares,
+        }
     }
 
     /// Remembers the frame in the window; true if an earlier record had brought it there.

@@ -461,8 +461,10 @@ mod tests {
         }
         let provenance =
             Provenance { generation: 1, first_offset: 3, last_offset: 9, count: 4, is_final: true };
-        for sum in [0, 7] {
+        let mut buffer = Vec::new();
+        for sum in [7, 0, 7] {
             let value = provenance.join(&Sum { sum });
+            assert_eq!(provenance.join_within(&Sum { sum }, &mut buffer), value, "in memory of others");
             assert_eq!(Provenance::split(&value), Ok((provenance, &*Sum { sum }.encode_to_vec())));
         }
     }

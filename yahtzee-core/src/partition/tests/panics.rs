@@ -55,31 +55,33 @@ proptest! {
     /// owner's `other` series that takes the measurement.
     #[test]
     fn a_rehearsal_panics_where_the_fold_would(
-        records in prop::collection::vec(prop::collection::vec((9..11_i64, 0..6_u32, "[a-e]"), 1..5), 1..20),
-    ) {
         // Caps that a few series use up.
-        let policy = Policy { series_max: 4, series_per_owner_max: 2, ..Policy::default() };
+        (series_max, series_per_owner_max) in (1..8_usize, 1..6_usize),
+        records in prop::collection::vec((0..4_u8, prop::collection::vec((9..11_i64, 0..6_u32, "[a-e]"), 1..5)), 1..20),
+    ) {
+        let policy = Policy { series_max, series_per_owner_max, ..Policy::default() };
         let open = |poisoned| {
             let history = History { poisoned, ..history(None, 0, 0) };
             PartitionCore::<Picky>::open(Arc::new(Picky), policy, identity(), history).unwrap().core
         };
-        let feed = |core: &mut PartitionCore<Picky>, offset: u64, ids: &[(i64, u32, String)]| {
+        let feed = |core: &mut PartitionCore<Picky>, offset: u64, (owner, ids): &(u8, Vec<(i64, u32, String)>)| {
             let id = |(minute, id, dimension): &(i64, u32, String)| Id { minute: *minute, id: *id, dimension: dimension.clone() };
             let value = IdRecord { frame_id: vec![], ids: ids.iter().map(id).collect() }.encode_to_vec();
-            let record = LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &OWNER.0, value: &value };
+            let key = [*owner; 16];
+            let record = LogRecord { offset: Offset(offset), timestamp_ms: 630_000, key: &key, value: &value };
             core.ingest(record, &mut Vec::new())
         };
         let mut rehearsing = open(&[RecordPrint { offset: Offset(1_000), crc: 0 }]);
-        let mut taken: Vec<(u64, &Vec<_>)> = Vec::new();
-        for (offset, ids) in (0..).zip(&records) {
+        let mut taken: Vec<(u64, &(u8, Vec<_>))> = Vec::new();
+        for (offset, record) in (0..).zip(&records) {
             // A fold that panics leaves its partition in no state to go on.
             let mut folding = open(&[]);
-            taken.iter().for_each(|(offset, ids)| _ = feed(&mut folding, *offset, ids));
-            let folded = catch_unwind(AssertUnwindSafe(|| feed(&mut folding, offset, ids)));
-            let rehearsed = feed(&mut rehearsing, offset, ids);
+            taken.iter().for_each(|&(offset, record)| _ = feed(&mut folding, offset, record));
+            let folded = catch_unwind(AssertUnwindSafe(|| feed(&mut folding, offset, record)));
+            let rehearsed = feed(&mut rehearsing, offset, record);
             prop_assert_eq!(rehearsed, folded.unwrap_or(RecordOutcome::Poison(Poison::Panic)));
             if rehearsed != RecordOutcome::Poison(Poison::Panic) {
-                taken.push((offset, ids));
+                taken.push((offset, record));
             }
         }
     }

@@ -6,6 +6,7 @@ mod embedded;
 mod environment;
 mod kafka;
 mod kafka_guarantees;
+mod kafka_hanging;
 mod kafka_setup;
 mod postgres_setup;
 mod postgres_store;

@@ -68,6 +68,18 @@ struct EmbeddedShared {
     queue: RequestQueue,
 }
 
+impl EmbeddedShared {
+    /// Returns what `group` has committed, in the order of `partitions`.
+    fn committed(&self, group: &str, topic: &str, partitions: &[Partition]) -> Vec<Option<CommittedOffset>> {
+        let state = self.published.lock();
+        let committed = |&partition: &Partition| {
+            let (id, _) = state.find(topic, partition).ok()?;
+            state.commits.get(&id.commit_key(group)).cloned()
+        };
+        partitions.iter().map(committed).collect()
+    }
+}
+
 /// Numbers of records that one call of [`EmbeddedLog::maintain`] has deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
@@ -179,12 +191,7 @@ impl Log for EmbeddedLog {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        let state = self.handle.shared.published.lock();
-        let committed = |&partition: &Partition| {
-            let (id, _) = state.find(topic, partition).ok()?;
-            state.commits.get(&id.commit_key(group)).cloned()
-        };
-        Ok(partitions.iter().map(committed).collect())
+        Ok(self.handle.shared.committed(group, topic, partitions))
     }
 
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {

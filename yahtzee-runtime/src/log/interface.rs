@@ -37,8 +37,6 @@ pub trait Log: Send + Sync {
 
     /// Opens the writer of `slot` and fences every earlier writer of the same slot.
     ///
-    /// Must come before [`Log::committed`]: offsets of a predecessor's open transaction are not readable.
-    ///
     /// # Errors
     /// If the predecessor could not be fenced.
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError>;
@@ -61,10 +59,11 @@ pub trait Log: Send + Sync {
         timestamp_ms: i64,
     ) -> Result<Offset, LogError>;
 
-    /// Returns what `group` has committed, in the order of `partitions`.
+    /// Returns what `group` has committed, in the order of `partitions`. Who is to write to a slot asks its writer.
     ///
     /// # Errors
-    /// If the log cannot answer. "Never committed" is `None`, not an error.
+    /// If the log cannot answer, as it cannot while a transaction with offsets of these partitions is open. "Never
+    /// committed" is `None`, not an error.
     fn committed(
         &self,
         group: &str,
@@ -136,6 +135,17 @@ pub trait Appender: Send + Sync {
 /// The fenced writer of one slot: records and commits become visible together, or not at all. Per partition, that
 /// is: durable when the commit returns, and seen by readers of committed records soon after.
 pub trait SlotWriter: Send {
+    /// Returns what the slot's group has committed, in the order of `partitions`, once nothing that an earlier writer of
+    /// the slot has begun is open any more. Comes before the first append.
+    ///
+    /// # Errors
+    /// If the log cannot answer. "Never committed" is `None`, not an error.
+    fn committed(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
+
     /// Begins a transaction, appends `records` and blocks until they are acknowledged. Nothing of it is visible
     /// before [`Acknowledged::commit`]. After an error the writer refuses every further append.
     ///

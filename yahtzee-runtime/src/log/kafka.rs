@@ -51,7 +51,7 @@ use super::{
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
     topics: KeptClient<KafkaTopics>,
-    groups: ConsumerGroups,
+    groups: Arc<ConsumerGroups>,
 }
 
 impl KafkaLog {
@@ -64,7 +64,7 @@ impl KafkaLog {
         settings.check()?;
         let settings = Arc::new(settings);
         let topics = KeptClient::of(KafkaTopics::connect(Arc::clone(&settings))?);
-        let groups = ConsumerGroups::new(Arc::clone(&settings));
+        let groups = Arc::new(ConsumerGroups::new(Arc::clone(&settings)));
         Ok(Self { settings, topics, groups })
     }
 
@@ -94,8 +94,7 @@ impl Log for KafkaLog {
     }
 
     fn slot_writer(&self, slot: &SlotName) -> Result<Box<dyn SlotWriter>, LogError> {
-        let group = self.groups.ask(&slot.group, |client, _| Ok(Arc::new(client.metadata())))?;
-        Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, &group)?))
+        Ok(Box::new(KafkaSlotWriter::open(&self.settings, slot, &self.groups)?))
     }
 
     fn bounds(&self, topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {

@@ -74,7 +74,8 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Fenced, now_ms)?;
                 }
                 SlotRequest::ReadCommits => {
-                    let commits = self.commits(machine.partitions())?;
+                    let writer = writer.as_deref_mut().expect("a slot asks for its fence before its commits");
+                    let commits = self.commits(writer, machine.partitions())?;
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {
@@ -96,9 +97,13 @@ impl SlotOpener<'_> {
 
     /// Returns the commits, those beside the summaries where there is none beside the raw records: who deletes a topic
     /// deletes its commits, and the summaries that are published still tell which topic they were made from.
-    fn commits(&self, partitions: &[Partition]) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        let of_raw = self.log.committed(self.group, &self.topics.raw, partitions)?;
-        let of_summaries = self.log.committed(self.group, &self.topics.summary, partitions)?;
+    fn commits(
+        &self,
+        writer: &mut dyn SlotWriter,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let of_raw = writer.committed(&self.topics.raw, partitions)?;
+        let of_summaries = writer.committed(&self.topics.summary, partitions)?;
         Ok(of_raw
             .into_iter()
             .zip(of_summaries)

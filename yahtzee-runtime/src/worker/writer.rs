@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use yahtzee_core::owner::Partition;
+
 use crate::log::{
-    Acknowledged, Appender, LogError, NewRecord, OffsetCommit, SharedLog, SlotName, SlotWriter, Transaction,
+    Acknowledged, Appender, CommittedOffset, LogError, NewRecord, OffsetCommit, SharedLog, SlotName,
+    SlotWriter, Transaction,
 };
 
 use super::{Guarantee, WorkerSettings};
@@ -32,6 +35,14 @@ struct UnfencedWriter {
 }
 
 impl SlotWriter for UnfencedWriter {
+    fn committed(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.log.committed(&self.group, topic, partitions)
+    }
+
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         self.appender.append_and_wait(records)?;
         Ok(Acknowledged::new(self))

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use yahtzee_core::owner::Partition;
+
 use super::commits;
 use super::format::{PartitionId, record_bytes};
 use super::queue::{Answer, EncodedRecord, LogWrite, WriterRequest};
@@ -10,8 +12,8 @@ use super::{EmbeddedHandle, EmbeddedShared};
 use crate::cause::Cause;
 use crate::clock::wall_clock_ms;
 use crate::log::{
-    Acknowledged, AppendCallback, Appender, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter,
-    TIMESTAMP_AHEAD, TopicDescription, Transaction, header,
+    Acknowledged, AppendCallback, Appender, CommittedOffset, LogError, NewRecord, OffsetCommit, SlotName,
+    SlotWriter, TIMESTAMP_AHEAD, TopicDescription, Transaction, header,
 };
 
 /// Key, value and headers of one record. A broker's default limit is 1 MiB and 12 bytes for a whole batch, so what fits
@@ -88,6 +90,14 @@ impl EmbeddedSlotWriter {
 }
 
 impl SlotWriter for EmbeddedSlotWriter {
+    fn committed(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        Ok(self.handle.shared.committed(&self.slot.group, topic, partitions))
+    }
+
     /// Here the acknowledgement is the batch itself: records and commits are on disk as one or not at all. So the
     /// records count as acknowledged as soon as nothing but the disk or a fence can fail, and "commit only what is
     /// acknowledged" holds because a commit without its records never exists.

@@ -20,7 +20,7 @@ use super::failure;
 use crate::log::LogError;
 
 /// Clients that a question is put to, one after the other, before it counts as not answered.
-const CLIENTS_PER_QUESTION: u32 = 4;
+pub(super) const CLIENTS_PER_QUESTION: u32 = 4;
 
 /// Gives each of `count` clients an equal part of the time, as long as none of them gets an answer. Any answer ends it, a
 /// refusal too.

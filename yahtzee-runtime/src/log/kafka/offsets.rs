@@ -13,11 +13,11 @@ use yahtzee_core::record::Offset;
 
 use super::events::{self, ClientEvents};
 use super::failure::KafkaFailure;
-use super::kept::{Keep, KeptClient, MonitoredClient, Verdict};
+use super::kept::{CLIENTS_PER_QUESTION, Keep, KeptClient, MonitoredClient, Verdict};
 use super::native::{self, CommittedEntry};
 use super::settings::KafkaSettings;
 use crate::cause::Cause;
-use crate::log::{CommittedOffset, LogError, OffsetCommit};
+use crate::log::{CommittedOffset, Isolation, LogError, OffsetCommit};
 
 /// Clients by group: each knows its coordinator, and librdkafka has one group per client.
 pub(super) struct ConsumerGroups {
@@ -30,18 +30,45 @@ impl ConsumerGroups {
         Self { settings, clients: Mutex::default() }
     }
 
-    /// Asks the client of `group`.
+    /// Asks the client of `group`, and others after it, as [`KeptClient::ask`] does.
     pub(super) fn ask<T>(
         &self,
         group: &str,
         question: impl Fn(&GroupClient, Duration) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
-        let kept = {
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(clients.entry(group.to_owned()).or_default())
-        };
         let within = self.settings.timeouts.request;
-        kept.ask(within, || GroupClient::open(Arc::clone(&self.settings), group), question)
+        self.kept(group).ask(within, || self.open(group, Isolation::Committed), question)
+    }
+
+    /// Asks the client of `group` alone, for as long as one of several clients has.
+    pub(super) fn ask_once<T>(
+        &self,
+        group: &str,
+        question: impl FnOnce(&GroupClient, Duration) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let within = self.settings.timeouts.request / CLIENTS_PER_QUESTION;
+        self.kept(group)
+            .ask_once(|| self.open(group, Isolation::Committed), |client| question(client, within))
+    }
+
+    /// Returns the commits in the order of `partitions`, those that an open transaction is about to replace.
+    pub(super) fn committed_below_open_transactions(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let patience = self.settings.timeouts.request / CLIENTS_PER_QUESTION;
+        self.open(group, Isolation::Uncommitted)?.committed(topic, partitions, patience)
+    }
+
+    fn kept(&self, group: &str) -> Arc<KeptClient<GroupClient>> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(clients.entry(group.to_owned()).or_default())
+    }
+
+    fn open(&self, group: &str, isolation: Isolation) -> Result<GroupClient, LogError> {
+        GroupClient::open(Arc::clone(&self.settings), group, isolation)
     }
 }
 
@@ -60,11 +87,13 @@ impl Keep for GroupClient {
 }
 
 impl GroupClient {
-    fn open(settings: Arc<KafkaSettings>, group: &str) -> Result<Self, LogError> {
+    fn open(settings: Arc<KafkaSettings>, group: &str, isolation: Isolation) -> Result<Self, LogError> {
         let events = ClientEvents::of("group");
         let verdict = events.verdict();
-        let consumer = BaseConsumer::from_config_and_context(&settings.group_client(group), events)
-            .map_err(|error| KafkaFailure::from(error).into_error(format!("creating a client of {group}")))?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&settings.group_client(group, isolation), events).map_err(
+                |error| KafkaFailure::from(error).into_error(format!("creating a client of {group}")),
+            )?;
         let consumer = MonitoredClient::new(consumer, verdict);
         Ok(Self { settings, group: group.to_owned(), consumer })
     }

@@ -146,17 +146,21 @@ impl KafkaSettings {
         self.with(&[], &[])
     }
 
-    /// Returns the properties of a client that commits for a consumer group and never reads.
-    pub(super) fn group_client(&self, group: &str) -> ClientConfig {
-        self.with(&[], &[("group.id", &self.prefixed(group)), ("enable.auto.commit", "false")])
+    /// Returns the properties of a client that commits for a consumer group and never reads. `isolation` decides whether it
+    /// is told offsets over which a transaction is open.
+    pub(super) fn group_client(&self, group: &str, isolation: Isolation) -> ClientConfig {
+        self.with(
+            &[],
+            &[
+                ("group.id", &self.prefixed(group)),
+                ("enable.auto.commit", "false"),
+                ("isolation.level", isolation_level(isolation)),
+            ],
+        )
     }
 
     /// Returns the properties of a client that reads assigned partitions.
     pub(super) fn reader(&self, isolation: Isolation) -> ClientConfig {
-        let isolation = match isolation {
-            Isolation::Uncommitted => "read_uncommitted",
-            Isolation::Committed => "read_committed",
-        };
         self.with(
             READING,
             &[
@@ -167,7 +171,7 @@ impl KafkaSettings {
                 ("auto.offset.reset", "error"),
                 ("enable.partition.eof", "true"),
                 ("check.crcs", "true"),
-                ("isolation.level", isolation),
+                ("isolation.level", isolation_level(isolation)),
             ],
         )
     }
@@ -248,6 +252,13 @@ const READING: &[(&str, &str)] = &[
 const WRITING: &[(&str, &str)] =
     &[("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
 
+fn isolation_level(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Uncommitted => "read_uncommitted",
+        Isolation::Committed => "read_committed",
+    }
+}
+
 /// Returns milliseconds, at least one: librdkafka takes 0 for "never".
 fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
@@ -311,7 +322,10 @@ mod tests {
         let settings = KafkaSettings { prefix: "wabash-58799.".to_owned(), ..settings() };
         let slot = SlotName { group: "latency".to_owned(), slot: 3 };
         assert_eq!(settings.prefixed("RAW.v1"), "wabash-58799.RAW.v1");
-        assert_eq!(settings.group_client("latency").get("group.id"), Some("wabash-58799.latency"));
+        assert_eq!(
+            settings.group_client("latency", Isolation::Committed).get("group.id"),
+            Some("wabash-58799.latency")
+        );
         let writer = settings.slot_writer(&slot);
         assert_eq!(writer.get("transactional.id"), Some("wabash-58799.latency.slot-3"));
     }

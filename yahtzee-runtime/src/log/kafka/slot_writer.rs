@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::Producer;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
 
 use super::failure::{self, KafkaFailure};
 use super::kept::{Keep as _, try_clients};
-use super::offsets::offset_list;
+use super::offsets::{ConsumerGroups, GroupClient, offset_list};
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
 use crate::cause::Cause;
-use crate::log::{Acknowledged, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction};
+use crate::log::{
+    Acknowledged, CommittedOffset, LogError, NewRecord, OffsetCommit, SlotName, SlotWriter, Transaction,
+};
 
 /// Most attempts at a transaction call that librdkafka allows to be repeated.
 const ATTEMPTS: usize = 3;
@@ -30,6 +34,7 @@ pub(super) struct KafkaSlotWriter {
     settings: Arc<KafkaSettings>,
     slot: SlotName,
     outbox: Outbox,
+    groups: Arc<ConsumerGroups>,
     /// Name of the consumer group, as transactions take it.
     group: Arc<ConsumerGroupMetadata>,
     /// Whether a transaction is begun and neither committed nor aborted.
@@ -45,23 +50,32 @@ impl KafkaSlotWriter {
     pub(super) fn open(
         settings: &Arc<KafkaSettings>,
         slot: &SlotName,
-        group: &Arc<ConsumerGroupMetadata>,
+        groups: &Arc<ConsumerGroups>,
     ) -> Result<Self, LogError> {
+        let group = groups.ask(&slot.group, |client, _| Ok(Arc::new(client.metadata())))?;
         try_clients(PRODUCERS_PER_OPENING, settings.timeouts.transaction, |patience| {
-            Self::open_within(settings, slot, Arc::clone(group), patience)
+            Self::open_within(settings, slot, groups, &group, patience)
         })
     }
 
     fn open_within(
         settings: &Arc<KafkaSettings>,
         slot: &SlotName,
-        group: Arc<ConsumerGroupMetadata>,
+        groups: &Arc<ConsumerGroups>,
+        group: &Arc<ConsumerGroupMetadata>,
         patience: Duration,
     ) -> Result<Self, LogError> {
         let outbox = Outbox::open(&settings.slot_writer(slot), &settings.prefix, "slot writer")?;
-        let settings = Arc::clone(settings);
-        let (slot, give_up_at) = (slot.clone(), Instant::now());
-        let writer = Self { settings, slot, outbox, group, is_open: false, give_up_at, failed: false };
+        let writer = Self {
+            settings: Arc::clone(settings),
+            slot: slot.clone(),
+            outbox,
+            groups: Arc::clone(groups),
+            group: Arc::clone(group),
+            is_open: false,
+            give_up_at: Instant::now(),
+            failed: false,
+        };
         repeat(patience, |left| writer.outbox.producer().init_transactions(left))
             .map_err(|error| writer.call_error("fencing earlier writers", error))
             .inspect_err(|error| writer.outbox.verdict().note(error))?;
@@ -199,6 +213,14 @@ impl KafkaSlotWriter {
 }
 
 impl SlotWriter for KafkaSlotWriter {
+    fn committed(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.read_commits(topic, partitions).inspect_err(|error| self.give_up(error))
+    }
+
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         if self.failed {
             let text = "an earlier write has failed; open the slot again and restart from its commits";
@@ -219,6 +241,57 @@ impl Transaction for KafkaSlotWriter {
 
     fn abort(&mut self) {
         self.failed |= !self.abort_transaction();
+    }
+}
+
+/// Commits of the slot's group, as a successor needs them.
+impl KafkaSlotWriter {
+    /// Returns what the group has committed, once no transaction is open over it. Where two clients get no answer, it is
+    /// looked at why.
+    fn read_commits(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let (groups, group) = (Arc::clone(&self.groups), self.slot.group.clone());
+        let question = |client: &GroupClient, patience| client.committed(topic, partitions, patience);
+        for _ in 0..2 {
+            match groups.ask_once(&group, question) {
+                Err(error) if failure::is_unanswered(&error) => {}
+                answered => return answered,
+            }
+        }
+        if let Ok(below) = groups.committed_below_open_transactions(&group, topic, partitions) {
+            self.end_hanging_transaction(topic, partitions, &below)?;
+        }
+        groups.ask(&group, question)
+    }
+
+    /// Ends the transaction that hangs over the group's commits. `below` are those that count then.
+    ///
+    /// A broker that was killed may write down that a transaction is complete without ever having marked its end beside the
+    /// commits of the group. It then answers nobody who asks for stable offsets, and a fence ends nothing, because its
+    /// coordinator knows of nothing that is open. But whatever ends next in the name of the same producer also ends what
+    /// it has left in that partition: here a transaction of its own, which is aborted.
+    fn end_hanging_transaction(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+        below: &[Option<CommittedOffset>],
+    ) -> Result<(), LogError> {
+        let (Some(&partition), Some(first)) = (partitions.first(), below.first()) else { return Ok(()) };
+        let offsets: Vec<_> = below.iter().map(|it| it.as_ref().map(|commit| commit.offset.0)).collect();
+        tracing::warn!(
+            slot = %self.slot, topic, ?offsets,
+            "a transaction hangs over the group's offsets: it is ended, and the commits before it count"
+        );
+        let none = CommittedOffset { offset: Offset(0), metadata: String::new() };
+        let committed = first.clone().unwrap_or(none);
+        self.begin()?;
+        let staged = self.stage(&[OffsetCommit { topic, partition, committed }]);
+        staged.map_err(|error| self.abort_after(error))?;
+        self.abort_transaction();
+        Ok(())
     }
 }
 

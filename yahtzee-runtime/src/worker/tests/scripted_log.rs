@@ -235,6 +235,14 @@ impl Appender for ScriptedLog {
 }
 
 impl SlotWriter for ScriptedLog {
+    fn committed(
+        &mut self,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        Log::committed(self, "", topic, partitions)
+    }
+
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {
         Self::append(self, records)?;
         Ok(Acknowledged::new(self))

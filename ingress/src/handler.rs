@@ -1,5 +1,6 @@
 //! One request, from its head to its reply.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
+use futures_util::FutureExt as _;
 use yahtzee_core::owner::Owner;
 
 use crate::auth::SenderIdentity;
@@ -124,7 +126,13 @@ async fn handle(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(&head.headers, body);
-    let reply = reply_to(ingress, open, &head.headers, &mut body).await;
+    // What a panic leaves behind is whole: a ticket that is dropped counts as not stored, and nothing else is half done.
+    let replying = AssertUnwindSafe(reply_to(ingress, open, &head.headers, &mut body)).catch_unwind();
+    let reply = replying.await.unwrap_or_else(|_| {
+        let path = head.uri.path();
+        tracing::error!(target: "yahtzee::ingress", path, "a request has panicked: a mistake of the program; the message is in the log of the process");
+        Reply::Panicked
+    });
     respond(ingress, reply, body).await
 }
 

@@ -34,6 +34,8 @@ pub enum Reply {
     TooManyRequests,
     /// Not stored: try again.
     Unavailable,
+    /// Not stored by a mistake of the program: another process, or a later version, may take it.
+    Panicked,
 }
 
 impl Reply {
@@ -51,6 +53,7 @@ impl Reply {
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -71,6 +74,7 @@ impl Reply {
             Self::Forbidden => {
                 "this credential is not bound to this app: see `credentials` and `tokens` of [ingress]\n"
             }
+            Self::Panicked => "the ingress has failed at this request: its log says where\n",
             _ => "",
         }
     }
@@ -146,6 +150,7 @@ mod tests {
         check(Reply::Forbidden, &["credentials", "tokens", "[ingress]"]);
         check(Reply::NotFound, &["POST", "/drain/<", "/lang/<"]);
         check(Reply::UnsupportedType, &["Content-Type", "application/logplex-1", "application/json", "gzip"]);
+        check(Reply::Panicked, &["log"]);
         check(Reply::Accepted, &[]);
         check(Reply::Unavailable, &[]);
     }

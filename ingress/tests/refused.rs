@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -12,17 +13,23 @@ use yahtzee_ingress::{Ingress, Settings, serve};
 
 use crate::stub_log::stub_log;
 
+const NOW_US: i64 = 1_772_600_767_000_000;
 const LIMIT_BYTES: usize = 100_000;
 /// More than the buffers of a connection hold, so that a server that does not read stops the client.
 const LONG_BYTES: usize = 20_000_000;
 
 /// A connection to a service of its own, which runs on the runtime and wants the token `secret`.
 fn connect() -> (TcpStream, Runtime) {
+    connect_at(Box::new(|| NOW_US))
+}
+
+/// As [`connect`], with a clock.
+fn connect_at(clock: Box<dyn Fn() -> i64 + Send + Sync>) -> (TcpStream, Runtime) {
     let runtime = Runtime::new().unwrap();
     let settings =
         Settings { max_body_bytes: LIMIT_BYTES, credentials: vec!["secret".into()], ..Settings::default() };
     let (topics, _) = stub_log();
-    let ingress = Ingress::new(settings, TokenTable::default(), topics, Box::new(|| 1_772_600_767_000_000));
+    let ingress = Ingress::new(settings, TokenTable::default(), topics, clock);
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     runtime.spawn(serve(listener, Arc::clone(&ingress), pending()));
@@ -96,4 +103,25 @@ fn a_client_that_asks_first_gets_the_refusal_instead_of_the_go_ahead() {
     let reply = reply(&mut stream);
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
     assert!(reply.to_ascii_lowercase().contains("connection: close"), "{reply}");
+}
+
+/// The clock stands for any mistake of the program in the middle of a delivery, which has a name that the next attempt has
+/// too.
+#[test]
+fn a_request_that_panics_is_answered_500_and_its_next_attempt_is_new() {
+    let has_panicked = AtomicBool::new(false);
+    let (mut stream, _runtime) = connect_at(Box::new(move || {
+        if has_panicked.swap(true, Ordering::Relaxed) {
+            return NOW_US;
+        }
+        std::panic::resume_unwind(Box::new("as planned"))
+    }));
+    let mut attempt = || {
+        let head = head("POST /drain", "Content-Length: 3\r\nLogplex-Frame-Id: frame\r\n");
+        stream.write_all([head.as_bytes(), b"xxx"].concat().as_slice()).unwrap();
+        let reply = reply(&mut stream);
+        reply.split_whitespace().nth(1).map(str::to_owned)
+    };
+    let statuses = [attempt(), attempt(), attempt()].map(Option::unwrap);
+    assert_eq!(statuses, ["500", "204", "204"]);
 }

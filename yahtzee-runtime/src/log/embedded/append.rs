@@ -293,6 +293,27 @@ mod tests {
         assert_empty(&log);
     }
 
+    /// The callback of an append runs on the writer thread, and stands for any mistake there.
+    #[test]
+    fn a_writer_thread_that_panics_has_everything_refused_and_nobody_waiting() {
+        let (_folder, log) = log();
+        let appender = log.appender(Duration::from_secs(3_600)).unwrap();
+        let mut slot_writer = log.slot_writer(&slot()).unwrap();
+        let panic = |_| std::panic::resume_unwind(Box::new("as planned"));
+        appender.append(&[record(Vec::new())], Box::new(panic));
+
+        let ended = LogError::refused(
+            "writing to the log",
+            Cause::new("writer-ended", "its writer thread has ended; restart the process"),
+        );
+        assert_eq!(appender.append_and_wait(&[record(Vec::new())]), Err(ended.clone()));
+        assert_eq!(slot_writer.append(&[]).unwrap().commit(&[]), Err(ended.clone()));
+        assert_eq!(log.slot_writer(&slot()).map(drop), Err(ended.clone()));
+        assert_eq!(log.maintain(0), Err(ended));
+        let bounds = log.bounds("topic", &[Partition(0)]).unwrap();
+        assert!(bounds[0].end >= Offset(1), "what is durable can be read: {bounds:?}");
+    }
+
     /// Nobody writes, so what is appended waits for ever: beyond the queue's size an append is refused, not parked.
     #[test]
     fn an_append_is_refused_when_too_much_is_waiting() {

@@ -21,7 +21,8 @@ pub(crate) fn ingress(global: &GlobalOptions) -> Result<()> {
     let settings = config.ingress.settings();
     tracing::info!(
         unknown_owners_max = settings.unknown_owners_max,
-        "bound of owners in an hour that the configuration does not name"
+        body_memory_bytes = settings.body_memory_bytes,
+        "bounds: owners in an hour that the configuration does not name, memory of all bodies"
     );
     if let Some(warning) = settings.open_access() {
         tracing::warn!("{warning}");

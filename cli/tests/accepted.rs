@@ -41,6 +41,7 @@ fn odd_configurations() -> Vec<String> {
         "ingress",
         each(&["body_bytes_max", "ack_budget_ms", "unknown_owners_max"], &[0, max]),
     ));
+    all.extend(of_section("ingress", each(&["memory_max_mib"], &[0, 8, 4_294_967_295])));
     let credentials = ["[\"\"]", "[\"a:\"]", "[\"a\", \"a\"]", "[\"a\"]"];
     all.extend(of_section("ingress", credentials.map(|list| format!("credentials = {list}")).to_vec()));
     all.extend(of_section(

@@ -28,6 +28,9 @@ pub struct IngressSection {
     pub unknown_owners_max: usize,
     /// Greatest body in bytes, after decompression. A drain request aims at 102,400.
     pub body_bytes_max: usize,
+    /// MiB that the bodies of all requests may take together, while they arrive and are read. More are answered with 503, and
+    /// counted; their senders try again.
+    pub memory_max_mib: u32,
     /// Milliseconds from the end of a body to a 503. A drain gives up after 5,000.
     pub ack_budget_ms: u64,
 }
@@ -70,6 +73,7 @@ impl Default for IngressSection {
             tokens: BTreeMap::new(),
             unknown_owners_max: 1_000,
             body_bytes_max: 4 << 20,
+            memory_max_mib: 256,
             ack_budget_ms: 2_000,
         }
     }
@@ -95,6 +99,8 @@ pub struct IngressConfig {
     pub unknown_owners_max: usize,
     /// Greatest body, in bytes, after decompression.
     pub body_bytes_max: usize,
+    /// Bytes that the bodies of all requests may take together.
+    pub memory_max_bytes: usize,
     /// Time from the end of a body to its reply, after which the reply is 503.
     pub ack_budget: Duration,
 }
@@ -107,6 +113,7 @@ impl IngressSection {
     pub fn check(self, environment: &Environment) -> Result<IngressConfig, ConfigError> {
         refuse_zero("body_bytes_max", self.body_bytes_max as u64, "no body would be taken")?;
         refuse_zero("ack_budget_ms", self.ack_budget_ms, "every request would be answered 503")?;
+        let memory_max_bytes = memory_max_bytes(self.memory_max_mib, self.body_bytes_max)?;
         let listen = match platform_variable(environment, "PORT", "ingress.listen") {
             Some(port) => format!("0.0.0.0:{port}"),
             None => self.listen,
@@ -120,6 +127,7 @@ impl IngressSection {
             tokens,
             unknown_owners_max: self.unknown_owners_max,
             body_bytes_max: self.body_bytes_max,
+            memory_max_bytes,
             ack_budget: Duration::from_millis(self.ack_budget_ms),
         })
     }
@@ -129,6 +137,19 @@ fn refuse_zero(key: &str, value: u64, consequence: &str) -> Result<(), ConfigErr
     let refused =
         || ConfigError::Contradiction(format!("ingress.{key} = 0 must be at least 1, or {consequence}"));
     if value == 0 { Err(refused()) } else { Ok(()) }
+}
+
+/// Returns the bytes of `memory_max_mib`, in which the greatest body fits twice: as it came, and decompressed.
+fn memory_max_bytes(memory_max_mib: u32, body_bytes_max: usize) -> Result<usize, ConfigError> {
+    let bytes = usize::try_from(u64::from(memory_max_mib) << 20).unwrap_or(usize::MAX);
+    let needed_mib = body_bytes_max.div_ceil(1 << 19);
+    if bytes / 2 < body_bytes_max {
+        return Err(ConfigError::Contradiction(format!(
+            "ingress.memory_max_mib = {memory_max_mib} must be at least {needed_mib}, or a body of ingress.body_bytes_max = \
+             {body_bytes_max} could never be taken: it needs that twice, compressed and decompressed"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn owner_of_token((token, owner): (String, String)) -> Result<(String, Owner), ConfigError> {
@@ -184,6 +205,7 @@ impl IngressConfig {
         Settings {
             credentials: self.credentials.clone(),
             max_body_bytes: self.body_bytes_max,
+            body_memory_bytes: self.memory_max_bytes,
             ack_budget: self.ack_budget,
             unknown_owners_max: self.unknown_owners_max,
             ..Settings::default()
@@ -244,6 +266,23 @@ mod tests {
         };
         check("body_bytes_max");
         check("ack_budget_ms");
+    }
+
+    #[test]
+    fn the_greatest_body_fits_into_the_memory_twice() {
+        let check = |mib: u32, body_bytes: usize, expected: Option<&str>| {
+            let text = format!("memory_max_mib = {mib}\nbody_bytes_max = {body_bytes}");
+            match (credentials(&text), expected) {
+                (Ok(_), None) => {}
+                (Err(error), Some(expected)) => assert!(error.contains(expected), "{error}"),
+                (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
+            }
+        };
+        check(8, 4 << 20, None);
+        check(8, (4 << 20) + 1, Some("must be at least 9"));
+        check(0, 1, Some("memory_max_mib = 0 must be at least 1"));
+        check(u32::MAX, 1, None);
+        check(256, usize::MAX, Some("body_bytes_max"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use yahtzee_core::owner::Owner;
 
 use crate::auth::SenderIdentity;
+use crate::body_memory::BodyShare;
 use crate::collector::BodyCounts;
 use crate::dedupe::{Claim, DeliveryOutcome, DeliveryTicket, NotStored, Waiter};
 use crate::drain::DrainRequest;
@@ -154,18 +155,21 @@ async fn reply_to(
         Ok(encoding) => encoding,
         Err(reply) => return reply,
     };
-    let body = match body.receive(max_bytes, ingress.settings.body_timeout).await {
+    let mut share = ingress.body_memory.share();
+    let body = match body.receive(max_bytes, ingress.settings.body_timeout, &mut share).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return Reply::TooLarge,
+        Err(BodyError::NoMemory) => return without_memory(ingress),
         Err(BodyError::Incomplete | BodyError::Unreadable) => return Reply::Unavailable,
     };
     let received = Instant::now();
     if ingress.rate_limit.as_ref().is_some_and(|limit| !limit.admit(endpoint.owner(), body.len(), received)) {
         return Reply::TooManyRequests;
     }
-    let reply = match decode(body, encoding, max_bytes) {
+    let reply = match decode(body, encoding, max_bytes, &mut share) {
         Ok(body) => store(ingress, &endpoint, &body).await,
         Err(BodyError::TooLarge) => Reply::TooLarge,
+        Err(BodyError::NoMemory) => without_memory(ingress),
         Err(BodyError::Unreadable | BodyError::Incomplete) => {
             ingress.stats.frame(FrameOutcome::Unreadable);
             endpoint.accepted()
@@ -173,6 +177,12 @@ async fn reply_to(
     };
     ingress.stats.ack(received.elapsed());
     reply
+}
+
+/// Refuses a body for the sake of those of other requests; its sender tries again.
+fn without_memory(ingress: &Ingress) -> Reply {
+    ingress.stats.body_without_memory();
+    Reply::Unavailable
 }
 
 /// The compression of a body.
@@ -201,10 +211,19 @@ fn check_head(headers: &HeaderMap, content_types: &[&str], max_bytes: usize) -> 
     }
 }
 
-fn decode(body: Bytes, encoding: Encoding, max_bytes: usize) -> Result<Bytes, BodyError> {
+fn decode(
+    body: Bytes,
+    encoding: Encoding,
+    max_bytes: usize,
+    share: &mut BodyShare,
+) -> Result<Bytes, BodyError> {
     match encoding {
         Encoding::Plain => Ok(body),
-        Encoding::Gzip => gunzip(&body, max_bytes).map(Bytes::from),
+        Encoding::Gzip => {
+            let plain = gunzip(&body, max_bytes)?;
+            share.take(plain.len())?;
+            Ok(plain.into())
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod language;
 
 // The service.
 pub mod auth;
+pub mod body_memory;
 pub mod config;
 pub mod dedupe;
 pub mod handler;

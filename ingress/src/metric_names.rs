@@ -31,6 +31,8 @@ yahtzee_runtime::metrics! {
         "Bodies with a drain token that is in no table: the owner was derived from the token";
     Counter INGRESS_UNKNOWN_OWNERS_REFUSED = "yahtzee_ingress_unknown_owners_refused_total" [] Count,
         "Bodies answered with 429, because the configuration does not name their owner and `ingress.unknown_owners_max` others neither";
+    Counter INGRESS_BODIES_WITHOUT_MEMORY = "yahtzee_ingress_bodies_without_memory_total" [] Count,
+        "Bodies answered with 503, because those of other requests take `ingress.memory_max_mib` already";
     Counter INGRESS_REJECTED_VALUES = "yahtzee_ingress_rejected_values_total" [] Count,
         "Values of language metrics that are no number in range, or have no usable name";
     Counter INGRESS_STAMPS_REFUSED = "yahtzee_ingress_stamps_refused_total" [] Count,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+
+use crate::body_memory::{BodyShare, NoMemory};
 
 /// Bytes of a refused body that are read before the connection is closed with the rest on its way.
 const DISCARD_BYTES_MAX: u64 = 64 << 20;
@@ -20,6 +22,14 @@ pub enum BodyError {
     Unreadable,
     /// It did not arrive whole, or not in time.
     Incomplete,
+    /// The bodies of other requests take the memory.
+    NoMemory,
+}
+
+impl From<NoMemory> for BodyError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
 }
 
 /// How much of a body has been read.
@@ -52,23 +62,41 @@ impl RequestBody {
         Self { body, progress }
     }
 
-    /// Reads the body as it arrives, up to `max_bytes`.
+    /// Reads the body as it arrives, up to `max_bytes`, which are taken from `share`.
     ///
     /// # Errors
-    /// If it is larger, breaks off, or takes longer than `timeout`.
-    pub async fn receive(&mut self, max_bytes: usize, timeout: Duration) -> Result<Bytes, BodyError> {
-        let whole = Limited::new(&mut self.body, max_bytes).collect();
-        let received = match tokio::time::timeout(timeout, whole).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-            Ok(Err(_)) | Err(_) => Err(BodyError::Incomplete),
-        };
+    /// If it is larger, breaks off, takes longer than `timeout`, or there is no memory for it.
+    pub async fn receive(
+        &mut self,
+        max_bytes: usize,
+        timeout: Duration,
+        share: &mut BodyShare,
+    ) -> Result<Bytes, BodyError> {
+        let whole = self.read_whole(max_bytes, share);
+        let received = tokio::time::timeout(timeout, whole).await.unwrap_or(Err(BodyError::Incomplete));
         self.progress = match received {
             Ok(_) => BodyProgress::Whole,
-            Err(BodyError::TooLarge) => BodyProgress::Open,
+            Err(BodyError::TooLarge | BodyError::NoMemory) => BodyProgress::Open,
             Err(_) => BodyProgress::Stopped,
         };
         received
+    }
+
+    async fn read_whole(&mut self, max_bytes: usize, share: &mut BodyShare) -> Result<Bytes, BodyError> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        while let Some(frame) = self.body.frame().await {
+            let Ok(part) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else { continue };
+            bytes += part.len();
+            if bytes > max_bytes {
+                return Err(BodyError::TooLarge);
+            }
+            share.take(part.len())?;
+            parts.push(part);
+        }
+        Ok(match parts.pop() {
+            Some(only) if parts.is_empty() => only,
+            last => parts.into_iter().chain(last).collect::<Vec<_>>().concat().into(),
+        })
     }
 
     /// Reads and drops what is left, for at most `timeout`; returns whether that was all. A connection that is closed

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::auth::SenderCredentials;
+use crate::body_memory::BodyMemory;
 use crate::dedupe::Dedupe;
 use crate::rate_limit::OwnerRateLimit;
 use crate::raw_topics::RawTopics;
@@ -26,6 +27,7 @@ pub struct Ingress {
     pub(crate) rate_limit: Option<OwnerRateLimit>,
     pub(crate) unknown_owners: UnknownOwners,
     pub(crate) topics: Arc<RawTopics>,
+    pub(crate) body_memory: Arc<BodyMemory>,
     /// One permit per delivery that may wait for the log.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) stats: IngressStats,
@@ -51,6 +53,7 @@ impl Ingress {
             dedupe: Dedupe::new(settings.dedupe_retention, settings.dedupe_entries),
             rate_limit: settings.owner_bytes_per_second.map(OwnerRateLimit::new),
             topics,
+            body_memory: BodyMemory::new(settings.body_memory_bytes),
             in_flight: Arc::new(Semaphore::new(settings.max_deliveries)),
             stats: IngressStats::default(),
             clock: ReceiveClock::new(clock),

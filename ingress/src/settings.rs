@@ -13,6 +13,8 @@ pub struct Settings {
     pub credentials: Vec<Credential>,
     /// Largest body, in bytes, compressed or not.
     pub max_body_bytes: usize,
+    /// Bytes that the bodies of all requests may take together, while they arrive and are read; more are answered with 503.
+    pub body_memory_bytes: usize,
     /// Time in which a body must arrive.
     pub body_timeout: Duration,
     /// Time in which the log must acknowledge; then the answer is to try again. Logplex itself gives up
@@ -42,6 +44,7 @@ impl Default for Settings {
         Self {
             credentials: Vec::new(),
             max_body_bytes: 4 << 20,
+            body_memory_bytes: 256 << 20,
             body_timeout: Duration::from_secs(5),
             ack_budget: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(165),

@@ -46,6 +46,8 @@ pub struct IngressSnapshot {
     pub count_mismatches: u64,
     /// Bodies of more unknown owners than allowed.
     pub unknown_owners_refused: u64,
+    /// Bodies that were refused because those of other requests took the memory.
+    pub bodies_without_memory: u64,
     /// Bytes of bodies after decompression.
     pub body_bytes: u64,
     /// Lines and measurements of stored and unreadable requests.
@@ -116,6 +118,12 @@ impl IngressStats {
         self.with_sums(|sums| sums.unknown_owners_refused += 1);
     }
 
+    /// Counts a body that was refused because those of other requests took the memory.
+    pub(crate) fn body_without_memory(&self) {
+        self.metrics.bodies_without_memory.increment(1);
+        self.with_sums(|sums| sums.bodies_without_memory += 1);
+    }
+
     /// Counts a reply with this status.
     pub(crate) fn reply(&self, status: &str) {
         metric_names::INGRESS_REQUESTS.with(&[status]).increment(1);
@@ -139,6 +147,7 @@ struct IngressMetrics {
     body_bytes: metrics::Counter,
     count_mismatches: metrics::Counter,
     unknown_owners_refused: metrics::Counter,
+    bodies_without_memory: metrics::Counter,
     repaired: metrics::Counter,
     skipped_bytes: metrics::Counter,
     truncated: metrics::Counter,
@@ -163,6 +172,7 @@ impl IngressMetrics {
             body_bytes: metric_names::INGRESS_BYTES.with(&[]),
             count_mismatches: metric_names::INGRESS_COUNT_MISMATCHES.with(&[]),
             unknown_owners_refused: metric_names::INGRESS_UNKNOWN_OWNERS_REFUSED.with(&[]),
+            bodies_without_memory: metric_names::INGRESS_BODIES_WITHOUT_MEMORY.with(&[]),
             repaired: metric_names::INGRESS_REPAIRED.with(&[]),
             skipped_bytes: metric_names::INGRESS_SKIPPED_BYTES.with(&[]),
             truncated: metric_names::INGRESS_TRUNCATED.with(&[]),

@@ -1,9 +1,16 @@
 //! What one sender may do beside the others: which apps it writes for, and how many it may make up.
 
+use std::convert::Infallible;
+use std::io::Write;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Request;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body::Frame;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use yahtzee_core::owner::Owner;
@@ -149,4 +156,57 @@ async fn a_credential_writes_only_for_what_it_is_bound_to() {
     service.check(with("bound", drain("d.known", &["heroku", foreign])), 204, &[KNOWN]).await;
     service.check(with("bound", drain("d.known", &[foreign])), 204, &[]).await;
     assert_eq!(service.ingress.stats().snapshot().counts.foreign, 2);
+}
+
+/// A body of which a part has arrived, and nothing else comes.
+struct HalfSent(Option<Bytes>);
+
+impl HttpBody for HalfSent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |part| Poll::Ready(Some(Ok(Frame::data(part)))))
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_arrive_slowly_share_a_bounded_memory() {
+    let mut service = Service::start(Settings { body_memory_bytes: 10, ..Settings::default() });
+    let of_bytes = |body: Body| {
+        Request::post("/drain").header("content-type", "application/logplex-1").body(body).unwrap()
+    };
+    let six_bytes = || of_bytes(Body::from("xxxxxx"));
+    for _ in 0..3 {
+        service.check(six_bytes(), 204, &[]).await;
+    }
+    let half_sent = of_bytes(Body::new(HalfSent(Some(Bytes::from("xxxxxx")))));
+    let mut waiting = http_router(Arc::clone(&service.ingress)).oneshot(half_sent);
+    tokio::select! {
+        biased;
+        response = &mut waiting => panic!("{response:?}"),
+        () = std::future::ready(()) => {}
+    }
+    service.check(six_bytes(), 503, &[]).await;
+    service.check(of_bytes(Body::from("xxxx")), 204, &[]).await;
+    drop(waiting);
+    service.check(six_bytes(), 204, &[]).await;
+    assert_eq!(service.ingress.stats().snapshot().bodies_without_memory, 1);
+}
+
+#[tokio::test]
+async fn what_a_body_unpacks_to_is_in_the_memory_too() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&[b'x'; 1_000]).unwrap();
+    let packed = gzip.finish().unwrap();
+    for (more, expected) in [(999, 503), (1_000, 204)] {
+        let mut service =
+            Service::start(Settings { body_memory_bytes: packed.len() + more, ..Settings::default() });
+        let request = Request::post("/drain").header("content-type", "application/logplex-1");
+        let request = request.header("content-encoding", "gzip").body(Body::from(packed.clone())).unwrap();
+        service.check(request, expected, &[]).await;
+    }
 }

@@ -14,6 +14,7 @@ pub mod output;
 pub mod process;
 pub mod replay;
 pub mod shutdown;
+pub mod standstill;
 pub mod telemetry;
 pub mod threads;
 pub mod topics;

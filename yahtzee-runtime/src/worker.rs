@@ -22,6 +22,7 @@ use crate::health::{Condition, Health};
 use crate::log::{LogError, SharedLog, TopicSpec};
 use crate::metric_names;
 use crate::shutdown::StopSignal;
+use crate::standstill::StandstillWatch;
 use crate::threads::{self, TaskFailure};
 use crate::topics::TopicLayout;
 
@@ -218,7 +219,11 @@ impl Worker {
                 threads::spawn(name, &health, &stop, move || supervise(&plan, &log, &settings, &context));
             (name, thread)
         };
-        Self { threads: plans.into_iter().map(start).collect() }
+        let mut threads: Vec<_> = plans.into_iter().map(start).collect();
+        if settings.pause_max.is_some() {
+            threads.push((STANDSTILL, watch_standstills(context)));
+        }
+        Self { threads }
     }
 
     /// Waits for all threads and returns the first failure.
@@ -237,6 +242,18 @@ impl Worker {
     }
 }
 
+/// Thread that notes standstills.
+const STANDSTILL: &str = "standstill";
+
+fn watch_standstills(context: &ProcessContext) -> JoinHandle<Result<(), JobFailure>> {
+    let (health, stop, clock) = (context.health.clone(), context.stop.clone(), context.clock.clone());
+    let standstills = context.standstills.clone();
+    threads::spawn(STANDSTILL, &health, &context.stop, move || {
+        standstills.run(&clock, &stop);
+        Ok(())
+    })
+}
+
 /// Handles that a job's thread shares with the rest of the process.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessContext {
@@ -248,6 +265,8 @@ pub struct ProcessContext {
     pub progress: Progress,
     /// The time that intervals and pauses are measured by.
     pub clock: MonotonicClock,
+    /// Knows when the process stood still.
+    pub standstills: StandstillWatch,
 }
 
 /// First and greatest wait before a job starts again.

@@ -18,6 +18,8 @@ use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
 use super::poison_limit::PoisonLimit;
 use super::write::write_due;
+use crate::threads::TaskFailure as _;
+
 use super::{JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_MAX, WorkerSettings};
 
 /// Longest wait of one poll; a stop is seen as soon.
@@ -35,12 +37,28 @@ pub(super) fn run(
     context: &ProcessContext,
     slots: &mut [JobSlot],
 ) -> Result<(), JobFailure> {
-    let opened = open(plan, log, settings, slots, context.clock.now_ms())?;
+    let began_ms = context.clock.now_ms();
+    let opened = open(plan, log, settings, slots, began_ms)
+        .map_err(|failure| paused_or(failure, began_ms, settings, context))?;
     let mut run = Run::new(opened, slots, plan, settings, context);
-    while !context.stop.is_stopped() {
-        run.turn()?;
+    run.work().map_err(|failure| paused_or(failure, run.active_at_ms, settings, context))
+}
+
+/// Returns what a failure is after `active_at_ms`. Who stood still while a request waited for its answer has most likely a
+/// successor by now, and must not take the slot back from it.
+fn paused_or(
+    failure: JobFailure,
+    active_at_ms: u64,
+    settings: &WorkerSettings,
+    context: &ProcessContext,
+) -> JobFailure {
+    let stood_still = context.standstills.longest_since(active_at_ms, context.clock.now_ms());
+    match settings.pause_max {
+        Some(pause_max) if failure.is_transient() && stood_still > pause_max => {
+            JobFailure::Paused(stood_still)
+        }
+        _ => failure,
     }
-    run.finish()
 }
 
 struct Run<'a> {
@@ -91,6 +109,14 @@ impl<'a> Run<'a> {
             next_late_owners_ms: now_ms + LATE_OWNERS_INTERVAL_MS,
             is_ready: false,
         }
+    }
+
+    /// Works until the stop.
+    fn work(&mut self) -> Result<(), JobFailure> {
+        while !self.context.stop.is_stopped() {
+            self.turn()?;
+        }
+        self.finish()
     }
 
     /// Reads one batch, unless too much waits to be written, and writes what is due.
@@ -224,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes what has changed, whether due or not, and commits.
-    fn finish(mut self) -> Result<(), JobFailure> {
+    fn finish(&mut self) -> Result<(), JobFailure> {
         let now_ms = self.context.clock.now_ms();
         self.slots.iter_mut().for_each(|slot| slot.machine.flush());
         while self.slots.iter().any(|slot| slot.machine.next_due() <= now_ms) {

@@ -293,6 +293,31 @@ fn the_time_that_writes_take_is_no_pause() {
     assert!(worked.calls().contains(&"append 3".to_owned()), "{:?}", worked.calls());
 }
 
+/// The process is stopped in the middle of a write, its successor takes the slot, and the answer does not come in time.
+#[test]
+fn a_process_that_stood_still_in_a_write_does_not_take_its_slot_back() {
+    fn check(append_ms: u64, ticks_on: bool, is_paused: bool) {
+        let mut worked = Worked::new(Guarantee::Fenced, Script::default());
+        let standstills = worked.context.standstills.clone();
+        standstills.tick(0);
+        *worked.log.script() = Script {
+            raw: records(1),
+            append_ms,
+            ticking: ticks_on.then_some(standstills),
+            polls: [poll(1, FLUSH_MS), poll(0, 0)].into(),
+            appends: [Err(unavailable())].into(),
+            ..Script::default()
+        };
+        worked.settings.pause_max = Some(Duration::from_secs(30));
+        let failure = worked.run().unwrap_err();
+        assert_eq!(matches!(failure, JobFailure::Paused(_)), is_paused, "{failure}");
+        assert_eq!(failure.is_transient(), !is_paused, "{failure}");
+    }
+    check(40_000, false, true);
+    check(40_000, true, false);
+    check(20_000, false, false);
+}
+
 /// What another job of the same process holds counts too.
 #[test]
 fn a_worker_that_outgrows_its_memory_ends_and_says_so() {

@@ -18,6 +18,7 @@ use crate::log::{
     Transaction,
 };
 use crate::shutdown::StopSignal;
+use crate::standstill::StandstillWatch;
 
 /// One poll of the reader.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +57,16 @@ pub(super) struct Script {
     pub(super) polls: VecDeque<Poll>,
     /// Time that every append takes.
     pub(super) append_ms: u64,
+    /// Ticks while an append takes its time.
+    pub(super) ticking: Option<StandstillWatch>,
     /// Outcomes of the next appends; those after them are fine.
     pub(super) appends: VecDeque<Result<(), LogError>>,
     /// Outcomes of the next commits.
     pub(super) commits: VecDeque<Result<(), LogError>>,
 }
+
+/// Steps of the time that an append takes.
+const TICK_MS: u64 = 100;
 
 /// The raw topic.
 const RAW_TOPIC: &str = "COUNT.v1";
@@ -109,7 +115,11 @@ impl ScriptedLog {
             return Ok(());
         }
         self.note(format!("append {}", describe(records)));
-        self.now_ms.fetch_add(self.script().append_ms, Ordering::Relaxed);
+        let append_ms = self.script().append_ms;
+        for _ in 0..append_ms / TICK_MS {
+            let now_ms = self.now_ms.fetch_add(TICK_MS, Ordering::Relaxed) + TICK_MS;
+            self.script().ticking.iter().for_each(|watch| watch.tick(now_ms));
+        }
         let stamps_ms = records.iter().map(|record| record.timestamp_ms);
         let oldest_ms = stamps_ms.chain(self.script().oldest_stamp_ms).min();
         self.script().oldest_stamp_ms = oldest_ms;

@@ -21,6 +21,7 @@
 mod assignment;
 mod batch;
 mod dead_letter_writer;
+mod generation_watch;
 mod metrics;
 mod opening;
 mod queue;

@@ -10,6 +10,8 @@ yahtzee_runtime::metrics! {
         "Offsets of summary topics that retention deleted before they were stored: rows may be missing. Alarm on any, and replay";
     Counter SINK_REREAD = "yahtzee_sink_reread_total" ["store", "shard"] Count,
         "Offsets of summary topics that are read again because the database of the shard was restored to an earlier point";
+    Counter SINK_OLDER_GENERATIONS = "yahtzee_sink_older_generations_total" ["job"] Count,
+        "Summaries of an older generation of their job behind those of a newer: a generation was taken back";
     Counter SINK_VANISHED = "yahtzee_sink_vanished_total" ["store", "shard"] Count,
         "Offsets that the shard has stored and that the summary topic does not have any more: the log was put back to an earlier state. Alarm on any";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] Count,

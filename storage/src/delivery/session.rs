@@ -15,6 +15,7 @@ use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, 
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
+use super::generation_watch::GenerationWatch;
 use super::metrics::{Ending, SourceMetrics};
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
@@ -22,6 +23,7 @@ use super::source::{Source, SourceOpening, Stream, TopicStreams};
 use super::{DeliveryFailure, TaskContext};
 use crate::dead_letter::headers::FailureHeaders;
 use crate::dead_letter::records;
+use crate::metric_names;
 use crate::store::{Day, OwnedSummary, Shard};
 
 /// Time that one poll waits, over all topics; also the interval at which a stop is noticed.
@@ -76,6 +78,7 @@ pub(super) struct Session {
     metrics: SourceMetrics,
     settled_at_report: u64,
     lag: u64,
+    generations: GenerationWatch,
     readers: Vec<TopicReader>,
 }
 
@@ -107,6 +110,7 @@ impl Session {
             metrics,
             settled_at_report: source.settled(),
             lag: 0,
+            generations: GenerationWatch::new(source.streams.len()),
             shared: Arc::clone(shared),
         })
     }
@@ -218,6 +222,9 @@ impl Session {
                 return Ok(());
             }
         };
+        if !shared.is_retry() {
+            self.check_generation(ticket, summary.revision().generation);
+        }
         let shard = shared.store.shard_of(&summary.parts);
         if let Some(failures) = failures.as_ref().filter(|_| !self.source().feeds(shard)) {
             let name = shared.shard_names.get(shard.index()).cloned();
@@ -228,6 +235,19 @@ impl Session {
         }
         let row = DeliveryRow { summary, failures: failures.map(Box::new) };
         self.offer(shard, PendingRow::new(ticket, job, row))
+    }
+
+    /// Counts a summary behind one of a newer generation, and says so once.
+    fn check_generation(&mut self, ticket: Ticket, generation: u32) {
+        let Some(newest) = self.generations.see(ticket.stream, generation) else { return };
+        let source = self.source();
+        let job = &self.shared.jobs[source.streams[ticket.stream].job].job;
+        metric_names::SINK_OLDER_GENERATIONS.with(&[job]).increment(1);
+        if source.count_older() == 1 {
+            let at = source.position(ticket);
+            tracing::warn!(%job, generation, newest, %at, "a summary of an older generation behind one of a newer");
+            self.report_health();
+        }
     }
 
     /// Waits for room while the shard makes progress. If the session ends meanwhile, the row stays open and is read
@@ -314,8 +334,13 @@ impl Session {
                  that time may stay as they are, see the log"
             )
         };
-        let texts: [(u64, &dyn Fn(u64) -> String); 2] =
-            [(source.lost(), &lost), (source.vanished(), &vanished)];
+        let older = |_| {
+            "summaries of an older generation came behind those of a newer: a worker runs with an older configuration, and its rows \
+             stand beside the newer ones; raise `generation` again"
+                .to_owned()
+        };
+        let texts: [(u64, &dyn Fn(u64) -> String); 3] =
+            [(source.lost(), &lost), (source.vanished(), &vanished), (source.older(), &older)];
         let remarks: Vec<String> =
             texts.iter().filter(|(count, _)| *count > 0).map(|(count, text)| text(*count)).collect();
         if !remarks.is_empty() {

@@ -80,6 +80,8 @@ struct LockedSource {
     lost: u64,
     /// Summaries that shards have stored and that the log did not have at the last opening.
     vanished: u64,
+    /// Summaries of an older generation behind those of a newer, since the process started.
+    older: u64,
 }
 
 impl Source {
@@ -92,8 +94,9 @@ impl Source {
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
         let (partitions, again) = (Vec::new(), BTreeMap::new());
+        let (failure, settled) = (None, 0);
         let state =
-            LockedSource { source, failure: None, settled: 0, partitions, again, lost: 0, vanished: 0 };
+            LockedSource { source, failure, settled, partitions, again, lost: 0, vanished: 0, older: 0 };
         Self { part, task, group, streams, shards, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -144,6 +147,18 @@ impl Source {
     /// Returns the number of summaries that shards have stored and that the log does not have any more.
     pub(super) fn vanished(&self) -> u64 {
         self.lock().vanished
+    }
+
+    /// Counts a summary of an older generation behind one of a newer; returns their number since the process started.
+    pub(super) fn count_older(&self) -> u64 {
+        let mut state = self.lock();
+        state.older += 1;
+        state.older
+    }
+
+    /// Returns the number of summaries of an older generation behind those of a newer.
+    pub(super) fn older(&self) -> u64 {
+        self.lock().older
     }
 
     /// Returns what a write of summaries of this stream to a shard settles.

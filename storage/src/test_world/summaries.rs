@@ -29,8 +29,12 @@ pub(crate) fn key(series: u8) -> Vec<u8> {
 }
 
 pub(crate) fn value(revision: u64) -> Vec<u8> {
+    value_of_generation(1, revision)
+}
+
+pub(crate) fn value_of_generation(generation: u32, revision: u64) -> Vec<u8> {
     let provenance = Provenance {
-        generation: 1,
+        generation,
         first_offset: 0,
         last_offset: revision,
         count: revision + 1,

@@ -77,6 +77,26 @@ fn every_summary_ends_in_exactly_one_way() {
     );
 }
 
+/// A worker was started again with an older configuration.
+#[test]
+fn a_generation_that_was_taken_back_is_remarked() {
+    let check = |generations: &[u32], is_remarked: bool| {
+        let world = World::with_partitions(1, 1, &["job"]);
+        let summary = |(revision, &generation)| {
+            world.record(0, &key(1), summaries::value_of_generation(generation, revision))
+        };
+        world.append((0..).zip(generations).map(summary).collect());
+        let sink = world.sink(|_| {});
+        world.wait("all to be settled", || world.is_all_settled());
+        sink.end();
+        let remarks: Vec<String> = world.health.remarks().into_values().collect();
+        let is_of_generation = |remark: &String| remark.contains("older generation");
+        assert_eq!(remarks.iter().any(is_of_generation), is_remarked, "{remarks:?}");
+    };
+    check(&[1, 1, 2, 2], false);
+    check(&[2, 1, 2], true);
+}
+
 #[test]
 fn what_is_no_summary_is_quarantined_with_its_place() {
     let world = World::new(2, &["job"]);

@@ -103,7 +103,7 @@ pub fn uncommitted(
 mod tests {
     use super::*;
     use crate::log::embedded::EmbeddedLog;
-    use crate::log::{Cleanup, NewRecord, TopicSpec};
+    use crate::log::{Cleanup, CommittedOffset, NewRecord, OffsetCommit, TopicSpec};
 
     const ONLY: Partition = Partition(0);
 
@@ -148,5 +148,21 @@ mod tests {
         check(0, 2, &[1]);
         check(1, 1, &[]);
         check(0, 3, &[1, 2]);
+    }
+
+    #[test]
+    fn what_a_group_has_not_committed_begins_where_the_log_does() {
+        let (_folder, log) = log(b"abcd", Cleanup::Delete, 12_000);
+        let check = |committed: Option<u64>, expected: u64| {
+            if let Some(offset) = committed {
+                let committed = CommittedOffset { offset: Offset(offset), metadata: String::new() };
+                log.commit("group", &[OffsetCommit { topic: "topic", partition: ONLY, committed }]).unwrap();
+            }
+            let expected = OffsetRange { partition: ONLY, from: Offset(expected), end: Offset(4) };
+            assert_eq!(uncommitted(&log, "group", "topic", &[ONLY]).unwrap(), [expected], "{committed:?}");
+        };
+        check(None, 2);
+        check(Some(1), 2);
+        check(Some(3), 3);
     }
 }

@@ -306,6 +306,24 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
     assert_eq!(folded + 2 * open, 38);
 }
 
+/// Windows that were handed out before a panic count for nothing after it: progress must not go past those that follow.
+#[test]
+fn after_a_panic_only_what_is_handed_out_again_is_acknowledged() {
+    // More than a reader hands out at once.
+    let drawn: Vec<Drawn> = (0..4_200).map(|_| (500, 0, vec![0], 0)).collect();
+    let world = World::of(&drawn, &[4_150], None);
+    let span = ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+    let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
+    let before = part.turn().unwrap();
+    assert!(!before.is_empty() && !part.is_done());
+    let mut after = Vec::new();
+    while !part.is_done() {
+        after.extend(part.turn().unwrap());
+    }
+    assert_eq!(after[..before.len()], before, "they come a second time");
+    assert!(part.acknowledged().is_some_and(|progress| progress.offset > Offset(4_000)));
+}
+
 /// The windows that the first offset cuts are named by the first record, which is read again.
 #[test]
 fn a_panic_of_the_job_does_not_hide_which_windows_lack_input() {

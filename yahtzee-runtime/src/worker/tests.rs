@@ -234,6 +234,27 @@ fn a_failed_commit_is_taken_for_undone_whatever_became_of_it() {
     }
 }
 
+/// The back-off of a job begins anew where commits have gone on: a count that stands still makes every wait the longest.
+#[test]
+fn what_is_durable_is_counted_and_nothing_else() {
+    fn check(guarantee: Guarantee, commit: Result<(), LogError>, expected: (u64, u64)) {
+        let script = Script {
+            raw: vec![record(0, 1), record(0, 1), record(9, 1)],
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            commits: [commit].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        let _ = worked.run();
+        let counted = worked.context.progress.jobs()["count"];
+        assert_eq!((counted.summaries, counted.commits), expected, "{guarantee:?}");
+    }
+    for guarantee in BOTH {
+        check(guarantee, Ok(()), (2, 1));
+        check(guarantee, Err(unavailable()), (0, 0));
+    }
+}
+
 #[test]
 fn a_fenced_slot_ends_and_does_not_come_back() {
     let script = Script {
@@ -328,7 +349,6 @@ fn what_is_not_due_is_written_before_the_job_ends() {
     assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
 }
 
-/// The job's code sees the record once per process: then it is a dead letter.
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
 /// writes the rest.
 #[test]
@@ -359,6 +379,7 @@ fn a_large_backlog_goes_out_in_bounded_writes() {
     }
 }
 
+/// The job's code sees the record once per process: then it is a dead letter.
 #[test]
 fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
     for guarantee in BOTH {

@@ -349,6 +349,24 @@ fn what_is_not_due_is_written_before_the_job_ends() {
     assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
 }
 
+#[test]
+fn a_long_run_of_records_that_cannot_be_used_stops_the_job() {
+    fn check(can_be_used: &[bool], expected: Option<u64>) {
+        let unusable = || RawRecord { value: vec![0xff], ..record(0, 1) };
+        let raw = can_be_used.iter().map(|&it| if it { record(0, 1) } else { unusable() }).collect();
+        let polls = [poll(can_be_used.len(), FLUSH_MS), poll(0, 0)].into();
+        let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+        worked.settings.poison.run_max = 2;
+        let stopped_at = worked.run().err().map(|failure| match failure {
+            JobFailure::TooMuchPoison { offset, .. } => offset.0,
+            failure => panic!("{failure}"),
+        });
+        assert_eq!(stopped_at, expected, "{can_be_used:?}");
+    }
+    check(&[false, false, true, false, false], None);
+    check(&[true, false, false, false, true], Some(3));
+}
+
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
 /// writes the rest.
 #[test]

@@ -367,6 +367,27 @@ fn a_long_run_of_records_that_cannot_be_used_stops_the_job() {
     check(&[true, false, false, false, true], Some(3));
 }
 
+/// All slots share a reader: one that has too much to be written holds up the others too, or memory has no bound.
+#[test]
+fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
+    let series = READ_BACKLOG_MAX + WRITE_MAX.effects;
+    let is_of_partition =
+        |record: &RawRecord| Owner(record.key.as_slice().try_into().unwrap()).partition(2) == Partition(0);
+    let of_partition = (0..).map(|owner| record_of(owner, 0, 1)).filter(is_of_partition);
+    let mut raw: Vec<RawRecord> = of_partition.take(series).collect();
+    raw.push(RawRecord { timestamp_ms: START_MS + 600_000, ..raw[0].clone() });
+    let polls = [poll(series + 1, 0), poll(0, 0), poll(0, 0)].into();
+    let script = Script { raw, polls, idle_partition: Some(0), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
+    worked.slots = job_slots(&worked.plan, &worked.settings);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    let writes = |calls: &[String]| calls.iter().filter(|call| call.starts_with("append")).count();
+    let second_poll = calls.iter().position(|call| call == "poll 0").unwrap();
+    assert_eq!(writes(&calls[..second_poll]), 2, "the second one makes room");
+}
+
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
 /// writes the rest.
 #[test]

@@ -19,10 +19,10 @@ mod scripted_log;
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
 
 /// Counts records; panics on the value 666.
-struct CountJob;
+pub(super) struct CountJob;
 
 #[derive(Clone, PartialEq, Message)]
-struct CountRecord {
+pub(super) struct CountRecord {
     #[prost(uint64, tag = "16")]
     number: u64,
     #[prost(sint64, tag = "17")]
@@ -36,7 +36,7 @@ impl RawMessage for CountRecord {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct CountSummary {
+pub(super) struct CountSummary {
     #[prost(uint64, tag = "16")]
     records: u64,
 }

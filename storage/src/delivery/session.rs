@@ -407,3 +407,6 @@ impl TaskContext {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,6 +252,16 @@ mod tests {
         check(&[0, u32::MAX, 0], 1);
     }
 
+    /// A new producer would overtake what the old one has on its way.
+    #[test]
+    fn a_client_that_has_failed_is_used_until_nothing_is_in_flight() {
+        let (outbox, record) = outbox_and_record();
+        outbox.verdict().lost_brokers();
+        assert!(outbox.is_spent());
+        outbox.send(&[record(0)], Box::new(drop));
+        assert!(!outbox.is_spent());
+    }
+
     #[test]
     fn a_call_is_answered_once() {
         fn check(outcomes: &[bool], expected: Option<bool>) {

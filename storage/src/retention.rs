@@ -107,21 +107,28 @@ impl RetentionTask {
 
 fn run(plan: &RetentionPlan, store: &dyn SummaryStore, health: &Health, stop: &StopSignal) {
     let mut is_forced = plan.is_forced;
-    loop {
-        let wait = match round(plan, store, Day::today(), is_forced) {
-            Ok(()) => {
-                is_forced = false;
-                health.set(PART, Condition::Ready);
-                INTERVAL
-            }
-            Err(error) => {
-                tracing::warn!(%error, "days of the store are not as they should be; tried again in {AFTER_FAILURE:?}");
-                health.set(PART, Condition::Troubled(error.to_string()));
-                AFTER_FAILURE
-            }
-        };
-        if stop.wait(wait) {
-            return;
+    while !stop.wait(reported_round(plan, store, Day::today(), &mut is_forced, health)) {}
+}
+
+/// Does a round and reports it; returns the time to the next one. Days are dropped by force until a round has succeeded, and
+/// never again.
+fn reported_round(
+    plan: &RetentionPlan,
+    store: &dyn SummaryStore,
+    today: Day,
+    is_forced: &mut bool,
+    health: &Health,
+) -> Duration {
+    match round(plan, store, today, *is_forced) {
+        Ok(()) => {
+            *is_forced = false;
+            health.set(PART, Condition::Ready);
+            INTERVAL
+        }
+        Err(error) => {
+            tracing::warn!(%error, "days of the store are not as they should be; tried again in {AFTER_FAILURE:?}");
+            health.set(PART, Condition::Troubled(error.to_string()));
+            AFTER_FAILURE
         }
     }
 }
@@ -216,6 +223,25 @@ mod tests {
             Err(StoreError::Unavailable { .. })
         ));
         assert_eq!(store.kept().1, [(Day(19_999), Some(2))]);
+    }
+
+    /// Forced for longer, a clock that jumps ahead drops everything.
+    #[test]
+    fn days_are_dropped_by_force_until_that_has_succeeded_once() {
+        let (store, health) = (ModelStore::new("model", 1, Bell::default()), Health::default());
+        let plan = RetentionPlan { is_forced: true, ..plan(Some(1), Some(TODAY)) };
+        let mut is_forced = plan.is_forced;
+        let mut check = |mode: Mode, wait: Duration, days_max: Option<u32>| {
+            store.set(0, mode);
+            assert_eq!(reported_round(&plan, &store, TODAY, &mut is_forced, &health), wait);
+            assert_eq!(store.kept().1.pop(), Some((Day(19_999), days_max)), "{mode:?}");
+            assert_eq!(health.is_ready(), mode == Mode::Works);
+        };
+        check(Mode::Down, AFTER_FAILURE, None);
+        check(Mode::Works, INTERVAL, None);
+        check(Mode::Works, INTERVAL, Some(STEP_DAYS));
+        check(Mode::Down, AFTER_FAILURE, Some(STEP_DAYS));
+        check(Mode::Works, INTERVAL, Some(STEP_DAYS));
     }
 
     #[test]

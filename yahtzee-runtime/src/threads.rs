@@ -126,6 +126,8 @@ pub fn supervise<T, F: TaskFailure>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -221,6 +223,22 @@ mod tests {
             Err::<(), _>(PASSING)
         });
         assert_eq!(ended, Ok(None));
+    }
+
+    /// Or a task that fails at once takes a processor, and floods the log of the process.
+    #[test]
+    fn a_task_that_has_failed_is_run_again_after_its_wait() {
+        let wait_max = Duration::from_millis(20);
+        let back_off = BackOff::new(wait_max, wait_max, 7);
+        let mut waits = back_off.clone();
+        let least: Duration = (0..3).map(|_| waits.next_wait()).sum();
+        let mut runs = [Err(PASSING), Err(UNANSWERED), Err(PASSING), Ok(1)].into_iter();
+        let began = Instant::now();
+        let ended = supervise("part", &Health::default(), &StopSignal::new(), back_off, |_| {
+            runs.next().expect("nothing is run after the end")
+        });
+        assert_eq!(ended, Ok(Some(1)));
+        assert!(!least.is_zero() && began.elapsed() >= least, "{least:?}");
     }
 
     /// Where the wait were that of the back-off, an hour, the test would not end.

@@ -51,6 +51,10 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use yahtzee_core::delivery::SettledMark;
+    use yahtzee_core::record::Offset;
     use yahtzee_runtime::cause::Cause;
 
     use super::*;
@@ -58,10 +62,13 @@ mod tests {
     use crate::test_world::summaries::{key, value};
 
     /// Stores the newest of each key, unless its revision is poison; notes what it was asked.
+    #[derive(Default)]
     struct Picky {
         poison: Vec<u64>,
         stored: Vec<(u8, u64)>,
         calls: usize,
+        /// The mark that each call answers with.
+        marks: VecDeque<Marked>,
     }
 
     impl ShardWriter for Picky {
@@ -87,19 +94,41 @@ mod tests {
                     self.stored.push((summary.parts.owner.0[0], summary.provenance.last_offset));
                 }
             }
-            WrittenBatch { outcomes, marks: Vec::new() }
+            WrittenBatch { outcomes, marks: self.marks.pop_front().into_iter().collect() }
         }
+    }
+
+    fn owned(batch: &[(u8, u64)]) -> Vec<OwnedSummary> {
+        let read = |&(series, revision): &(u8, u64)| {
+            OwnedSummary::read(&"job".into(), &key(series), &value(revision), Day(i64::MAX)).unwrap()
+        };
+        batch.iter().map(read).collect()
+    }
+
+    /// A try that has written nothing knows nothing of the mark, and must not hide that the database was restored.
+    #[test]
+    fn the_mark_is_that_of_the_last_try_which_has_written() {
+        fn check(marks: [Marked; 2], expected: Marked) {
+            let owned = owned(&[(1, 1), (1, 2)]);
+            let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
+            let mut writer = Picky { poison: vec![2], marks: marks.into(), ..Picky::default() };
+            let written = write(&mut writer, &lent, &[]);
+            assert_eq!((written.marks.as_slice(), writer.calls), ([expected].as_slice(), 2), "{marks:?}");
+        }
+        let at = |writes| Marked::At(SettledMark { offset: Offset(7), writes });
+        check([at(1), at(2)], at(2));
+        check([at(1), Marked::Unknown], at(1));
+        check([Marked::Behind, Marked::Unknown], Marked::Behind);
+        check([Marked::Unknown, at(1)], at(1));
+        check([Marked::Unknown, Marked::Unknown], Marked::Unknown);
     }
 
     #[test]
     fn the_newest_revision_that_is_not_poison_is_stored() {
         fn check(batch: &[(u8, u64)], poison: &[u64], expected: &[&str], calls: usize) {
-            let read = |&(series, revision): &(u8, u64)| {
-                OwnedSummary::read(&"job".into(), &key(series), &value(revision), Day(i64::MAX)).unwrap()
-            };
-            let owned: Vec<OwnedSummary> = batch.iter().map(read).collect();
+            let owned = owned(batch);
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
-            let mut writer = Picky { poison: poison.to_vec(), stored: Vec::new(), calls: 0 };
+            let mut writer = Picky { poison: poison.to_vec(), ..Picky::default() };
             let outcomes = write(&mut writer, &lent, &[]).outcomes;
             let names: Vec<&str> = outcomes.iter().map(Outcome::name).collect();
             assert_eq!((names.as_slice(), writer.calls), (expected, calls), "{batch:?} {poison:?}");

@@ -212,3 +212,63 @@ impl Unacknowledged {
         self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use yahtzee_core::owner::Partition;
+    use yahtzee_core::record::Offset;
+    use yahtzee_runtime::log::AppendCallback;
+
+    use super::super::source::SourceOpening;
+    use super::*;
+
+    /// Answers every append with one result.
+    struct Answering(Result<(), LogError>);
+
+    impl Appender for Answering {
+        fn append(&self, _: &[NewRecord], done: AppendCallback) {
+            done(self.0.clone());
+        }
+    }
+
+    /// A source with one record that was read, and a letter for it.
+    fn source_and_letter() -> (Source, DeadLetters) {
+        let name = || "source".to_owned();
+        let source = Source::new(name(), name(), name(), Vec::new(), None);
+        let epoch = source.open(SourceOpening { positions: vec![Offset(0)], ..SourceOpening::default() });
+        let ticket = Ticket { source: 0, epoch, stream: 0, offset: Offset(0) };
+        assert_eq!(source.with(|state| state.take(ticket, 1)), Ok(()));
+        let record = NewRecord {
+            topic: "RETRY".into(),
+            partition: Partition(0),
+            timestamp_ms: 1,
+            key: vec![1],
+            value: vec![2],
+            headers: Vec::new(),
+        };
+        let mut letters = DeadLetters::default();
+        letters.push(ticket, Ending::HandedOver, record);
+        (source, letters)
+    }
+
+    /// Or a log that refuses for a while would stop a task for good: its records count as on their way for ever.
+    #[test]
+    fn what_the_log_has_refused_is_neither_counted_nor_on_its_way() {
+        fn check(result: Result<(), LogError>, expected: u64) {
+            let (source, letters) = source_and_letter();
+            let (sources, handed_over): (Arc<[Source]>, _) = ([source].into(), Arc::new(AtomicU64::new(0)));
+            let endings = Arc::new(Endings::counting(Ending::HandedOver, &handed_over));
+            let appender = Arc::new(Answering(result));
+            let writer = DeadLetterWriter::new(appender, &sources, &endings, &StopSignal::new());
+            writer.send(letters);
+            let Load { records, bytes } = *writer.unacknowledged.lock();
+            let counted = (handed_over.load(Ordering::Relaxed), sources[0].settled());
+            assert_eq!((counted, records, bytes), ((expected, expected), 0, 0));
+            assert_eq!(sources[0].interruption().is_some(), expected == 0, "it is read again");
+        }
+        check(Ok(()), 1);
+        check(Err(LogError::unavailable("the log", Cause::new("down", "down"))), 0);
+    }
+}

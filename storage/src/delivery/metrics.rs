@@ -87,6 +87,16 @@ impl Endings {
     }
 }
 
+#[cfg(test)]
+impl Endings {
+    /// Counts one ending, and nothing else.
+    pub(super) fn counting(ending: Ending, counter: &std::sync::Arc<std::sync::atomic::AtomicU64>) -> Self {
+        let mut counters = [const { metrics::Counter::noop() }; 9];
+        counters[ending as usize] = metrics::Counter::from_arc(std::sync::Arc::clone(counter));
+        Self { counters, chain_violations: metrics::Counter::noop() }
+    }
+}
+
 /// Metrics of one shard.
 pub(super) enum ShardMetrics {
     OfSink {

@@ -2,6 +2,7 @@
 //! than they say.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -71,8 +72,7 @@ impl SourceOpening {
                 self.lost += shared.count_lost(topic, *partition, position, bounds.start);
                 for (shard, found, known) in compared(&marks, &known) {
                     if found.is_behind(known) {
-                        let from = found.offset.max(bounds.start).min(committed);
-                        shared.report_restored(shard, topic, *partition, from..committed);
+                        shared.report_restored(shard, topic, *partition, again(found, bounds, committed));
                     }
                 }
                 position = position.max(bounds.start);
@@ -107,6 +107,11 @@ fn compared(
     known: &BTreeMap<usize, SettledMark>,
 ) -> impl Iterator<Item = (usize, SettledMark, SettledMark)> {
     marks.iter().filter_map(|(shard, found)| Some((*shard, *found, *known.get(shard)?)))
+}
+
+/// Returns what is read again for a shard that was restored to the mark `found`: what retention has left of what it lost.
+fn again(found: SettledMark, bounds: Bounds, committed: Offset) -> Range<Offset> {
+    found.offset.max(bounds.start).min(committed)..committed
 }
 
 impl TaskContext {
@@ -201,7 +206,7 @@ impl TaskContext {
         shard: usize,
         topic: &str,
         partition: Partition,
-        vanished: std::ops::Range<Offset>,
+        vanished: Range<Offset>,
     ) -> u64 {
         let (shard, summaries) = (&self.shard_names[shard], vanished.end.0 - vanished.start.0);
         let counter =
@@ -214,13 +219,7 @@ impl TaskContext {
         summaries
     }
 
-    fn report_restored(
-        &self,
-        shard: usize,
-        topic: &str,
-        partition: Partition,
-        again: std::ops::Range<Offset>,
-    ) {
+    fn report_restored(&self, shard: usize, topic: &str, partition: Partition, again: Range<Offset>) {
         let (shard, summaries) = (&self.shard_names[shard], again.end.0 - again.start.0);
         let counter = if self.is_retry() { metric_names::RETRY_REREAD } else { metric_names::SINK_REREAD };
         counter.with(&[self.store.name(), shard]).increment(summaries);
@@ -239,6 +238,20 @@ mod tests {
     use crate::delivery::{DeliveryPlan, DeliverySettings};
     use crate::store::SummaryStore;
     use crate::test_world::{ModelStore, VERSION, World, quick};
+
+    #[test]
+    fn what_retention_has_taken_is_not_read_again() {
+        fn check(mark: u64, log_start: u64, committed: u64, expected: Range<u64>) {
+            let found = SettledMark { offset: Offset(mark), writes: 1 };
+            let bounds = Bounds { start: Offset(log_start), end: Offset(90) };
+            let expected = Offset(expected.start)..Offset(expected.end);
+            assert_eq!(again(found, bounds, Offset(committed)), expected, "{mark} {log_start} {committed}");
+        }
+        check(12, 10, 20, 12..20);
+        check(5, 10, 20, 10..20);
+        check(5, 30, 20, 20..20);
+        check(25, 10, 20, 20..20);
+    }
 
     /// Alarms are on these counters.
     #[test]

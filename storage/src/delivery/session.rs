@@ -432,3 +432,6 @@ impl TaskContext {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,22 @@ impl Source {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source opens after every failure: what retention has taken meanwhile adds up, and what the log lacks is still the same.
+    #[test]
+    fn what_is_gone_from_the_log_is_counted_once_however_often_a_source_opens() {
+        let name = || "source".to_owned();
+        let source = Source::new(name(), name(), name(), Vec::new(), None);
+        let open = |lost, vanished| {
+            source.open(SourceOpening { lost, vanished, ..SourceOpening::default() });
+            (source.lost(), source.vanished())
+        };
+        assert_eq!(open(2, 3), (2, 3));
+        assert_eq!(open(0, 3), (2, 3));
+        assert_eq!(open(5, 0), (7, 0));
+    }
+}

@@ -301,6 +301,7 @@ mod tests {
         }
         check("55P03", true, false);
         check("40P01", true, false);
+        check("40001", true, false);
         check("23514", true, false);
         check("42501", true, false);
         check("28P01", false, false);

@@ -98,3 +98,71 @@ pub fn uncommitted(
     }
     Ok(ranges)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::embedded::EmbeddedLog;
+    use crate::log::{Cleanup, CommittedOffset, NewRecord, OffsetCommit, TopicSpec};
+
+    const ONLY: Partition = Partition(0);
+
+    /// A topic of one partition with records of these keys, one a second from 1970 on, and what is left of it after `now_ms`.
+    fn log(keys: &[u8], cleanup: Cleanup, now_ms: i64) -> (tempfile::TempDir, EmbeddedLog) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path()).unwrap();
+        log.create_topic(&TopicSpec {
+            name: "topic".to_owned(),
+            partitions: 1,
+            replication: 1,
+            cleanup,
+            retention_ms: Some(10_000),
+            timestamp_ahead_max_ms: None,
+        })
+        .unwrap();
+        let record = |(&key, number): (&u8, i64)| NewRecord {
+            topic: "topic".into(),
+            partition: ONLY,
+            timestamp_ms: number * 1_000,
+            key: vec![key],
+            value: Vec::new(),
+            headers: Vec::new(),
+        };
+        let records: Vec<NewRecord> = keys.iter().zip(0..).map(record).collect();
+        log.appender(PATIENCE).unwrap().append_and_wait(&records).unwrap();
+        log.maintain(now_ms).unwrap();
+        (folder, log)
+    }
+
+    /// Who asks for the one record at an offset must not be handed the next one.
+    #[test]
+    fn a_record_behind_the_end_does_not_stand_in_for_one_that_compaction_has_taken() {
+        let (_folder, log) = log(b"aba", Cleanup::CompactAndDelete, 2_000);
+        let check = |from: u64, end: u64, expected: &[u64]| {
+            let range = OffsetRange { partition: ONLY, from: Offset(from), end: Offset(end) };
+            let mut found = Vec::new();
+            scan(&log, "topic", &[range], |_, record, _| found.push(record.offset.0)).unwrap();
+            assert_eq!(found, expected, "{from}..{end}");
+        };
+        check(0, 1, &[]);
+        check(0, 2, &[1]);
+        check(1, 1, &[]);
+        check(0, 3, &[1, 2]);
+    }
+
+    #[test]
+    fn what_a_group_has_not_committed_begins_where_the_log_does() {
+        let (_folder, log) = log(b"abcd", Cleanup::Delete, 12_000);
+        let check = |committed: Option<u64>, expected: u64| {
+            if let Some(offset) = committed {
+                let committed = CommittedOffset { offset: Offset(offset), metadata: String::new() };
+                log.commit("group", &[OffsetCommit { topic: "topic", partition: ONLY, committed }]).unwrap();
+            }
+            let expected = OffsetRange { partition: ONLY, from: Offset(expected), end: Offset(4) };
+            assert_eq!(uncommitted(&log, "group", "topic", &[ONLY]).unwrap(), [expected], "{committed:?}");
+        };
+        check(None, 2);
+        check(Some(1), 2);
+        check(Some(3), 3);
+    }
+}

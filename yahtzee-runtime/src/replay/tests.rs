@@ -274,6 +274,29 @@ fn other_settings_are_refused_until_it_is_begun_afresh() {
     assert!(begin("into B", false).unwrap().is_continued);
 }
 
+/// A plan is noted partition by partition, and a process may end in between: what an earlier one has noted of the others
+/// is not its plan.
+#[test]
+fn a_plan_that_is_noted_in_part_has_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path()).unwrap();
+    let layout = TopicLayout { partitions: 2, ..TopicLayout::default() };
+    let plan = JobPlan::new(Arc::new(Sum));
+    plan.topics(&layout).iter().for_each(|topic| log.create_topic(topic).unwrap());
+    let begin = |token, partitions: &[Partition], is_fresh| {
+        let subject = Subject::open(&log, &plan, &layout, 3, token).unwrap();
+        let journal = Journal::new(&log, "test", "sum", "into A");
+        let begun = journal.begin(subject, partitions, &ReplayRange::default(), is_fresh).unwrap();
+        (begun.is_continued, begun.subject.identity.owner_tag.incarnation)
+    };
+    let (both, second) = ([ONLY, Partition(1)], [Partition(1)]);
+    assert_eq!(begin(1, &second, false), (false, 1));
+    assert_eq!(begin(2, &both, false), (false, 2));
+    assert_eq!(begin(3, &second, true), (false, 3));
+    assert_eq!(begin(4, &both, false), (false, 4));
+    assert_eq!(begin(5, &both, false), (true, 4));
+}
+
 #[test]
 fn progress_of_an_attempt_before_a_fresh_one_counts_for_nothing() {
     let drawn: Vec<Drawn> = (0..50).map(|frame| (500, 0, vec![0], frame)).collect();
@@ -304,6 +327,24 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
     let open = tally.still_open.len() as u64;
     // One measurement per record, two records per window.
     assert_eq!(folded + 2 * open, 38);
+}
+
+/// Windows that were handed out before a panic count for nothing after it: progress must not go past those that follow.
+#[test]
+fn after_a_panic_only_what_is_handed_out_again_is_acknowledged() {
+    // More than a reader hands out at once.
+    let drawn: Vec<Drawn> = (0..4_200).map(|_| (500, 0, vec![0], 0)).collect();
+    let world = World::of(&drawn, &[4_150], None);
+    let span = ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+    let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
+    let before = part.turn().unwrap();
+    assert!(!before.is_empty() && !part.is_done());
+    let mut after = Vec::new();
+    while !part.is_done() {
+        after.extend(part.turn().unwrap());
+    }
+    assert_eq!(after[..before.len()], before, "they come a second time");
+    assert!(part.acknowledged().is_some_and(|progress| progress.offset > Offset(4_000)));
 }
 
 /// The windows that the first offset cuts are named by the first record, which is read again.

@@ -62,4 +62,19 @@ mod tests {
         assert_eq!(found[0].1, 5_000);
         assert_eq!(late.take(3), []);
     }
+
+    /// Else an owner that comes when all counters are taken is told with less than it has, however heavy it is.
+    #[test]
+    fn no_count_is_too_low_where_owners_share_a_counter() {
+        let mut late = LateOwners::default();
+        for round in 0..3 {
+            for number in 0..=COUNTERS as u16 {
+                late.add(owner(number), 10);
+            }
+            let (least, sum) = (10 * (round + 1), 10 * (round + 1) * (COUNTERS as u64 + 1));
+            let counts: Vec<u64> = late.counts.values().copied().collect();
+            assert_eq!(counts.iter().sum::<u64>(), sum, "nothing that was added is forgotten");
+            assert!(counts.iter().all(|&count| count >= least), "{counts:?}");
+        }
+    }
 }

@@ -79,7 +79,30 @@ fn total_of(meminfo: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::worker::tests::CountJob;
+
+    /// All windows of all partitions count, and the summaries of the slot with the most partitions, which are due at once.
+    #[test]
+    fn the_greatest_slot_of_a_worker_decides_what_waits_to_be_written() {
+        let plan = JobPlan::new(Arc::new(CountJob));
+        let per_partition = plan.policy.series_bound();
+        let check = |worker: (u32, u32), slots: u32, all: u64, of_greatest: u64| {
+            let worker = WorkerIndex::new(worker.0, worker.1).unwrap();
+            let bound = MemoryBound::of(&[plan.clone(), plan.clone()], worker, slots, 5);
+            let state = all * (BYTES_BESIDE_ACCUMULATOR + plan.job.accumulator_bytes());
+            let bytes = 2 * per_partition * (state + of_greatest * EFFECT_BYTES);
+            assert_eq!(bound, MemoryBound { series: 2 * all * per_partition, bytes }, "{worker} {slots}");
+        };
+        check((0, 1), 1, 5, 5);
+        check((0, 1), 2, 5, 3);
+        check((0, 1), 5, 5, 1);
+        check((0, 2), 2, 3, 3);
+        check((1, 2), 2, 2, 2);
+        check((2, 3), 2, 0, 0);
+    }
 
     #[test]
     fn what_does_not_fit_is_refused_with_what_to_do() {

@@ -70,5 +70,7 @@ mod tests {
         check(&[(7, false), (101, true)], Some(108));
         check(&[(90, true), (310, false)].repeat(100), Some(10_000));
         check(&[(40, true), (360, false)].repeat(100), None);
+        check(&[(20, true), (80, false)].repeat(500), None);
+        check(&[(21, true), (79, false)].repeat(500), Some(10_000));
     }
 }

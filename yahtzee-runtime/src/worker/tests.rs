@@ -19,10 +19,10 @@ mod scripted_log;
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
 
 /// Counts records; panics on the value 666.
-struct CountJob;
+pub(super) struct CountJob;
 
 #[derive(Clone, PartialEq, Message)]
-struct CountRecord {
+pub(super) struct CountRecord {
     #[prost(uint64, tag = "16")]
     number: u64,
     #[prost(sint64, tag = "17")]
@@ -36,7 +36,7 @@ impl RawMessage for CountRecord {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct CountSummary {
+pub(super) struct CountSummary {
     #[prost(uint64, tag = "16")]
     records: u64,
 }
@@ -234,6 +234,27 @@ fn a_failed_commit_is_taken_for_undone_whatever_became_of_it() {
     }
 }
 
+/// The back-off of a job begins anew where commits have gone on: a count that stands still makes every wait the longest.
+#[test]
+fn what_is_durable_is_counted_and_nothing_else() {
+    fn check(guarantee: Guarantee, commit: Result<(), LogError>, expected: (u64, u64)) {
+        let script = Script {
+            raw: vec![record(0, 1), record(0, 1), record(9, 1)],
+            polls: [poll(3, FLUSH_MS), poll(0, 0)].into(),
+            commits: [commit].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        let _ = worked.run();
+        let counted = worked.context.progress.jobs()["count"];
+        assert_eq!((counted.summaries, counted.commits), expected, "{guarantee:?}");
+    }
+    for guarantee in BOTH {
+        check(guarantee, Ok(()), (2, 1));
+        check(guarantee, Err(unavailable()), (0, 0));
+    }
+}
+
 #[test]
 fn a_fenced_slot_ends_and_does_not_come_back() {
     let script = Script {
@@ -353,7 +374,45 @@ fn what_is_not_due_is_written_before_the_job_ends() {
     assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
 }
 
-/// The job's code sees the record once per process: then it is a dead letter.
+#[test]
+fn a_long_run_of_records_that_cannot_be_used_stops_the_job() {
+    fn check(can_be_used: &[bool], expected: Option<u64>) {
+        let unusable = || RawRecord { value: vec![0xff], ..record(0, 1) };
+        let raw = can_be_used.iter().map(|&it| if it { record(0, 1) } else { unusable() }).collect();
+        let polls = [poll(can_be_used.len(), FLUSH_MS), poll(0, 0)].into();
+        let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+        worked.settings.poison.run_max = 2;
+        let stopped_at = worked.run().err().map(|failure| match failure {
+            JobFailure::TooMuchPoison { offset, .. } => offset.0,
+            failure => panic!("{failure}"),
+        });
+        assert_eq!(stopped_at, expected, "{can_be_used:?}");
+    }
+    check(&[false, false, true, false, false], None);
+    check(&[true, false, false, false, true], Some(3));
+}
+
+/// All slots share a reader: one that has too much to be written holds up the others too, or memory has no bound.
+#[test]
+fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
+    let series = READ_BACKLOG_MAX + WRITE_MAX.effects;
+    let is_of_partition =
+        |record: &RawRecord| Owner(record.key.as_slice().try_into().unwrap()).partition(2) == Partition(0);
+    let of_partition = (0..).map(|owner| record_of(owner, 0, 1)).filter(is_of_partition);
+    let mut raw: Vec<RawRecord> = of_partition.take(series).collect();
+    raw.push(RawRecord { timestamp_ms: START_MS + 600_000, ..raw[0].clone() });
+    let polls = [poll(series + 1, 0), poll(0, 0), poll(0, 0)].into();
+    let script = Script { raw, polls, idle_partition: Some(0), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
+    worked.slots = job_slots(&worked.plan, &worked.settings);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    let writes = |calls: &[String]| calls.iter().filter(|call| call.starts_with("append")).count();
+    let second_poll = calls.iter().position(|call| call == "poll 0").unwrap();
+    assert_eq!(writes(&calls[..second_poll]), 2, "the second one makes room");
+}
+
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
 /// writes the rest.
 #[test]
@@ -384,6 +443,7 @@ fn a_large_backlog_goes_out_in_bounded_writes() {
     }
 }
 
+/// The job's code sees the record once per process: then it is a dead letter.
 #[test]
 fn a_record_that_the_job_panics_on_is_a_dead_letter_at_the_second_try() {
     for guarantee in BOTH {

@@ -88,6 +88,20 @@ fn a_choice_that_is_out_of_date_settles_nothing_newer() {
     assert_eq!(ids(&world, None), BTreeSet::from([(1, 2)]));
 }
 
+/// An operator may think for as long as retention: what is chosen may be gone, and the rest of the choice must not fail with it.
+#[test]
+fn a_choice_that_retention_has_overtaken_is_gone() {
+    let world = World::with_partitions(2, 1, &["job"]);
+    refuse(&world, "model", &[(1, 1), (2, 1)]);
+    let chosen = listed(&world, None);
+    world.expire_records();
+    refuse(&world, "model", &[(3, 1)]);
+    let chosen = [chosen, listed(&world, None)].concat();
+    let counts = give_up(&*world.log, &*appender(&world), &world.jobs, &chosen).unwrap();
+    assert_eq!(counts, SettledCounts { settled: 1, unusable: 0, gone: 2 });
+    assert!(listed(&world, None).is_empty());
+}
+
 /// The sink refuses the newer revision at once; the retry process refuses the older one when the shard is back.
 #[test]
 fn an_older_revision_that_is_refused_later_does_not_take_the_place_of_a_newer_one() {

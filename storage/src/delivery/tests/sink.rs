@@ -8,13 +8,14 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_runtime::health::Condition;
-use yahtzee_runtime::log::{CommittedOffset, Log as _, LogError, OffsetCommit};
+use yahtzee_runtime::log::{CommittedOffset, Log as _, LogError, NewRecord, OffsetCommit};
 
 use super::super::*;
 use crate::dead_letter::headers::RecordPosition;
 use crate::dead_letter::quarantine;
 use crate::embedded::EmbeddedStore;
 use crate::job_topics::sink_group;
+use crate::store::Day;
 use crate::test_world::summaries::{self, key, value};
 use crate::test_world::{Id, Mode, VERSION, World, recording_observer};
 
@@ -115,6 +116,26 @@ fn what_is_no_summary_is_quarantined_with_its_place() {
         assert!(!letter.trail.error.unwrap().is_empty() && letter.trail.shard.is_none());
     }
     assert!(world.store.written().is_empty());
+}
+
+/// The clock of a sink that is days behind must not quarantine what everybody else holds to be of today.
+#[test]
+fn a_summary_is_too_far_ahead_only_by_the_clock_and_by_its_record() {
+    let world = World::new(1, &["job"]);
+    let of_day = |series: u8, days: i64| {
+        let window_start_ms = Day::today().plus(days).start_ms();
+        SummaryKey { window_start_ms, ..SummaryKey::decode(&key(series)).unwrap() }.encode()
+    };
+    let record = |series: u8, stamped_days: i64| NewRecord {
+        timestamp_ms: Day::today().plus(stamped_days).start_ms(),
+        ..world.record(0, &of_day(series, 10), value(1))
+    };
+    world.append(vec![record(1, 0), record(2, 10), record(3, -10)]);
+    let sink = world.sink(|_| {});
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    assert_eq!(world.store.rows("job"), BTreeMap::from([(2, 1)]));
+    assert_eq!(world.records(&world.jobs[0].quarantine).len(), 2);
 }
 
 /// I15. While a write of shard 0 does not come back, round after round of the other shards is stored, and what does

@@ -198,6 +198,8 @@ impl RequestQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use yahtzee_core::owner::Partition;
 
     use super::*;
@@ -235,6 +237,19 @@ mod tests {
         check(MAX_WAITING_BYTES - 1, true);
         check(2, false);
         check(1, true);
+    }
+
+    #[test]
+    fn who_waits_for_room_goes_on_as_soon_as_there_is_some() {
+        let (queue, began, long) = (RequestQueue::default(), Instant::now(), Duration::from_secs(20));
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..20).for_each(|_| drop(queue.take(began + long))));
+            for number in 0..20 {
+                let pushed = queue.push(write(MAX_WAITING_BYTES).0, Some(began + long));
+                assert!(pushed.is_ok(), "request {number}");
+            }
+        });
+        assert!(began.elapsed() < long, "a turn that has taken all wakes nobody");
     }
 
     #[test]

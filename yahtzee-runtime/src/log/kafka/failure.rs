@@ -161,6 +161,13 @@ mod tests {
         check(Code::TopicAuthorizationFailed, false);
     }
 
+    /// An ingress whose clock is ahead says so by this word, whatever the log calls it.
+    #[test]
+    fn a_stamp_too_far_ahead_has_the_same_code_on_every_log() {
+        let error = KafkaFailure::of(Code::InvalidTimestamp).into_topic_error("RAW.v1", Some(Partition(7)));
+        assert_eq!((error.code(), error.is_transient()), (TIMESTAMP_AHEAD, false));
+    }
+
     /// Brokers and versions of the protocol have several words for it. Taken for anything else, a zombie would try again.
     #[test]
     fn a_successor_is_recognised_by_each_of_its_codes() {

@@ -222,6 +222,46 @@ mod tests {
 
     use super::*;
 
+    /// An outbox whose broker is nowhere, and a record for a partition.
+    fn outbox_and_record() -> (Outbox, impl Fn(u32) -> NewRecord) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        let record = |partition| NewRecord {
+            topic: "topic".into(),
+            partition: Partition(partition),
+            timestamp_ms: 1,
+            key: Vec::new(),
+            value: Vec::new(),
+            headers: Vec::new(),
+        };
+        (Outbox::open(&config, "", "test").unwrap(), record)
+    }
+
+    /// Or what it is refused takes the room of others, until nothing fits any more.
+    #[test]
+    fn what_the_client_does_not_take_is_not_in_flight() {
+        fn check(partitions: &[u32], in_flight: usize) {
+            let (outbox, record) = outbox_and_record();
+            let records: Vec<NewRecord> = partitions.iter().map(|&partition| record(partition)).collect();
+            let (sender, answers) = mpsc::channel();
+            outbox.send(&records, Box::new(move |result| sender.send(result).expect("received below")));
+            assert!(matches!(answers.recv(), Ok(Err(LogError::NoSuchTopic { .. }))), "{partitions:?}");
+            assert_eq!(outbox.in_flight(), in_flight, "{partitions:?}");
+        }
+        check(&[u32::MAX; 3], 0);
+        check(&[0, u32::MAX, 0], 1);
+    }
+
+    /// A new producer would overtake what the old one has on its way.
+    #[test]
+    fn a_client_that_has_failed_is_used_until_nothing_is_in_flight() {
+        let (outbox, record) = outbox_and_record();
+        outbox.verdict().lost_brokers();
+        assert!(outbox.is_spent());
+        outbox.send(&[record(0)], Box::new(drop));
+        assert!(!outbox.is_spent());
+    }
+
     #[test]
     fn a_call_is_answered_once() {
         fn check(outcomes: &[bool], expected: Option<bool>) {

@@ -45,7 +45,7 @@ impl Rig {
 }
 
 /// Whether a process says that it works. One that has just started has no address yet, and does not.
-fn is_ready(process: &Process) -> Result<bool> {
+pub(crate) fn is_ready(process: &Process) -> Result<bool> {
     let log = process.log_text();
     let Some(address) = admin_address(&log) else { return Ok(false) };
     let status = status_of(address).with_context(|| format!("{}: /readyz at {address}", process.name))?;

@@ -1,0 +1,72 @@
+//! C18: some who write raw records have clocks that are ahead, by as much as is allowed and by hours and days, and worker,
+//! sink and ingress run with wrong clocks too. Nobody's windows close early, and no row expires.
+//!
+//! The raw topic bounds stamps as those of the product do, so that the last word of the run, which elsewhere lies in the
+//! future, has to wait for its time.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::clocks::WrongClock;
+use crate::policy::CLOCK_SKEW_MS;
+use crate::readiness::is_ready;
+use crate::rig::Rig;
+
+const SKEW: Duration = Duration::from_millis(CLOCK_SKEW_MS.unsigned_abs());
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// Traffic is stamped up to the skew behind its clock, so that all of it is too far ahead from here on.
+const TOO_FAR: Duration = Duration::from_millis(2 * CLOCK_SKEW_MS.unsigned_abs() + 500);
+/// Beyond the retention of stores.
+const WRONG_S: i64 = 40 * 24 * 3_600;
+/// Records per second of each who has a fast clock.
+const RATE: u32 = 50;
+
+pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    let clock = WrongClock::compile(&rig.launcher.folder)?;
+    let within = rig.start_fast_generator(SKEW, RATE)?;
+    let mut is_ahead = rig.rng.below(2) == 0;
+    while !rig.is_over() {
+        let how_far = match rig.rng.below(3) {
+            0 => TOO_FAR,
+            1 => rig.rng.duration(Duration::from_secs(3_600), DAY),
+            _ => rig.rng.duration(DAY, DAY * 400),
+        };
+        let beyond = rig.start_fast_generator(how_far, RATE)?;
+        rig.launcher.clock = Some(clock.off_by(if is_ahead { WRONG_S } else { -WRONG_S }));
+        let replaced = replace(rig);
+        rig.launcher.clock = Some(clock.off_by(i64::try_from(how_far.as_secs())?));
+        let fast_ingress = rig.launcher.ingress();
+        rig.launcher.clock = None;
+        is_ahead = !is_ahead;
+        replaced?;
+        let fast_ingress = fast_ingress?;
+        rig.clock_figures.wrong_clocks += 3;
+        let interval = rig.options.interval();
+        rig.pause(interval * 2)?;
+        rig.clock_findings.ready_ahead += u64::from(is_ready(&fast_ingress)?);
+        fast_ingress.kill()?;
+        let sent = beyond.finish(None);
+        rig.clock_figures.refused_ahead += sent.failed;
+        rig.clock_findings.accepted_ahead += sent.acknowledged.len() as u64;
+        rig.wait_for_commits()?;
+    }
+    let sent = within.finish(None);
+    rig.clock_figures.accepted_within = sent.acknowledged.len() as u64;
+    rig.clock_findings.refused_within = sent.failed;
+    rig.acknowledged.extend(sent.acknowledged);
+    let figures = rig.clock_figures;
+    ensure!(
+        figures.refused_ahead > 0 && figures.accepted_within > 0,
+        "no stamp was ahead: the run was too short to tell anything"
+    );
+    Ok(())
+}
+
+/// Ends a worker and the sink, and starts others, as the launcher starts them now.
+fn replace(rig: &mut Rig) -> Result<()> {
+    let at = rig.rng.below(rig.workers.len() as u64) as usize;
+    let place = rig.kill_worker(at)?;
+    rig.start_worker(place.index(), place.count())?;
+    rig.kill_sink()
+}

@@ -17,6 +17,7 @@ use super::clock_alarm::ClockAlarm;
 use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
 use super::poison_limit::PoisonLimit;
+use super::topic_check::TopicCheck;
 use super::write::write_due;
 use super::{JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_MAX, WorkerSettings};
 
@@ -36,7 +37,7 @@ pub(super) fn run(
     slots: &mut [JobSlot],
 ) -> Result<(), JobFailure> {
     let opened = open(plan, log, settings, slots, context.clock.now_ms())?;
-    let mut run = Run::new(opened, slots, plan, settings, context);
+    let mut run = Run::new(opened, log, slots, plan, settings, context);
     while !context.stop.is_stopped() {
         run.turn()?;
     }
@@ -46,7 +47,9 @@ pub(super) fn run(
 struct Run<'a> {
     job: &'static str,
     context: &'a ProcessContext,
+    log: &'a SharedLog,
     open: OpenJob,
+    topic_check: TopicCheck,
     slots: &'a mut [JobSlot],
     index: PartitionIndex,
     metrics: WorkerMetrics,
@@ -64,6 +67,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(
         open: OpenJob,
+        log: &'a SharedLog,
         slots: &'a mut [JobSlot],
         plan: &JobPlan,
         settings: &WorkerSettings,
@@ -78,7 +82,9 @@ impl<'a> Run<'a> {
         Self {
             job,
             context,
+            log,
             metrics,
+            topic_check: TopicCheck::new(open.raw_id, now_ms),
             index: PartitionIndex::new(slots, open.topics.partitions),
             open,
             slots,
@@ -136,6 +142,7 @@ impl<'a> Run<'a> {
     /// Hands one batch to the slots. A panic of the job names its record and ends the run.
     fn read(&mut self, wait: Duration) -> Result<(), JobFailure> {
         let Self { open: OpenJob { reader, topics, .. }, slots, index, metrics, poison_limit, .. } = self;
+        let topic_check = &mut self.topic_check;
         let mut current = None;
         let batch = reader.poll(wait)?;
         let folded = catch_unwind(AssertUnwindSafe(|| {
@@ -152,6 +159,7 @@ impl<'a> Run<'a> {
                     }
                 };
                 current = Some((partition, record));
+                topic_check.note_read();
                 let outcome = machine.ingest(of_slot, record);
                 metrics.record(&topics.raw, partition, &record, outcome);
                 if outcome == RecordOutcome::OtherLog {
@@ -182,12 +190,27 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.end_if_paused()?;
+            self.check_topic(index, now_ms)?;
             let _wait = self.context.health.wait(self.job);
             let OpenJob { writers, topics, .. } = &mut self.open;
             let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
             self.metrics.written(written);
             self.note_activity();
         }
+        Ok(())
+    }
+
+    /// Before something is written, sees to it now and then that what was read is of the topic that was opened. The time
+    /// that this takes is no pause.
+    fn check_topic(&mut self, slot: usize, now_ms: u64) -> Result<(), JobFailure> {
+        if !self.topic_check.is_due(now_ms) {
+            return Ok(());
+        }
+        let _wait = self.context.health.wait(self.job);
+        let partition = self.slots[slot].machine.partitions()[0];
+        let refused = |reason| PartitionRefused { partition, reason };
+        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused, now_ms)?;
+        self.note_activity();
         Ok(())
     }
 

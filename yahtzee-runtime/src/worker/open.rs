@@ -9,7 +9,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, SlotAnswer, SlotMachine, SlotRequest};
 
 use crate::log::{
-    CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
+    CommittedOffset, Isolation, Log, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
 };
 use crate::topics::group;
 
@@ -20,6 +20,8 @@ use super::{JobFailure, JobPlan, JobSlot, WorkerSettings};
 /// A job whose slots are open.
 pub(super) struct OpenJob {
     pub(super) topics: WorkerTopics,
+    /// Identity of the raw topic.
+    pub(super) raw_id: [u8; 16],
     /// The writers of the slots, in their order.
     pub(super) writers: Vec<Box<dyn SlotWriter>>,
     pub(super) reader: Box<dyn LogReader>,
@@ -44,7 +46,7 @@ pub(super) fn open(
         writers.push(opener.open(slot, &mut from, now_ms)?);
     }
     let reader = log.reader(&topics.raw, &from, Isolation::Uncommitted)?;
-    Ok(OpenJob { topics, writers, reader })
+    Ok(OpenJob { topics, raw_id: identity.topic_id, writers, reader })
 }
 
 struct SlotOpener<'a> {
@@ -74,7 +76,8 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Fenced, now_ms)?;
                 }
                 SlotRequest::ReadCommits => {
-                    let commits = self.commits(machine.partitions())?;
+                    let topics = (self.topics.raw.as_str(), &*self.topics.summary);
+                    let commits = committed(&**self.log, self.group, topics, machine.partitions())?;
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {
@@ -92,18 +95,6 @@ impl SlotOpener<'_> {
             }
         }
         Ok(writer.expect("a slot asks for its fence before it is assigned"))
-    }
-
-    /// Returns the commits, those beside the summaries where there is none beside the raw records: who deletes a topic
-    /// deletes its commits, and the summaries that are published still tell which topic they were made from.
-    fn commits(&self, partitions: &[Partition]) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        let of_raw = self.log.committed(self.group, &self.topics.raw, partitions)?;
-        let of_summaries = self.log.committed(self.group, &self.topics.summary, partitions)?;
-        Ok(of_raw
-            .into_iter()
-            .zip(of_summaries)
-            .map(|(of_raw, of_summaries)| of_raw.or(of_summaries))
-            .collect())
     }
 
     fn open_partition(&self) -> Box<OpenPartition> {
@@ -125,6 +116,24 @@ impl SlotOpener<'_> {
             );
         }
     }
+}
+
+/// Returns the commits that workers start from, in the order of `partitions`: of the raw topic, and of the summary topic where
+/// there is none of the raw one. Who deletes a topic deletes its commits, and the summaries that are published still tell
+/// which topic they were made from.
+///
+/// # Errors
+/// If the log cannot answer.
+pub fn committed(
+    log: &dyn Log,
+    group: &str,
+    (raw, summary): (&str, &str),
+    partitions: &[Partition],
+) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+    let of_raw = log.committed(group, raw, partitions)?;
+    let of_summaries = log.committed(group, summary, partitions)?;
+    let pairs = of_raw.into_iter().zip(of_summaries);
+    Ok(pairs.map(|(of_raw, of_summaries)| of_raw.or(of_summaries)).collect())
 }
 
 /// Refuses topics that are missing or of another size than configured.

@@ -34,7 +34,7 @@ pub(crate) struct ClockZeros {
     pub(crate) refused_within: u64,
     /// Final summaries that came before any clock that is right enough can have closed their window.
     pub(crate) closed_early: u64,
-    /// Looks at an ingress whose clock is far ahead that found it ready.
+    /// Looks at an ingress whose clock is far ahead that did not find it unready for its clock.
     pub(crate) ready_ahead: u64,
 }
 

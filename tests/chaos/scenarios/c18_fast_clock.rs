@@ -10,47 +10,48 @@ use anyhow::{Result, ensure};
 
 use crate::clocks::WrongClock;
 use crate::policy::CLOCK_SKEW_MS;
-use crate::readiness::is_ready;
+use crate::readiness::is_unready_for;
 use crate::rig::Rig;
 
 const SKEW: Duration = Duration::from_millis(CLOCK_SKEW_MS.unsigned_abs());
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Traffic is stamped up to the skew behind its clock, so that all of it is too far ahead from here on.
 const TOO_FAR: Duration = Duration::from_millis(2 * CLOCK_SKEW_MS.unsigned_abs() + 500);
 /// Beyond the retention of stores.
 const WRONG_S: i64 = 40 * 24 * 3_600;
+/// What an ingress says whose stamps the log refuses.
+const REASON: &str = "clock";
 /// Records per second of each who has a fast clock.
 const RATE: u32 = 50;
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
     let clock = WrongClock::compile(&rig.launcher.folder)?;
     let within = rig.start_fast_generator(SKEW, RATE)?;
+    let hours_s = rig.rng.from_to(1, 24 * 400) * 3_600;
+    rig.launcher.clock = Some(clock.off_by(i64::try_from(hours_s)?));
+    let fast_ingress = rig.launcher.ingress()?;
+    rig.clock_figures.wrong_clocks += 1;
+    let is_refused = || is_unready_for(&fast_ingress, REASON);
+    rig.wait_until("the ingress whose clock is ahead says so", |_| is_refused().unwrap_or(false))?;
     let mut is_ahead = rig.rng.below(2) == 0;
     while !rig.is_over() {
-        let how_far = match rig.rng.below(3) {
-            0 => TOO_FAR,
-            1 => rig.rng.duration(Duration::from_secs(3_600), DAY),
-            _ => rig.rng.duration(DAY, DAY * 400),
-        };
-        let beyond = rig.start_fast_generator(how_far, RATE)?;
         rig.launcher.clock = Some(clock.off_by(if is_ahead { WRONG_S } else { -WRONG_S }));
-        let replaced = replace(rig);
-        rig.launcher.clock = Some(clock.off_by(i64::try_from(how_far.as_secs())?));
-        let fast_ingress = rig.launcher.ingress();
-        rig.launcher.clock = None;
         is_ahead = !is_ahead;
-        replaced?;
-        let fast_ingress = fast_ingress?;
-        rig.clock_figures.wrong_clocks += 3;
+        replace(rig)?;
+        rig.launcher.clock = None;
+        rig.clock_figures.wrong_clocks += 2;
+        let how_far = how_far(rig);
+        let beyond = rig.start_fast_generator(how_far, RATE)?;
         let interval = rig.options.interval();
-        rig.pause(interval * 2)?;
-        rig.clock_findings.ready_ahead += u64::from(is_ready(&fast_ingress)?);
-        fast_ingress.kill()?;
+        rig.pause(interval)?;
+        rig.clock_findings.ready_ahead += u64::from(!is_refused()?);
         let sent = beyond.finish(None);
         rig.clock_figures.refused_ahead += sent.failed;
         rig.clock_findings.accepted_ahead += sent.acknowledged.len() as u64;
         rig.wait_for_commits()?;
     }
+    fast_ingress.kill()?;
     let sent = within.finish(None);
     rig.clock_figures.accepted_within = sent.acknowledged.len() as u64;
     rig.clock_findings.refused_within = sent.failed;
@@ -61,6 +62,15 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         "no stamp was ahead: the run was too short to tell anything"
     );
     Ok(())
+}
+
+/// By how much one is ahead who is too far ahead.
+fn how_far(rig: &mut Rig) -> Duration {
+    match rig.rng.below(3) {
+        0 => TOO_FAR,
+        1 => rig.rng.duration(HOUR, DAY),
+        _ => rig.rng.duration(DAY, DAY * 400),
+    }
 }
 
 /// Ends a worker and the sink, and starts others, as the launcher starts them now.

@@ -23,6 +23,13 @@ pub(crate) struct WrongClock {
     seconds: i64,
 }
 
+/// What was found where clocks are wrong, and what happened.
+#[derive(Default)]
+pub(crate) struct Clocks {
+    pub(crate) findings: ClockZeros,
+    pub(crate) figures: ClockFigures,
+}
+
 /// What may not happen where clocks are wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ClockZeros {

@@ -17,7 +17,7 @@ use crate::commits::{self, Commits};
 use crate::judge::Listing;
 use crate::letters::Letters;
 use crate::policy::{JOB, PARTITIONS};
-use crate::raw::Raw;
+use crate::raw::{Fingerprint, Raw};
 use crate::rig::{POLL, Rig, is_seen};
 use crate::watch::Watch;
 use crate::workers::Worker;
@@ -45,6 +45,16 @@ pub(crate) enum Meanwhile {
 
 impl Meanwhile {
     pub(crate) const ALL: [Self; 3] = [Self::Down, Self::Running, Self::Still];
+}
+
+/// The generations of a run.
+#[derive(Default)]
+pub(crate) struct Eras {
+    /// What those before the newest had to fold.
+    pub(crate) past: Vec<Era>,
+    /// Records that the scenario has taken out of the log.
+    pub(crate) taken: Vec<Fingerprint>,
+    pub(crate) findings: LogFindings,
 }
 
 /// A worker that is not kept running: one that runs, or one that was killed.
@@ -105,12 +115,12 @@ fn place_and_generation(key: &[u8], value: &[u8]) -> Option<((Owner, i64), u32)>
 
 /// Adds to what the newest generation must give what stays of those before it: where the newest has nothing for an owner
 /// and a window, a final summary must be the one of its own generation's log, and one that is not final says so.
-pub(crate) fn add_kept(expected: &mut Listing, topic: &Listing, past: &[Era], taken: usize) -> LogFigures {
+pub(crate) fn add_kept(expected: &mut Listing, topic: &Listing, eras: &Eras) -> LogFigures {
     let (mut kept, mut kept_open) = (0, 0);
     let places: BTreeSet<(Owner, i64)> =
         expected.iter().filter_map(|(key, value)| Some(place_and_generation(key, value)?.0)).collect();
     let truths: BTreeMap<u32, Listing> =
-        past.iter().map(|era| (era.raw.oracle.generation, era.raw.oracle.expected())).collect();
+        eras.past.iter().map(|era| (era.raw.oracle.generation, era.raw.oracle.expected())).collect();
     for (key, value) in topic {
         let Some((place, generation)) = place_and_generation(key, value) else { continue };
         let Some(truth) = truths.get(&generation).filter(|_| !places.contains(&place)) else { continue };
@@ -122,7 +132,7 @@ pub(crate) fn add_kept(expected: &mut Listing, topic: &Listing, past: &[Era], ta
             expected.insert(key.clone(), right.clone());
         }
     }
-    LogFigures { generations: past.len() + 1, taken, kept, kept_open }
+    LogFigures { generations: eras.past.len() + 1, taken: eras.taken.len(), kept, kept_open }
 }
 
 impl Rig {
@@ -164,12 +174,12 @@ impl Rig {
             running.into_iter().partition(|worker| is_hit(worker.partitions()));
         for worker in hit {
             if !self.ends_with(worker, words)? {
-                self.log_findings.unnoticed += 1;
+                self.eras.findings.unnoticed += 1;
             }
         }
         for mut worker in whole {
             if worker.process.has_ended_by_itself()? {
-                self.log_findings.refused_wrongly += 1;
+                self.eras.findings.refused_wrongly += 1;
                 continue;
             }
             worker.process.signal(Signal::TERM);
@@ -219,7 +229,7 @@ impl Rig {
             let wanted = wanted(partition);
             let is_right = wanted.map_or(found.is_empty(), |wanted| found.iter().any(|flag| flag == wanted));
             if !is_right {
-                self.log_findings.flagged_wrongly += 1;
+                self.eras.findings.flagged_wrongly += 1;
                 eprintln!("chaos: partition {partition} is flagged as {found:?}, should be {wanted:?}");
             }
         }
@@ -243,8 +253,8 @@ impl Rig {
     /// Reads the raw topic from its start for the next generation, and notes which records the scenario has taken out of it.
     pub(crate) fn read_raw_anew(&mut self, is_taken: impl Fn(Partition, Offset) -> bool) -> Result<()> {
         let raw = std::mem::take(&mut self.raw.seen().sight);
-        self.taken.extend(raw.fingerprints(is_taken));
-        self.past.push(Era { raw, commits: None });
+        self.eras.taken.extend(raw.fingerprints(is_taken));
+        self.eras.past.push(Era { raw, commits: None });
         let (topic, start) = (self.cluster.raw(), [Offset(0); PARTITIONS as usize]);
         let next = self.configuration.generation + 1;
         self.raw = Watch::start(&self.cluster.log, &topic, &start, Isolation::Uncommitted, Raw::of(next))?;
@@ -265,7 +275,7 @@ impl Rig {
         );
         let nobody = Commits::of("", "");
         let commits = std::mem::replace(&mut ended.seen().sight, nobody);
-        self.past.last_mut().context("the log was read anew")?.commits = Some(commits);
+        self.eras.past.last_mut().context("the log was read anew")?.commits = Some(commits);
         let from = self.cluster.ends(&letters)?;
         self.letters = Watch::start(log, &letters, &from, Isolation::Committed, Letters::default())?;
         // Of records that had the offsets of others.

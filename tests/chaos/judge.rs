@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
-use crate::clocks::ClockZeros;
+use crate::clocks::{ClockZeros, Clocks};
 use crate::eras::{self, Era};
 use crate::gaps::Named;
 use crate::ingress::IngressSide;
@@ -39,8 +39,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
     };
     let topic = eras::without_replaced(topic);
-    let lost_log =
-        (!rig.past.is_empty()).then(|| eras::add_kept(&mut expected, &topic, &rig.past, rig.taken.len()));
+    let lost_log = (!rig.eras.past.is_empty()).then(|| eras::add_kept(&mut expected, &topic, &rig.eras));
     let (store, stores) = stored::listing(rig, &expected)?;
     let store = eras::without_replaced(store);
     let raw = rig.raw.seen();
@@ -59,8 +58,8 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         lost_acked: lost_acked(rig, &raw.sight),
         unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
         stores: stores.map(|(zero, _)| zero),
-        lost_log: lost_log.map(|_| rig.log_findings),
-        clocks: rig.bounds_stamps.then(|| clock_zeros(rig, raw.sight.stamps_ahead)),
+        lost_log: lost_log.map(|_| rig.eras.findings),
+        clocks: rig.clocks.as_ref().map(|clocks| clock_zeros(rig, clocks, raw.sight.stamps_ahead)),
         ..misled(rig)
     };
     let counts = raw.sight.oracle.counts;
@@ -93,7 +92,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         stores: stores.map(|(_, figures)| figures),
         returns: return_figures,
         lost_log,
-        clocks: rig.bounds_stamps.then_some(rig.clock_figures),
+        clocks: rig.clocks.as_ref().map(|clocks| clocks.figures),
         rss_max_mb: (rig.launcher.rss_max_kb as f64 / 102.4).round() / 10.0,
         rss_bound_mb: logs::memory_bound_mib(&logged),
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
@@ -107,7 +106,7 @@ fn misled(rig: &Rig) -> MustBeZero {
     let (summaries, commits) = (rig.summaries.seen(), rig.commits.seen());
     let (summaries, commits) = (&summaries.sight, &commits.sight);
     let of_fence = |count| if rig.options.is_fenced() { count } else { 0 };
-    let (of_zombies, of_commits) = rig.past.iter().map(Era::commit_faults).fold((0, 0), add);
+    let (of_zombies, of_commits) = rig.eras.past.iter().map(Era::commit_faults).fold((0, 0), add);
     MustBeZero {
         dips_topic: of_fence(summaries.dips_topic),
         dips_sink: summaries.dips_sink,
@@ -124,9 +123,9 @@ fn add(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
 }
 
 /// What was wrong where the raw topic refuses stamps that are too far ahead.
-fn clock_zeros(rig: &Rig, stamps_ahead: u64) -> ClockZeros {
+fn clock_zeros(rig: &Rig, clocks: &Clocks, stamps_ahead: u64) -> ClockZeros {
     let closed_early = rig.summaries.seen().sight.closed_early;
-    ClockZeros { stamps_ahead, closed_early, ..rig.clock_findings }
+    ClockZeros { stamps_ahead, closed_early, ..clocks.findings }
 }
 
 struct Diverged {
@@ -174,7 +173,7 @@ fn place_of(key: &[u8]) -> (Partition, i64) {
 
 /// What was acknowledged and is not in the log, and dead letters that are missing or too many.
 fn lost_acked(rig: &Rig, raw: &Raw) -> u64 {
-    let of_generator = raw.lost(&rig.acknowledged, &rig.taken);
+    let of_generator = raw.lost(&rig.acknowledged, &rig.eras.taken);
     if of_generator > 0 {
         eprintln!("chaos: {of_generator} acknowledged records of the generator are not in the log");
     }

@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 use yahtzee_core::job::Job;
 use yahtzee_jobs::router_latency::RouterLatency;
 
+use crate::options::Options;
+use crate::scenarios::Scenario;
+
 /// The job that runs: the richest one.
 pub(crate) const JOB: &str = RouterLatency::NAME;
 /// Stem of its raw topic.
@@ -50,6 +53,19 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
+    /// What scenario and options say of it.
+    pub(crate) fn of(scenario: &Scenario, options: &Options) -> Self {
+        Self {
+            brokers: String::new(),
+            version: String::new(),
+            store: PathBuf::new(),
+            shards: Vec::new(),
+            pause_max_ms: scenario.pause_max_ms,
+            guarantee: options.guarantee_name(),
+            generation: GENERATION,
+        }
+    }
+
     /// Writes the file, as an operator does.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join("yahtzee.toml");

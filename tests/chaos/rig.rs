@@ -10,10 +10,10 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Isolation, SlotName};
 
-use crate::clocks::{ClockFigures, ClockZeros};
+use crate::clocks::Clocks;
 use crate::cluster::Cluster;
 use crate::commits::{self, CommitTime, Commits, Loss};
-use crate::eras::{Era, LogFindings};
+use crate::eras::Eras;
 use crate::gaps::Gap;
 use crate::generator::{Clock, Generator, LAST_WORD_MS};
 use crate::ingress::IngressSide;
@@ -66,15 +66,9 @@ pub(crate) struct Rig {
     pub(crate) generator: Option<Generator>,
     pub(crate) configuration: Configuration,
     pub(crate) acknowledged: Vec<Fingerprint>,
-    /// Records that the scenario has taken out of the log.
-    pub(crate) taken: Vec<Fingerprint>,
-    /// What earlier generations of the job had to fold.
-    pub(crate) past: Vec<Era>,
-    pub(crate) log_findings: LogFindings,
-    pub(crate) clock_findings: ClockZeros,
-    pub(crate) clock_figures: ClockFigures,
-    /// Whether the raw topic refuses stamps that are too far ahead.
-    pub(crate) bounds_stamps: bool,
+    pub(crate) eras: Eras,
+    /// Where the raw topic refuses stamps that are too far ahead.
+    pub(crate) clocks: Option<Clocks>,
     pub(crate) started: Instant,
     pub(crate) kills: u64,
     pub(crate) zombies: u64,
@@ -102,9 +96,7 @@ impl Rig {
             version: version.clone(),
             store: target,
             shards,
-            pause_max_ms: scenario.pause_max_ms,
-            guarantee: options.guarantee_name(),
-            generation: GENERATION,
+            ..Configuration::of(scenario, options)
         };
         configuration.write(folder)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
@@ -143,12 +135,8 @@ impl Rig {
             cluster,
             configuration,
             acknowledged: Vec::new(),
-            taken: Vec::new(),
-            past: Vec::new(),
-            log_findings: LogFindings::default(),
-            clock_findings: ClockZeros::default(),
-            clock_figures: ClockFigures::default(),
-            bounds_stamps: scenario.bounds_stamps,
+            eras: Eras::default(),
+            clocks: scenario.bounds_stamps.then(Clocks::default),
             started: Instant::now(),
             kills: 0,
             zombies: 0,
@@ -156,19 +144,24 @@ impl Rig {
             gaps: Vec::new(),
             returns: Vec::new(),
         };
-        rig.start_carriers(scenario.sinks)?;
-        if scenario.has_ingress {
-            rig.ingress = Some(IngressSide::start(&mut rig.launcher, &rig.cluster)?);
-        }
-        for index in 0..scenario.workers {
-            rig.start_worker(index, scenario.workers)?;
-        }
-        rig.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
-        rig.wait_until("the ingress takes requests", |rig| {
-            rig.ingress.as_ref().is_none_or(|ingress| ingress.acknowledged_at().is_some())
-        })?;
+        rig.start_processes(scenario)?;
         rig.started = Instant::now();
         Ok(rig)
+    }
+
+    /// Starts the processes under test, and waits until they have got something done.
+    fn start_processes(&mut self, scenario: &Scenario) -> Result<()> {
+        self.start_carriers(scenario.sinks)?;
+        if scenario.has_ingress {
+            self.ingress = Some(IngressSide::start(&mut self.launcher, &self.cluster)?);
+        }
+        for index in 0..scenario.workers {
+            self.start_worker(index, scenario.workers)?;
+        }
+        self.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
+        self.wait_until("the ingress takes requests", |rig| {
+            rig.ingress.as_ref().is_none_or(|ingress| ingress.acknowledged_at().is_some())
+        })
     }
 
     /// Whether the time for faults is up.
@@ -344,7 +337,7 @@ impl Rig {
         let generator = self.generator.take().context("a run settles once")?;
         generator.hold(true);
         // Where stamps are bounded, the last word is written when its time has come.
-        let ahead_ms = match self.bounds_stamps {
+        let ahead_ms = match self.clocks.is_some() {
             true => self.pause(LAST_WORD_WAIT).map(|()| 0)?,
             false => LAST_WORD_MS,
         };

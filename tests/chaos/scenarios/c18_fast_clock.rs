@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::clocks::WrongClock;
+use crate::clocks::{ClockFigures, Clocks, WrongClock};
 use crate::policy::CLOCK_SKEW_MS;
 use crate::readiness::is_unready_for;
 use crate::rig::Rig;
@@ -26,12 +26,14 @@ const REASON: &str = "clock";
 const RATE: u32 = 50;
 
 pub(super) fn run(rig: &mut Rig) -> Result<()> {
+    let mut clocks = Clocks::default();
     let clock = WrongClock::compile(&rig.launcher.folder)?;
     let within = rig.start_fast_generator(SKEW, RATE)?;
     let hours_s = rig.rng.from_to(1, 24 * 400) * 3_600;
     rig.launcher.clock = Some(clock.off_by(i64::try_from(hours_s)?));
     let fast_ingress = rig.launcher.ingress()?;
-    rig.clock_figures.wrong_clocks += 1;
+    rig.launcher.clock = None;
+    clocks.figures.wrong_clocks += 1;
     let is_refused = || is_unready_for(&fast_ingress, REASON);
     rig.wait_until("the ingress whose clock is ahead says so", |_| is_refused().unwrap_or(false))?;
     let mut is_ahead = rig.rng.below(2) == 0;
@@ -40,27 +42,26 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
         is_ahead = !is_ahead;
         replace(rig)?;
         rig.launcher.clock = None;
-        rig.clock_figures.wrong_clocks += 2;
+        clocks.figures.wrong_clocks += 2;
         let how_far = how_far(rig);
         let beyond = rig.start_fast_generator(how_far, RATE)?;
         let interval = rig.options.interval();
         rig.pause(interval)?;
-        rig.clock_findings.ready_ahead += u64::from(!is_refused()?);
+        clocks.findings.ready_ahead += u64::from(!is_refused()?);
         let sent = beyond.finish(None);
-        rig.clock_figures.refused_ahead += sent.failed;
-        rig.clock_findings.accepted_ahead += sent.acknowledged.len() as u64;
+        clocks.figures.refused_ahead += sent.failed;
+        clocks.findings.accepted_ahead += sent.acknowledged.len() as u64;
         rig.wait_for_commits()?;
     }
     fast_ingress.kill()?;
     let sent = within.finish(None);
-    rig.clock_figures.accepted_within = sent.acknowledged.len() as u64;
-    rig.clock_findings.refused_within = sent.failed;
+    clocks.figures.accepted_within = sent.acknowledged.len() as u64;
+    clocks.findings.refused_within = sent.failed;
     rig.acknowledged.extend(sent.acknowledged);
-    let figures = rig.clock_figures;
-    ensure!(
-        figures.refused_ahead > 0 && figures.accepted_within > 0,
-        "no stamp was ahead: the run was too short to tell anything"
-    );
+    let ClockFigures { refused_ahead, accepted_within, .. } = clocks.figures;
+    rig.clocks = Some(clocks);
+    let is_telling = refused_ahead > 0 && accepted_within > 0;
+    ensure!(is_telling, "no stamp was ahead: the run was too short to tell anything");
     Ok(())
 }
 

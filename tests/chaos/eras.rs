@@ -284,8 +284,13 @@ impl Rig {
         Ok(())
     }
 
-    /// The kinds of flags that `yahtzee commits` shows, by partition.
+    /// The kinds of flags that `yahtzee commits` shows, by partition. Who asks a broker that has just started may have to
+    /// ask again.
     pub(crate) fn commit_flags(&mut self) -> Result<BTreeMap<Partition, Vec<String>>> {
+        self.wait_until("the broker answers about the group", |rig| {
+            let partitions: Vec<Partition> = rig.partitions().collect();
+            rig.cluster.log.committed(&rig.cluster.group, &rig.cluster.raw(), &partitions).is_ok()
+        })?;
         let text = self.launcher.command(&["commits", "--json", JOB])?;
         let document = text.find("[\n").and_then(|at| text.get(at..)).context("there is no document")?;
         let [job]: [JobCommits; 1] =

@@ -187,6 +187,11 @@ pub(crate) const ALL: &[Scenario] = &[
         ..of_storage("S12", "as C17, with what carries summaries into PostgreSQL", c17_return::run)
     },
     of_storage("S13", "a server's data folder is put back to an earlier copy", s13_restored::run),
+    Scenario {
+        bounds_stamps: true,
+        has_ingress: true,
+        ..of_storage("S14", "as C18, with what carries summaries into PostgreSQL", c18_fast_clock::run)
+    },
 ];
 
 /// The scenario of this name, in either case.

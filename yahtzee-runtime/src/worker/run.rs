@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.end_if_paused()?;
-            self.check_topic(index, now_ms)?;
+            self.check_topic(now_ms)?;
             let _wait = self.context.health.wait(self.job);
             let OpenJob { writers, topics, .. } = &mut self.open;
             let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
@@ -202,12 +202,14 @@ impl<'a> Run<'a> {
 
     /// Before something is written, sees to it now and then that what was read is of the topic that was opened. The time
     /// that this takes is no pause.
-    fn check_topic(&mut self, slot: usize, now_ms: u64) -> Result<(), JobFailure> {
+    fn check_topic(&mut self, now_ms: u64) -> Result<(), JobFailure> {
         if !self.topic_check.is_due(now_ms) {
             return Ok(());
         }
         let _wait = self.context.health.wait(self.job);
-        let partition = self.slots[slot].machine.partitions()[0];
+        // It is another one for all partitions; the first is named.
+        let mut partitions = self.slots.iter().flat_map(|slot| slot.machine.partitions());
+        let partition = partitions.next().copied().unwrap_or(Partition(0));
         let refused = |reason| PartitionRefused { partition, reason };
         self.topic_check.ask(&**self.log, &self.open.topics.raw, refused, now_ms)?;
         self.note_activity();

@@ -7,7 +7,7 @@ use yahtzee_core::commit::{AcceptanceSettings, Identity};
 use yahtzee_core::owner::Partition;
 use yahtzee_runtime::log::{Log, LogError};
 use yahtzee_runtime::topics::group;
-use yahtzee_runtime::worker::JobPlan;
+use yahtzee_runtime::worker::{JobPlan, committed};
 use yahtzee_runtime::{out, outln};
 
 use crate::config::Config;
@@ -73,7 +73,8 @@ fn job(config: &Config, log: &dyn Log, plan: &JobPlan, now_ms: i64) -> Result<Jo
         owner_tag: Default::default(),
     };
     let deadline = Deadline::of(topic.retention_ms, now_ms);
-    let committed = log.committed(&group, &raw, &partitions)?;
+    let summary = config.layout.summary(plan.job.summary());
+    let committed = committed(|topic| log.committed(&group, topic, &partitions), &raw, &summary)?;
     let bounds = log.bounds(&raw, &partitions)?;
     let mut report = JobCommits::of(plan, &topic, group, config.layout.partitions);
     for ((partition, committed), bounds) in partitions.into_iter().zip(committed).zip(bounds) {

@@ -497,6 +497,13 @@ fn commits_that_workers_would_refuse_are_flagged() {
     let by_hand = OffsetCommit { topic: RAW, partition: Partition(0), committed: by_hand };
     world.log().commit(GROUP, &[by_hand]).unwrap();
     assert_eq!(kinds(&commits, ("NONE", "")), ["unreadable"]);
+    // Who deletes the raw topic deletes its commits, and workers refuse those beside the summaries.
+    let next = ("YAHTZEE_JOBS__ROUTER_LATENCY__GENERATION", "2");
+    assert_eq!(kinds(&commits, next), ["no-commit"]);
+    let committed = world.committed()[1].clone().expect("every partition has a commit");
+    let beside = OffsetCommit { topic: SUMMARIES, partition: Partition(0), committed };
+    world.log().commit(&GROUP.replace(".g1.", ".g2."), &[beside]).unwrap();
+    assert_eq!(kinds(&commits, next), ["other-value"]);
 }
 
 #[test]

@@ -15,7 +15,9 @@ use yahtzee_runtime::log::{Bounds, SharedLog, TopicSpec};
 use yahtzee_runtime::topics::{TopicLayout, group};
 use yahtzee_storage::job_topics::JobTopics;
 
-use crate::policy::{GENERATION, JOB, MEASUREMENT, PARTITIONS, SUMMARY};
+use crate::policy::{CLOCK_SKEW_MS, GENERATION, JOB, MEASUREMENT, PARTITIONS, SUMMARY};
+use crate::scenarios::Scenario;
+use crate::stores::StoreKind;
 use crate::{admin, commits};
 
 /// Names the broker.
@@ -43,7 +45,7 @@ impl Drop for Cluster {
 
 impl Cluster {
     /// Connects to the broker of the environment and creates topics that nobody has used before.
-    pub(crate) fn prepare(version: &str, has_retry: bool, has_ingress: bool) -> Result<Self> {
+    pub(crate) fn prepare(version: &str, scenario: &Scenario) -> Result<Self> {
         let brokers = std::env::var(BROKER).with_context(|| {
             format!("{BROKER} is not set; `cargo xtask chaos` starts a broker and sets it")
         })?;
@@ -54,14 +56,14 @@ impl Cluster {
             raw_retention_ms: None,
             summary_retention_ms: None,
             store_retention_ms: None,
-            timestamp_ahead_max_ms: None,
+            timestamp_ahead_max_ms: scenario.bounds_stamps.then_some(CLOCK_SKEW_MS),
             ..TopicLayout::default()
         };
         let mut specs = layout.specs(MEASUREMENT, SUMMARY, false);
-        if has_retry {
+        if scenario.store != StoreKind::Embedded {
             specs.extend(retry_topics(&layout));
         }
-        if has_ingress {
+        if scenario.has_ingress {
             specs.extend(topics_of_other_jobs(&layout));
         }
         let created = specs.iter().map(|spec| spec.name.clone()).collect();
@@ -79,6 +81,17 @@ impl Cluster {
 
     pub(crate) fn raw(&self) -> String {
         self.layout.raw(MEASUREMENT)
+    }
+
+    /// Creates the raw topic once more, after it was deleted.
+    pub(crate) fn create_raw_again(&self) -> Result<()> {
+        let specs = self.layout.specs(MEASUREMENT, SUMMARY, false);
+        Ok(self.log.create_topic(specs.first().context("a job has a raw topic")?)?)
+    }
+
+    /// The group of another generation of the job from now on.
+    pub(crate) fn raise_generation(&mut self, generation: u32) {
+        self.group = group(JOB, generation, &self.layout.version);
     }
 
     /// Where the ingress puts what the drain posts.

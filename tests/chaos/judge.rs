@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey};
 
+use crate::clocks::{ClockZeros, Clocks};
+use crate::eras::{self, Era};
 use crate::gaps::Named;
 use crate::ingress::IngressSide;
 use crate::logs;
@@ -31,18 +33,21 @@ const REPORTED_MAX: usize = 5;
 
 /// Judges a run that has settled and stopped.
 pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
-    let expected = rig.raw.seen().sight.oracle.expected();
+    let mut expected = rig.raw.seen().sight.oracle.expected();
+    let topic: Listing = {
+        let summaries = rig.summaries.seen();
+        summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
+    };
+    let topic = eras::without_replaced(topic);
+    let lost_log = (!rig.eras.past.is_empty()).then(|| eras::add_kept(&mut expected, &topic, &rig.eras));
     let (store, stores) = stored::listing(rig, &expected)?;
+    let store = eras::without_replaced(store);
     let raw = rig.raw.seen();
     let lossy: Windows = rig
         .gaps
         .iter()
         .flat_map(|gap| gap.windows(&raw.sight.oracle).into_iter().map(|window| (gap.partition, window)))
         .collect();
-    let topic: Listing = {
-        let summaries = rig.summaries.seen();
-        summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
-    };
     let logged = logs::lines(&rig.launcher.folder)?;
     let diverged_topic = diverged("topic", &topic, &expected, &lossy);
     let (return_figures, slow_returns) = returns::figures(&rig.returns);
@@ -53,6 +58,8 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         lost_acked: lost_acked(rig, &raw.sight),
         unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
         stores: stores.map(|(zero, _)| zero),
+        lost_log: lost_log.map(|_| rig.eras.findings),
+        clocks: rig.clocks.as_ref().map(|clocks| clock_zeros(rig, clocks, raw.sight.stamps_ahead)),
         ..misled(rig)
     };
     let counts = raw.sight.oracle.counts;
@@ -84,6 +91,8 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         freshness_p99_s,
         stores: stores.map(|(_, figures)| figures),
         returns: return_figures,
+        lost_log,
+        clocks: rig.clocks.as_ref().map(|clocks| clocks.figures),
         rss_max_mb: (rig.launcher.rss_max_kb as f64 / 102.4).round() / 10.0,
         rss_bound_mb: logs::memory_bound_mib(&logged),
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
@@ -97,13 +106,26 @@ fn misled(rig: &Rig) -> MustBeZero {
     let (summaries, commits) = (rig.summaries.seen(), rig.commits.seen());
     let (summaries, commits) = (&summaries.sight, &commits.sight);
     let of_fence = |count| if rig.options.is_fenced() { count } else { 0 };
+    let (of_zombies, of_commits) = rig.eras.past.iter().map(Era::commit_faults).fold((0, 0), add);
     MustBeZero {
         dips_topic: of_fence(summaries.dips_topic),
         dips_sink: summaries.dips_sink,
-        chain_violations: summaries.chain_violations + of_fence(commits.went_back) + commits.unreadable,
-        zombie_visible: of_fence(commits.zombies_visible),
+        chain_violations: summaries.chain_violations
+            + of_fence(commits.went_back + of_commits)
+            + commits.unreadable,
+        zombie_visible: of_fence(commits.zombies_visible + of_zombies),
         ..MustBeZero::default()
     }
+}
+
+fn add(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    (one.0 + other.0, one.1 + other.1)
+}
+
+/// What was wrong where the raw topic refuses stamps that are too far ahead.
+fn clock_zeros(rig: &Rig, clocks: &Clocks, stamps_ahead: u64) -> ClockZeros {
+    let closed_early = rig.summaries.seen().sight.closed_early;
+    ClockZeros { stamps_ahead, closed_early, ..clocks.findings }
 }
 
 struct Diverged {
@@ -151,7 +173,7 @@ fn place_of(key: &[u8]) -> (Partition, i64) {
 
 /// What was acknowledged and is not in the log, and dead letters that are missing or too many.
 fn lost_acked(rig: &Rig, raw: &Raw) -> u64 {
-    let of_generator = raw.lost(&rig.acknowledged);
+    let of_generator = raw.lost(&rig.acknowledged, &rig.eras.taken);
     if of_generator > 0 {
         eprintln!("chaos: {of_generator} acknowledged records of the generator are not in the log");
     }

@@ -9,13 +9,17 @@
 //! | `workers`, `cluster`, `admin`, `servers`, `proxy` | the processes, the broker, and the wire between them |
 //! | `stores`, `postgres`, `rows`, `reader` | what carries summaries into a store, its databases, and who reads them |
 //! | `rig`, `scenarios` | a run, and what is done to it: C to the pipeline, S to PostgreSQL |
+//! | `eras`, `segments` | what a generation of the job had to fold, and how a log comes to lose records |
+//! | `clocks` | processes and producers whose clock is wrong |
 //! | `returns` | how soon processes go on after the broker has come back |
 //! | `gaps`, `logs`, `judge`, `stored`, `report` | which windows lost input, the verdict, and the line that is printed |
 //! | `lifetime` | that no process outlives the run |
 
 mod admin;
+mod clocks;
 mod cluster;
 mod commits;
+mod eras;
 mod gaps;
 mod generator;
 mod ingress;
@@ -36,6 +40,7 @@ mod returns;
 mod rig;
 mod rows;
 mod scenarios;
+mod segments;
 mod servers;
 mod stored;
 mod stores;

@@ -17,11 +17,13 @@ use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
 use yahtzee_pipeline_proto::summary;
 use yahtzee_proto::{Provenance, SummaryEnvelope};
 
-use crate::policy::{FUTURE, GENERATION, LATENESS, PARTITIONS, WINDOW_MS, window_of_ms};
+use crate::policy::{FUTURE, LATENESS, PARTITIONS, WINDOW_MS, window_of_ms};
 
 /// Everything that was read, folded.
 #[derive(Default)]
 pub(crate) struct Oracle {
+    /// Of the job that publishes.
+    pub(crate) generation: u32,
     partitions: BTreeMap<Partition, PartitionFold>,
     pub(crate) counts: Counts,
 }
@@ -68,6 +70,11 @@ struct Series {
 }
 
 impl Oracle {
+    /// Nothing folded yet, for a job of this generation.
+    pub(crate) fn of(generation: u32) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
     /// Folds one record; to be called in offset order of each partition.
     pub(crate) fn fold(&mut self, partition: Partition, record: &LogRecord<'_>) {
         let counts = &mut self.counts;
@@ -117,7 +124,7 @@ impl Oracle {
     /// The final summary of every series, as it must stand under its key.
     pub(crate) fn expected(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let series = self.partitions.values().flat_map(|fold| &fold.series);
-        series.map(|(name, series)| (key_of(name), series.final_summary())).collect()
+        series.map(|(name, series)| (key_of(name), series.final_summary(self.generation))).collect()
     }
 
     /// Partition and offset of every record that must have become a dead letter.
@@ -170,9 +177,9 @@ impl PartitionFold {
 }
 
 impl Series {
-    fn final_summary(&self) -> Vec<u8> {
+    fn final_summary(&self, generation: u32) -> Vec<u8> {
         let provenance = Provenance {
-            generation: GENERATION,
+            generation,
             first_offset: self.first_offset,
             last_offset: self.last_offset,
             count: self.count,

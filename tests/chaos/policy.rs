@@ -1,10 +1,14 @@
 //! The settings of a run, in one place: the workers are configured with them and the oracle judges by them.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use yahtzee_core::job::Job;
 use yahtzee_jobs::router_latency::RouterLatency;
+
+use crate::options::Options;
+use crate::scenarios::Scenario;
 
 /// The job that runs: the richest one.
 pub(crate) const JOB: &str = RouterLatency::NAME;
@@ -12,6 +16,7 @@ pub(crate) const JOB: &str = RouterLatency::NAME;
 pub(crate) const MEASUREMENT: &str = RouterLatency::MEASUREMENT;
 /// Stem of its summary topic.
 pub(crate) const SUMMARY: &str = RouterLatency::SUMMARY;
+/// Generation of the job at the start; an operator may raise it.
 pub(crate) const GENERATION: u32 = RouterLatency::GENERATION;
 
 pub(crate) const PARTITIONS: u32 = 8;
@@ -34,15 +39,43 @@ pub(crate) fn window_of_ms(time_ms: i64) -> i64 {
     time_ms.div_euclid(WINDOW_MS)
 }
 
-/// The configuration file of the processes under test. `shards` are lines of the PostgreSQL store.
-pub(crate) fn config_file(
-    brokers: &str,
-    version: &str,
-    store: &Path,
-    shards: &[String],
-    pause_max_ms: u64,
-    guarantee: &str,
-) -> String {
+/// What the configuration file of the processes under test says that is not the same in all runs.
+pub(crate) struct Configuration {
+    pub(crate) brokers: String,
+    pub(crate) version: String,
+    /// Folder of the embedded store.
+    pub(crate) store: PathBuf,
+    /// Lines of the PostgreSQL store.
+    pub(crate) shards: Vec<String>,
+    pub(crate) pause_max_ms: u64,
+    pub(crate) guarantee: &'static str,
+    pub(crate) generation: u32,
+}
+
+impl Configuration {
+    /// What scenario and options say of it.
+    pub(crate) fn of(scenario: &Scenario, options: &Options) -> Self {
+        Self {
+            brokers: String::new(),
+            version: String::new(),
+            store: PathBuf::new(),
+            shards: Vec::new(),
+            pause_max_ms: scenario.pause_max_ms,
+            guarantee: options.guarantee_name(),
+            generation: GENERATION,
+        }
+    }
+
+    /// Writes the file, as an operator does.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("yahtzee.toml");
+        std::fs::write(&path, config_file(self)).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn config_file(configuration: &Configuration) -> String {
+    let Configuration { brokers, version, store, shards, pause_max_ms, guarantee, generation } =
+        configuration;
     let mut text = String::new();
     let mut section = |name: &str, lines: &[String]| {
         writeln!(text, "[{name}]\n{}\n", lines.join("\n")).expect("a String takes any text");
@@ -67,16 +100,17 @@ pub(crate) fn config_file(
             format!("pause_max_ms = {pause_max_ms}"),
         ],
     );
-    section(
-        &format!("jobs.{JOB}"),
-        &[
-            format!("window_length_ms = {WINDOW_MS}"),
-            format!("lateness_windows = {LATENESS}"),
-            format!("future_windows = {FUTURE}"),
-            format!("flush_interval_ms = {FLUSH_INTERVAL_MS}"),
-            format!("clock_skew_ms = {CLOCK_SKEW_MS}"),
-        ],
-    );
+    let mut of_job = vec![
+        format!("window_length_ms = {WINDOW_MS}"),
+        format!("lateness_windows = {LATENESS}"),
+        format!("future_windows = {FUTURE}"),
+        format!("flush_interval_ms = {FLUSH_INTERVAL_MS}"),
+        format!("clock_skew_ms = {CLOCK_SKEW_MS}"),
+    ];
+    if *generation != GENERATION {
+        of_job.push(format!("generation = {generation}"));
+    }
+    section(&format!("jobs.{JOB}"), &of_job);
     section("ingress", &["listen = \"127.0.0.1:0\"".to_owned()]);
     section("sink.embedded", &[format!("folder = {store:?}")]);
     section("sink.postgres.shards", shards);

@@ -46,14 +46,25 @@ impl Rig {
 
 /// Whether a process says that it works. One that has just started has no address yet, and does not.
 fn is_ready(process: &Process) -> Result<bool> {
-    let log = process.log_text();
-    let Some(address) = admin_address(&log) else { return Ok(false) };
-    let status = status_of(address).with_context(|| format!("{}: /readyz at {address}", process.name))?;
-    match status.as_str() {
-        "200" => Ok(true),
-        "503" => Ok(false),
-        _ => bail!("{}: /readyz answers {status}", process.name),
+    let Some(answer) = answer_of(process)? else { return Ok(false) };
+    match answer.split_whitespace().nth(1) {
+        Some("200") => Ok(true),
+        Some("503") => Ok(false),
+        _ => bail!("{}: /readyz answers {answer}", process.name),
     }
+}
+
+/// Whether a process says that it does not work, and why in this word.
+pub(crate) fn is_unready_for(process: &Process, word: &str) -> Result<bool> {
+    let answer = answer_of(process)?.unwrap_or_default();
+    Ok(answer.split_whitespace().nth(1) == Some("503") && answer.contains(word))
+}
+
+fn answer_of(process: &Process) -> Result<Option<String>> {
+    let log = process.log_text();
+    let Some(address) = admin_address(&log) else { return Ok(None) };
+    let answer = ask(address).with_context(|| format!("{}: /readyz at {address}", process.name))?;
+    Ok(Some(answer))
 }
 
 /// The address that a process has logged as that of its administration.
@@ -62,13 +73,13 @@ fn admin_address(log: &str) -> Option<&str> {
     line.split_once("address=")?.1.split_whitespace().next()
 }
 
-fn status_of(address: &str) -> Result<String> {
+fn ask(address: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer.split_whitespace().nth(1).context("no answer")?.to_owned())
+    Ok(answer)
 }
 
 #[cfg(test)]

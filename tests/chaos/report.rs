@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::clocks::{ClockFigures, ClockZeros};
+use crate::eras::{LogFigures, LogFindings};
 use crate::returns::ReturnFigures;
 
 /// Everything about a run, in the order of the line.
@@ -39,9 +41,15 @@ pub(crate) struct Report {
     /// Only of scenarios with PostgreSQL.
     #[serde(flatten)]
     pub(crate) stores: Option<StoreFigures>,
-    /// Only of the scenario that measures them.
+    /// Only of the scenarios that measure them.
     #[serde(flatten)]
     pub(crate) returns: Option<ReturnFigures>,
+    /// Only where the log has lost what was read.
+    #[serde(flatten)]
+    pub(crate) lost_log: Option<LogFigures>,
+    /// Only where clocks are wrong.
+    #[serde(flatten)]
+    pub(crate) clocks: Option<ClockFigures>,
     pub(crate) rss_max_mb: f64,
     /// The greatest bound that a worker printed, of its windows alone.
     pub(crate) rss_bound_mb: Option<f64>,
@@ -75,6 +83,12 @@ pub(crate) struct MustBeZero {
     /// Only of scenarios with PostgreSQL.
     #[serde(flatten)]
     pub(crate) stores: Option<StoreZeros>,
+    /// Only where the log has lost what was read.
+    #[serde(flatten)]
+    pub(crate) lost_log: Option<LogFindings>,
+    /// Only where clocks are wrong.
+    #[serde(flatten)]
+    pub(crate) clocks: Option<ClockZeros>,
 }
 
 /// What may not happen with PostgreSQL.
@@ -114,9 +128,11 @@ pub(crate) struct StoreFigures {
 
 impl MustBeZero {
     pub(crate) fn is_zero(&self) -> bool {
-        let Self { stores, .. } = *self;
+        let Self { stores, lost_log, clocks, .. } = *self;
         stores.unwrap_or_default() == StoreZeros::default()
-            && Self { stores: None, ..*self } == Self::default()
+            && lost_log.unwrap_or_default() == LogFindings::default()
+            && clocks.unwrap_or_default() == ClockZeros::default()
+            && Self { stores: None, lost_log: None, clocks: None, ..*self } == Self::default()
     }
 }
 

@@ -10,14 +10,16 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Isolation, SlotName};
 
+use crate::clocks::Clocks;
 use crate::cluster::Cluster;
 use crate::commits::{self, CommitTime, Commits, Loss};
+use crate::eras::Eras;
 use crate::gaps::Gap;
-use crate::generator::{Clock, Generator};
+use crate::generator::{Clock, Generator, LAST_WORD_MS};
 use crate::ingress::IngressSide;
 use crate::letters::Letters;
 use crate::options::Options;
-use crate::policy::{self, PARTITIONS, SLOTS};
+use crate::policy::{CLOCK_SKEW_MS, Configuration, GENERATION, PARTITIONS, SLOTS};
 use crate::postgres::{self, Databases};
 use crate::proxy::{Protocol, Proxy};
 use crate::raw::{Fingerprint, Raw};
@@ -41,6 +43,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The platform kills after this time.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30);
 
+/// After this time a stamp of now ends the windows of what the fastest clock has stamped before.
+const LAST_WORD_WAIT: Duration = Duration::from_millis((LAST_WORD_MS + CLOCK_SKEW_MS).unsigned_abs());
+
 /// Every partition's first record has been read.
 const FIRST: [Offset; PARTITIONS as usize] = [Offset(1); PARTITIONS as usize];
 
@@ -59,7 +64,11 @@ pub(crate) struct Rig {
     pub(crate) commits: Watch<Commits>,
     pub(crate) sink_commits: Watch<CommitTime>,
     pub(crate) generator: Option<Generator>,
+    pub(crate) configuration: Configuration,
     pub(crate) acknowledged: Vec<Fingerprint>,
+    pub(crate) eras: Eras,
+    /// Where the raw topic refuses stamps that are too far ahead.
+    pub(crate) clocks: Option<Clocks>,
     pub(crate) started: Instant,
     pub(crate) kills: u64,
     pub(crate) zombies: u64,
@@ -74,8 +83,7 @@ impl Rig {
     /// Starts everything, and waits until the workers commit.
     pub(crate) fn start(options: &Options, scenario: &Scenario, folder: &Path) -> Result<Self> {
         let version = format!("chaos-{}-{:x}", std::process::id(), options.seed);
-        let cluster =
-            Cluster::prepare(&version, scenario.store != StoreKind::Embedded, scenario.has_ingress)?;
+        let cluster = Cluster::prepare(&version, scenario)?;
         let (proxy, target) = (start_proxy(scenario, &cluster)?, folder.join("store"));
         let brokers = match &proxy {
             Some(proxy) if scenario.through_proxy => proxy.address(),
@@ -83,9 +91,14 @@ impl Rig {
         };
         let stores = StoreSide::new(open_store(scenario, &version, proxy.as_ref(), target.clone())?);
         let shards = stores.shards().map_or_else(Vec::new, |shards| shards.databases.config_lines());
-        let (pause_max_ms, guarantee) = (scenario.pause_max_ms, options.guarantee_name());
-        let config = policy::config_file(&brokers, &version, &target, &shards, pause_max_ms, guarantee);
-        std::fs::write(folder.join("yahtzee.toml"), config)?;
+        let configuration = Configuration {
+            brokers,
+            version: version.clone(),
+            store: target,
+            shards,
+            ..Configuration::of(scenario, options)
+        };
+        configuration.write(folder)?;
         let (log, start) = (&cluster.log, [Offset(0); PARTITIONS as usize]);
         let watch_commits = Commits::of(&cluster.group, &cluster.raw());
         let sink_commits = CommitTime::of(&stores.sink_group(&version));
@@ -101,7 +114,7 @@ impl Rig {
             stores,
             ingress: None,
             proxy,
-            raw: Watch::start(log, &cluster.raw(), &start, Isolation::Uncommitted, Raw::default())?,
+            raw: Watch::start(log, &cluster.raw(), &start, Isolation::Uncommitted, Raw::of(GENERATION))?,
             summaries: Watch::start(
                 log,
                 &cluster.summary(),
@@ -120,7 +133,10 @@ impl Rig {
             sink_commits: Watch::start(log, commits::TOPIC, &from, Isolation::Committed, sink_commits)?,
             generator: Some(generator),
             cluster,
+            configuration,
             acknowledged: Vec::new(),
+            eras: Eras::default(),
+            clocks: scenario.bounds_stamps.then(Clocks::default),
             started: Instant::now(),
             kills: 0,
             zombies: 0,
@@ -128,19 +144,24 @@ impl Rig {
             gaps: Vec::new(),
             returns: Vec::new(),
         };
-        rig.start_carriers(scenario.sinks)?;
-        if scenario.has_ingress {
-            rig.ingress = Some(IngressSide::start(&mut rig.launcher, &rig.cluster)?);
-        }
-        for index in 0..scenario.workers {
-            rig.start_worker(index, scenario.workers)?;
-        }
-        rig.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
-        rig.wait_until("the ingress takes requests", |rig| {
-            rig.ingress.as_ref().is_none_or(|ingress| ingress.acknowledged_at().is_some())
-        })?;
+        rig.start_processes(scenario)?;
         rig.started = Instant::now();
         Ok(rig)
+    }
+
+    /// Starts the processes under test, and waits until they have got something done.
+    fn start_processes(&mut self, scenario: &Scenario) -> Result<()> {
+        self.start_carriers(scenario.sinks)?;
+        if scenario.has_ingress {
+            self.ingress = Some(IngressSide::start(&mut self.launcher, &self.cluster)?);
+        }
+        for index in 0..scenario.workers {
+            self.start_worker(index, scenario.workers)?;
+        }
+        self.wait_until("every partition has a worker that commits", |rig| rig.has_committed(&FIRST))?;
+        self.wait_until("the ingress takes requests", |rig| {
+            rig.ingress.as_ref().is_none_or(|ingress| ingress.acknowledged_at().is_some())
+        })
     }
 
     /// Whether the time for faults is up.
@@ -307,14 +328,25 @@ impl Rig {
         (0..).map(Partition).zip(ends).all(has_committed)
     }
 
-    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
         (0..PARTITIONS).map(Partition)
     }
 
     /// Ends the input, and waits until all of it has come through.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let generator = self.generator.take().context("a run settles once")?;
-        self.acknowledged = generator.finish();
+        generator.hold(true);
+        // Where stamps are bounded, the last word is written when its time has come.
+        let ahead_ms = match self.clocks.is_some() {
+            true => self.pause(LAST_WORD_WAIT).map(|()| 0)?,
+            false => LAST_WORD_MS,
+        };
+        let sent = generator.finish(Some(ahead_ms));
+        if sent.failed > 0 {
+            let failed = sent.failed;
+            eprintln!("chaos: {failed} raw records were not acknowledged; they may or may not be in the log");
+        }
+        self.acknowledged.extend(sent.acknowledged);
         if let Some(ingress) = &mut self.ingress {
             ingress.end_drain();
             let ends = self.cluster.ends(&self.cluster.error_lines())?;
@@ -398,6 +430,6 @@ fn open_store(scenario: &Scenario, run: &str, proxy: Option<&Proxy>, folder: Pat
     Ok(Target::Postgres(Box::new(Shards { reader, databases })))
 }
 
-fn is_seen<S: Sight>(seen: &Seen<S>, ends: &[Offset]) -> bool {
+pub(crate) fn is_seen<S: Sight>(seen: &Seen<S>, ends: &[Offset]) -> bool {
     (0..).map(Partition).zip(ends).all(|(partition, &end)| seen.position(partition) >= end)
 }

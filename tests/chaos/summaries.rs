@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::LogRecord;
-use yahtzee_core::summary::{Provenance, key_of_record};
+use yahtzee_core::summary::{Provenance, SummaryKey, key_of_record};
 
 use yahtzee_runtime::worker::Guarantee;
 
+use crate::policy::{CLOCK_SKEW_MS, LATENESS, WINDOW_MS};
+use crate::raw::true_time_ms;
 use crate::watch::Sight;
 
 /// The summaries under every key, and what was wrong with their order.
@@ -23,6 +25,8 @@ pub(crate) struct Summaries {
     pub(crate) dips_sink: u64,
     /// A newer summary that has not folded in all that the older one had.
     pub(crate) chain_violations: u64,
+    /// Final summaries of windows that no stamp within the clock skew can have closed by then.
+    pub(crate) closed_early: u64,
     /// When each raw record was first seen in a summary, as the last one folded in.
     pub(crate) seen_at: Vec<(Partition, u64, Instant)>,
 }
@@ -42,6 +46,7 @@ impl Sight for Summaries {
             return;
         };
         let key = key_of_record(record.key, record.value);
+        self.closed_early += u64::from(new.is_final && is_early(key, true_time_ms()));
         let before = self.keys.get(key);
         if let Some(before) = before {
             let order = before.provenance.revision().cmp(&new.revision());
@@ -71,6 +76,14 @@ impl Summaries {
     pub(crate) fn visible(&self) -> &BTreeMap<Vec<u8>, Visible> {
         &self.keys
     }
+}
+
+/// Whether a window is still open for every watermark that is ahead of the true time by no more than the clock skew.
+fn is_early(key: &[u8], true_time_ms: i64) -> bool {
+    SummaryKey::decode(key).is_ok_and(|key| {
+        let closes_at_ms = key.window_start_ms + (1 + LATENESS) * WINDOW_MS;
+        closes_at_ms > true_time_ms + CLOCK_SKEW_MS
+    })
 }
 
 /// The value below which `percent` of the times lie, by nearest rank; `None` where there are none.
@@ -125,6 +138,16 @@ mod tests {
         check(&[(1, 3, 2, true), (1, 1, 1, false)], (1, 0, 0), 1, 3);
         // What comes late must be a part of what it comes after all the same.
         check(&[(1, 3, 2, true), (0, 1, 1, false)], (1, 0, 1), 1, 3);
+    }
+
+    #[test]
+    fn a_window_closes_early_if_no_clock_within_the_skew_can_have_closed_it() {
+        let owner = yahtzee_core::owner::Owner([1; 16]);
+        let (window_start_ms, window_length_ms) = (10_000, WINDOW_MS as u32);
+        let key = SummaryKey { owner, dimensions: Vec::new(), window_start_ms, window_length_ms }.encode();
+        // Lateness of five windows: a stamp of 16 s closes it.
+        assert_eq!([13_999, 14_000, 16_000].map(|now_ms| is_early(&key, now_ms)), [true, false, false]);
+        assert!(!is_early(b"key", 0));
     }
 
     #[test]

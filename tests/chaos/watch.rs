@@ -67,14 +67,21 @@ impl<S: Sight> Watch<S> {
     }
 }
 
-impl<S> Drop for Watch<S> {
-    fn drop(&mut self) {
+impl<S> Watch<S> {
+    /// Reads no more.
+    pub(crate) fn end(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             eprintln!("chaos: a watching thread has panicked: what it saw is not to be trusted");
         }
+    }
+}
+
+impl<S> Drop for Watch<S> {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

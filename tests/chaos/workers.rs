@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 use yahtzee_core::owner::Partition;
 
+use crate::clocks::WrongClock;
 use crate::lifetime;
 use crate::policy::{JOB, PARTITIONS, SLOTS};
 
@@ -25,6 +26,8 @@ pub(crate) struct Launcher {
     /// Folder of the run: the configuration file and a log file per process.
     pub(crate) folder: PathBuf,
     started: u32,
+    /// The clock of the processes that are started, if it is wrong.
+    pub(crate) clock: Option<WrongClock>,
     /// The most memory that any worker was seen to use, kilobytes.
     pub(crate) rss_max_kb: u64,
 }
@@ -52,7 +55,7 @@ impl Launcher {
                 program.display()
             );
         }
-        Ok(Self { program, folder, started: 0, rss_max_kb: 0 })
+        Ok(Self { program, folder, started: 0, clock: None, rss_max_kb: 0 })
     }
 
     /// Starts worker `index` of `count`.
@@ -78,11 +81,11 @@ impl Launcher {
         self.start("ingress", &["ingress"])
     }
 
-    /// Runs an operator's command to its end.
-    pub(crate) fn command(&mut self, arguments: &[&str]) -> Result<()> {
+    /// Runs an operator's command to its end, and returns what it has written.
+    pub(crate) fn command(&mut self, arguments: &[&str]) -> Result<String> {
         let mut process = self.start(&arguments.join("-"), arguments)?;
         match process.wait(COMMAND_WITHIN)? {
-            Some(status) if status.success() => Ok(()),
+            Some(status) if status.success() => Ok(process.log_text()),
             ended => bail!("`yahtzee {}` ended with {ended:?}: {}", arguments.join(" "), process.log_text()),
         }
     }
@@ -95,6 +98,7 @@ impl Launcher {
         let config = self.folder.join("yahtzee.toml");
         let mut command = lifetime::child(self.program.as_os_str())?;
         command.arg("--config").arg(config).args(arguments).env_clear().current_dir(&self.folder);
+        self.clock.iter().for_each(|clock| clock.apply(&mut command));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
         Ok(Process { name, log, child })

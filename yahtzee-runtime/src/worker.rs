@@ -35,11 +35,13 @@ mod open;
 mod poison_limit;
 mod progress;
 mod run;
+mod topic_check;
 mod worker_topics;
 mod write;
 mod writer;
 
 pub use memory::{MemoryBound, memory_of_machine};
+pub use open::committed;
 pub use poison_limit::PoisonLimits;
 pub use progress::{JobProgress, Progress};
 

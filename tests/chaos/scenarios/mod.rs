@@ -11,6 +11,9 @@ mod c12_hijack;
 mod c13_rescale;
 mod c16_wire;
 mod c17_return;
+mod c18_fast_clock;
+mod c19_shorter_log;
+mod c20_topic_anew;
 mod s00_short;
 mod s01_shard_down;
 mod s02_server_killed;
@@ -51,6 +54,8 @@ pub(crate) struct Scenario {
     pub(crate) sinks: u32,
     /// Time within which a raw record must be acknowledged.
     pub(crate) acknowledged_within: Duration,
+    /// Whether the raw topic refuses stamps that are further ahead than clocks may be.
+    pub(crate) bounds_stamps: bool,
     /// Whether clocks are put back so that midnight comes in the middle of the run.
     pub(crate) around_midnight: bool,
     /// Does harm until the time is up.
@@ -78,6 +83,7 @@ const fn scenario(name: &'static str, about: &'static str, run: fn(&mut Rig) -> 
         store: StoreKind::Embedded,
         sinks: 1,
         acknowledged_within: ACKNOWLEDGED_WITHIN,
+        bounds_stamps: false,
         around_midnight: false,
         run,
         after: |_| Ok(()),
@@ -137,6 +143,17 @@ pub(crate) const ALL: &[Scenario] = &[
         )
     },
     Scenario {
+        bounds_stamps: true,
+        has_ingress: true,
+        ..scenario(
+            "C18",
+            "clocks are ahead by hours and days, of those who write records and of our processes",
+            c18_fast_clock::run,
+        )
+    },
+    scenario("C19", "the raw log loses its newest records, committed ones too", c19_shorter_log::run),
+    scenario("C20", "the raw topic is deleted and created again", c20_topic_anew::run),
+    Scenario {
         after: s05_poison::requeue,
         ..of_storage("S0", "S1, S5 and S9 in one, for a short run", s00_short::run)
     },
@@ -170,6 +187,11 @@ pub(crate) const ALL: &[Scenario] = &[
         ..of_storage("S12", "as C17, with what carries summaries into PostgreSQL", c17_return::run)
     },
     of_storage("S13", "a server's data folder is put back to an earlier copy", s13_restored::run),
+    Scenario {
+        bounds_stamps: true,
+        has_ingress: true,
+        ..of_storage("S14", "as C18, with what carries summaries into PostgreSQL", c18_fast_clock::run)
+    },
 ];
 
 /// The scenario of this name, in either case.

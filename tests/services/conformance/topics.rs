@@ -21,9 +21,11 @@ pub(crate) fn describes_what_was_created(bench: &dyn Bench) {
     };
     let ids = [plain, compacted].map(|wanted| {
         assert_eq!(log.describe_topic(&wanted.name).expect("describe"), None);
+        assert_eq!(log.topic_id(&wanted.name).expect("ask"), None);
         log.create_topic(&wanted).expect("create");
         let found = log.describe_topic(&wanted.name).expect("describe").expect("was created");
         assert_eq!((&found.name, found.differences(&wanted)), (&wanted.name, vec![]));
+        assert_eq!(log.topic_id(&wanted.name).expect("ask"), Some(found.id));
         found.id
     });
     assert_ne!(ids[0], ids[1]);

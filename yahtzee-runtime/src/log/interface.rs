@@ -88,6 +88,14 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// If the log cannot answer.
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError>;
+
+    /// Returns the identity of a topic, which another one of the same name does not have; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// If the log cannot answer.
+    fn topic_id(&self, topic: &str) -> Result<Option<[u8; 16]>, LogError> {
+        Ok(self.describe_topic(topic)?.map(|found| found.id))
+    }
 }
 
 /// Reads the partitions it was opened with. Owned by one thread.

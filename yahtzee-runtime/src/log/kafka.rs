@@ -131,4 +131,8 @@ impl Log for KafkaLog {
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
         self.ask(|topics, patience| topics.describe(topic, patience))
     }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<[u8; 16]>, LogError> {
+        self.ask(|topics, patience| topics.id(topic, patience))
+    }
 }

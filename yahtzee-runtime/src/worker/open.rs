@@ -20,6 +20,8 @@ use super::{JobFailure, JobPlan, JobSlot, WorkerSettings};
 /// A job whose slots are open.
 pub(super) struct OpenJob {
     pub(super) topics: WorkerTopics,
+    /// Identity of the raw topic.
+    pub(super) raw_id: [u8; 16],
     /// The writers of the slots, in their order.
     pub(super) writers: Vec<Box<dyn SlotWriter>>,
     pub(super) reader: Box<dyn LogReader>,
@@ -44,7 +46,7 @@ pub(super) fn open(
         writers.push(opener.open(slot, &mut from, now_ms)?);
     }
     let reader = log.reader(&topics.raw, &from, Isolation::Uncommitted)?;
-    Ok(OpenJob { topics, writers, reader })
+    Ok(OpenJob { topics, raw_id: identity.topic_id, writers, reader })
 }
 
 struct SlotOpener<'a> {
@@ -75,7 +77,8 @@ impl SlotOpener<'_> {
                 }
                 SlotRequest::ReadCommits => {
                     let writer = writer.as_deref_mut().expect("a slot asks for its fence before its commits");
-                    let commits = self.commits(writer, machine.partitions())?;
+                    let read = |topic: &str| writer.committed(topic, machine.partitions());
+                    let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {
@@ -93,22 +96,6 @@ impl SlotOpener<'_> {
             }
         }
         Ok(writer.expect("a slot asks for its fence before it is assigned"))
-    }
-
-    /// Returns the commits, those beside the summaries where there is none beside the raw records: who deletes a topic
-    /// deletes its commits, and the summaries that are published still tell which topic they were made from.
-    fn commits(
-        &self,
-        writer: &mut dyn SlotWriter,
-        partitions: &[Partition],
-    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        let of_raw = writer.committed(&self.topics.raw, partitions)?;
-        let of_summaries = writer.committed(&self.topics.summary, partitions)?;
-        Ok(of_raw
-            .into_iter()
-            .zip(of_summaries)
-            .map(|(of_raw, of_summaries)| of_raw.or(of_summaries))
-            .collect())
     }
 
     fn open_partition(&self) -> Box<OpenPartition> {
@@ -130,6 +117,22 @@ impl SlotOpener<'_> {
             );
         }
     }
+}
+
+/// Returns the commits that workers start from, as `read` reads those of a topic: of the raw topic, and of the summary topic
+/// where there is none of the raw one. Who deletes a topic deletes its commits, and the summaries that are published still
+/// tell which topic they were made from.
+///
+/// # Errors
+/// If `read` fails.
+pub fn committed(
+    mut read: impl FnMut(&str) -> Result<Vec<Option<CommittedOffset>>, LogError>,
+    raw: &str,
+    summary: &str,
+) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+    let (of_raw, of_summaries) = (read(raw)?, read(summary)?);
+    let pairs = of_raw.into_iter().zip(of_summaries);
+    Ok(pairs.map(|(of_raw, of_summaries)| of_raw.or(of_summaries)).collect())
 }
 
 /// Refuses topics that are missing or of another size than configured.

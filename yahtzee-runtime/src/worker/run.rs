@@ -12,14 +12,14 @@ use yahtzee_core::slot::{AssignedPartition, PartitionRefused, SlotMachine};
 use crate::clock::since_1970;
 use crate::health::Condition;
 use crate::log::{Item, SharedLog};
+use crate::threads::TaskFailure as _;
 
 use super::clock_alarm::ClockAlarm;
 use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
 use super::poison_limit::PoisonLimit;
+use super::topic_check::TopicCheck;
 use super::write::write_due;
-use crate::threads::TaskFailure as _;
-
 use super::{JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_MAX, WorkerSettings};
 
 /// Longest wait of one poll; a stop is seen as soon.
@@ -40,7 +40,7 @@ pub(super) fn run(
     let began_ms = context.clock.now_ms();
     let opened = open(plan, log, settings, slots, began_ms)
         .map_err(|failure| paused_or(failure, began_ms, settings, context))?;
-    let mut run = Run::new(opened, slots, plan, settings, context);
+    let mut run = Run::new(opened, log, slots, plan, settings, context);
     run.work().map_err(|failure| paused_or(failure, run.active_at_ms, settings, context))
 }
 
@@ -64,7 +64,9 @@ fn paused_or(
 struct Run<'a> {
     job: &'static str,
     context: &'a ProcessContext,
+    log: &'a SharedLog,
     open: OpenJob,
+    topic_check: TopicCheck,
     slots: &'a mut [JobSlot],
     index: PartitionIndex,
     metrics: WorkerMetrics,
@@ -82,6 +84,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(
         open: OpenJob,
+        log: &'a SharedLog,
         slots: &'a mut [JobSlot],
         plan: &JobPlan,
         settings: &WorkerSettings,
@@ -96,7 +99,9 @@ impl<'a> Run<'a> {
         Self {
             job,
             context,
+            log,
             metrics,
+            topic_check: TopicCheck::new(open.raw_id, now_ms),
             index: PartitionIndex::new(slots, open.topics.partitions),
             open,
             slots,
@@ -162,6 +167,7 @@ impl<'a> Run<'a> {
     /// Hands one batch to the slots. A panic of the job names its record and ends the run.
     fn read(&mut self, wait: Duration) -> Result<(), JobFailure> {
         let Self { open: OpenJob { reader, topics, .. }, slots, index, metrics, poison_limit, .. } = self;
+        let topic_check = &mut self.topic_check;
         let mut current = None;
         let batch = reader.poll(wait)?;
         let folded = catch_unwind(AssertUnwindSafe(|| {
@@ -178,6 +184,7 @@ impl<'a> Run<'a> {
                     }
                 };
                 current = Some((partition, record));
+                topic_check.note_read();
                 let outcome = machine.ingest(of_slot, record);
                 metrics.record(&topics.raw, partition, &record, outcome);
                 if outcome == RecordOutcome::OtherLog {
@@ -208,12 +215,29 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.end_if_paused()?;
+            self.check_topic(now_ms)?;
             let _wait = self.context.health.wait(self.job);
             let OpenJob { writers, topics, .. } = &mut self.open;
             let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
             self.metrics.written(written);
             self.note_activity();
         }
+        Ok(())
+    }
+
+    /// Before something is written, sees to it now and then that what was read is of the topic that was opened. The time
+    /// that this takes is no pause.
+    fn check_topic(&mut self, now_ms: u64) -> Result<(), JobFailure> {
+        if !self.topic_check.is_due(now_ms) {
+            return Ok(());
+        }
+        let _wait = self.context.health.wait(self.job);
+        // It is another one for all partitions; the first is named.
+        let mut partitions = self.slots.iter().flat_map(|slot| slot.machine.partitions());
+        let partition = partitions.next().copied().unwrap_or(Partition(0));
+        let refused = |reason| PartitionRefused { partition, reason };
+        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused, now_ms)?;
+        self.note_activity();
         Ok(())
     }
 

@@ -588,6 +588,20 @@ fn a_raw_topic_that_was_made_anew_without_its_commits_is_recognised() {
     check(RAW_ID, None);
 }
 
+/// A client that asked for nothing when it happened reads on, if the new topic has the next offset.
+#[test]
+fn a_raw_topic_that_is_made_anew_under_a_worker_is_noticed_before_it_is_published() {
+    const ANEW_AT_MS: u64 = 10_000;
+    // Before the second record comes, the process stands still.
+    let polls = [poll(1, FLUSH_MS), poll(1, ANEW_AT_MS), poll(0, 0)].into();
+    let script = Script { raw: records(2), polls, made_anew_at_ms: Some(ANEW_AT_MS), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    let failure = worked.run().unwrap_err();
+    assert!(!failure.is_transient(), "{failure}");
+    assert!(failure.to_string().contains("deleted and created again"), "{failure}");
+    assert_eq!(worked.calls_after_opening(), ["poll 1", "commit [0]", "poll 1"]);
+}
+
 /// A raw topic that was deleted and created again is recognised by it.
 #[test]
 fn a_commit_carries_the_identity_of_the_raw_topic() {

@@ -138,7 +138,7 @@ fn commit(
     topics: &WorkerTopics,
     written: &mut WriteCounts,
 ) -> Result<(), JobFailure> {
-    // Beside the summaries too, where they survive the raw topic: see `SlotOpener::commits`.
+    // Beside the summaries too, where they survive the raw topic: see `committed`.
     let places = [topics.raw.as_str(), &topics.summary];
     let offset = |commit: &PartitionCommit, topic| OffsetCommit {
         topic,

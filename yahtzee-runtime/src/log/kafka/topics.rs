@@ -134,6 +134,11 @@ impl KafkaTopics {
         }
     }
 
+    /// Returns the identity of a topic; `None` if it does not exist.
+    pub(super) fn id(&self, topic: &str, patience: Duration) -> Result<Option<[u8; 16]>, LogError> {
+        Ok(self.facts(topic, patience)?.map(|facts| facts.id))
+    }
+
     /// Describes a topic; `None` if it does not exist.
     pub(super) fn describe(
         &self,

@@ -45,6 +45,8 @@ pub(super) struct Script {
     pub(super) raw: Vec<RawRecord>,
     /// Identity of the raw topic if it is another than [`RAW_ID`].
     pub(super) raw_id: Option<[u8; 16]>,
+    /// When the raw topic is deleted and created again, and has the same records.
+    pub(super) made_anew_at_ms: Option<u64>,
     pub(super) log_start: u64,
     /// Offsets behind the last record that are taken by what is never handed out.
     pub(super) control_records: u64,
@@ -104,6 +106,13 @@ impl ScriptedLog {
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
+    }
+
+    fn raw_id(&self) -> [u8; 16] {
+        let script = self.script();
+        let is_anew =
+            script.made_anew_at_ms.is_some_and(|at_ms| self.now_ms.load(Ordering::Relaxed) >= at_ms);
+        if is_anew { [9; 16] } else { script.raw_id.unwrap_or(RAW_ID) }
     }
 
     fn note(&self, call: impl Into<String>) {
@@ -228,7 +237,7 @@ impl Log for ScriptedLog {
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {
         Ok(Some(TopicDescription {
             name: topic.to_owned(),
-            id: if topic == RAW_TOPIC { self.script().raw_id.unwrap_or(RAW_ID) } else { [8; 16] },
+            id: if topic == RAW_TOPIC { self.raw_id() } else { [8; 16] },
             partitions: if self.script().idle_partition.is_some() { 2 } else { 1 },
             replication: 1,
             cleanup: Cleanup::Delete,

@@ -205,3 +205,47 @@ fn wait_for(acknowledged: &mpsc::Receiver<Result<(), LogError>>) -> Result<()> {
     let result = acknowledged.recv().map_err(|_| anyhow!("the log dropped a recording's records"))?;
     Ok(result?)
 }
+
+#[cfg(test)]
+mod tests {
+    use yahtzee_runtime::log::{AppendCallback, Appender, NewRecord};
+    use yahtzee_runtime::topics::TopicLayout;
+
+    use super::*;
+
+    /// Takes everything at once.
+    struct Taking;
+
+    impl Appender for Taking {
+        fn append(&self, _: &[NewRecord], done: AppendCallback) {
+            done(Ok(()));
+        }
+    }
+
+    /// Or the report of a part passes for that of all.
+    #[test]
+    fn input_has_ended_early_if_a_line_of_any_file_is_left() {
+        fn check(texts: &[&str], is_stopped: bool, expected: bool) {
+            let folder = tempfile::tempdir().unwrap();
+            let input = |(text, number): (&&str, u32)| {
+                let path = folder.path().join(number.to_string());
+                std::fs::write(&path, text).unwrap();
+                InputFile::parse(&path.display().to_string()).unwrap()
+            };
+            let inputs: Vec<InputFile> = texts.iter().zip(0..).map(input).collect();
+            let topics = RawTopics::new(Arc::new(Taking), &TopicLayout::default());
+            let (recorded, stop) = (Mutex::new(Recorded::default()), StopSignal::new());
+            if is_stopped {
+                stop.stop();
+            }
+            play(&inputs, &topics, &recorded, &stop).unwrap();
+            let recorded = recorded.into_inner().unwrap();
+            assert_eq!(recorded.ended_early, expected, "{texts:?} {is_stopped}");
+        }
+        let line = "2026-03-04T05:06:07.000000+00:00 app[web.1]: hello\n";
+        check(&[line, line], false, false);
+        check(&[line, line], true, true);
+        check(&[line, ""], true, true);
+        check(&["", ""], true, false);
+    }
+}

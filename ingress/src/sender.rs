@@ -135,6 +135,9 @@ mod tests {
         let of_user = SenderName::User(b"u".to_vec()).frame_id(derived_owner(b"user.u"), b"R");
         check(&[(DRAIN_TOKEN, "d.1"), (FRAME_ID, "F")], of_drain(b"d.1", derived_owner(b"d.1")), logplex);
         check(&[(DRAIN_TOKEN, "d.known"), (FRAME_ID, "F")], of_drain(b"d.known", Owner([1; 16])), logplex);
+        // The platform's router gives every attempt a request id of its own.
+        let of_frame = SenderName::User(b"u".to_vec()).frame_id(derived_owner(b"user.u"), b"F");
+        check(&[(FRAME_ID, "F"), (REQUEST_ID, "R")], Some(of_frame), logplex);
         check(&[(DRAIN_TOKEN, "d.1")], None, logplex);
         check(&[(REQUEST_ID, "R")], Some(of_user), SourceKind::LogShuttle);
         check(&[], None, SourceKind::Unknown);

@@ -93,6 +93,16 @@ fn the_client_of_a_refused_request_can_read_the_reply_and_goes_on() {
     check(&head("POST /drain", "Transfer-Encoding: chunked\r\n"), chunked.as_bytes(), "413");
 }
 
+#[test]
+fn a_body_as_large_as_the_limit_is_taken_whether_it_is_announced_or_not() {
+    for (bytes, expected) in [(LIMIT_BYTES, "204"), (LIMIT_BYTES + 1, "413")] {
+        let (length, body) = of_length(bytes);
+        check(&head("POST /drain", &length), &body, expected);
+        let chunked = format!("{bytes:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(bytes));
+        check(&head("POST /drain", "Transfer-Encoding: chunked\r\n"), chunked.as_bytes(), expected);
+    }
+}
+
 /// Its body is not on its way: the reply comes at once, and is the last one.
 #[test]
 fn a_client_that_asks_first_gets_the_refusal_instead_of_the_go_ahead() {

@@ -133,6 +133,23 @@ mod tests {
         assert!(health.parts_at(Instant::now() + WAIT_MAX * 2).is_empty());
     }
 
+    /// Who is not alive is killed by the platform: what mends itself must not be.
+    #[test]
+    fn a_process_is_alive_until_a_part_gives_up_and_ready_while_all_parts_work() {
+        fn check(condition: Condition, is_alive: bool, is_ready: bool) {
+            let health = Health::default();
+            health.set("works", Condition::Ready);
+            health.set("part", condition.clone());
+            assert_eq!((health.is_alive(), health.is_ready()), (is_alive, is_ready), "{condition:?}");
+            health.forget("part");
+            assert!(health.is_alive() && health.is_ready(), "{condition:?} is forgotten");
+        }
+        check(Condition::Ready, true, true);
+        check(Condition::Starting("opening".to_owned()), true, false);
+        check(Condition::Troubled("broker down".to_owned()), true, false);
+        check(Condition::Failed("fenced".to_owned()), false, false);
+    }
+
     #[test]
     fn a_remark_changes_no_state() {
         let health = Health::default();

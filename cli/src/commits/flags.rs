@@ -202,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn soon_is_six_hours_or_a_quarter_of_what_is_kept_at_all() {
+        fn check(kept_hours: Option<i64>, expected_hours: Option<i64>) {
+            let (now_ms, hour_ms) = (1_700_000_000_000, 3_600_000);
+            let deadline = Deadline::of(kept_hours.map(|hours| hours * hour_ms), now_ms);
+            assert_eq!(deadline.0, expected_hours.map(|hours| now_ms - hours * hour_ms), "{kept_hours:?}");
+        }
+        check(None, None);
+        check(Some(48), Some(42));
+        check(Some(24), Some(18));
+        check(Some(4), Some(3));
+    }
+
+    #[test]
     fn an_empty_partition_needs_no_commit() {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
         assert_eq!(of(None, &bounds, &RUNNING, None), []);

@@ -139,8 +139,34 @@ fn flags(committed: &CommittedOffset, bounds: &Bounds, topic_id: [u8; 16]) -> Ve
 #[cfg(test)]
 mod tests {
     use yahtzee_core::record::Offset;
+    use yahtzee_runtime::log::Cleanup;
 
     use super::*;
+
+    /// What retention has taken is lost, and told as that: it does not wait any more.
+    #[test]
+    fn the_lag_of_a_sink_is_what_the_log_still_has_for_it() {
+        fn check(committed: Option<u64>, expected: u64) {
+            let bounds = Bounds { start: Offset(10), end: Offset(90) };
+            let topic = TopicDescription {
+                name: "topic".to_owned(),
+                id: [1; 16],
+                partitions: 1,
+                replication: 1,
+                cleanup: Cleanup::Delete,
+                retention_ms: None,
+                timestamp_ahead_max_ms: None,
+            };
+            let at = |offset| CommittedOffset { offset: Offset(offset), metadata: String::new() };
+            let of_sink = SinkPartition::of(Partition(0), committed.map(at).as_ref(), &bounds, &topic);
+            assert_eq!(of_sink.lag, expected, "{committed:?}");
+        }
+        check(None, 80);
+        check(Some(4), 80);
+        check(Some(85), 5);
+        check(Some(90), 0);
+        check(Some(91), 0);
+    }
 
     #[test]
     fn what_is_wrong_with_the_commit_of_a_sink_is_told() {

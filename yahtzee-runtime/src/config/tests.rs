@@ -8,6 +8,7 @@ use serde::Deserialize;
 use yahtzee_core::window::Policy;
 
 use super::*;
+use crate::topics::TopicLayout;
 use crate::worker::Guarantee;
 
 /// A file of somebody who runs workers only.
@@ -99,6 +100,37 @@ fn every_key_of_a_worker_and_of_a_job_means_itself() {
         publishes_late: true,
     };
     assert_eq!(file.jobs["errors"].policy(Policy::default()), expected);
+}
+
+/// The same of topics, and 0 as documented.
+#[test]
+fn every_key_of_topics_means_itself() {
+    let check = |text: &str, expected: TopicLayout| {
+        let text = format!("[topics]\n{text}");
+        let file: WorkerFile = parse_file(&text, "test.toml", &Environment::new()).unwrap();
+        assert_eq!(file.topics.check(7, Guarantee::Fenced).unwrap(), expected, "{text}");
+    };
+    let all = TopicLayout {
+        version: "v2".to_owned(),
+        partitions: 3,
+        replication: 4,
+        raw_retention_ms: Some(5 * 3_600_000),
+        summary_retention_ms: Some(6 * 86_400_000),
+        store_retention_ms: Some(7 * 86_400_000),
+        compacts_summaries: true,
+        timestamp_ahead_max_ms: Some(8),
+    };
+    let sizes = "version = \"v2\"\npartitions = 3\nreplication = 4\n";
+    let times = "raw_retention_hours = 5\nsummary_retention_days = 6\ntimestamp_ahead_max_ms = 8";
+    check(&format!("{sizes}{times}"), all.clone());
+    let for_ever = TopicLayout {
+        raw_retention_ms: None,
+        summary_retention_ms: None,
+        timestamp_ahead_max_ms: None,
+        ..all
+    };
+    let times = "raw_retention_hours = 0\nsummary_retention_days = 0\ntimestamp_ahead_max_ms = 0";
+    check(&format!("{sizes}{times}"), for_ever);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use yahtzee_core::window::Policy;
 
 use super::*;
 
+mod limits;
 mod scripted_log;
 
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
@@ -372,75 +373,6 @@ fn what_is_not_due_is_written_before_the_job_ends() {
     worked.run().unwrap();
     let calls = worked.calls_after_opening();
     assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
-}
-
-#[test]
-fn a_long_run_of_records_that_cannot_be_used_stops_the_job() {
-    fn check(can_be_used: &[bool], expected: Option<u64>) {
-        let unusable = || RawRecord { value: vec![0xff], ..record(0, 1) };
-        let raw = can_be_used.iter().map(|&it| if it { record(0, 1) } else { unusable() }).collect();
-        let polls = [poll(can_be_used.len(), FLUSH_MS), poll(0, 0)].into();
-        let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
-        worked.settings.poison.run_max = 2;
-        let stopped_at = worked.run().err().map(|failure| match failure {
-            JobFailure::TooMuchPoison { offset, .. } => offset.0,
-            failure => panic!("{failure}"),
-        });
-        assert_eq!(stopped_at, expected, "{can_be_used:?}");
-    }
-    check(&[false, false, true, false, false], None);
-    check(&[true, false, false, false, true], Some(3));
-}
-
-/// All slots share a reader: one that has too much to be written holds up the others too, or memory has no bound.
-#[test]
-fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
-    let series = READ_BACKLOG_MAX + WRITE_MAX.effects;
-    let is_of_partition =
-        |record: &RawRecord| Owner(record.key.as_slice().try_into().unwrap()).partition(2) == Partition(0);
-    let of_partition = (0..).map(|owner| record_of(owner, 0, 1)).filter(is_of_partition);
-    let mut raw: Vec<RawRecord> = of_partition.take(series).collect();
-    raw.push(RawRecord { timestamp_ms: START_MS + 600_000, ..raw[0].clone() });
-    let polls = [poll(series + 1, 0), poll(0, 0), poll(0, 0)].into();
-    let script = Script { raw, polls, idle_partition: Some(0), ..Script::default() };
-    let mut worked = Worked::new(Guarantee::Fenced, script);
-    (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
-    worked.slots = job_slots(&worked.plan, &worked.settings);
-    worked.run().unwrap();
-    let calls = worked.calls_after_opening();
-    let writes = |calls: &[String]| calls.iter().filter(|call| call.starts_with("append")).count();
-    let second_poll = calls.iter().position(|call| call == "poll 0").unwrap();
-    assert_eq!(writes(&calls[..second_poll]), 2, "the second one makes room");
-}
-
-/// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
-/// writes the rest.
-#[test]
-fn a_large_backlog_goes_out_in_bounded_writes() {
-    fn check(guarantee: Guarantee, polls: usize, expected: &[&str]) {
-        let series = 2 * WRITE_MAX.effects + 1;
-        let mut raw: Vec<_> = (0..series as u64).map(|owner| record_of(owner, 0, 1)).collect();
-        raw.push(record_of(0, 10, 1));
-        let polls = [vec![poll(series + 1, 0)], vec![poll(0, 0); polls - 1]].concat();
-        let script = Script { raw, polls: polls.into(), ..Script::default() };
-        let worked = &mut Worked::new(guarantee, script);
-        (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
-        worked.slots = job_slots(&worked.plan, &worked.settings);
-        worked.run().unwrap();
-        let finals = |call: &str| call.split(' ').filter(|word| word.ends_with('.')).count();
-        let calls = worked.calls_after_opening();
-        let told = calls.iter().filter(|call| !call.contains("commit")).map(|call| match finals(call) {
-            0 => call.clone(),
-            finals => format!("{finals} finals"),
-        });
-        assert_eq!(told.collect::<Vec<_>>(), expected, "{guarantee:?}");
-    }
-    let read = format!("poll {}", 2 * WRITE_MAX.effects + 2);
-    let (full, rest) = (format!("{} finals", WRITE_MAX.effects), "1 finals");
-    for guarantee in BOTH {
-        check(guarantee, 3, &[&read, &full, "poll 0", &full, "poll 0", rest]);
-        check(guarantee, 1, &[&read, &full, &full, rest]);
-    }
 }
 
 /// The job's code sees the record once per process: then it is a dead letter.

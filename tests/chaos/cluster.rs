@@ -60,11 +60,10 @@ impl Cluster {
             ..TopicLayout::default()
         };
         let mut specs = layout.specs(MEASUREMENT, SUMMARY, false);
-        if scenario.store != StoreKind::Embedded {
-            specs.extend(retry_topics(&layout));
-        }
         if scenario.has_ingress {
             specs.extend(topics_of_other_jobs(&layout));
+        } else if scenario.store != StoreKind::Embedded {
+            specs.extend(retry_topics(&layout));
         }
         let created = specs.iter().map(|spec| spec.name.clone()).collect();
         specs.iter().try_for_each(|spec| log.create_topic(spec))?;

@@ -106,13 +106,8 @@ impl Totals {
 
 /// The first of the seeds with which a mutant is noticed by the property that must notice it.
 #[must_use]
-pub fn first_kill(mutant: &Mutant, seeds: Range<u64>) -> Option<u64> {
-    kills(mutant, seeds).next()
-}
-
-/// The seeds with which a mutant is noticed by the property that must notice it, in their order.
-pub fn kills(mutant: &Mutant, seeds: Range<u64>) -> impl Iterator<Item = u64> {
-    seeds.filter(|&seed| {
+pub fn first_kill(mutant: &Mutant, mut seeds: Range<u64>) -> Option<u64> {
+    seeds.find(|&seed| {
         let failures = run_seed(seed, mutant).failures;
         failures.iter().any(|failure| failure.property == mutant.killed_by)
     })

@@ -97,8 +97,6 @@ config! {
     /// What raw logs lose but for retention: 0 for nothing, 1 for their newest records, 2 for everything, once, because the
     /// topic is deleted and made anew.
     loses_logs,
-    /// Bytes of one write; 0 for any number. Most effects are larger than the smallest bound, some than the greatest.
-    write_max_bytes,
 }
 
 /// Numbers of the settings that can differ.
@@ -139,12 +137,6 @@ impl Config {
                 _ => 0,
             },
             loses_logs: 0,
-            write_max_bytes: match mix(rng.clone().word() ^ 3) % 8 {
-                0 => 100,
-                1 => 600,
-                2 => 1_500,
-                _ => 0,
-            },
         };
         config.loses_logs = match mix(rng.clone().word() ^ 2) % 4 {
             loss @ 1..=2 if config.may_lose_logs() => loss,
@@ -156,7 +148,7 @@ impl Config {
     /// Whether what is published is committed at the same time, by nobody who is refused for something else: a loss then
     /// concerns summaries only if a commit tells so.
     fn may_lose_logs(&self) -> bool {
-        let is_exact = self.is_topic_exact() && self.writes_all();
+        let is_exact = self.is_topic_exact() && self.write_max == WHOLE_WRITE;
         is_exact && self.is_calm == 0 && self.other_setting == 0
     }
 
@@ -201,11 +193,6 @@ impl Config {
     /// How far ahead of the broker a stamp may be: the rest of the difference between two clocks is for one that is behind.
     pub(crate) fn timestamp_ahead_max_ms(&self) -> i64 {
         i64::try_from(self.skew_ms / 2).expect("drawn far below 2^63")
-    }
-
-    /// Whether a write takes all that waits.
-    pub(crate) fn writes_all(&self) -> bool {
-        self.write_max >= WHOLE_WRITE && self.write_max_bytes == 0
     }
 
     /// Whether the summary topic itself, and not only a store behind the revision guard, must be right.

@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::job::{Measurement, SimRecord};
 use crate::ops::Op;
 use crate::raw::{RawLog, RawRecord, foreign_owners, owner};
-use crate::rng::mix;
 use crate::shell::{Delivery, ShellRules};
 
 /// Nodes of the simulated ingress; their clocks differ by at most the configured skew, unless one is set wrong.
@@ -140,8 +139,7 @@ impl Ingress {
                 record.value = vec![1];
             }
             Poison::Timestamp => record.timestamp_ms = -1,
-            // Some are larger than a write may be.
-            Poison::Value => record.value = vec![0xff; 3 + 1_000 * size_class(now_ms)],
+            Poison::Value => record.value = vec![0xff; 3],
             Poison::Partition => record.key = foreign.0.to_vec(),
             Poison::Panic => {
                 record.value = SimRecord { panics: true, ..SimRecord::default() }.encode_to_vec()
@@ -167,11 +165,6 @@ impl Ingress {
             log.append(record);
         }
     }
-}
-
-/// Returns 0, 1 or 2, by the time alone: what is drawn for a seed stays as it was.
-fn size_class(now_ms: i64) -> usize {
-    (mix(now_ms.unsigned_abs()) % 3) as usize
 }
 
 const POISONS: [Poison; 5] =

@@ -124,10 +124,7 @@ impl Slot {
             partitions: partitions.collect(),
             policy: config.policy(),
             backlog_max: size(config.backlog_max),
-            write_max: WriteMax {
-                effects: size(config.write_max),
-                bytes: if config.write_max_bytes == 0 { usize::MAX } else { size(config.write_max_bytes) },
-            },
+            write_max: WriteMax { effects: size(config.write_max), bytes: usize::MAX },
         };
         let mut new = Self {
             holder,

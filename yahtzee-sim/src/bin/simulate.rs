@@ -1,7 +1,6 @@
 //! What `cargo xtask simulate` runs: seeds of the simulated world, and whether any of them broke a promise.
 
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -11,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use yahtzee_sim::{Campaign, Mutant, Outcome, PRODUCTION, Totals, kills, mutants, run_twice, shrink};
+use yahtzee_sim::{Campaign, Mutant, Outcome, PRODUCTION, Totals, mutants, run_twice, shrink};
 
 /// Failed seeds that are shrunk and saved; one is enough to work on.
 const SHRUNK_MAX: usize = 3;
@@ -35,9 +34,6 @@ struct Options {
     /// Show the mistakes that can be built in, and which promise each must break
     #[arg(long)]
     list_mutants: bool,
-    /// Print the rows of the table in docs/commit-rule.md: how often each mistake is noticed, and by which first seed
-    #[arg(long)]
-    mutant_table: bool,
     /// One line of JSON instead of text
     #[arg(long)]
     json: bool,
@@ -48,9 +44,6 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 }
-
-/// Seeds of the table of mistakes in docs/commit-rule.md.
-const TABLE_SEEDS: Range<u64> = 1..1_001;
 
 /// What was run, as `--json` prints it.
 #[derive(Serialize)]
@@ -90,10 +83,6 @@ fn simulate(options: &Options) -> Result<()> {
         list_mutants();
         return Ok(());
     }
-    if options.mutant_table {
-        print_mutant_table(options);
-        return Ok(());
-    }
     let mutant = find_mutant(options.mutant.as_deref())?;
     let from = options.seed.or(options.from).unwrap_or_else(seed_of_now);
     let started = Instant::now();
@@ -120,29 +109,6 @@ fn list_mutants() {
     }
 }
 
-/// Prints a row for each mutant: in how many seeds of the table it is noticed, and by which first. A thread takes one mutant
-/// after the other; the rows come as they are done.
-fn print_mutant_table(options: &Options) {
-    let waiting = Mutex::new(mutants());
-    let take = || waiting.lock().expect("taking does not panic").pop();
-    std::thread::scope(|scope| {
-        for _ in 0..threads(options) {
-            scope.spawn(|| {
-                while let Some(mutant) = take() {
-                    let killed: Vec<u64> = kills(&mutant, TABLE_SEEDS).collect();
-                    let first = killed.first().map_or_else(|| "none".to_owned(), u64::to_string);
-                    println!("| `{}` | {} | {} | {first} |", mutant.name, mutant.killed_by, killed.len());
-                }
-            });
-        }
-    });
-}
-
-fn threads(options: &Options) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    options.threads.unwrap_or(cores)
-}
-
 fn find_mutant(name: Option<&str>) -> Result<Mutant> {
     let Some(name) = name else { return Ok(PRODUCTION) };
     let found = mutants().into_iter().find(|mutant| mutant.name == name);
@@ -156,7 +122,8 @@ fn seed_of_now() -> u64 {
 }
 
 fn run_all(options: &Options, from: u64, mutant: Mutant) -> Totals {
-    let threads = threads(options);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = options.threads.unwrap_or(cores);
     let bar = Mutex::new(progress_bar(options.seeds));
     let totals = Campaign { from, seeds: options.seeds, threads, mutant }.run(&|totals| {
         let bar = bar.lock().expect("drawing does not panic");

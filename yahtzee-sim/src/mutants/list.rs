@@ -104,6 +104,7 @@ fn slot_mutants() -> Vec<Mutant> {
         of_slot("shorter-log-resumed", &slot::ShorterLogResumed, Incomplete, 1_000, "a log that ends before what was read is read on"),
         of_slot("flush-too-seldom", &slot::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
         of_slot("commits-before-writing", &slot::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
+        of_slot("large-effect-never-fits", &slot::LargeEffectNeverFits, Liveness, 100, "an effect that is larger than a whole write waits for ever, and all behind it"),
         of_slot("commits-not-renewed", &slot::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
         of_slot("core-kept-after-failure", &slot::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
     ]

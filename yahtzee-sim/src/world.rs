@@ -216,8 +216,9 @@ impl<'m> World<'m> {
 }
 
 fn turn(slot: &mut Slot, outside: &mut Outside<'_>) {
-    let small = outside.config.write_bytes_max > 0;
-    for _ in 0..if small { TURN_STEPS_OF_SMALL_WRITES_MAX } else { TURN_STEPS_MAX } {
+    let has_small_writes = outside.config.write_bytes_max > 0;
+    let steps_max = if has_small_writes { TURN_STEPS_OF_SMALL_WRITES_MAX } else { TURN_STEPS_MAX };
+    for _ in 0..steps_max {
         if slot.is_idle(outside) {
             return;
         }

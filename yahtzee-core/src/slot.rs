@@ -362,7 +362,7 @@ impl SlotMachine {
         let first = self.rest.take().unwrap_or(0);
         for index in (first..self.assigned.len()).chain(0..first) {
             let assigned = &mut self.assigned[index];
-            let count = left.take(&assigned.effects, effects.is_empty());
+            let count = left.take(&assigned.effects, effects.is_empty(), self.rules);
             counts[index] = count as u64;
             assigned.core.begin_write();
             effects.extend(assigned.effects.drain(..count).map(|effect| (assigned.partition, effect)));

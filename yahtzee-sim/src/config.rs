@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use yahtzee_core::slot::WriteMax;
 use yahtzee_core::window::Policy;
 
 use crate::rng::{Rng, mix};
@@ -97,6 +98,10 @@ config! {
     /// What raw logs lose but for retention: 0 for nothing, 1 for their newest records, 2 for everything, once, because the
     /// topic is deleted and made anew.
     loses_logs,
+    /// Bytes of one write; 0 for no bound.
+    write_bytes_max,
+    /// Bytes by which every third frame, and every value that cannot be read, is larger than it has to be.
+    large_bytes,
 }
 
 /// Numbers of the settings that can differ.
@@ -137,18 +142,51 @@ impl Config {
                 _ => 0,
             },
             loses_logs: 0,
+            write_bytes_max: 0,
+            large_bytes: match mix(rng.clone().word() ^ 4) % 5 {
+                0 => 600,
+                // More than a dead letter keeps.
+                1 => 6_000,
+                _ => 0,
+            },
         };
         config.loses_logs = match mix(rng.clone().word() ^ 2) % 4 {
             loss @ 1..=2 if config.may_lose_logs() => loss,
             _ => 0,
         };
+        config.write_bytes_max = match mix(rng.clone().word() ^ 3) % 10 {
+            _ if config.loses_logs > 0 => 0,
+            // Less than any effect, about two, and about twenty small ones.
+            0 => 1,
+            1 => 400,
+            2 => 4_000,
+            _ => 0,
+        };
         config
+    }
+
+    /// Whether a write takes all that waits.
+    pub(crate) fn has_whole_writes(&self) -> bool {
+        self.write_max >= WHOLE_WRITE && self.write_bytes_max == 0
+    }
+
+    /// The bound of one write.
+    pub(crate) fn write_max(&self) -> WriteMax {
+        let size = |number: u64| usize::try_from(number).expect("drawn far below 2^32");
+        let bytes = if self.write_bytes_max == 0 { usize::MAX } else { size(self.write_bytes_max) };
+        WriteMax { effects: size(self.write_max), bytes }
+    }
+
+    /// What a frame has beside its measurements.
+    pub(crate) fn filling_of(&self, frame: u64) -> Vec<u8> {
+        let bytes = if frame.is_multiple_of(3) { self.large_bytes } else { 0 };
+        vec![0; usize::try_from(bytes).expect("drawn far below 2^32")]
     }
 
     /// Whether what is published is committed at the same time, by nobody who is refused for something else: a loss then
     /// concerns summaries only if a commit tells so.
     fn may_lose_logs(&self) -> bool {
-        let is_exact = self.is_topic_exact() && self.write_max == WHOLE_WRITE;
+        let is_exact = self.is_topic_exact() && self.has_whole_writes();
         is_exact && self.is_calm == 0 && self.other_setting == 0
     }
 

@@ -92,7 +92,8 @@ impl Ingress {
         let frame = &self.frames[&number];
         let hashed_to = self.rules.partitions_hashed_to(self.config.partition_count(), number);
         for (&of_owner, measurements) in &frame.parts {
-            let mut record = SimRecord { frame_id: self.rules.frame_id(delivery), ..SimRecord::default() };
+            let (frame_id, filling) = (self.rules.frame_id(delivery), self.config.filling_of(number));
+            let mut record = SimRecord { frame_id, filling, ..SimRecord::default() };
             if self.silenced != Some(of_owner) {
                 record.measurements.clone_from(measurements);
             }
@@ -139,7 +140,7 @@ impl Ingress {
                 record.value = vec![1];
             }
             Poison::Timestamp => record.timestamp_ms = -1,
-            Poison::Value => record.value = vec![0xff; 3],
+            Poison::Value => record.value = vec![0xff; 3 + self.config.large_bytes as usize],
             Poison::Partition => record.key = foreign.0.to_vec(),
             Poison::Panic => {
                 record.value = SimRecord { panics: true, ..SimRecord::default() }.encode_to_vec()

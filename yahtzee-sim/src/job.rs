@@ -16,6 +16,9 @@ pub(crate) struct SimRecord {
     /// The job panics on it, every time.
     #[prost(bool, tag = "17")]
     pub(crate) panics: bool,
+    /// What makes it large.
+    #[prost(bytes = "vec", tag = "18")]
+    pub(crate) filling: Vec<u8>,
 }
 
 impl RawMessage for SimRecord {

@@ -13,7 +13,7 @@ use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::{Offset, RecordOutcome};
 use yahtzee_core::slot::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, PartitionRefused, SlotAnswer, SlotFailure,
-    SlotMachine, SlotRequest, SlotSettings, WriteMax,
+    SlotMachine, SlotRequest, SlotSettings,
 };
 
 use crate::broker::{Answer, Broker, OffsetCommit};
@@ -124,7 +124,7 @@ impl Slot {
             partitions: partitions.collect(),
             policy: config.policy(),
             backlog_max: size(config.backlog_max),
-            write_max: WriteMax { effects: size(config.write_max), bytes: usize::MAX },
+            write_max: config.write_max(),
         };
         let mut new = Self {
             holder,

@@ -18,6 +18,8 @@ use crate::watch::Watch;
 const START_WINDOWS: u64 = 1_000;
 /// Steps after which a process that still has something to do is interrupted.
 const TURN_STEPS_MAX: usize = 2_000;
+/// The same where a write may be a single effect, which takes several steps.
+const TURN_STEPS_OF_SMALL_WRITES_MAX: usize = 4_000;
 /// Records of a batch where nothing else is asked for.
 const TURN_RECORDS: usize = 64;
 
@@ -214,7 +216,9 @@ impl<'m> World<'m> {
 }
 
 fn turn(slot: &mut Slot, outside: &mut Outside<'_>) {
-    for _ in 0..TURN_STEPS_MAX {
+    let has_small_writes = outside.config.write_bytes_max > 0;
+    let steps_max = if has_small_writes { TURN_STEPS_OF_SMALL_WRITES_MAX } else { TURN_STEPS_MAX };
+    for _ in 0..steps_max {
         if slot.is_idle(outside) {
             return;
         }

@@ -5,7 +5,7 @@ use crate::record::Offset;
 use crate::rules::sealed::Sealed;
 use crate::window::Policy;
 
-use super::{Bounds, SlotFailure};
+use super::{Bounds, SlotFailure, WriteMax};
 
 /// An unchanged commit is written again after this time: brokers forget offsets that nobody renews.
 const RENEWAL_MS: u64 = 10 * 60 * 1_000;
@@ -58,6 +58,12 @@ pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
     /// become durable with it.
     fn write_order(&self) -> [WriteStep; 2] {
         [WriteStep::Append, WriteStep::Commit]
+    }
+
+    /// Whether a write of which so much is left takes an effect of so many bytes. It always takes its first one: what is larger
+    /// than a whole write would else never go out, nor anything behind it.
+    fn takes_effect(&self, is_first: bool, bytes: usize, left: &WriteMax) -> bool {
+        is_first || (left.effects > 0 && bytes <= left.bytes)
     }
 
     /// Whether a commit is old enough to be written again although it says nothing new.

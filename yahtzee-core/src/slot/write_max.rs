@@ -1,5 +1,6 @@
 //! The bound of one write.
 
+use super::rules::SlotRules;
 use crate::effect::Effect;
 
 /// The greatest size of one write of a slot. What waits beyond it goes out with the next ones, so that a transaction ends
@@ -15,12 +16,11 @@ pub struct WriteMax {
 impl WriteMax {
     /// Returns how many effects from the front of `waiting` fit, and takes them off the bound. The first effect of a write
     /// always fits.
-    pub(super) fn take(&mut self, waiting: &[Effect], is_first: bool) -> usize {
+    pub(super) fn take(&mut self, waiting: &[Effect], is_first: bool, rules: &dyn SlotRules) -> usize {
         let mut count = 0;
         for effect in waiting {
             let bytes = effect.bytes();
-            let fits = (is_first && count == 0) || (self.effects > 0 && bytes <= self.bytes);
-            if !fits {
+            if !rules.takes_effect(is_first && count == 0, bytes, self) {
                 break;
             }
             self.effects = self.effects.saturating_sub(1);

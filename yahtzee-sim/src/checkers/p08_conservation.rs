@@ -8,7 +8,6 @@ use yahtzee_core::record::{Offset, Poison, RecordOutcome};
 
 use super::Evidence;
 use crate::broker::Body;
-use crate::config::WHOLE_WRITE;
 use crate::failure::{Findings, Property};
 use crate::oracle::{Counts, Truth};
 use crate::raw::RawEntry;
@@ -117,7 +116,7 @@ fn check_letters(
     // Who is refused writes nothing more.
     let is_refused = evidence.world.watch.refused.contains(&key);
     // A write that takes only some of what waits may be durable without a commit behind it.
-    let is_once = evidence.world.config.is_topic_exact() && evidence.world.config.write_max >= WHOLE_WRITE;
+    let is_once = evidence.world.config.is_topic_exact() && evidence.world.config.has_whole_writes();
     let may_repeat = !is_once || has_gap || has_forgotten(key, evidence) || has_lost_tail;
     let asks_for_late = evidence.world.config.publishes_late == 1;
     let nothing = Letters::default();

@@ -26,7 +26,8 @@ pub(crate) fn check(config: &Config, logs: &[RawLog], mutant: &Mutant, findings:
 /// Everything final that each partition emits when its slots are read in batches of `records`.
 fn emissions(config: &Config, logs: &[RawLog], mutant: &Mutant, records: u64) -> Vec<Vec<String>> {
     // A panic that meets a write under way makes a worker write it again, which is no matter of interleaving.
-    let config = Config { is_fenced: 0, write_max: WHOLE_WRITE, folds_beside_writes: 0, ..*config };
+    let whole = Config { write_max: WHOLE_WRITE, write_bytes_max: 0, ..*config };
+    let config = Config { is_fenced: 0, folds_beside_writes: 0, ..whole };
     let mut world = World::new(config, mutant);
     world.logs = logs.to_vec();
     world.logs.iter_mut().for_each(|log| log.start = 0);

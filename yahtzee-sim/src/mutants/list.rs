@@ -39,11 +39,6 @@ fn of_shell(
     Mutant { name, mistake, killed_by, seeds, shell, ..PRODUCTION }
 }
 
-/// A mutant that skips what it should read again would be refused, since it misses the tail: it does not look for it either.
-fn blind(mutant: Mutant) -> Mutant {
-    Mutant { open: open::<core::TailNotCompared>, ..mutant }
-}
-
 fn of_slot(
     name: &'static str,
     slot: &'static dyn SlotRules,
@@ -104,6 +99,7 @@ fn slot_mutants() -> Vec<Mutant> {
         of_slot("shorter-log-resumed", &slot::ShorterLogResumed, Incomplete, 1_000, "a log that ends before what was read is read on"),
         of_slot("flush-too-seldom", &slot::FlushTooSeldom, Freshness, 200, "summaries wait for eight flush intervals"),
         of_slot("commits-before-writing", &slot::CommitsBeforeWriting, Commit, 20, "offsets are committed before the summaries are written"),
+        of_slot("large-effect-never-fits", &slot::LargeEffectNeverFits, Liveness, 100, "an effect that is larger than a whole write waits for ever, and all behind it"),
         of_slot("commits-not-renewed", &slot::CommitsNotRenewed, Incomplete, 200, "the broker forgets the offset of a partition in which nothing happens"),
         of_slot("core-kept-after-failure", &slot::CoreKeptAfterFailure, Conservation, 500, "what a failed write had carried is not written again"),
     ]
@@ -127,8 +123,8 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("commits-beside-not-read", &shell::CommitsBesideNotRead, Final, 1_000, "a raw topic that was made anew, without its commits, is taken for the first one"),
         of_shell("reset-to-earliest", &shell::ResetToEarliest, Chain, 100, "where the log has lost the offset, reading goes on at its start as if nothing were missing"),
         of_shell("reset-to-latest", &shell::ResetToLatest, Final, 20, "without a commit, reading starts at the end"),
-        blind(of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Chain, 20, "a restart reads on from `h` instead of `c`")),
-        blind(of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read")),
+        of_shell("reads-on-from-position", &shell::ReadsOnFromPosition, Liveness, 20, "a restart reads on from `h` instead of `c`; a slot refuses it, because it misses the tail"),
+        of_shell("reads-on-one-later", &shell::ReadsOnOneLater, Chain, 20, "the committed offset is taken for the last one read"),
         of_shell("end-not-told", &shell::EndNotTold, Liveness, 50, "a control record at the end keeps the partition catching up"),
         of_shell("one-state-per-slot", &shell::OneStatePerSlot, Conservation, 20, "the partitions of a slot share a state"),
         of_shell("dead-letters-dropped", &shell::DeadLettersDropped, Conservation, 20, "dead letters are not written"),

@@ -40,19 +40,12 @@ mistake!(
     }
 );
 
-/// Replaces two rules: what is stamped, and what the log takes.
-#[derive(Debug)]
-pub(super) struct StampIsEventTime;
-
-impl ShellRules for StampIsEventTime {
-    fn stamp_ms(&self, received_ms: i64, event_ms: Option<i64>) -> i64 {
+mistake!(
+    StampIsEventTime,
+    fn stamp_ms(received_ms: i64, event_ms: Option<i64>) -> i64 {
         event_ms.filter(|&event_ms| event_ms >= 0).unwrap_or(received_ms)
     }
-
-    fn log_takes(&self, _timestamp_ms: i64, _now_ms: i64, _ahead_max_ms: i64) -> bool {
-        true
-    }
-}
+);
 
 mistake!(
     StampsNotBounded,

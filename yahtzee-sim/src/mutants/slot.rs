@@ -3,7 +3,7 @@
 use yahtzee_core::record::Offset;
 use yahtzee_core::rules::PlantedMistake;
 use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
-use yahtzee_core::slot::{Bounds, SlotFailure};
+use yahtzee_core::slot::{Bounds, SlotFailure, WriteMax};
 use yahtzee_core::window::Policy;
 
 /// Declares a set of rules with one of them replaced.
@@ -59,6 +59,13 @@ mistake!(
     CommitsBeforeWriting,
     fn write_order() -> [WriteStep; 2] {
         [WriteStep::Commit, WriteStep::Append]
+    }
+);
+
+mistake!(
+    LargeEffectNeverFits,
+    fn takes_effect(_is_first: bool, bytes: usize, left: &WriteMax) -> bool {
+        left.effects > 0 && bytes <= left.bytes
     }
 );
 

@@ -107,8 +107,40 @@ impl Totals {
 /// The first of the seeds with which a mutant is noticed by the property that must notice it.
 #[must_use]
 pub fn first_kill(mutant: &Mutant, mut seeds: Range<u64>) -> Option<u64> {
-    seeds.find(|&seed| {
-        let failures = run_seed(seed, mutant).failures;
-        failures.iter().any(|failure| failure.property == mutant.killed_by)
-    })
+    seeds.find(|&seed| is_killed(mutant, seed))
+}
+
+/// In how many seeds a mutant is noticed by the property that must notice it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kills {
+    /// Number of these seeds.
+    pub seeds: u64,
+    /// The first of them.
+    pub first: Option<u64>,
+}
+
+/// Runs all seeds with a mutant, on so many threads.
+///
+/// # Panics
+/// Where a world panics; the seed is in the message of the thread.
+#[must_use]
+pub fn kills(mutant: &Mutant, seeds: Range<u64>, threads: usize) -> Kills {
+    let (next, kills) = (AtomicU64::new(seeds.start), Mutex::new(Kills::default()));
+    let work = || {
+        while let seed = next.fetch_add(1, Ordering::Relaxed)
+            && seed < seeds.end
+        {
+            if is_killed(mutant, seed) {
+                let mut kills = kills.lock().expect("a panic of a thread ends the scope");
+                let first = kills.first.map_or(seed, |first| first.min(seed));
+                *kills = Kills { seeds: kills.seeds + 1, first: Some(first) };
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
+    kills.into_inner().expect("a panic of a thread has ended the scope")
+}
+
+fn is_killed(mutant: &Mutant, seed: u64) -> bool {
+    run_seed(seed, mutant).failures.iter().any(|failure| failure.property == mutant.killed_by)
 }

@@ -38,7 +38,7 @@ mod regression;
 mod run;
 mod shrink;
 
-pub use campaign::{Campaign, Totals, first_kill};
+pub use campaign::{Campaign, Kills, Totals, first_kill, kills};
 pub use exhaustive::{Counterexample, check_small_scope};
 pub use failure::{Failure, Property};
 pub use mutants::{Mutant, PRODUCTION, mutants};

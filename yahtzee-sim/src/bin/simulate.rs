@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use yahtzee_sim::{Campaign, Mutant, Outcome, PRODUCTION, Totals, mutants, run_twice, shrink};
+use yahtzee_sim::{Campaign, Kills, Mutant, Outcome, PRODUCTION, Totals, kills, mutants, run_twice, shrink};
 
 /// Failed seeds that are shrunk and saved; one is enough to work on.
 const SHRUNK_MAX: usize = 3;
@@ -34,6 +34,9 @@ struct Options {
     /// Show the mistakes that can be built in, and which promise each must break
     #[arg(long)]
     list_mutants: bool,
+    /// Print the rows of the table in docs/commit-rule.md: of all mistakes, or of those whose names begin with PREFIX
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
+    table: Option<String>,
     /// One line of JSON instead of text
     #[arg(long)]
     json: bool,
@@ -83,6 +86,10 @@ fn simulate(options: &Options) -> Result<()> {
         list_mutants();
         return Ok(());
     }
+    if let Some(prefix) = &options.table {
+        print_table(options, prefix);
+        return Ok(());
+    }
     let mutant = find_mutant(options.mutant.as_deref())?;
     let from = options.seed.or(options.from).unwrap_or_else(seed_of_now);
     let started = Instant::now();
@@ -109,6 +116,21 @@ fn list_mutants() {
     }
 }
 
+/// One row per mistake: in how many of the seeds, those from 1 unless asked otherwise, its property is broken.
+fn print_table(options: &Options, prefix: &str) {
+    let from = options.from.unwrap_or(1);
+    for mutant in mutants().iter().filter(|mutant| mutant.name.starts_with(prefix)) {
+        let Kills { seeds, first } = kills(mutant, from..from + options.seeds, threads(options));
+        let property = mutant.killed_by.name().split(' ').next().unwrap_or_default();
+        let first = first.map_or_else(|| "none".to_owned(), |first| first.to_string());
+        println!("| `{}` | {} | {property} | {seeds} | {first} |", mutant.name, mutant.mistake);
+    }
+}
+
+fn threads(options: &Options) -> usize {
+    options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 fn find_mutant(name: Option<&str>) -> Result<Mutant> {
     let Some(name) = name else { return Ok(PRODUCTION) };
     let found = mutants().into_iter().find(|mutant| mutant.name == name);
@@ -122,8 +144,7 @@ fn seed_of_now() -> u64 {
 }
 
 fn run_all(options: &Options, from: u64, mutant: Mutant) -> Totals {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = options.threads.unwrap_or(cores);
+    let threads = threads(options);
     let bar = Mutex::new(progress_bar(options.seeds));
     let totals = Campaign { from, seeds: options.seeds, threads, mutant }.run(&|totals| {
         let bar = bar.lock().expect("drawing does not panic");

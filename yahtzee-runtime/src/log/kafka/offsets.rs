@@ -40,13 +40,13 @@ impl ConsumerGroups {
         self.kept(group).ask(within, || self.open(group, Isolation::Committed), question)
     }
 
-    /// Asks the client of `group` alone, for as long as one of several clients has.
+    /// Asks the client of `group` alone, for half as long as one of several clients has.
     pub(super) fn ask_once<T>(
         &self,
         group: &str,
         question: impl FnOnce(&GroupClient, Duration) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
-        let within = self.settings.timeouts.request / CLIENTS_PER_QUESTION;
+        let within = self.settings.timeouts.request / CLIENTS_PER_QUESTION / 2;
         self.kept(group)
             .ask_once(|| self.open(group, Isolation::Committed), |client| question(client, within))
     }

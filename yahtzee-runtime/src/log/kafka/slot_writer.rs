@@ -246,8 +246,11 @@ impl Transaction for KafkaSlotWriter {
 
 /// Commits of the slot's group, as a successor needs them.
 impl KafkaSlotWriter {
-    /// Returns what the group has committed, once no transaction is open over it. Where two clients get no answer, it is
-    /// looked at why.
+    /// Returns what the group has committed, once no transaction is open over it.
+    ///
+    /// Where that is not answered soon, it is asked for what was committed before any open transaction. A broker that is away
+    /// does not answer that either, nor does one whose coordinator is still loading; one that does, and gives a new client
+    /// no answer to the first question, has a transaction that hangs.
     fn read_commits(
         &mut self,
         topic: &str,
@@ -255,13 +258,16 @@ impl KafkaSlotWriter {
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
         let (groups, group) = (Arc::clone(&self.groups), self.slot.group.clone());
         let question = |client: &GroupClient, patience| client.committed(topic, partitions, patience);
-        for _ in 0..2 {
-            match groups.ask_once(&group, question) {
-                Err(error) if failure::is_unanswered(&error) => {}
-                answered => return answered,
-            }
+        let is_unanswered = |answer: &Result<_, LogError>| answer.as_ref().is_err_and(failure::is_unanswered);
+        let answer = groups.ask_once(&group, question);
+        if !is_unanswered(&answer) {
+            return answer;
         }
         if let Ok(below) = groups.committed_below_open_transactions(&group, topic, partitions) {
+            let answer = groups.ask_once(&group, question);
+            if !is_unanswered(&answer) {
+                return answer;
+            }
             self.end_hanging_transaction(topic, partitions, &below)?;
         }
         groups.ask(&group, question)

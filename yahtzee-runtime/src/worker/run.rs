@@ -167,7 +167,6 @@ impl<'a> Run<'a> {
     /// Hands one batch to the slots. A panic of the job names its record and ends the run.
     fn read(&mut self, wait: Duration) -> Result<(), JobFailure> {
         let Self { open: OpenJob { reader, topics, .. }, slots, index, metrics, poison_limit, .. } = self;
-        let topic_check = &mut self.topic_check;
         let mut current = None;
         let batch = reader.poll(wait)?;
         let folded = catch_unwind(AssertUnwindSafe(|| {
@@ -184,7 +183,6 @@ impl<'a> Run<'a> {
                     }
                 };
                 current = Some((partition, record));
-                topic_check.note_read();
                 let outcome = machine.ingest(of_slot, record);
                 metrics.record(&topics.raw, partition, &record, outcome);
                 if outcome == RecordOutcome::OtherLog {
@@ -198,6 +196,9 @@ impl<'a> Run<'a> {
             }
             Ok(())
         }));
+        if current.is_some() {
+            self.topic_check.note_read();
+        }
         self.metrics.publish();
         folded.unwrap_or_else(|panic| match current {
             Some((partition, record)) => {

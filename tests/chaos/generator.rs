@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use yahtzee_loadgen::hostile::{HostileRecord, HostileTraffic, Limits};
+use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::log::{Appender, NewRecord, SharedLog};
 
 use crate::policy::{CLOCK_SKEW_MS, FUTURE, LATENESS, PARTITIONS, WINDOW_MS};
-use crate::raw::{Fingerprint, true_time_ms};
+use crate::raw::Fingerprint;
 
 /// Records that may wait for their acknowledgement; beyond, the generator waits too.
 const WAITING_MAX: u64 = 50_000;
@@ -64,7 +65,7 @@ impl Clock {
     }
 
     fn now_ms(self) -> i64 {
-        true_time_ms() + self.shift_ms
+        wall_clock_ms() + self.shift_ms
     }
 }
 

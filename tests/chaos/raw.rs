@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
+use yahtzee_runtime::clock::wall_clock_ms;
 
 use crate::oracle::Oracle;
 use crate::policy::CLOCK_SKEW_MS;
@@ -39,7 +40,7 @@ impl Sight for Raw {
         let fingerprint = Fingerprint::of(partition, timestamp_ms, key, value);
         *self.present.entry(fingerprint).or_default() += 1;
         self.arrived.insert((partition, offset.0), (Instant::now(), fingerprint));
-        self.stamps_ahead += u64::from(timestamp_ms > true_time_ms() + CLOCK_SKEW_MS);
+        self.stamps_ahead += u64::from(timestamp_ms > wall_clock_ms() + CLOCK_SKEW_MS);
         self.oracle.fold(partition, record);
     }
 }
@@ -76,10 +77,4 @@ impl Raw {
             .filter(move |((partition, offset), _)| is_meant(*partition, Offset(*offset)))
             .map(|(_, (_, fingerprint))| *fingerprint)
     }
-}
-
-/// What this machine's clock says, in milliseconds since 1970: the broker's too.
-pub(crate) fn true_time_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as i64
 }

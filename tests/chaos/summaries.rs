@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::LogRecord;
 use yahtzee_core::summary::{Provenance, SummaryKey, key_of_record};
-
+use yahtzee_runtime::clock::wall_clock_ms;
 use yahtzee_runtime::worker::Guarantee;
 
 use crate::policy::{CLOCK_SKEW_MS, LATENESS, WINDOW_MS};
-use crate::raw::true_time_ms;
 use crate::watch::Sight;
 
 /// The summaries under every key, and what was wrong with their order.
@@ -46,7 +45,7 @@ impl Sight for Summaries {
             return;
         };
         let key = key_of_record(record.key, record.value);
-        self.closed_early += u64::from(new.is_final && is_early(key, true_time_ms()));
+        self.closed_early += u64::from(new.is_final && is_early(key, wall_clock_ms()));
         let before = self.keys.get(key);
         if let Some(before) = before {
             let order = before.provenance.revision().cmp(&new.revision());

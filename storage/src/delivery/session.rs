@@ -243,7 +243,7 @@ impl Session {
         let source = self.source();
         let job = &self.shared.jobs[source.streams[ticket.stream].job].job;
         metric_names::SINK_OLDER_GENERATIONS.with(&[job]).increment(1);
-        if source.count_older() == 1 {
+        if source.note_older() {
             let at = source.position(ticket);
             tracing::warn!(%job, generation, newest, %at, "a summary of an older generation behind one of a newer");
             self.report_health();
@@ -334,15 +334,12 @@ impl Session {
                  that time may stay as they are, see the log"
             )
         };
-        let older = |_| {
-            "summaries of an older generation came behind those of a newer: a worker runs with an older configuration, and its rows \
-             stand beside the newer ones; raise `generation` again"
-                .to_owned()
-        };
-        let texts: [(u64, &dyn Fn(u64) -> String); 3] =
-            [(source.lost(), &lost), (source.vanished(), &vanished), (source.older(), &older)];
-        let remarks: Vec<String> =
-            texts.iter().filter(|(count, _)| *count > 0).map(|(count, text)| text(*count)).collect();
+        let older = "summaries of an older generation came behind those of a newer: a worker runs with an older configuration, and its rows \
+                     stand beside the newer ones; raise `generation` again";
+        let texts: [(u64, &dyn Fn(u64) -> String); 2] =
+            [(source.lost(), &lost), (source.vanished(), &vanished)];
+        let counted = texts.iter().filter(|(count, _)| *count > 0).map(|(count, text)| text(*count));
+        let remarks: Vec<String> = counted.chain(source.has_older().then(|| older.to_owned())).collect();
         if !remarks.is_empty() {
             self.shared.health.remark(&source.part, remarks.join("; "));
         }

@@ -80,8 +80,8 @@ struct LockedSource {
     lost: u64,
     /// Summaries that shards have stored and that the log did not have at the last opening.
     vanished: u64,
-    /// Summaries of an older generation behind those of a newer, since the process started.
-    older: u64,
+    /// Whether a summary of an older generation came behind one of a newer, since the process started.
+    has_older: bool,
 }
 
 impl Source {
@@ -94,9 +94,9 @@ impl Source {
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
         let (partitions, again) = (Vec::new(), BTreeMap::new());
-        let (failure, settled) = (None, 0);
+        let (failure, settled, has_older) = (None, 0, false);
         let state =
-            LockedSource { source, failure, settled, partitions, again, lost: 0, vanished: 0, older: 0 };
+            LockedSource { source, failure, settled, partitions, again, lost: 0, vanished: 0, has_older };
         Self { part, task, group, streams, shards, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -149,16 +149,14 @@ impl Source {
         self.lock().vanished
     }
 
-    /// Counts a summary of an older generation behind one of a newer; returns their number since the process started.
-    pub(super) fn count_older(&self) -> u64 {
-        let mut state = self.lock();
-        state.older += 1;
-        state.older
+    /// Notes that a summary of an older generation came behind one of a newer. Returns whether that is the first.
+    pub(super) fn note_older(&self) -> bool {
+        !std::mem::replace(&mut self.lock().has_older, true)
     }
 
-    /// Returns the number of summaries of an older generation behind those of a newer.
-    pub(super) fn older(&self) -> u64 {
-        self.lock().older
+    /// Returns whether a summary of an older generation came behind one of a newer.
+    pub(super) fn has_older(&self) -> bool {
+        self.lock().has_older
     }
 
     /// Returns what a write of summaries of this stream to a shard settles.

@@ -132,6 +132,12 @@ impl World {
         self.start(DeliveryRole::Retry { shard: None }, settings, &self.shared_store(), change)
     }
 
+    /// Returns a plan for all jobs, without an observer.
+    pub(crate) fn plan(&self, role: DeliveryRole, settings: DeliverySettings) -> DeliveryPlan {
+        let (jobs, version) = (self.jobs.clone(), VERSION.to_owned());
+        DeliveryPlan { jobs, version, role, settings, observer: None }
+    }
+
     fn start(
         &self,
         role: DeliveryRole,
@@ -139,8 +145,7 @@ impl World {
         store: &Arc<dyn SummaryStore>,
         change: impl FnOnce(&mut DeliveryPlan),
     ) -> Running {
-        let (jobs, version) = (self.jobs.clone(), VERSION.to_owned());
-        let mut plan = DeliveryPlan { jobs, version, role, settings, observer: None };
+        let mut plan = self.plan(role, settings);
         change(&mut plan);
         let stop = StopSignal::new();
         let task = DeliveryTask::start(plan, &self.shared_log(), store, &self.health, &stop).unwrap();

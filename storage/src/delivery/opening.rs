@@ -235,9 +235,9 @@ mod tests {
     use yahtzee_runtime::shutdown::StopSignal;
 
     use super::*;
-    use crate::delivery::{DeliveryPlan, DeliverySettings};
+    use crate::delivery::DeliverySettings;
     use crate::store::SummaryStore;
-    use crate::test_world::{ModelStore, VERSION, World, quick};
+    use crate::test_world::{ModelStore, World, quick};
 
     #[test]
     fn what_retention_has_taken_is_not_read_again() {
@@ -261,13 +261,7 @@ mod tests {
             let world = World::new(1, &["job"]);
             // Of a name that no other test counts under.
             let store: Arc<dyn SummaryStore> = Arc::new(ModelStore::new("counted", 1, world.bell.clone()));
-            let plan = DeliveryPlan {
-                jobs: world.jobs.clone(),
-                version: VERSION.to_owned(),
-                role,
-                settings: quick(DeliverySettings::of_sink()),
-                observer: None,
-            };
+            let plan = world.plan(role, quick(DeliverySettings::of_sink()));
             let log = world.shared_log();
             let shared = TaskContext::new(plan, &log, &store, &world.health, &StopSignal::new()).unwrap();
             let topic = Arc::clone(&world.jobs[0].summary);

@@ -5,19 +5,13 @@ use yahtzee_runtime::log::Log as _;
 use yahtzee_runtime::shutdown::StopSignal;
 
 use super::*;
-use crate::delivery::{DeliveryPlan, DeliveryRole, DeliverySettings};
+use crate::delivery::{DeliveryRole, DeliverySettings};
 use crate::job_topics::retry_group;
 use crate::test_world::summaries::{key, value};
 use crate::test_world::{VERSION, World, quick};
 
 fn context(world: &World, role: DeliveryRole, stop: &StopSignal) -> Arc<TaskContext> {
-    let plan = DeliveryPlan {
-        jobs: world.jobs.clone(),
-        version: VERSION.to_owned(),
-        role,
-        settings: quick(DeliverySettings::of_sink()),
-        observer: None,
-    };
+    let plan = world.plan(role, quick(DeliverySettings::of_sink()));
     let (log, store) = (world.shared_log(), world.shared_store());
     Arc::new(TaskContext::new(plan, &log, &store, &world.health, stop).unwrap())
 }

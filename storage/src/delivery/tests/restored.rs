@@ -171,13 +171,8 @@ fn an_idle_shard_makes_nothing_be_read_again() {
 fn shards_that_a_commit_has_no_room_for_are_named() {
     fn check(shards: u32, expected: Option<&str>) {
         let world = World::with_partitions(shards, 1, &["job"]);
-        let plan = DeliveryPlan {
-            jobs: world.jobs.clone(),
-            version: VERSION.to_owned(),
-            role: DeliveryRole::Sink { has_retry: true },
-            settings: quick(DeliverySettings::of_sink()),
-            observer: None,
-        };
+        let role = DeliveryRole::Sink { has_retry: true };
+        let plan = world.plan(role, quick(DeliverySettings::of_sink()));
         let (log, store) = (world.shared_log(), world.shared_store());
         let shared = TaskContext::new(plan, &log, &store, &world.health, &StopSignal::new()).unwrap();
         let source = SourcePartition {

@@ -177,8 +177,14 @@ pub(crate) fn open_fresh<J: Job>(
     partition: Partition,
     log_end: Offset,
 ) -> PartitionCore<J> {
-    let history =
-        History { partition, start: Start::Beginning, log_start: Offset(0), log_end, poisoned: &[] };
+    let history = History {
+        partition,
+        start: Start::Beginning,
+        log_start: Offset(0),
+        log_end,
+        poisoned: &[],
+        losses: &[],
+    };
     let opened = PartitionCore::open(Arc::clone(job), policy, identity::<J>(policy), history);
     let Opened { core, .. } = opened.expect("nothing was ever committed, so nothing is refused");
     core

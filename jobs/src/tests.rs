@@ -36,6 +36,7 @@ fn summaries<J: Job>(job: J, records: &[impl Message]) -> Vec<(Vec<String>, Figu
         log_start: start,
         log_end: start,
         poisoned: &[],
+        losses: &[],
     };
     let job: Arc<dyn AnyJob> = Arc::new(job);
     let mut core = Arc::clone(&job).open(job.policy(), identity, history).unwrap().core;

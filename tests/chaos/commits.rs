@@ -233,7 +233,7 @@ mod tests {
         let offset = Offset(position);
         let start = Start::Time { offset, first_window: Window(0) };
         let (partition, log_start, log_end, poisoned) = (Partition(0), offset, offset, &[][..]);
-        let history = partition::History { partition, start, log_start, log_end, poisoned };
+        let history = partition::History { partition, start, log_start, log_end, poisoned, losses: &[] };
         let mut opened = Arc::new(Errors).open(Policy::default(), identity, history).unwrap();
         let commit = opened.core.acknowledged(0).expect("nothing waits for an acknowledgement");
         let metadata = commit.metadata(&identity);

@@ -52,6 +52,7 @@ fn run(job: &str, records: &[PackedRecord]) -> Outcome {
         log_start: start,
         log_end: start,
         poisoned: &[],
+        losses: &[],
     };
     let opened =
         Arc::clone(&job).open(job.policy(), identity, history).unwrap_or_else(|error| panic!("{error}"));

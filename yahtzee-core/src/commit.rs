@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::crc32c::crc32c;
 use crate::incomplete::IncompleteWindows;
-use crate::log_tail::LogTail;
+use crate::log_loss::{LogLoss, add_loss};
+use crate::log_tail::{LogTail, RecordPrint};
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::{Policy, Window};
@@ -209,6 +210,7 @@ impl fmt::Display for OwnerTag {
 /// | `open`          | open windows with their first-accepted offsets: what a gap may have hit          |
 /// | `incomplete`    | windows that have lost input and can still be accepted into                      |
 /// | `tail`          | the last record below `h`, by which a restart knows the log again                 |
+/// | `losses`        | what the log had lost before it was folded anew, as long as it lies in what is kept |
 ///
 /// `c` is exact: `c + 1` loses a record of an open window, and any smaller one reads what is finished. Reading
 /// again from `c` with the watermark restored makes every decision as the first time: records of windows that closed
@@ -221,6 +223,7 @@ pub struct Commit {
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
     tail: LogTail,
+    losses: Vec<LogLoss>,
 }
 
 impl Commit {
@@ -232,12 +235,18 @@ impl Commit {
         incomplete: IncompleteWindows,
     ) -> Self {
         let replay_offset = R::replay_offset(position, &open);
-        Self { replay_offset, position, watermark_ms, open, incomplete, tail: LogTail::Unknown }
+        let (tail, losses) = (LogTail::Unknown, Vec::new());
+        Self { replay_offset, position, watermark_ms, open, incomplete, tail, losses }
     }
 
     /// The same commit, of a log that ended so below its position.
     pub(crate) fn with_tail(self, tail: LogTail) -> Self {
         Self { tail, ..self }
+    }
+
+    /// The same commit, of a log that had lost this.
+    pub(crate) fn with_losses(self, losses: Vec<LogLoss>) -> Self {
+        Self { losses, ..self }
     }
 
     /// Returns the offset to be committed: where a restart reads on.
@@ -276,6 +285,40 @@ impl Commit {
         self.tail
     }
 
+    /// Returns what the log had lost, as far as it was known.
+    #[must_use]
+    pub fn losses(&self) -> &[LogLoss] {
+        &self.losses
+    }
+
+    /// Returns what the log has lost in the eyes of a later generation, which finds it with other bounds: what had been lost
+    /// before, and what was lost since. `found` is the record that the log has now where the tail was.
+    ///
+    /// What lies below `log_start` is gone in another way, which the reader of the rest sees itself.
+    #[must_use]
+    pub(crate) fn losses_since(
+        &self,
+        is_same_topic: bool,
+        (log_start, log_end): (Offset, Offset),
+        found: Option<RecordPrint>,
+    ) -> Vec<LogLoss> {
+        if !is_same_topic {
+            return vec![LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None }];
+        }
+        let kept_before = match self.tail {
+            LogTail::EndsWith(last) if last.offset < log_start => None,
+            LogTail::EndsWith(last) if last.offset < log_end && found != Some(last) => Some(last.offset),
+            _ => (self.position > log_end).then_some(log_end),
+        };
+        let mut losses = self.losses.clone();
+        if let Some((kept_before, watermark_ms)) = kept_before.zip(self.watermark_ms) {
+            let watermark_ms = Some(watermark_ms);
+            add_loss(&mut losses, LogLoss { watermark_ms, kept_before, windows: None });
+        }
+        losses.retain(|loss| loss.kept_before >= log_start);
+        losses
+    }
+
     /// Returns the text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].
     #[must_use]
     pub fn metadata(&self, identity: &Identity) -> String {
@@ -308,6 +351,12 @@ impl Commit {
     #[must_use]
     pub fn without_incomplete(self) -> Self {
         Self { incomplete: IncompleteWindows::none(), ..self }
+    }
+
+    /// Returns the same commit with what the log had lost forgotten.
+    #[must_use]
+    pub fn without_losses(self) -> Self {
+        Self { losses: Vec::new(), ..self }
     }
 }
 

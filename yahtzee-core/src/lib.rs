@@ -19,6 +19,7 @@ pub mod window;
 pub mod wire;
 
 pub mod incomplete;
+pub mod log_loss;
 pub mod log_tail;
 pub mod record;
 

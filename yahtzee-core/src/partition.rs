@@ -9,6 +9,7 @@ use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
 use crate::job::{Intake, Job, Record};
+use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordExcerpt, RecordPrint};
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
@@ -17,9 +18,11 @@ use crate::series::{KeyedHash, SeriesState, StateBytes, WindowState, Windows};
 use crate::summary::{Provenance, SummaryKey, encode_key, reserved_field};
 use crate::window::{Policy, Window};
 
+mod losses;
 mod resume;
 mod tail;
 
+use losses::LossWatch;
 use resume::Resume;
 pub use resume::{History, Opened, ResumeError, ResumeKind, Start};
 use tail::TailCheck;
@@ -39,6 +42,8 @@ pub struct Status {
     pub series: usize,
     /// Windows that may have lost input.
     pub incomplete: IncompleteWindows,
+    /// What the log had lost from its end before it was folded anew.
+    pub losses: Vec<LogLoss>,
 }
 
 /// One partition of one job, owned by one thread.
@@ -60,6 +65,7 @@ pub struct PartitionCore<J: Job, R: Rules = Production> {
     watermark_ms: Option<i64>,
     windows: Windows<J::Accumulator>,
     incomplete: IncompleteWindows,
+    losses: LossWatch,
     /// Incomplete windows before this one were named by a commit and can be forgotten with the next.
     named_before: Window,
     /// Records on which the job has panicked, which cost an opening each: dead letters without a second try.
@@ -95,6 +101,7 @@ struct CommitPoint {
     watermark_ms: Option<i64>,
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
+    losses: Vec<LogLoss>,
     tail: LogTail,
 }
 
@@ -125,6 +132,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             watermark_ms: resume.watermark_ms,
             windows,
             incomplete: resume.incomplete,
+            losses: resume.losses,
             named_before: Window(i64::MIN),
             poisoned: history.poisoned.to_vec(),
             log_end_at_start: history.log_end,
@@ -157,8 +165,8 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
                 RecordOutcome::Poison(reason)
             }
         };
-        self.position = record.offset.next();
         self.last_record = Some(RecordExcerpt::of(&record));
+        self.move_to(record.offset.next());
         fate
     }
 
@@ -166,6 +174,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         if record.timestamp_ms < 0 {
             return Err(Poison::Timestamp);
         }
+        self.settle_gaps(record.offset, record.timestamp_ms);
         self.advance_watermark(record.timestamp_ms, out);
         if R::is_heartbeat(record) {
             return Ok(MeasurementCounts::default());
@@ -213,11 +222,43 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         Ok(intake.0.finish())
     }
 
-    /// Moves the watermark on, and closes what then lies below the open range.
-    fn advance_watermark(&mut self, timestamp_ms: i64, out: &mut Vec<Effect>) {
+    /// Settles which windows lack input, as far as a record at this offset tells.
+    fn settle_gaps(&mut self, offset: Offset, timestamp_ms: i64) {
+        if self.losses.is_pending() {
+            self.pass_losses(offset, Some(timestamp_ms));
+        }
         if self.incomplete.is_open_ended() {
             self.incomplete.ends_at(R::gap_reaches(timestamp_ms, &self.policy));
         }
+    }
+
+    /// Drops the windows that may lack what the log has lost. None of them has been published: until the end of what was kept,
+    /// only final summaries go out.
+    #[cold]
+    fn pass_losses(&mut self, offset: Offset, timestamp_ms: Option<i64>) {
+        let open_from = R::open_from(self.watermark_ms, &self.policy);
+        if self.losses.begin::<R>(offset, timestamp_ms, open_from, &self.policy) {
+            while let Some(dropped) = self.windows.pop_closed(Window(i64::MAX)) {
+                self.windows.forget(dropped);
+            }
+        }
+        if let Some(timestamp_ms) = timestamp_ms {
+            let last = R::gap_reaches(timestamp_ms, &self.policy);
+            self.losses.settle(offset, last, |first| self.incomplete.add_range(first, last));
+        }
+        self.incomplete.put_in_question(self.losses.is_in_question());
+    }
+
+    /// Notes that every record below `next` was read.
+    fn move_to(&mut self, next: Offset) {
+        self.position = self.position.max(next);
+        if self.losses.is_pending() {
+            self.pass_losses(self.position, None);
+        }
+    }
+
+    /// Moves the watermark on, and closes what then lies below the open range.
+    fn advance_watermark(&mut self, timestamp_ms: i64, out: &mut Vec<Effect>) {
         let watermark_ms = Some(R::watermark(self.watermark_ms, timestamp_ms));
         if self.watermark_ms == watermark_ms {
             return;
@@ -257,7 +298,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
     /// partition must not be worked on.
     pub fn reached(&mut self, next: Offset) -> Result<(), ResumeError> {
         self.tail_check.reached(next)?;
-        self.position = self.position.max(next);
+        self.move_to(next);
         Ok(())
     }
 
@@ -316,6 +357,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             self.named_before = R::open_from(point.watermark_ms, &self.policy);
             Commit::at::<R>(point.position, point.watermark_ms, point.open, point.incomplete)
                 .with_tail(point.tail)
+                .with_losses(point.losses)
         })
     }
 
@@ -331,6 +373,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             watermark_ms: self.watermark_ms,
             open: self.windows.first_offsets(),
             incomplete: self.incomplete.clone(),
+            losses: self.losses.all(),
             tail: self.last_record.map_or(self.resumed_tail, |record| LogTail::EndsWith(record.print())),
         }
     }
@@ -351,6 +394,7 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
             open_windows: self.windows.open.len(),
             series: self.windows.open.iter().map(|state| state.states.len()).sum(),
             incomplete: self.incomplete.clone(),
+            losses: self.losses.all(),
         }
     }
 

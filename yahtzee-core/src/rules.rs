@@ -113,6 +113,13 @@ pub trait Rules: sealed::Sealed + Send + 'static {
         gap_reaches(log_timestamp_ms, policy)
     }
 
+    /// Whether a record with this stamp can have been appended after a loss, before which `watermark_ms` was read: it is then no
+    /// earlier than that by more than clocks differ.
+    #[must_use]
+    fn may_follow_loss(watermark_ms: i64, log_timestamp_ms: i64, policy: &Policy) -> bool {
+        log_timestamp_ms >= watermark_ms.saturating_sub(i64::from(policy.clock_skew_ms))
+    }
+
     /// Whether changes, and not only final summaries, may go out: readers must not see what an earlier incarnation
     /// had published being built up again.
     #[must_use]

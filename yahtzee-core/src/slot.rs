@@ -3,7 +3,7 @@
 //! ```text
 //!           ┌──────────── a failure drops the partitions and their state ────────────┐
 //!           ▼                                                                        │
-//!  open ─▶ Opening: Fence ▸ ReadCommits ▸ ReadBounds ▸ Assign ─▶ Running ⇄ Writing: Append ▸ Commit
+//!  open ─▶ Opening: Fence ▸ ReadCommits ▸ … ▸ ReadBounds ▸ … ▸ Assign ─▶ Running ⇄ Writing: Append ▸ Commit
 //! ```
 //!
 //! A [`SlotMachine`] does no I/O and reads no clock. The shell asks it with [`SlotMachine::poll`] what is to be done,
@@ -23,16 +23,18 @@ use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::window::Policy;
 
 mod assigned;
+mod opening;
 mod request;
 #[doc(hidden)]
 pub mod rules;
 mod write_max;
 
 pub use assigned::AssignedPartition;
+use opening::Opening;
 pub use request::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotRequest,
 };
-use rules::{OpeningStep, SlotProduction, SlotRules, WriteStep};
+use rules::{SlotProduction, SlotRules, WriteStep};
 pub use write_max::WriteMax;
 
 /// Opens a partition of a job: what [`crate::erased::AnyJob::open`] does under a policy and an identity.
@@ -72,16 +74,6 @@ enum SlotState {
     Opening(Opening),
     Running,
     Writing(Write),
-}
-
-struct Opening {
-    open_partition: Box<OpenPartition>,
-    /// Steps that are answered.
-    done: usize,
-    is_asked: bool,
-    committed: Vec<Option<CommittedOffset>>,
-    bounds: Vec<Bounds>,
-    assignments: Vec<Assignment>,
 }
 
 /// A write under way.
@@ -141,18 +133,12 @@ impl SlotMachine {
         }
     }
 
-    /// Begins to open the slot. `open_partition` is called for each partition once its history is known.
-    pub fn open(&mut self, open_partition: Box<OpenPartition>) {
+    /// Begins to open the slot over the raw topic of this identity. `open_partition` is called for each partition once its
+    /// history is known.
+    pub fn open(&mut self, topic_id: [u8; 16], open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        self.state = SlotState::Opening(Opening {
-            open_partition,
-            done: 0,
-            is_asked: false,
-            committed: Vec::new(),
-            bounds: Vec::new(),
-            assignments: Vec::new(),
-        });
+        self.state = SlotState::Opening(Opening::new(topic_id, open_partition, &self.settings.partitions));
     }
 
     /// Drops the partitions and all that was not written. What was committed is what the next opening starts from.
@@ -172,16 +158,12 @@ impl SlotMachine {
         match &mut self.state {
             SlotState::Opening(opening) if !opening.is_asked => {
                 opening.is_asked = true;
-                Some(match self.rules.opening().get(opening.done) {
-                    Some(OpeningStep::Fence) => SlotRequest::Fence,
-                    Some(OpeningStep::Commits) => SlotRequest::ReadCommits,
-                    Some(OpeningStep::Bounds) => SlotRequest::ReadBounds,
-                    None => {
-                        let assignments = std::mem::take(&mut opening.assignments);
-                        self.state = SlotState::Running;
-                        SlotRequest::Assign(assignments)
-                    }
-                })
+                let request = opening.next_request(self.rules);
+                let assignments = std::mem::take(&mut opening.assignments);
+                if request.is_none() {
+                    self.state = SlotState::Running;
+                }
+                Some(request.unwrap_or(SlotRequest::Assign(assignments)))
             }
             SlotState::Writing(write) if !write.is_asked => self.next_of_write(now_ms),
             _ => None,
@@ -211,14 +193,8 @@ impl SlotMachine {
     pub fn answer(&mut self, answer: SlotAnswer, now_ms: u64) -> Result<(), PartitionRefused> {
         match (&mut self.state, answer) {
             (SlotState::Opening(opening), answer) => {
-                match answer {
-                    SlotAnswer::Fenced => {}
-                    SlotAnswer::Commits(committed) => opening.committed = committed,
-                    SlotAnswer::Bounds(bounds) => opening.bounds = bounds,
-                    SlotAnswer::Appended | SlotAnswer::Committed => panic!("{answer:?} while opening"),
-                }
-                (opening.done, opening.is_asked) = (opening.done + 1, false);
-                if opening.done == self.rules.opening().len() {
+                opening.take(answer);
+                if opening.next_request(self.rules).is_none() {
                     self.open_partitions(now_ms)?;
                 }
             }
@@ -317,28 +293,9 @@ impl SlotMachine {
             return Ok(());
         };
         for (index, &partition) in self.settings.partitions.iter().enumerate() {
-            let (committed, bounds) = (opening.committed[index].take(), opening.bounds[index]);
-            let opened = (opening.open_partition)(History {
-                partition,
-                start: committed
-                    .as_ref()
-                    .map(|committed| (committed.offset, committed.metadata.as_str()))
-                    .into(),
-                log_start: bounds.start,
-                log_end: self.rules.barrier(&bounds),
-                poisoned: &self.poisoned[index],
-            });
-            let opened = opened.and_then(|opened| match position_of(committed.as_ref()) {
-                Some(position) if self.rules.is_shorter(position, &bounds) => {
-                    Err(ResumeError::ShorterLog { position, log_end: bounds.end })
-                }
-                _ => Ok(opened),
-            });
-            let Opened { core, read_from, verdict } = opened.map_err(|reason| {
-                self.assigned.clear();
-                PartitionRefused { partition, reason }
-            })?;
-            opening.assignments.push(Assignment { partition, read_from, verdict, committed, bounds });
+            let opened = opening.open(index, &self.poisoned[index], self.rules);
+            let opened = opened.inspect_err(|_| self.assigned.clear());
+            let (core, read_from) = opened.map_err(|reason| PartitionRefused { partition, reason })?;
             self.assigned.push(AssignedPartition::new(partition, core, read_from, now_ms));
         }
         self.state = SlotState::Opening(opening);
@@ -447,12 +404,6 @@ impl fmt::Debug for SlotMachine {
             .field("state", &state)
             .finish()
     }
-}
-
-/// Returns the next offset that had not been read at a commit; its offset, if more cannot be read from it.
-fn position_of(committed: Option<&CommittedOffset>) -> Option<Offset> {
-    let CommittedOffset { offset, metadata } = committed?;
-    Some(Commit::read(*offset, metadata).map_or(*offset, |(commit, _)| commit.position()))
 }
 
 #[cfg(test)]

@@ -129,9 +129,33 @@ pub fn group(job: &str, generation: u32, version: &str) -> String {
     format!("yahtzee.{job}.g{generation}.{version}")
 }
 
+/// Returns the generation of which `name` is the group for this job and version; `None` for any other group.
+#[must_use]
+pub fn generation_of(name: &str, job: &str, version: &str) -> Option<u32> {
+    let rest = name.strip_prefix("yahtzee.")?.strip_prefix(job)?.strip_prefix(".g")?;
+    let generation = rest.strip_suffix(version)?.strip_suffix('.')?.parse().ok()?;
+    // Numbers with a sign or leading zeros are somebody else's.
+    (group(job, generation, version) == name).then_some(generation)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_of_a_job_are_known_by_their_names() {
+        fn check(name: &str, expected: Option<u32>) {
+            assert_eq!(generation_of(name, "errors", "v1"), expected, "{name}");
+        }
+        check(&group("errors", 7, "v1"), Some(7));
+        check(&group("errors", 7, "v2"), None);
+        check(&group("slow-errors", 7, "v1"), None);
+        check("yahtzee.errors.g.v1", None);
+        check("yahtzee.errors.g+7.v1", None);
+        check("yahtzee.errors.g07.v1", None);
+        check("yahtzee.errors.g7.v1.slot-3", None);
+        check("errors.g7.v1", None);
+    }
 
     #[test]
     fn a_job_has_these_topics() {

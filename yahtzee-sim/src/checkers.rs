@@ -21,6 +21,7 @@ pub(crate) mod p07_isolation;
 mod p08_conservation;
 mod p09_memory;
 mod p10_incomplete;
+mod p10_losses;
 mod p11_stores;
 pub(crate) mod p14_interleaving;
 mod p15_clocks;
@@ -112,6 +113,7 @@ pub(crate) fn check_all(evidence: &Evidence<'_, '_>) -> Vec<Failure> {
     p08_conservation::check(evidence, &mut findings);
     p09_memory::check(evidence, &mut findings);
     p10_incomplete::check(evidence, &mut findings);
+    p10_losses::check(evidence, &mut findings);
     p11_stores::check(evidence, &mut findings);
     p15_clocks::check(evidence, &mut findings);
     findings.failures

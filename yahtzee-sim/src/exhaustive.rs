@@ -127,6 +127,7 @@ fn open(committed: Option<&(Offset, String)>, end: usize, mutant: &Mutant) -> (B
         log_start: Offset(0),
         log_end: Offset(end as u64),
         poisoned: &[],
+        losses: &[],
     };
     let identity = identity_of(&config, 1, &Holder::default());
     let opened = (mutant.open)(Arc::new(SimJob { version: 1 }), POLICY, identity, history);

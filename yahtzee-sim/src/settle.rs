@@ -2,13 +2,15 @@
 
 use crate::failure::Property;
 use crate::ingress::NODES;
-use crate::ops::Op;
+use crate::ops::{Fault, Op};
 use crate::world::World;
 
 /// Numbers of the processes that bring a run to its end.
 pub(crate) const LAST_PROCESSES: u64 = 1_000_000;
 /// Numbers of the processes of a generation that was raised.
 const RAISED_PROCESSES: u64 = 2 * LAST_PROCESSES;
+/// Steps of a process that is killed when it has begun.
+const BEGINNING_STEPS: usize = 12;
 /// Flush intervals within which everything must have caught up.
 const ROUNDS: usize = 3;
 
@@ -35,12 +37,7 @@ impl World<'_> {
         let last = self.start_last();
         self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
         self.rounds(&last);
-        let raised = self.raise_generation();
-        if !raised.is_empty() {
-            // Who was refused in the midst of a write has left its transaction open.
-            self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
-            self.rounds(&raised);
-        }
+        let raised = self.raise_generations();
         self.deliveries.settle(&self.broker, &mut self.watch.findings);
         for &process in last.iter().chain(&raised) {
             let behind: Vec<u32> = self
@@ -81,16 +78,41 @@ impl World<'_> {
     }
 
     /// What an operator does if workers are refused because a log has lost what they had read: a greater generation folds
-    /// anew what the log keeps.
-    fn raise_generation(&mut self) -> Vec<u64> {
-        let (count, newest) = (self.config.workers, self.versions.iter().max().copied());
-        let Some(newest) = newest.filter(|_| !self.watch.refused.is_empty()) else { return Vec::new() };
-        let generation = u64::from(newest) + 1;
-        let raised: Vec<u64> = (RAISED_PROCESSES..RAISED_PROCESSES + count).collect();
-        for (index, &process) in (0..).zip(&raised) {
-            self.apply(&Op::Start { process, generation, index, count });
+    /// anew what the log keeps. Another one follows for some other reason, and must know of the loss too. Returns the processes.
+    fn raise_generations(&mut self) -> Vec<u64> {
+        let count = self.config.workers;
+        let mut all = Vec::new();
+        for raise in 1..=2 {
+            let newest = self.versions.iter().max().copied();
+            let Some(newest) = newest.filter(|_| !self.watch.refused.is_empty()) else { break };
+            let raised: Vec<u64> = (raise * RAISED_PROCESSES..raise * RAISED_PROCESSES + count).collect();
+            // Who was refused in the midst of a write has left its transaction open.
+            self.apply(&Op::Advance { ms: self.config.transaction_timeout_ms + 1 });
+            for is_interrupted in [true, false] {
+                for (index, &process) in (0..).zip(&raised) {
+                    self.apply(&Op::Start { process, generation: u64::from(newest) + 1, index, count });
+                }
+                if is_interrupted {
+                    self.begin(&raised);
+                }
+            }
+            self.rounds(&raised);
+            all.extend(raised);
         }
-        raised
+        all
+    }
+
+    /// Lets processes read and commit a little, and kills them.
+    fn begin(&mut self, processes: &[u64]) {
+        for _ in 0..ROUNDS {
+            self.apply(&Op::Advance { ms: self.config.flush_ms });
+            for &process in processes {
+                for slot in (0..self.config.slots).cycle().take(BEGINNING_STEPS) {
+                    self.apply(&Op::Step { process, slot, records: 2, fault: Fault::None });
+                }
+            }
+        }
+        processes.iter().for_each(|&process| self.apply(&Op::Kill { process }));
     }
 
     fn rounds(&mut self, processes: &[u64]) {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag};
 use yahtzee_core::job::Job;
+use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Partition;
-use yahtzee_core::partition::ResumeError;
+use yahtzee_core::partition::{History, ResumeError, Status};
 use yahtzee_core::record::{Offset, RecordOutcome};
 use yahtzee_core::slot::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, PartitionRefused, SlotAnswer, SlotFailure,
@@ -63,6 +64,8 @@ struct PartitionReader {
     unsettled: Option<usize>,
     /// Life of the log that it reads.
     life: usize,
+    /// What the log had lost before, as the core knows it.
+    losses: Vec<LogLoss>,
     /// The log has lost what was read before the commit that this incarnation started from.
     is_elsewhere: bool,
 }
@@ -82,6 +85,8 @@ impl PartitionReader {
 #[derive(Clone, Debug, Default)]
 struct Found {
     commit: Option<OffsetCommit>,
+    /// Of the newest earlier version that has one.
+    earlier: Option<OffsetCommit>,
     /// Life of the log when its bounds were read.
     life: usize,
 }
@@ -108,6 +113,8 @@ pub(crate) struct Slot {
     /// Of its process.
     config: Config,
     slot: u32,
+    /// The raw topic as it was when the slot began to open.
+    topic: u8,
     machine: SlotMachine,
     client: Client,
     /// By index of the partition.
@@ -130,6 +137,7 @@ impl Slot {
             holder,
             config: *config,
             slot,
+            topic,
             machine: SlotMachine::with_rules(settings, mutant.slot),
             client: Client::new(holder.version),
             found: Vec::new(),
@@ -196,13 +204,15 @@ impl Slot {
     }
 
     fn open(&mut self, topic: u8, mutant: &Mutant) {
+        self.topic = topic;
         self.found = vec![Found::default(); self.machine.partitions().len()];
         let generation = mutant.shell.generation(self.holder.version);
         let identity =
             Identity { topic_id: topic_id(topic), ..identity_of(&self.config, generation, &self.holder) };
         let job = Arc::new(SimJob { version: self.holder.version });
         let (policy, open) = (self.config.policy(), mutant.open);
-        self.machine.open(Box::new(move |history| open(Arc::clone(&job), policy, identity, history)));
+        let open = move |history: History<'_>| open(Arc::clone(&job), policy, identity, history);
+        self.machine.open(identity.topic_id, Box::new(open));
     }
 
     /// What the shell does after every failure: what is in memory is lost, and the slot opens again where that can
@@ -234,7 +244,11 @@ impl Slot {
             }
             SlotRequest::Commit(commits) => return self.start_commit(commits, outside),
             SlotRequest::Assign(assignments) => return self.assign(assignments, outside),
-            SlotRequest::Fence | SlotRequest::ReadCommits | SlotRequest::ReadBounds
+            SlotRequest::Fence
+            | SlotRequest::ReadCommits
+            | SlotRequest::ReadEarlierCommits(_)
+            | SlotRequest::ReadBounds
+            | SlotRequest::ReadRecords(_)
                 if fault != Fault::None =>
             {
                 return self.fail(SlotFailure::Unanswered, outside);
@@ -249,11 +263,20 @@ impl Slot {
             }
             SlotRequest::ReadCommits => {
                 self.find_commits(outside);
-                let committed = |found: &Found| {
-                    let OffsetCommit { offset, metadata, .. } = found.commit.as_ref()?;
-                    Some(CommittedOffset { offset: Offset(*offset), metadata: metadata.clone() })
+                SlotAnswer::Commits(self.found.iter().map(|found| stored(found.commit.as_ref())).collect())
+            }
+            SlotRequest::ReadEarlierCommits(partitions) => {
+                let found = self.found.iter().zip(self.machine.partitions());
+                let asked = found.filter(|(_, partition)| partitions.contains(partition));
+                SlotAnswer::EarlierCommits(asked.map(|(found, _)| stored(found.earlier.as_ref())).collect())
+            }
+            SlotRequest::ReadRecords(records) => {
+                let record = |(partition, offset): (Partition, Offset)| {
+                    let entry = outside.logs[partition.0 as usize].entries.get(offset.0 as usize);
+                    let RawEntry::Record(record) = entry? else { return None };
+                    Some(RecordPrint::of(&record.lend(offset.0)))
                 };
-                SlotAnswer::Commits(self.found.iter().map(committed).collect())
+                SlotAnswer::Records(records.into_iter().map(record).collect())
             }
             SlotRequest::ReadBounds => {
                 let bounds = |(&partition, found): (&Partition, &mut Found)| {
@@ -277,6 +300,10 @@ impl Slot {
             let beside = || broker.committed_beside(version, partition);
             let beside = || mutant.shell.reads_commits_beside().then(beside).flatten();
             found.commit = broker.committed(version, partition).or_else(beside).cloned();
+            let earlier = |version| {
+                broker.committed(version, partition).or_else(|| broker.committed_beside(version, partition))
+            };
+            found.earlier = (0..version).rev().find_map(earlier).cloned();
         }
     }
 
@@ -365,8 +392,8 @@ impl Slot {
                 first_left: outside.logs[partition.0 as usize].start,
                 log_end: bounds.end.0,
             };
-            let incomplete = assigned.status().incomplete;
-            let is_whole = incomplete.is_empty();
+            let Status { incomplete, losses, .. } = assigned.status();
+            let is_whole = incomplete.is_empty() && losses.is_empty();
             let settled = (!incomplete.is_open_ended()).then(|| incomplete.clone());
             let unsettled = settled.is_none().then_some(outside.watch.opened.len());
             outside.watch.opened.push(Opened {
@@ -374,9 +401,13 @@ impl Slot {
                 partition: partition.0,
                 committed: committed.map(|committed| (committed.offset.0, committed.metadata)),
                 life_of_commit: found.commit.as_ref().map_or(0, |commit| commit.life),
+                earlier: found.earlier.clone(),
+                topic: self.topic,
                 log_start: bounds.start.0,
+                log_end: bounds.end.0,
                 verdict,
                 incomplete,
+                losses: losses.clone(),
                 first_record: None,
                 life: found.life,
                 settled,
@@ -388,6 +419,7 @@ impl Slot {
                 is_whole,
                 unsettled,
                 life: found.life,
+                losses,
                 is_elsewhere: found.is_elsewhere(&outside.logs[partition.0 as usize], found.life),
             });
         }
@@ -455,6 +487,11 @@ impl Slot {
             watch.opened[opened].life = reader.life;
             watch.opened[opened].settled = Some(assigned.status().incomplete);
         }
+        if reader.losses.iter().any(|loss| loss.windows.is_none()) {
+            reader.losses = assigned.status().losses;
+            let settled = reader.losses.iter().filter_map(|loss| loss.windows);
+            watch.lost.entry((self.holder.version, assigned.partition().0)).or_default().extend(settled);
+        }
         if reader.is_whole && offset >= reader.resumed_position {
             let key = (self.holder.version, assigned.partition().0, reader.life);
             watch.fate(key, offset, outcome);
@@ -462,8 +499,13 @@ impl Slot {
     }
 }
 
+fn stored(commit: Option<&OffsetCommit>) -> Option<CommittedOffset> {
+    let OffsetCommit { offset, metadata, .. } = commit?;
+    Some(CommittedOffset { offset: Offset(*offset), metadata: metadata.clone() })
+}
+
 /// Id of a raw topic: see [`RawLog::topic`].
-fn topic_id(topic: u8) -> [u8; 16] {
+pub(crate) fn topic_id(topic: u8) -> [u8; 16] {
     [4 + topic; 16]
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yahtzee_core::incomplete::IncompleteWindows;
+use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::RecordOutcome;
 use yahtzee_core::window::Window;
 
+use crate::broker::OffsetCommit;
 use crate::failure::Findings;
 
 /// What one incarnation of a partition started from.
@@ -18,15 +20,29 @@ pub(crate) struct Opened {
     pub(crate) committed: Option<(u64, String)>,
     /// Life of the partition that its writer had read.
     pub(crate) life_of_commit: usize,
+    /// What the newest earlier version has committed that has committed anything, where this one has not.
+    pub(crate) earlier: Option<OffsetCommit>,
+    /// Which topic of its name it believed to read.
+    pub(crate) topic: u8,
     pub(crate) log_start: u64,
+    pub(crate) log_end: u64,
     pub(crate) verdict: ResumeKind,
     pub(crate) incomplete: IncompleteWindows,
+    /// What the log is said to have lost before.
+    pub(crate) losses: Vec<LogLoss>,
     /// First record with a log timestamp that it was handed.
     pub(crate) first_record: Option<u64>,
     /// Life of the partition that it reads.
     pub(crate) life: usize,
     /// IncompleteWindows after that record.
     pub(crate) settled: Option<IncompleteWindows>,
+}
+
+impl Opened {
+    /// Whether it started behind a gap, or has a loss to pass.
+    pub(crate) fn has_gap(&self) -> bool {
+        !self.incomplete.is_empty() || !self.losses.is_empty()
+    }
 }
 
 /// Everything observed.
@@ -36,6 +52,8 @@ pub(crate) struct Watch {
     /// Per generation, partition and life of it, by offset: what became of the record when it was read for the first time
     /// by an incarnation that had lost nothing.
     pub(crate) fates: BTreeMap<(u32, u32, usize), Vec<Option<RecordOutcome>>>,
+    /// Per generation and partition: first and last window of what a log has lost, as it was named.
+    pub(crate) lost: BTreeMap<(u32, u32), BTreeSet<(Window, Window)>>,
     /// The process that was the last to open a slot of a version.
     pub(crate) latest: BTreeMap<(u32, u32), u64>,
     /// Most series that a partition has kept at once.
@@ -70,6 +88,12 @@ impl Watch {
             .iter()
             .filter(|opened| (opened.generation, opened.partition) == (generation, partition));
         let mut reported = of_partition.filter_map(|opened| opened.settled.as_ref());
-        reported.any(|incomplete| incomplete.covers(window))
+        reported.any(|incomplete| incomplete.covers(window)) || self.is_lost(generation, partition, window)
+    }
+
+    /// Whether an incarnation has reported that the window may lack what the log has lost from its end.
+    pub(crate) fn is_lost(&self, generation: u32, partition: u32, window: Window) -> bool {
+        let mut ranges = self.lost.get(&(generation, partition)).into_iter().flatten();
+        ranges.any(|&(first, last)| (first..=last).contains(&window))
     }
 }

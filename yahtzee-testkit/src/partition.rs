@@ -91,6 +91,7 @@ impl<J: Job> BenchPartition<J> {
             log_start: Offset(0),
             log_end: end,
             poisoned: &[],
+            losses: &[],
         };
         let opened = PartitionCore::open(Arc::clone(&self.job), self.policy, self.identity, history);
         let opened = opened.expect("a bench keeps topic, partition count and window length");

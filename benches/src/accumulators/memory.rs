@@ -152,8 +152,14 @@ fn open(partition: Partition) -> PartitionCore<RouterLatency> {
         owner_tag: OwnerTag::default(),
     };
     let start = Offset(0);
-    let history =
-        History { partition, start: Start::Beginning, log_start: start, log_end: start, poisoned: &[] };
+    let history = History {
+        partition,
+        start: Start::Beginning,
+        log_start: start,
+        log_end: start,
+        poisoned: &[],
+        losses: &[],
+    };
     let opened = PartitionCore::open(Arc::new(RouterLatency), policy, identity, history);
     opened.expect("nothing was ever committed, so nothing is refused").core
 }

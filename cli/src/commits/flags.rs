@@ -164,8 +164,14 @@ mod tests {
     fn committed(offset: u64, identity: &Identity) -> Committed {
         let offset = Offset(offset);
         let start = Start::Time { offset, first_window: Window(0) };
-        let history =
-            History { partition: Partition(0), start, log_start: offset, log_end: offset, poisoned: &[] };
+        let history = History {
+            partition: Partition(0),
+            start,
+            log_start: offset,
+            log_end: offset,
+            poisoned: &[],
+            losses: &[],
+        };
         let mut opened = Arc::new(Errors).open(Policy::default(), *identity, history).unwrap();
         let commit = opened.core.acknowledged(0).expect("nothing waits for an acknowledgement");
         Committed::read(&CommittedOffset { offset, metadata: commit.metadata(identity) })

@@ -150,6 +150,10 @@ impl Log for WatchedLog {
         self.inner.committed(group, topic, partitions)
     }
 
+    fn groups(&self) -> Result<Vec<String>, LogError> {
+        self.inner.groups()
+    }
+
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         self.life.spend()?;
         let committed = self.inner.commit(group, offsets);

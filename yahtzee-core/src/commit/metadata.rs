@@ -4,7 +4,7 @@
 //!
 //! | field                | form                                                                  |
 //! |----------------------|-----------------------------------------------------------------------|
-//! | format version       | u8, 3; 2 has no tail, 1 no acceptance either                          |
+//! | format version       | u8, 4; 3 has no losses, 2 no tail, 1 no acceptance either             |
 //! | generation           | u32                                                                   |
 //! | topic id             | 16 bytes                                                              |
 //! | partition count      | u32                                                                   |
@@ -19,7 +19,10 @@
 //! | reach of incompleteness| u8 0 for none, or 1 and zigzag varint window                          |
 //! | incomplete windows  | varint count; each: zigzag varint window, less the one before         |
 //! | tail                 | u8 0 for unknown, 1 for empty, or 2, varint `h` less its offset, CRC u32 |
+//! | losses               | varint count; each: varint offset, watermark as above, u8 0 or 1 and two zigzag varint windows |
 //! | checksum             | u32, CRC-32C of all before                                            |
+//!
+//! A commit without losses is written in format 3, which programs of before read too.
 //!
 //! A handful of open windows gives about 90 characters; the broker's limit is 4,096.
 
@@ -33,11 +36,14 @@ use crate::crc32c::crc32c;
 use super::{AcceptanceSettings, Commit, Identity, OwnerTag};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
+use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordPrint};
 use crate::record::Offset;
 use crate::window::Window;
 
-const FORMAT_VERSION: u8 = 3;
+const FORMAT_VERSION: u8 = 4;
+/// The format of commits that do not say what the log had lost.
+const WITHOUT_LOSSES: u8 = 3;
 /// The format of commits that do not say how the log ended.
 const WITHOUT_TAIL: u8 = 2;
 /// The format of commits that do not say what decided acceptance.
@@ -78,7 +84,7 @@ impl fmt::Display for Unreadable {
 }
 
 pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
-    let mut out = vec![FORMAT_VERSION];
+    let mut out = vec![if commit.losses.is_empty() { WITHOUT_LOSSES } else { FORMAT_VERSION }];
     out.extend(identity.generation.to_le_bytes());
     out.extend(identity.topic_id);
     out.extend(identity.partition_count.to_le_bytes());
@@ -105,6 +111,9 @@ pub(super) fn encode(commit: &Commit, identity: &Identity) -> String {
         before = window.0;
     }
     put_tail(&mut out, commit);
+    if !commit.losses.is_empty() {
+        put_losses(&mut out, &commit.losses);
+    }
     out.extend(crc32c(&out).to_le_bytes());
     URL_SAFE_NO_PAD.encode(out)
 }
@@ -117,7 +126,7 @@ pub(super) fn decode(text: &str) -> Result<(Commit, Identity), Unreadable> {
     }
     let mut reader = ByteReader::new(body);
     match reader.byte() {
-        Ok(version @ (FORMAT_VERSION | WITHOUT_TAIL | WITHOUT_ACCEPTANCE)) => {
+        Ok(version @ WITHOUT_ACCEPTANCE..=FORMAT_VERSION) => {
             read_body(version, reader).map_err(|_| Unreadable::Foreign)
         }
         Ok(version) => Err(Unreadable::NewerFormat(version)),
@@ -128,8 +137,11 @@ pub(super) fn decode(text: &str) -> Result<(Commit, Identity), Unreadable> {
 fn read_body(version: u8, mut reader: ByteReader<'_>) -> Result<(Commit, Identity), DecodeError> {
     let identity = read_identity(version, &mut reader)?;
     let mut commit = read_commit(&mut reader)?;
-    if version == FORMAT_VERSION {
+    if version > WITHOUT_TAIL {
         commit.tail = read_tail(commit.position, &mut reader)?;
+    }
+    if version > WITHOUT_LOSSES {
+        commit.losses = read_losses(&mut reader)?;
     }
     reader.finish()?;
     Ok((commit, identity))
@@ -203,7 +215,8 @@ fn read_commit(reader: &mut ByteReader<'_>) -> Result<Commit, DecodeError> {
     let reach =
         reach.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
     let incomplete = reach.and(incomplete);
-    Ok(Commit { replay_offset, position, watermark_ms, open, incomplete, tail: LogTail::Unknown })
+    let (tail, losses) = (LogTail::Unknown, Vec::new());
+    Ok(Commit { replay_offset, position, watermark_ms, open, incomplete, tail, losses })
 }
 
 fn put_tail(out: &mut Vec<u8>, commit: &Commit) {
@@ -228,6 +241,35 @@ fn read_tail(position: Offset, reader: &mut ByteReader<'_>) -> Result<LogTail, D
         })),
         _ => Err(reader.invalid("no kind of tail")),
     }
+}
+
+fn put_losses(out: &mut Vec<u8>, losses: &[LogLoss]) {
+    put_varint(out, losses.len() as u64);
+    for LogLoss { watermark_ms, kept_before, windows } in losses {
+        put_varint(out, kept_before.0);
+        put_optional(out, *watermark_ms);
+        out.push(windows.is_some().into());
+        if let Some((first, last)) = windows {
+            for window in [first, last] {
+                put_varint(out, zigzag(window.0));
+            }
+        }
+    }
+}
+
+fn read_losses(reader: &mut ByteReader<'_>) -> Result<Vec<LogLoss>, DecodeError> {
+    let mut losses = Vec::new();
+    for _ in 0..read_count(reader)? {
+        let kept_before = Offset(reader.varint()?);
+        let watermark_ms = read_optional(reader)?;
+        let first = read_optional(reader)?;
+        let windows = match first {
+            Some(first) => Some((Window(first), Window(unzigzag(reader.varint()?)))),
+            None => None,
+        };
+        losses.push(LogLoss { watermark_ms, kept_before, windows });
+    }
+    Ok(losses)
 }
 
 fn read_optional(reader: &mut ByteReader<'_>) -> Result<Option<i64>, DecodeError> {
@@ -285,6 +327,7 @@ mod tests {
             through: Option<i64>,
             incomplete in prop::collection::vec(any::<i64>(), 0..12),
             tail in prop::option::of(prop::option::of((any::<u64>(), any::<u32>()))),
+            losses in prop::collection::vec((any::<Option<i64>>(), any::<u64>(), any::<Option<(i64, i64)>>()), 0..4),
         ) -> Commit {
             let reach = through.map_or_else(IncompleteWindows::none, |window| IncompleteWindows::through(Window(window)));
             let open = open.into_iter().map(|(window, first)| (Window(window), Offset(first % (position + 1))));
@@ -294,7 +337,14 @@ mod tests {
                 Some(None) => LogTail::Empty,
                 Some(Some((offset, crc))) => LogTail::EndsWith(RecordPrint { offset: Offset(offset % (position + 1)), crc }),
             };
-            Commit::at::<Production>(Offset(position), watermark_ms, open.collect(), incomplete).with_tail(tail)
+            let loss = |(watermark_ms, kept_before, windows): (_, _, Option<(i64, i64)>)| LogLoss {
+                watermark_ms,
+                kept_before: Offset(kept_before),
+                windows: windows.map(|(first, last)| (Window(first), Window(last))),
+            };
+            Commit::at::<Production>(Offset(position), watermark_ms, open.collect(), incomplete)
+                .with_tail(tail)
+                .with_losses(losses.into_iter().map(loss).collect())
         }
     }
 
@@ -336,8 +386,14 @@ mod tests {
         let windows = || (0..i64::from(OPEN_WINDOWS_MAX)).map(|number| Window(i64::MAX - 2 * number)).rev();
         let open = windows().map(|window| (window, Offset(0))).collect();
         let incomplete = IncompleteWindows::through(Window(i64::MIN)).and(windows());
+        let loss = LogLoss {
+            watermark_ms: Some(i64::MIN),
+            kept_before: Offset(u64::MAX),
+            windows: Some((Window(i64::MIN), Window(i64::MAX))),
+        };
         let commit = Commit::at::<Production>(Offset(u64::MAX), Some(i64::MAX), open, incomplete)
-            .with_tail(LogTail::EndsWith(RecordPrint { offset: Offset(0), crc: u32::MAX }));
+            .with_tail(LogTail::EndsWith(RecordPrint { offset: Offset(0), crc: u32::MAX }))
+            .with_losses(vec![loss; 8]);
         let huge = AcceptanceSettings {
             lateness_windows: u32::MAX,
             future_windows: u32::MAX,
@@ -360,6 +416,14 @@ mod tests {
         let commit = Commit::at::<Production>(Offset(1_200), Some(1_767_225_600_123), open, incomplete);
         let tail = LogTail::EndsWith(RecordPrint { offset: Offset(1_199), crc: 0x0506_0708 });
         assert_eq!(commit.clone().with_tail(tail).metadata(&identity()), pinned);
+        // A log that had lost something is told of in the newest format only.
+        let losses = vec![
+            LogLoss { watermark_ms: Some(1_767_225_600_123), kept_before: Offset(700), windows: None },
+            LogLoss { watermark_ms: None, kept_before: Offset(0), windows: Some((Window(5), Window(9))) },
+        ];
+        let lost = commit.clone().with_tail(tail).with_losses(losses);
+        let fourth = "BAMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scAgEIBwYFArwFAfah1e3uZgAAAAEKEgSqEog";
+        assert_eq!(lost.metadata(&identity()), fourth);
         // As it was written before the tail was part of it.
         let second = "AgMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scfi67xw";
         assert_eq!(Commit::read(Offset(990), second), Ok((commit.clone(), identity())));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::commit::{Commit, Identity, IdentityMismatch, Unreadable};
 use crate::incomplete::IncompleteWindows;
+use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordPrint};
 use crate::owner::Partition;
 use crate::record::Offset;
@@ -11,6 +12,7 @@ use crate::rules::Rules;
 use crate::summary::JOB_FIELDS_FROM;
 use crate::window::{PolicyError, Window};
 
+use super::losses::LossWatch;
 use super::tail::TailCheck;
 
 /// Everything known of a partition before its first record is read.
@@ -37,6 +39,8 @@ pub struct History<'a> {
     pub log_end: Offset,
     /// Records on which the job has panicked.
     pub poisoned: &'a [RecordPrint],
+    /// What the log has lost from its end, as far as the commit does not say it.
+    pub losses: &'a [LogLoss],
 }
 
 /// What a partition starts from.
@@ -129,14 +133,14 @@ impl fmt::Display for ResumeError {
                 "the raw log ends at offset {log_end}, and up to {position} was read before the last commit: it has lost \
                  records whose measurements are in published summaries, and gives their offsets again; find out why (an \
                  unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds anew \
-                 what the log keeps"
+                 what the log keeps, and names the windows that lack records"
             ),
             Self::OtherLog { offset } => write!(
                 formatter,
                 "at offset {offset} the raw log has another record than the one that was read before the last commit: it has \
                  lost records whose measurements are in published summaries, and has given their offsets to others; find out \
                  why (an unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds \
-                 anew what the log keeps"
+                 anew what the log keeps, and names the windows that lack records"
             ),
             Self::Policy(error) => error.fmt(formatter),
             Self::ReservedField { number } => write!(
@@ -159,16 +163,27 @@ pub(super) struct Resume {
     /// The end of what was read before.
     pub(super) tail: LogTail,
     pub(super) tail_check: TailCheck,
+    pub(super) losses: LossWatch,
 }
 
 impl Resume {
     pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, ResumeError> {
+        let mut resume = Self::from_start::<R>(history, identity)?;
+        resume.losses.end_at(history.log_end);
+        Ok(resume)
+    }
+
+    fn from_start<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, ResumeError> {
         let log_start = history.log_start;
         match history.start {
-            Start::Beginning if log_start == Offset(0) => Ok(Self::fresh()),
-            Start::Beginning => Ok(Self::after_unknown_gap(log_start)),
-            Start::Time { offset, .. } if offset < log_start => Ok(Self::after_unknown_gap(log_start)),
-            Start::Time { offset, first_window } => Ok(Self::from_time(offset, first_window)),
+            Start::Beginning if log_start == Offset(0) => Ok(Self::fresh().passing(history.losses)),
+            Start::Beginning => Ok(Self::after_unknown_gap(log_start).passing(history.losses)),
+            Start::Time { offset, .. } if offset < log_start => {
+                Ok(Self::after_unknown_gap(log_start).passing(history.losses))
+            }
+            Start::Time { offset, first_window } => {
+                Ok(Self::from_time(offset, first_window, history.losses).passing(history.losses))
+            }
             Start::Commit { offset, metadata } => match Commit::read(offset, metadata) {
                 Ok((commit, committed)) => {
                     if let Some(&mismatch) = identity.mismatches(&committed).first() {
@@ -182,16 +197,20 @@ impl Resume {
         }
     }
 
-    fn from_time(offset: Offset, first_window: Window) -> Self {
-        Self {
-            read_from: offset,
-            position: offset,
-            watermark_ms: None,
-            incomplete: IncompleteWindows::through(first_window.minus(1)),
-            verdict: ResumeKind::Resumed,
-            tail: LogTail::Unknown,
-            tail_check: TailCheck::none(),
-        }
+    /// Adds the losses that lie ahead.
+    fn passing(self, losses: &[LogLoss]) -> Self {
+        let ahead = losses.iter().filter(|loss| loss.kept_before >= self.read_from);
+        let losses = LossWatch::of(ahead.map(|loss| loss.pending()).collect());
+        Self { losses, ..self }
+    }
+
+    fn from_time(offset: Offset, first_window: Window, losses: &[LogLoss]) -> Self {
+        let mut incomplete = IncompleteWindows::through(first_window.minus(1));
+        let behind = losses.iter().filter(|loss| loss.kept_before < offset);
+        behind.filter_map(|loss| loss.windows).for_each(|(first, last)| {
+            incomplete.add_range(first.max(first_window), last);
+        });
+        Self { incomplete, verdict: ResumeKind::Resumed, ..Self::after_unknown_gap(offset) }
     }
 
     fn fresh() -> Self {
@@ -203,6 +222,7 @@ impl Resume {
             verdict: ResumeKind::Fresh,
             tail: LogTail::Empty,
             tail_check: TailCheck::none(),
+            losses: LossWatch::default(),
         }
     }
 
@@ -215,13 +235,14 @@ impl Resume {
             verdict: ResumeKind::Unknown,
             tail: LogTail::Unknown,
             tail_check: TailCheck::none(),
+            losses: LossWatch::default(),
         }
     }
 
     fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
         let watermark_ms = commit.watermark_ms();
         if log_start > commit.position() {
-            return Self { watermark_ms, ..Self::after_unknown_gap(log_start) };
+            return Self { watermark_ms, ..Self::after_unknown_gap(log_start).passing(commit.losses()) };
         }
         let lost = commit.open().iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
         let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
@@ -235,6 +256,7 @@ impl Resume {
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
             tail: commit.tail(),
             tail_check: TailCheck::new(expected, commit.position(), watermark_ms, log_start),
+            losses: LossWatch::from_commit(commit.losses(), log_start),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::summary::SummaryKey;
 mod caps;
 mod exhaustive;
 mod layout;
+mod losses;
 mod panics;
 mod settings;
 mod tail;
@@ -103,7 +104,14 @@ pub(super) fn identity() -> Identity {
 
 fn history(committed: Option<(Offset, &str)>, log_start: u64, log_end: u64) -> History<'_> {
     let (log_start, log_end) = (Offset(log_start), Offset(log_end));
-    History { partition: Partition(0), start: committed.into(), log_start, log_end, poisoned: &[] }
+    History {
+        partition: Partition(0),
+        start: committed.into(),
+        log_start,
+        log_end,
+        poisoned: &[],
+        losses: &[],
+    }
 }
 
 fn open_fresh() -> PartitionCore<Ids> {

@@ -32,8 +32,13 @@ pub enum SlotRequest {
     Fence,
     /// Read the committed offsets of the slot's partitions, in their order.
     ReadCommits,
+    /// Read, for each of these partitions, what the newest of the job's earlier generations has committed that has committed
+    /// anything of it.
+    ReadEarlierCommits(Vec<Partition>),
     /// Read where the slot's partitions start and end, in their order.
     ReadBounds,
+    /// Read the records at these offsets, which lie within the bounds.
+    ReadRecords(Vec<(Partition, Offset)>),
     /// Read the partitions from these offsets. Has no answer: records may be handed in from now on.
     Assign(Vec<Assignment>),
     /// Append the effects, in this order, each to its [`Effect::destination`]. Answered when all are durable, or would
@@ -77,8 +82,12 @@ pub enum SlotAnswer {
     Fenced,
     /// The committed offsets, in the order of the slot's partitions.
     Commits(Vec<Option<CommittedOffset>>),
+    /// The newest commits of earlier generations, in the order of the request.
+    EarlierCommits(Vec<Option<CommittedOffset>>),
     /// The ranges of the partitions, in the order of the slot's partitions.
     Bounds(Vec<Bounds>),
+    /// The records in the order of the request; `None` where there is none at the offset.
+    Records(Vec<Option<RecordPrint>>),
     /// The effects are durable.
     Appended,
     /// The offsets are durable.

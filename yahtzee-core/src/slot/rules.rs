@@ -17,8 +17,12 @@ pub enum OpeningStep {
     Fence,
     /// Read committed offsets.
     Commits,
+    /// Read what earlier generations have committed of the partitions of which this one has not.
+    EarlierCommits,
     /// Read where the logs start and end.
     Bounds,
+    /// Read the records that the logs have at the ends of what earlier generations had read.
+    Tails,
 }
 
 /// A step of a write.
@@ -34,9 +38,11 @@ pub enum WriteStep {
 /// others.
 pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
     /// The order in which a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
-    /// last: what a predecessor emitted lies before them.
-    fn opening(&self) -> [OpeningStep; 3] {
-        [OpeningStep::Fence, OpeningStep::Commits, OpeningStep::Bounds]
+    /// last: what a predecessor emitted lies before them. A generation that has committed nothing folds anew what the log keeps, and
+    /// only the one before it can tell what the log has lost.
+    fn opening(&self) -> [OpeningStep; 5] {
+        use OpeningStep::{Bounds, Commits, EarlierCommits, Fence, Tails};
+        [Fence, Commits, EarlierCommits, Bounds, Tails]
     }
 
     /// The end up to which a partition catches up: everything below it may have been published by a predecessor.

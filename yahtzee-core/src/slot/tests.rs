@@ -12,6 +12,8 @@ use crate::owner::Owner;
 use crate::partition::ResumeKind;
 use crate::summary::Provenance;
 
+mod earlier;
+
 const MINUTE_MS: i64 = 60_000;
 const FLUSH_MS: u64 = 1_000;
 
@@ -85,7 +87,8 @@ fn at_most(effects: usize) -> WriteMax {
 }
 
 fn begin(machine: &mut SlotMachine) {
-    machine.open(Box::new(|history| Arc::new(Counter).open(POLICY, identity(), history)));
+    machine
+        .open(identity().topic_id, Box::new(|history| Arc::new(Counter).open(POLICY, identity(), history)));
 }
 
 /// Opens a slot whose partition ends at `end`, without a commit.
@@ -101,11 +104,33 @@ fn reopen(machine: &mut SlotMachine, committed: Option<CommittedOffset>, end: u6
     assert_eq!(machine.poll(0), Some(SlotRequest::Fence));
     machine.answer(SlotAnswer::Fenced, 0).unwrap();
     assert_eq!(machine.poll(0), Some(SlotRequest::ReadCommits));
+    let is_committed = committed.is_some();
     machine.answer(SlotAnswer::Commits(vec![committed]), 0).unwrap();
+    if !is_committed {
+        assert_eq!(machine.poll(0), Some(SlotRequest::ReadEarlierCommits(vec![Partition(0)])));
+        machine.answer(SlotAnswer::EarlierCommits(vec![None]), 0).unwrap();
+    }
     assert_eq!(machine.poll(0), Some(SlotRequest::ReadBounds));
     machine.answer(SlotAnswer::Bounds(vec![bounds]), 0).unwrap();
     let Some(SlotRequest::Assign(mut assignments)) = machine.poll(0) else { panic!("not assigned") };
     assignments.pop().unwrap()
+}
+
+/// Obeys an opening of a slot of which nothing was ever committed.
+fn assign_all(machine: &mut SlotMachine, bounds: Bounds) {
+    while let Some(request) = machine.poll(0) {
+        let none = |partitions: usize| vec![None; partitions];
+        let partitions = machine.partitions().len();
+        let found = match request {
+            SlotRequest::Fence => SlotAnswer::Fenced,
+            SlotRequest::ReadCommits => SlotAnswer::Commits(none(partitions)),
+            SlotRequest::ReadEarlierCommits(of) => SlotAnswer::EarlierCommits(none(of.len())),
+            SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; partitions]),
+            SlotRequest::Assign(_) => return,
+            other => panic!("{other:?}"),
+        };
+        answer(machine, found, 0);
+    }
 }
 
 fn feed(machine: &mut SlotMachine, offset: u64, minute: i64) {
@@ -270,13 +295,7 @@ fn partitions_take_turns_in_writes_that_are_full() {
     let mut machine = SlotMachine::new(two);
     begin(&mut machine);
     let bounds = Bounds { start: Offset(0), end: Offset(0) };
-    for answered in
-        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None, None]), SlotAnswer::Bounds(vec![bounds, bounds])]
-    {
-        machine.poll(0).unwrap();
-        answer(&mut machine, answered, 0);
-    }
-    machine.poll(0).unwrap();
+    assign_all(&mut machine, bounds);
     obey(&mut machine, 0);
     // Four finals of the first partition, and of the second, to which the owner does not belong, four dead letters.
     (0..5).for_each(|offset| feed_to(&mut machine, 0, offset, 3 * offset.cast_signed()));
@@ -343,27 +362,27 @@ fn a_panic_is_remembered_for_the_next_opening() {
     machine.failed(panicked(Partition(9), 8));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&seen);
-    machine.open(Box::new(move |history| {
-        shared.lock().unwrap().extend_from_slice(history.poisoned);
-        Arc::new(Counter).open(POLICY, identity(), history)
-    }));
-    for answer in [
-        SlotAnswer::Fenced,
-        SlotAnswer::Commits(vec![None]),
-        SlotAnswer::Bounds(vec![Bounds { start: Offset(0), end: Offset(9) }]),
-    ] {
-        machine.poll(0).unwrap();
-        machine.answer(answer, 0).unwrap();
-    }
+    machine.open(
+        identity().topic_id,
+        Box::new(move |history| {
+            shared.lock().unwrap().extend_from_slice(history.poisoned);
+            Arc::new(Counter).open(POLICY, identity(), history)
+        }),
+    );
+    assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(9) });
     assert_eq!(*seen.lock().unwrap(), [record(7)]);
 }
 
 #[test]
 fn a_partition_that_must_not_be_worked_on_closes_the_slot() {
     let mut machine = SlotMachine::new(settings());
-    machine.open(Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
-    answer(&mut machine, SlotAnswer::Fenced, 0);
-    answer(&mut machine, SlotAnswer::Commits(vec![None]), 0);
+    machine.open(identity().topic_id, Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
+    for found in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::EarlierCommits(vec![None])]
+    {
+        machine.poll(0).unwrap();
+        answer(&mut machine, found, 0);
+    }
+    machine.poll(0).unwrap();
     let bounds = Bounds { start: Offset(0), end: Offset(0) };
     let refused = machine.answer(SlotAnswer::Bounds(vec![bounds]), 0).unwrap_err();
     assert_eq!(
@@ -401,11 +420,7 @@ fn windows_that_have_lost_input_are_named_once() {
     let mut machine = SlotMachine::new(settings());
     begin(&mut machine);
     let bounds = Bounds { start: Offset(5), end: Offset(5) };
-    for answer in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::Bounds(vec![bounds])] {
-        machine.poll(0).unwrap();
-        machine.answer(answer, 0).unwrap();
-    }
-    machine.poll(0).unwrap();
+    assign_all(&mut machine, bounds);
     let mut named = Vec::new();
     for (offset, now_ms) in [(5, 0), (6, FLUSH_MS)] {
         feed(&mut machine, offset, 10);
@@ -432,18 +447,15 @@ fn partitions_share_a_backlog_but_no_panic() {
     machine.failed(SlotFailure::Panicked { partition: Partition(7), record });
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&seen);
-    machine.open(Box::new(move |history| {
-        shared.lock().unwrap().push((history.partition, history.poisoned.len()));
-        Arc::new(Counter).open(POLICY, identity(), History { poisoned: &[], ..history })
-    }));
+    machine.open(
+        identity().topic_id,
+        Box::new(move |history| {
+            shared.lock().unwrap().push((history.partition, history.poisoned.len()));
+            Arc::new(Counter).open(POLICY, identity(), History { poisoned: &[], ..history })
+        }),
+    );
     let bounds = Bounds { start: Offset(0), end: Offset(0) };
-    let answers =
-        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None; 2]), SlotAnswer::Bounds(vec![bounds; 2])];
-    for answer in answers {
-        machine.poll(0).unwrap();
-        machine.answer(answer, 0).unwrap();
-    }
-    machine.poll(0).unwrap();
+    assign_all(&mut machine, bounds);
     assert_eq!(*seen.lock().unwrap(), [(Partition(3), 0), (Partition(7), 1)]);
     obey(&mut machine, 0);
     // Without a key each is a dead letter.

@@ -29,6 +29,7 @@ mod times;
 mod topics;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -38,6 +39,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use self::append::{EmbeddedAppender, EmbeddedSlotWriter, submit};
+use self::format::group_of_commit;
 use self::queue::{Answer, LogWrite, RequestQueue, WriterRequest};
 use self::reader::EmbeddedReader;
 use self::state::{LogState, PublishedState};
@@ -192,6 +194,12 @@ impl Log for EmbeddedLog {
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
         Ok(self.handle.shared.committed(group, topic, partitions))
+    }
+
+    fn groups(&self) -> Result<Vec<String>, LogError> {
+        let state = self.handle.shared.published.lock();
+        let groups: BTreeSet<&[u8]> = state.commits.keys().filter_map(|key| group_of_commit(key)).collect();
+        Ok(groups.into_iter().map(|group| String::from_utf8_lossy(group).into_owned()).collect())
     }
 
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {

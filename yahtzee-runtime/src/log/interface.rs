@@ -71,6 +71,12 @@ pub trait Log: Send + Sync {
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
 
+    /// Returns the names of the groups that have committed anything, in any order.
+    ///
+    /// # Errors
+    /// If the log cannot answer.
+    fn groups(&self) -> Result<Vec<String>, LogError>;
+
     /// Commits offsets of any topics and partitions in one request, without a fence: whoever commits last wins.
     ///
     /// # Errors

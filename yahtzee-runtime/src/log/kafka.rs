@@ -119,6 +119,10 @@ impl Log for KafkaLog {
         self.groups.ask(group, |client, patience| client.committed(topic, partitions, patience))
     }
 
+    fn groups(&self) -> Result<Vec<String>, LogError> {
+        self.ask(|topics, patience| topics.groups(patience))
+    }
+
     fn commit(&self, group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {
         self.groups.ask(group, |client, patience| client.commit(offsets, patience))
     }

@@ -1,7 +1,8 @@
-//! Reading a part of a topic once, from explicit offsets to the ends as they are at the start.
+//! Reading a part of a topic once, from explicit offsets to the ends as they are at the start, or single records.
 
 use std::time::{Duration, Instant};
 
+use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
 
@@ -34,6 +35,35 @@ pub fn scan(
     log: &dyn Log,
     topic: &str,
     ranges: &[OffsetRange],
+    each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>),
+) -> Result<(), LogError> {
+    read(log, topic, ranges, Isolation::Committed, each)
+}
+
+/// Returns the prints of the records at these offsets, of open transactions too; `None` where there is no record.
+///
+/// # Errors
+/// If the log does not answer, or delivers nothing for 30 s.
+pub fn prints_at(
+    log: &dyn Log,
+    topic: &str,
+    offsets: &[(Partition, Offset)],
+) -> Result<Vec<Option<RecordPrint>>, LogError> {
+    let range = |&(partition, from): &(Partition, Offset)| OffsetRange { partition, from, end: from.next() };
+    let ranges: Vec<OffsetRange> = offsets.iter().map(range).collect();
+    let mut prints = vec![None; offsets.len()];
+    read(log, topic, &ranges, Isolation::Uncommitted, |partition, record, _| {
+        let asked = offsets.iter().position(|&asked| asked == (partition, record.offset));
+        prints[asked.expect("only what was asked for is handed out")] = Some(RecordPrint::of(&record));
+    })?;
+    Ok(prints)
+}
+
+fn read(
+    log: &dyn Log,
+    topic: &str,
+    ranges: &[OffsetRange],
+    isolation: Isolation,
     mut each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>),
 ) -> Result<(), LogError> {
     let mut open: Vec<OffsetRange> = ranges.iter().copied().filter(|range| range.from < range.end).collect();
@@ -41,7 +71,7 @@ pub fn scan(
         return Ok(());
     }
     let from: Vec<(Partition, Offset)> = open.iter().map(|range| (range.partition, range.from)).collect();
-    let mut reader = log.reader(topic, &from, Isolation::Committed)?;
+    let mut reader = log.reader(topic, &from, isolation)?;
     let mut last_delivery = Instant::now();
     while !open.is_empty() {
         for item in reader.poll(POLL)? {

@@ -301,6 +301,7 @@ fn open(
         log_start: if matches!(start, Start::Beginning) { log_start.max(span.start) } else { log_start },
         log_end: span.end,
         poisoned,
+        losses: &[],
     };
     let opened = Arc::clone(&plan.job)
         .open(plan.policy, *identity, history)

@@ -1,17 +1,20 @@
 //! Opening the slots of a job: what their machines ask for, done against the log, until each is assigned.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
+use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, SlotAnswer, SlotMachine, SlotRequest};
 
+use crate::log::scan::prints_at;
 use crate::log::{
     CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
 };
-use crate::topics::group;
+use crate::topics::{generation_of, group};
 
 use super::worker_topics::WorkerTopics;
 use super::writer::open_writer;
@@ -67,7 +70,7 @@ impl SlotOpener<'_> {
         now_ms: u64,
     ) -> Result<Box<dyn SlotWriter>, JobFailure> {
         let mut writer = None;
-        machine.open(self.open_partition());
+        machine.open(self.identity.topic_id, self.open_partition());
         while let Some(request) = machine.poll(now_ms) {
             match request {
                 SlotRequest::Fence => {
@@ -81,12 +84,21 @@ impl SlotOpener<'_> {
                     let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
+                SlotRequest::ReadEarlierCommits(partitions) => {
+                    let commits = self.earlier_commits(&partitions)?;
+                    self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
+                }
+                SlotRequest::ReadRecords(offsets) => {
+                    let prints = prints_at(&**self.log, &self.topics.raw, &offsets)?;
+                    self.answer(machine, SlotAnswer::Records(prints), now_ms)?;
+                }
                 SlotRequest::ReadBounds => {
                     let bounds = self.log.bounds(&self.topics.raw, machine.partitions())?;
                     self.answer(machine, SlotAnswer::Bounds(bounds), now_ms)?;
                 }
                 SlotRequest::Assign(assignments) => {
-                    assignments.iter().for_each(|assignment| self.warn_of_loss(assignment));
+                    let assigned = assignments.iter().zip(machine.assigned());
+                    assigned.for_each(|(assignment, it)| self.warn_of_loss(assignment, &it.status().losses));
                     from.extend(assignments.iter().map(|it| (it.partition, it.read_from)));
                     break;
                 }
@@ -107,7 +119,36 @@ impl SlotOpener<'_> {
         machine.answer(answer, now_ms).map_err(|refused| JobFailure::refused(&self.topics.raw, &refused))
     }
 
-    fn warn_of_loss(&self, assignment: &Assignment) {
+    /// Returns, for each partition, what the newest earlier generation has committed that has committed anything of it.
+    fn earlier_commits(&self, partitions: &[Partition]) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let (job, version) = (self.plan.job.name(), &self.settings.layout.version);
+        let groups = self.log.groups()?;
+        let generations = groups.iter().filter_map(|name| generation_of(name, job, version));
+        let earlier: BTreeSet<u32> = generations.filter(|it| *it < self.plan.generation).collect();
+        let mut newest = vec![None; partitions.len()];
+        for generation in earlier.into_iter().rev() {
+            let group = group(job, generation, version);
+            let read = |topic: &str| self.log.committed(&group, topic, partitions);
+            let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
+            for (newest, commit) in newest.iter_mut().zip(commits) {
+                *newest = newest.take().or(commit);
+            }
+            if newest.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        Ok(newest)
+    }
+
+    fn warn_of_loss(&self, assignment: &Assignment, losses: &[LogLoss]) {
+        for loss in losses.iter().filter(|loss| loss.windows.is_none()) {
+            tracing::warn!(
+                job = self.plan.job.name(), topic = self.topics.raw, partition = %assignment.partition,
+                kept_before = %loss.kept_before, watermark_ms = ?loss.watermark_ms,
+                "the log has lost records that an earlier generation had read: the windows that were open then are incomplete and \
+                 will not be published"
+            );
+        }
         if matches!(assignment.verdict, ResumeKind::Truncated | ResumeKind::Unknown) {
             tracing::warn!(
                 job = self.plan.job.name(), topic = self.topics.raw, partition = %assignment.partition,

@@ -78,7 +78,7 @@ fn check_watermark(
 ) {
     let key = (stored.generation, stored.partition);
     let opened = &evidence.world.watch.opened;
-    let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && !it.incomplete.is_empty());
+    let has_gap = opened.iter().any(|it| (it.generation, it.partition) == key && it.has_gap());
     let last = commit.position().0.checked_sub(1).and_then(|last| usize::try_from(last).ok());
     let expected =
         last.and_then(|last| evidence.truth_of(key, stored.life).watermarks_ms.get(last).copied().flatten());

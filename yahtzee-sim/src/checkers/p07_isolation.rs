@@ -97,6 +97,7 @@ fn finals(config: &Config, logs: &[RawLog], mutant: &Mutant) -> BTreeMap<Vec<u8>
             log_start: Offset(0),
             log_end: Offset(log.end()),
             poisoned: &poisoned,
+            losses: &[],
         };
         let job = std::sync::Arc::new(SimJob { version: 1 });
         let identity = crate::slot::identity_of(config, 1, &crate::slot::Holder::default());

@@ -11,6 +11,7 @@ use crate::broker::Body;
 use crate::failure::{Findings, Property};
 use crate::oracle::{Counts, Truth};
 use crate::raw::RawEntry;
+use crate::watch::Opened;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     check_fates(evidence, findings);
@@ -165,5 +166,5 @@ fn has_forgotten(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
 /// Whether an incarnation started behind a gap.
 fn has_gap(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
     let mut opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    opened.any(|it| !it.incomplete.is_empty())
+    opened.any(Opened::has_gap)
 }

@@ -51,7 +51,7 @@ fn check_reach(opened: &Opened, evidence: &Evidence<'_, '_>, findings: &mut Find
     let latest_ms = record.timestamp_ms + i64::try_from(config.skew_ms).unwrap_or(0);
     let policy = config.policy();
     let last = Window::of_ms(latest_ms, policy.length_ms).plus(policy.future_windows);
-    if settled.covers(last.plus(1)) || !settled.covers(last) {
+    if settled.reach_through() != Some(last) {
         findings.fail(Property::Incomplete, || format!("{opened:?} must reach to window {}", last.0));
     }
 }

@@ -67,6 +67,15 @@ pub(super) fn incomplete_forgotten(
     open_from(job, policy, identity, history, Commit::without_incomplete)
 }
 
+pub(super) fn losses_forgotten(
+    job: Arc<SimJob>,
+    policy: Policy,
+    identity: Identity,
+    history: History<'_>,
+) -> OpenResult {
+    open_from(job, policy, identity, history, Commit::without_losses)
+}
+
 pub(super) fn revision_is_position(
     job: Arc<SimJob>,
     policy: Policy,

@@ -215,3 +215,17 @@ mistake!(
         offset <= resumed_position && resumed_position > Offset(0)
     }
 );
+
+mistake!(
+    LossWithoutSkew,
+    fn may_follow_loss(watermark_ms: i64, log_timestamp_ms: i64, _policy: &Policy) -> bool {
+        log_timestamp_ms >= watermark_ms
+    }
+);
+
+mistake!(
+    LossBeginsAtItsEnd,
+    fn may_follow_loss(_watermark_ms: i64, _log_timestamp_ms: i64, _policy: &Policy) -> bool {
+        false
+    }
+);

@@ -77,6 +77,9 @@ fn core_mutants() -> Vec<Mutant> {
         of_core::<core::TailNotCompared>("tail-not-compared", Incomplete, 1_000, "a log that has lost records, and has grown past the commit since, is read on"),
         of_core::<core::LossNotNoticed>("loss-not-noticed", Chain, 200, "windows whose first record is gone are published"),
         of_core::<core::LossOffByOne>("loss-off-by-one", Incomplete, 20, "a window whose first record is the first that is left is called damaged"),
+        of_core::<core::LossWithoutSkew>("loss-without-skew", Incomplete, 1_000, "what follows a loss is taken to be stamped no earlier than what was read before it"),
+        of_core::<core::LossBeginsAtItsEnd>("loss-begins-at-its-end", Incomplete, 1_000, "whatever lies below the first offset that was surely not kept is taken to have been kept"),
+        around_core(altered::losses_forgotten, "losses-forgotten", Incomplete, 1_000, "a restart knows nothing of a loss that lies ahead"),
         of_core::<core::GapWithoutSkew>("gap-without-skew", Incomplete, 200, "clocks of ingress are taken to agree"),
         of_core::<core::GapWithoutFuture>("gap-without-future", Incomplete, 100, "lost records are taken to have reached no future window"),
         of_core::<core::GapTooWide>("gap-too-wide", Incomplete, 100, "one window too many is called damaged"),
@@ -93,6 +96,8 @@ fn core_mutants() -> Vec<Mutant> {
 fn slot_mutants() -> Vec<Mutant> {
     use Property::{Commit, Conservation, Freshness, Incomplete, Liveness, NoDip};
     vec![
+        of_slot("earlier-commits-not-read", &slot::EarlierCommitsNotRead, Incomplete, 1_000, "a raised generation folds what the log keeps as if it were all there was"),
+        of_slot("earlier-tail-not-read", &slot::EarlierTailNotRead, Incomplete, 1_000, "a log is taken to have lost records, because nobody has looked"),
         of_slot("commits-read-before-fence", &slot::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),
         of_slot("ends-read-before-fence", &slot::EndsReadBeforeFence, Liveness, 10_000, "a predecessor goes on beyond the end that was read; a slot refuses its commit, which lies behind that end"),
         of_slot("barrier-at-log-start", &slot::BarrierAtLogStart, NoDip, 50, "a slot catches up to the start of the log, which it has always passed"),

@@ -2,8 +2,9 @@
 
 use yahtzee_core::record::Offset;
 use yahtzee_core::rules::PlantedMistake;
-use yahtzee_core::slot::rules::{OpeningStep, SlotRules, WriteStep};
-use yahtzee_core::slot::{Bounds, SlotFailure, WriteMax};
+use yahtzee_core::slot::rules::OpeningStep::{self, Bounds, Commits, EarlierCommits, Fence, Tails};
+use yahtzee_core::slot::rules::{SlotRules, WriteStep};
+use yahtzee_core::slot::{self, SlotFailure, WriteMax};
 use yahtzee_core::window::Policy;
 
 /// Declares a set of rules with one of them replaced.
@@ -22,28 +23,42 @@ macro_rules! mistake {
 
 mistake!(
     CommitsReadBeforeFence,
-    fn opening() -> [OpeningStep; 3] {
-        [OpeningStep::Commits, OpeningStep::Fence, OpeningStep::Bounds]
+    fn opening() -> [OpeningStep; 5] {
+        [Commits, Fence, EarlierCommits, Bounds, Tails]
     }
 );
 
 mistake!(
     EndsReadBeforeFence,
-    fn opening() -> [OpeningStep; 3] {
-        [OpeningStep::Bounds, OpeningStep::Fence, OpeningStep::Commits]
+    fn opening() -> [OpeningStep; 5] {
+        [Bounds, Fence, Commits, EarlierCommits, Tails]
+    }
+);
+
+mistake!(
+    EarlierCommitsNotRead,
+    fn opening() -> [OpeningStep; 5] {
+        [Fence, Commits, Commits, Bounds, Tails]
+    }
+);
+
+mistake!(
+    EarlierTailNotRead,
+    fn opening() -> [OpeningStep; 5] {
+        [Fence, Commits, EarlierCommits, Bounds, Bounds]
     }
 );
 
 mistake!(
     BarrierAtLogStart,
-    fn barrier(bounds: &Bounds) -> Offset {
+    fn barrier(bounds: &slot::Bounds) -> Offset {
         bounds.start
     }
 );
 
 mistake!(
     ShorterLogResumed,
-    fn is_shorter(_position: Offset, _bounds: &Bounds) -> bool {
+    fn is_shorter(_position: Offset, _bounds: &slot::Bounds) -> bool {
         false
     }
 );

@@ -72,6 +72,11 @@ impl PartitionId {
     }
 }
 
+/// Returns the group in a key of [`PartitionId::commit_key`].
+pub(super) fn group_of_commit(key: &[u8]) -> Option<&[u8]> {
+    key.get(1 + size_of::<[u32; 2]>()..)
+}
+
 /// Returns the number at the end of a key of [`PartitionId::numbered`].
 pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))

@@ -1,4 +1,4 @@
-//! Topics: existence, description, creation, bounds and times.
+//! Topics: existence, description, creation, bounds and times; and which groups there are.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const TIMESTAMP_AFTER_MAX: &str = "message.timestamp.after.max.ms";
 /// Interval at which a new topic is looked for until brokers know it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Questions about topics, asked by one client that never reads.
+/// Questions about topics and groups, asked by one client that never reads.
 pub(super) struct KafkaTopics {
     settings: Arc<KafkaSettings>,
     client: MonitoredClient<BaseConsumer<ClientEvents>>,
@@ -132,6 +132,14 @@ impl KafkaTopics {
             Place::Offset(offset) => Ok(offset_of(offset)),
             _ => Ok(self.bounds_of(topic, &name, partition, patience)?.end),
         }
+    }
+
+    /// Returns the names of all groups that the brokers know.
+    pub(super) fn groups(&self, patience: Duration) -> Result<Vec<String>, LogError> {
+        let found = self.client.fetch_group_list(None, patience);
+        let found =
+            found.map_err(|error| KafkaFailure::from(error).into_error("the groups of the cluster"))?;
+        Ok(found.groups().iter().map(|group| group.name().to_owned()).collect())
     }
 
     /// Returns the identity of a topic; `None` if it does not exist.

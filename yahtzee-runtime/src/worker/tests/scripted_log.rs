@@ -53,6 +53,8 @@ pub(super) struct Script {
     pub(super) committed: Option<CommittedOffset>,
     /// The commit beside the summaries.
     pub(super) committed_beside: Option<CommittedOffset>,
+    /// Commits of groups of earlier generations, by name.
+    pub(super) earlier: Vec<(String, CommittedOffset)>,
     /// Whether there is a second partition, of one control record, and how many polls pass before its end is handed out.
     pub(super) idle_partition: Option<usize>,
     /// After the last one the worker is stopped.
@@ -212,11 +214,13 @@ impl Log for ScriptedLog {
 
     fn committed(
         &self,
-        _group: &str,
+        group: &str,
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        let earlier = self.script().earlier.iter().find(|(name, _)| name == group).cloned();
         let committed = match topic == RAW_TOPIC {
+            is_raw if earlier.is_some() => earlier.filter(|_| is_raw).map(|(_, committed)| committed),
             true => {
                 self.note("committed");
                 self.script().committed.clone()
@@ -224,6 +228,11 @@ impl Log for ScriptedLog {
             false => self.script().committed_beside.clone(),
         };
         Ok(partitions.iter().map(|it| committed.clone().filter(|_| *it == RAW_PARTITION)).collect())
+    }
+
+    fn groups(&self) -> Result<Vec<String>, LogError> {
+        self.note("groups");
+        Ok(self.script().earlier.iter().map(|(group, _)| group.clone()).collect())
     }
 
     fn commit(&self, _group: &str, offsets: &[OffsetCommit<'_>]) -> Result<(), LogError> {

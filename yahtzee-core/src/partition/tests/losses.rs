@@ -1,0 +1,140 @@
+//! Logs that had lost their newest records before a generation folds them anew.
+
+use std::ops::RangeInclusive;
+
+use super::*;
+use crate::log_loss::LogLoss;
+use crate::window::Window;
+
+/// What a generation makes of a log, of which each record has one measurement of the minute of its receipt.
+struct Anew {
+    core: PartitionCore<Ids>,
+    out: Vec<Effect>,
+    next: u64,
+}
+
+impl Anew {
+    fn open(start: Start<'_>, losses: &[LogLoss], log_end: u64) -> Self {
+        let history = History { losses, start, ..history(None, 0, log_end) };
+        let opened =
+            PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
+        Self { core: opened.core, out: Vec::new(), next: opened.read_from.0 }
+    }
+
+    fn read(&mut self, minutes: &[i64]) {
+        for &minute in minutes {
+            feed(&mut self.core, self.next, minute, b"", &[measurement(minute, 0)], &mut self.out);
+            self.next += 1;
+        }
+    }
+
+    fn finals(&self) -> Vec<i64> {
+        assert!(seen(&self.out).iter().all(|&(.., is_final)| is_final), "no change before the end");
+        seen(&self.out).iter().map(|&(minute, ..)| minute).collect()
+    }
+
+    fn incomplete(&self) -> Vec<i64> {
+        self.core.status().incomplete.windows().map(|window| window.0).collect()
+    }
+}
+
+/// The watermark of the generation before, in the middle of a minute, and from which offset on nothing was kept.
+fn loss(minute: i64, kept_before: u64) -> LogLoss {
+    let watermark_ms = Some(minute * MINUTE_MS + MINUTE_MS / 2);
+    LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None }
+}
+
+#[test]
+fn windows_that_were_open_when_the_log_lost_records_are_named_and_not_published() {
+    fn check(minutes: &[i64], loss: LogLoss, finals: &[i64], incomplete: RangeInclusive<i64>) {
+        let mut anew = Anew::open(Start::Beginning, &[loss], minutes.len() as u64);
+        anew.read(minutes);
+        assert_eq!(anew.incomplete(), incomplete.collect::<Vec<_>>(), "{minutes:?}, {loss:?}");
+        assert_eq!(anew.finals(), finals, "{minutes:?}, {loss:?}");
+    }
+    // Records 2 and 3, of minutes 12 and 13, were lost. What follows says by its place or by its stamp that it does.
+    check(&[10, 11, 20, 30], loss(13, 2), &[], 6..=22);
+    check(&[10, 11, 20, 30, 31], loss(13, 3), &[], 6..=32);
+    // A kept record can be stamped as late as one that follows the loss.
+    check(&[10, 11, 12, 20, 30], loss(13, 3), &[], 6..=22);
+    // Windows that were closed by then are whole, and so are those that open later.
+    check(&[1, 2, 10, 11, 20, 30, 40], loss(13, 4), &[1, 2, 30], 6..=22);
+    // Nothing happened for hours, or what happened was lost.
+    check(&[1, 90, 91, 120], loss(90, 1), &[], -4..=92);
+    // Everything was lost, by a topic that was made anew.
+    let all = LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None };
+    let mut anew = Anew::open(Start::Beginning, &[all], 3);
+    anew.read(&[10, 30, 60]);
+    assert_eq!(anew.core.status().incomplete.reach_through(), Some(Window(12)));
+    assert_eq!(anew.finals(), [30]);
+}
+
+#[test]
+fn nothing_is_published_or_committed_before_the_first_record_after_a_loss_tells_how_far_it_reaches() {
+    // The log has ended at offset 2 since.
+    let mut anew = Anew::open(Start::Beginning, &[loss(13, 2)], 2);
+    anew.read(&[10]);
+    assert!(anew.core.acknowledged(0).is_some(), "the loss lies ahead, and the commit says so");
+    anew.read(&[11]);
+    anew.core.flush(&mut anew.out);
+    assert_eq!(anew.finals(), []);
+    assert_eq!(anew.core.acknowledged(0), None);
+    anew.read(&[20]);
+    let commit = anew.core.acknowledged(0).unwrap();
+    assert_eq!(
+        commit.incomplete().windows().map(|window| window.0).collect::<Vec<_>>(),
+        (6..=22).collect::<Vec<_>>()
+    );
+    assert_eq!(commit.losses(), [LogLoss { windows: Some((Window(6), Window(22))), ..loss(13, 2) }]);
+}
+
+/// Wherever a generation is killed and starts again from its last commit, it publishes and names the same.
+#[test]
+fn a_restart_passes_a_loss_as_one_pass_does() {
+    let minutes = [1, 2, 10, 11, 12, 11, 20, 30, 40];
+    let losses = [loss(12, 6)];
+    let mut whole = Anew::open(Start::Beginning, &losses, 9);
+    whole.read(&minutes);
+    assert_eq!(whole.finals(), [1, 2, 30]);
+    for kill in 1..minutes.len() {
+        let mut first = Anew::open(Start::Beginning, &losses, 9);
+        first.read(&minutes[..kill]);
+        let commit = first.core.acknowledged(first.out.len() as u64);
+        let text = commit.as_ref().map(|commit| (commit.replay_offset(), commit.metadata(&identity())));
+        let start = text.as_ref().map(|(offset, text)| (*offset, text.as_str())).into();
+        let losses = if text.is_some() { &[][..] } else { &losses };
+        let mut second = Anew::open(start, losses, 9);
+        let from = usize::try_from(second.next).unwrap();
+        second.read(&minutes[from..]);
+        let both = if text.is_some() { [first.finals(), second.finals()].concat() } else { second.finals() };
+        assert_eq!(both, whole.finals(), "killed after {kill}");
+        assert_eq!(second.core.status().losses, whole.core.status().losses, "killed after {kill}");
+    }
+}
+
+/// A generation raised once more, for any reason, starts from the commits of the one before.
+#[test]
+fn a_loss_is_handed_on_to_the_next_generation_until_retention_has_passed_it() {
+    let mut anew = Anew::open(Start::Beginning, &[loss(13, 2)], 3);
+    anew.read(&[10, 11, 20]);
+    let commit = anew.core.acknowledged(0).unwrap();
+    let LogTail::EndsWith(last) = commit.tail() else { panic!("records were read") };
+    let since = |log_start| commit.losses_since(true, (Offset(log_start), Offset(9)), Some(last));
+    assert_eq!(since(0).iter().map(|it| it.pending()).collect::<Vec<_>>(), [loss(13, 2)]);
+    assert_eq!(since(3), []);
+    let losses = since(0);
+    let mut third = Anew::open(Start::Beginning, &losses, 9);
+    third.read(&[10, 11, 20]);
+    assert_eq!(third.incomplete(), (6..=22).collect::<Vec<_>>());
+}
+
+/// A range that is computed again begins behind the loss, and knows what the worker has named.
+#[test]
+fn a_start_at_a_time_knows_the_windows_of_a_loss_before_it() {
+    let named = LogLoss { windows: Some((Window(6), Window(22))), ..loss(13, 2) };
+    let start = Start::Time { offset: Offset(3), first_window: Window(20) };
+    let mut anew = Anew::open(start, &[named], 9);
+    assert_eq!(anew.incomplete(), [20, 21, 22]);
+    anew.read(&[21, 23, 60]);
+    assert_eq!(anew.finals(), [23]);
+}

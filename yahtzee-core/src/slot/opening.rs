@@ -1,0 +1,159 @@
+//! A slot while it opens: what it asks for, and what it makes of the answers.
+
+use crate::commit::{Commit, Unreadable};
+use crate::erased::AnyPartition;
+use crate::log_loss::LogLoss;
+use crate::log_tail::{LogTail, RecordPrint};
+use crate::owner::Partition;
+use crate::partition::{History, Opened, ResumeError};
+use crate::record::Offset;
+
+use super::rules::{OpeningStep, SlotRules};
+use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, SlotRequest};
+
+/// An opening under way.
+pub(super) struct Opening {
+    topic_id: [u8; 16],
+    open_partition: Box<OpenPartition>,
+    /// Steps that are answered or had nothing to ask.
+    done: usize,
+    pub(super) is_asked: bool,
+    /// What was answered, in the order of the slot's partitions.
+    found: Vec<Found>,
+    pub(super) assignments: Vec<Assignment>,
+}
+
+/// What is known of a partition before it is opened.
+#[derive(Clone, Debug)]
+struct Found {
+    partition: Partition,
+    committed: Option<CommittedOffset>,
+    /// What an earlier generation has committed, where this one has not.
+    earlier: Option<CommittedOffset>,
+    bounds: Bounds,
+    /// The record that the log has at the end of what the earlier generation had read.
+    tail: Option<RecordPrint>,
+}
+
+impl Found {
+    /// The offset of the last record that an earlier generation had read, if the log still has it.
+    fn earlier_tail(&self) -> Option<(Partition, Offset)> {
+        let LogTail::EndsWith(RecordPrint { offset, .. }) = read(self.earlier.as_ref()?).ok()?.tail() else {
+            return None;
+        };
+        (self.bounds.start..self.bounds.end).contains(&offset).then_some((self.partition, offset))
+    }
+
+    fn losses(&self, topic_id: [u8; 16]) -> Vec<LogLoss> {
+        let read = self.earlier.as_ref().map(|earlier| Commit::read(earlier.offset, &earlier.metadata));
+        let Some(Ok((commit, identity))) = read else { return Vec::new() };
+        let Bounds { start, end } = self.bounds;
+        commit.losses_since(identity.topic_id == topic_id, (start, end), self.tail)
+    }
+}
+
+impl Opening {
+    pub(super) fn new(
+        topic_id: [u8; 16],
+        open_partition: Box<OpenPartition>,
+        partitions: &[Partition],
+    ) -> Self {
+        let bounds = Bounds { start: Offset(0), end: Offset(0) };
+        let unknown =
+            |&partition: &Partition| Found { partition, committed: None, earlier: None, bounds, tail: None };
+        let found = partitions.iter().map(unknown).collect();
+        Self { topic_id, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
+    }
+
+    /// Returns what the shell has to find out next; `None` once all is known.
+    pub(super) fn next_request(&mut self, rules: &dyn SlotRules) -> Option<SlotRequest> {
+        while let Some(step) = rules.opening().get(self.done) {
+            let request = self.request(*step);
+            if request.is_some() {
+                return request;
+            }
+            self.done += 1;
+        }
+        None
+    }
+
+    fn request(&self, step: OpeningStep) -> Option<SlotRequest> {
+        match step {
+            OpeningStep::Fence => Some(SlotRequest::Fence),
+            OpeningStep::Commits => Some(SlotRequest::ReadCommits),
+            OpeningStep::Bounds => Some(SlotRequest::ReadBounds),
+            OpeningStep::EarlierCommits => {
+                let partitions: Vec<_> = self.uncommitted().map(|found| found.partition).collect();
+                (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
+            }
+            OpeningStep::Tails => {
+                let tails: Vec<_> = self.found.iter().filter_map(Found::earlier_tail).collect();
+                (!tails.is_empty()).then_some(SlotRequest::ReadRecords(tails))
+            }
+        }
+    }
+
+    fn uncommitted(&self) -> impl Iterator<Item = &Found> {
+        self.found.iter().filter(|found| found.committed.is_none())
+    }
+
+    /// Takes the answer to the last request.
+    pub(super) fn take(&mut self, answer: SlotAnswer) {
+        match answer {
+            SlotAnswer::Fenced => {}
+            SlotAnswer::Commits(committed) => {
+                self.found.iter_mut().zip(committed).for_each(|(found, it)| found.committed = it);
+            }
+            SlotAnswer::EarlierCommits(earlier) => {
+                let uncommitted = self.found.iter_mut().filter(|found| found.committed.is_none());
+                uncommitted.zip(earlier).for_each(|(found, it)| found.earlier = it);
+            }
+            SlotAnswer::Bounds(bounds) => {
+                self.found.iter_mut().zip(bounds).for_each(|(found, it)| found.bounds = it);
+            }
+            SlotAnswer::Records(records) => {
+                let asked = self.found.iter_mut().filter(|found| found.earlier_tail().is_some());
+                asked.zip(records).for_each(|(found, it)| found.tail = it);
+            }
+            SlotAnswer::Appended | SlotAnswer::Committed => panic!("{answer:?} while opening"),
+        }
+        (self.done, self.is_asked) = (self.done + 1, false);
+    }
+
+    /// Opens the partition at `index` from what was found.
+    pub(super) fn open(
+        &mut self,
+        index: usize,
+        poisoned: &[RecordPrint],
+        rules: &dyn SlotRules,
+    ) -> Result<(Box<dyn AnyPartition>, Offset), ResumeError> {
+        let found = &mut self.found[index];
+        let (partition, bounds) = (found.partition, found.bounds);
+        let losses = found.losses(self.topic_id);
+        let committed = found.committed.take();
+        let Opened { core, read_from, verdict } = (self.open_partition)(History {
+            partition,
+            start: committed.as_ref().map(|it| (it.offset, it.metadata.as_str())).into(),
+            log_start: bounds.start,
+            log_end: rules.barrier(&bounds),
+            poisoned,
+            losses: &losses,
+        })?;
+        if let Some(position) = committed.as_ref().map(position_of)
+            && rules.is_shorter(position, &bounds)
+        {
+            return Err(ResumeError::ShorterLog { position, log_end: bounds.end });
+        }
+        self.assignments.push(Assignment { partition, read_from, verdict, committed, bounds });
+        Ok((core, read_from))
+    }
+}
+
+fn read(committed: &CommittedOffset) -> Result<Commit, Unreadable> {
+    Commit::read(committed.offset, &committed.metadata).map(|(commit, _)| commit)
+}
+
+/// Returns the next offset that had not been read at a commit; its offset, if more cannot be read from it.
+fn position_of(committed: &CommittedOffset) -> Offset {
+    read(committed).map_or(committed.offset, |commit| commit.position())
+}

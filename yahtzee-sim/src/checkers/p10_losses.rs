@@ -1,0 +1,163 @@
+//! P10, of logs that lose records from their end: a generation that folds anew what such a log keeps names the windows that lack
+//! records, and publishes none of them, as far as a generation before it had read what was lost. It names no more than
+//! stamps and offsets leave in doubt.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use yahtzee_core::commit::{Commit, Identity};
+use yahtzee_core::log_tail::LogTail;
+use yahtzee_core::record::Offset;
+use yahtzee_core::summary::SummaryKey;
+use yahtzee_core::window::{Policy, Window};
+
+use super::{Evidence, describe};
+use crate::broker::OffsetCommit;
+use crate::failure::{Findings, Property};
+use crate::raw::{RawEntry, RawLog};
+use crate::slot::topic_id;
+use crate::watch::Opened;
+
+/// By version and partition.
+type DamagedWindows = BTreeMap<(u32, u32), BTreeSet<i64>>;
+/// First and last windows that may be named.
+type Ranges = BTreeSet<(Window, Window)>;
+
+pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    let mut damaged = DamagedWindows::new();
+    // An opening that comes before the log has grown knows more than a later one.
+    let mut ranges: BTreeMap<(u32, u32), Option<Ranges>> = BTreeMap::new();
+    for opened in &evidence.world.watch.opened {
+        let Some(earlier) = opened.earlier.as_ref().filter(|_| opened.committed.is_none()) else { continue };
+        let Ok((commit, identity)) = Commit::read(Offset(earlier.offset), &earlier.metadata) else {
+            continue;
+        };
+        let key = (opened.generation, opened.partition);
+        let known = damaged.get(&(earlier.generation, opened.partition)).cloned().unwrap_or_default();
+        let lost = lost_windows(opened, earlier, commit.position().0, evidence);
+        damaged.entry(key).or_default().extend(known.into_iter().chain(lost));
+        let expected = expected_range(opened, earlier, (&commit, &identity), evidence);
+        let of_key = ranges.entry(key).or_insert_with(|| Some(Ranges::new()));
+        *of_key = of_key.take().zip(expected).map(|(all, expected)| all.union(&expected).copied().collect());
+    }
+    for (key, expected) in ranges {
+        let named = evidence.world.watch.lost.get(&key).into_iter().flatten();
+        let Some(expected) = expected else { continue };
+        if let Some(range) = named.copied().find(|range| !expected.contains(range)) {
+            findings.fail(Property::Incomplete, || {
+                format!(
+                    "version and partition {key:?} have named {range:?}, and must name one of {expected:?}"
+                )
+            });
+        }
+    }
+    for (&(version, partition), windows) in &damaged {
+        // Who was refused before the log had grown has named nothing yet, and published nothing.
+        if evidence.world.watch.refused.contains(&(version, partition)) {
+            continue;
+        }
+        for &window in windows {
+            if !evidence.is_incomplete(version, partition, window) {
+                findings.fail(Property::Incomplete, || {
+                    format!("version {version}, partition {partition}: window {window} lacks records that the log has lost")
+                });
+            }
+        }
+    }
+    check_published(&damaged, evidence, findings);
+}
+
+/// The windows that records were accepted into which the log has lost since a commit, where some of them had been read before it.
+fn lost_windows(
+    opened: &Opened,
+    earlier: &OffsetCommit,
+    position: u64,
+    evidence: &Evidence<'_, '_>,
+) -> BTreeSet<i64> {
+    let log = &evidence.world.logs[opened.partition as usize];
+    let mut windows = BTreeSet::new();
+    for life in earlier.life..opened.life {
+        let kept = log.shared_between(life, life + 1);
+        if kept < position {
+            let truth = evidence.truth_of((opened.generation, opened.partition), life);
+            let is_lost = |states: &[(u64, u64, u64)]| states.iter().any(|&(offset, ..)| offset >= kept);
+            let series = truth.series.values().filter(|series| is_lost(&series.states));
+            windows.extend(series.map(|series| series.window));
+        }
+    }
+    windows
+}
+
+/// The windows that a generation opened like this has to name: none, or a range; `None` where more than one loss decides.
+fn expected_range(
+    opened: &Opened,
+    earlier: &OffsetCommit,
+    (commit, identity): (&Commit, &Identity),
+    evidence: &Evidence<'_, '_>,
+) -> Option<Ranges> {
+    let log = &evidence.world.logs[opened.partition as usize];
+    if !commit.losses().is_empty() || opened.life != log.life() || opened.topic != log.topic {
+        return None;
+    }
+    let policy = evidence.world.config.policy();
+    let range = if identity.topic_id != topic_id(log.topic) {
+        range(log, opened.log_start, None, 0, &policy)
+    } else if log.is_same_below(commit.position().0, earlier.life, opened.life) {
+        None
+    } else {
+        let kept_before = match commit.tail() {
+            LogTail::EndsWith(last) if !log.is_same_below(last.offset.0 + 1, earlier.life, opened.life) => {
+                last.offset.0.min(opened.log_end)
+            }
+            _ => opened.log_end,
+        };
+        range(log, opened.log_start, commit.watermark_ms(), kept_before, &policy)
+    };
+    Some(range.into_iter().collect())
+}
+
+/// First and last window that may lack what was lost: those that were open when the first record came that may have been appended
+/// afterwards, up to what the first one allows that surely was.
+fn range(
+    log: &RawLog,
+    log_start: u64,
+    watermark_ms: Option<i64>,
+    kept_before: u64,
+    policy: &Policy,
+) -> Option<(Window, Window)> {
+    let minute = |time_ms: i64| time_ms.div_euclid(i64::from(policy.length_ms));
+    let (mut newest_ms, mut first) = (None, None);
+    for (offset, entry) in (0_u64..).zip(&log.entries).filter(|&(offset, _)| offset >= log_start) {
+        let RawEntry::Record(record) = entry else { continue };
+        let stamp_ms = record.timestamp_ms;
+        if stamp_ms < 0 {
+            continue;
+        }
+        let skew_ms = i64::from(policy.clock_skew_ms);
+        let may_follow =
+            offset >= kept_before || watermark_ms.is_none_or(|before| stamp_ms >= before - skew_ms);
+        if may_follow {
+            let open =
+                newest_ms.map_or(i64::MIN, |newest| minute(newest) - i64::from(policy.lateness_windows));
+            first.get_or_insert(Window(open));
+        }
+        if let Some(first) = first.filter(|_| offset >= kept_before) {
+            let last = minute(stamp_ms + skew_ms) + i64::from(policy.future_windows);
+            return Some((first, Window(last)));
+        }
+        newest_ms = newest_ms.max(Some(stamp_ms));
+    }
+    None
+}
+
+fn check_published(damaged: &DamagedWindows, evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    let length_ms = i64::from(evidence.world.config.policy().length_ms);
+    for seen in evidence.visible() {
+        let of_partition = damaged.get(&(seen.record.generation, seen.record.partition));
+        let Some((windows, key)) = of_partition.zip(SummaryKey::decode(seen.key).ok()) else { continue };
+        if windows.contains(&(key.window_start_ms / length_ms)) {
+            findings.fail(Property::Incomplete, || {
+                format!("{}: published without the records that the log has lost", describe(seen.key))
+            });
+        }
+    }
+}

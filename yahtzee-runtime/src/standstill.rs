@@ -2,7 +2,7 @@
 //! apart from a thread that waits for an answer: while it waits, the others go on.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::MonotonicClock;
@@ -23,26 +23,29 @@ pub struct StandstillWatch(Arc<Mutex<Ticks>>);
 
 #[derive(Debug, Default)]
 struct Ticks {
-    /// `None` before the first one: then nothing is known.
+    /// `None` before the first one and after the last: then nothing is known.
     newest_ms: Option<u64>,
-    /// End and length of standstills, oldest first.
+    /// End and length of standstills, oldest first and each longer than those after it: one before a longer one tells nothing.
     standstills: VecDeque<(u64, u64)>,
 }
 
 impl StandstillWatch {
-    /// Ticks until the stop.
+    /// Ticks until the stop. What passes after it is no standstill.
     pub fn run(&self, clock: &MonotonicClock, stop: &StopSignal) {
         while !stop.is_stopped() {
             self.tick(clock.now_ms());
             stop.wait(TICK);
         }
+        self.lock().newest_ms = None;
     }
 
     /// Notes that the process goes on.
     pub fn tick(&self, now_ms: u64) {
-        let mut ticks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ticks = self.lock();
         let length_ms = ticks.newest_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
         if length_ms >= NOTED_MS_MIN {
+            let kept = ticks.standstills.partition_point(|&(_, earlier_ms)| earlier_ms > length_ms);
+            ticks.standstills.truncate(kept);
             ticks.standstills.push_back((now_ms, length_ms));
             if ticks.standstills.len() > NOTED_MAX {
                 ticks.standstills.pop_front();
@@ -54,16 +57,22 @@ impl StandstillWatch {
     /// Returns the longest standstill that ended after `since_ms`, or has not been noted yet; zero if nothing ticks.
     #[must_use]
     pub fn longest_since(&self, since_ms: u64, now_ms: u64) -> Duration {
-        let ticks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticks = self.lock();
         let unnoted_ms = ticks.newest_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
         let noted = ticks.standstills.iter().filter(|(ended_ms, _)| *ended_ms > since_ms);
         let longest_ms = noted.map(|&(_, length_ms)| length_ms).fold(unnoted_ms, u64::max);
         Duration::from_millis(longest_ms)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Ticks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Ticks at these times, and compares the longest standstill after `since_ms`.
@@ -85,17 +94,48 @@ mod tests {
         check(&[0, 100], (50, 9_100), 9_000);
     }
 
-    #[test]
-    fn few_standstills_are_remembered_and_the_newest_are() {
-        let watch = StandstillWatch::default();
-        for number in 0..=2 * NOTED_MAX as u64 {
-            watch.tick(number * 1_000 + number * number);
+    proptest! {
+        /// Few are remembered, and the longest of those that end after any moment is among them.
+        #[test]
+        fn the_longest_standstill_is_known_however_many_shorter_ones_come_after_it(
+            lengths_ms in proptest::collection::vec(0..20_000_u64, 0..100),
+            since_ms in 0..1_000_000_u64,
+        ) {
+            let watch = StandstillWatch::default();
+            let (mut now_ms, mut longest_ms) = (0, 0);
+            watch.tick(now_ms);
+            for length_ms in lengths_ms {
+                now_ms += length_ms;
+                watch.tick(now_ms);
+                if length_ms >= NOTED_MS_MIN && now_ms > since_ms {
+                    longest_ms = longest_ms.max(length_ms);
+                }
+            }
+            prop_assert_eq!(watch.longest_since(since_ms, now_ms), Duration::from_millis(longest_ms));
         }
-        let newest_ms = 2 * NOTED_MAX as u64 * 1_000 + 4 * (NOTED_MAX * NOTED_MAX) as u64;
-        assert_eq!(
-            watch.longest_since(0, newest_ms),
-            Duration::from_millis(1_000 + 4 * NOTED_MAX as u64 - 1)
-        );
-        assert_eq!(watch.0.lock().unwrap().standstills.len(), NOTED_MAX);
+    }
+
+    /// They have a bound even where each is shorter than the one before; then the oldest is forgotten.
+    #[test]
+    fn few_standstills_are_remembered() {
+        let watch = StandstillWatch::default();
+        let (mut now_ms, most) = (0, NOTED_MAX as u64);
+        watch.tick(now_ms);
+        for number in 0..=most {
+            now_ms += 10_000 - number;
+            watch.tick(now_ms);
+        }
+        assert_eq!(watch.longest_since(0, now_ms), Duration::from_millis(9_999));
+        assert_eq!(watch.longest_since(now_ms - 1, now_ms), Duration::from_millis(10_000 - most));
+    }
+
+    /// Or an orderly end that takes long would be one.
+    #[test]
+    fn nothing_is_a_standstill_once_nobody_ticks_any_more() {
+        let (watch, stop) = (StandstillWatch::default(), StopSignal::new());
+        watch.tick(0);
+        stop.stop();
+        watch.run(&MonotonicClock::new(|| 0), &stop);
+        assert_eq!(watch.longest_since(0, 90_000), Duration::ZERO);
     }
 }

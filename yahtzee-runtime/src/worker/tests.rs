@@ -536,6 +536,19 @@ fn a_raw_topic_that_is_made_anew_under_a_worker_is_noticed_before_it_is_publishe
     assert_eq!(worked.calls_after_opening(), ["poll 1", "commit [0]", "poll 1"]);
 }
 
+/// A slot that opens may wait for an answer for minutes, behind the question for the topic's identity.
+#[test]
+fn a_raw_topic_that_is_made_anew_while_a_slot_opens_is_noticed_before_it_is_published() {
+    for read in [1, 0] {
+        let polls = [poll(read, FLUSH_MS), poll(0, 0)].into();
+        let script = Script { raw: records(read), polls, made_anew_at_ms: Some(1), ..Script::default() };
+        let mut worked = Worked::new(Guarantee::Fenced, script);
+        let failure = worked.run().unwrap_err();
+        assert!(failure.to_string().contains("deleted and created again"), "{failure}");
+        assert_eq!(worked.calls_after_opening(), [format!("poll {read}")]);
+    }
+}
+
 /// A raw topic that was deleted and created again is recognised by it.
 #[test]
 fn a_commit_carries_the_identity_of_the_raw_topic() {

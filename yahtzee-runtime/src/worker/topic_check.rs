@@ -24,9 +24,10 @@ pub(super) struct TopicCheck {
 }
 
 impl TopicCheck {
-    /// Creates the check of a topic that has this identity now.
+    /// Creates the check of a topic that had this identity when its job began to open: that may have taken long, so the
+    /// first write is checked.
     pub(super) fn new(id: [u8; 16], now_ms: u64) -> Self {
-        Self { id, next_ms: now_ms + INTERVAL_MS, has_read: false }
+        Self { id, next_ms: now_ms, has_read: true }
     }
 
     /// Notes that something was read.

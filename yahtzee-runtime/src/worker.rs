@@ -32,6 +32,7 @@ mod late_owners;
 mod memory;
 mod metrics;
 mod open;
+mod pause;
 mod poison_limit;
 mod progress;
 mod run;
@@ -283,11 +284,11 @@ fn supervise(
 ) -> Result<(), JobFailure> {
     let name = plan.job.name();
     let back_off = BackOff::new(BACK_OFF.0, BACK_OFF.1, back_off::seed());
-    let mut slots = job_slots(plan, settings);
+    let mut runs = JobRuns::new(plan, settings, context);
     threads::supervise(name, &context.health, &context.stop, back_off, |back_off| {
         context.health.set(name, Condition::Starting("opening its slots".to_owned()));
         let committed_before = context.progress.commits(name);
-        let ended = run::run(plan, log, settings, context, &mut slots);
+        let ended = runs.run(plan, log, settings, context);
         if context.progress.commits(name) > committed_before {
             back_off.reset();
         }
@@ -295,15 +296,40 @@ fn supervise(
             // The record is left out of the next run, which therefore gets further: many of them must not wait long each.
             back_off.reset();
         }
-        if let Err(failure) = &ended {
-            slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
-            if failure.is_transient() {
-                metric_names::JOB_RESTARTS.with(&[name]).increment(1);
-            }
+        if ended.as_ref().is_err_and(JobFailure::is_transient) {
+            metric_names::JOB_RESTARTS.with(&[name]).increment(1);
         }
         ended
     })
     .map(|_| ())
+}
+
+/// The runs of a job, one after the other, and what outlives each.
+struct JobRuns {
+    slots: Vec<JobSlot>,
+    /// When the last one ended.
+    ended_at_ms: u64,
+}
+
+impl JobRuns {
+    fn new(plan: &JobPlan, settings: &WorkerSettings, context: &ProcessContext) -> Self {
+        Self { slots: job_slots(plan, settings), ended_at_ms: context.clock.now_ms() }
+    }
+
+    fn run(
+        &mut self,
+        plan: &JobPlan,
+        log: &SharedLog,
+        settings: &WorkerSettings,
+        context: &ProcessContext,
+    ) -> Result<(), JobFailure> {
+        let ended = run::run(plan, log, settings, context, &mut self.slots, self.ended_at_ms);
+        self.ended_at_ms = context.clock.now_ms();
+        if let Err(failure) = &ended {
+            self.slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
+        }
+        ended
+    }
 }
 
 /// Effects of a slot that may wait in memory before they are written without waiting for a tick.

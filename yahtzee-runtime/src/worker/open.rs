@@ -30,24 +30,27 @@ pub(super) struct OpenJob {
     pub(super) reader: Box<dyn LogReader>,
 }
 
-/// Opens all slots of a job and a reader over their partitions.
+/// Opens all slots of a job and a reader over their partitions. `may_go_on` fails once another process may have taken them.
 ///
 /// # Errors
-/// If the log fails, a topic is not as configured or a partition must not be worked on.
+/// If the log fails, a topic is not as configured, a partition must not be worked on, or `may_go_on` fails.
 pub(super) fn open(
     plan: &JobPlan,
     log: &SharedLog,
     settings: &WorkerSettings,
     slots: &mut [JobSlot],
     now_ms: u64,
+    may_go_on: &dyn Fn() -> Result<(), JobFailure>,
 ) -> Result<OpenJob, JobFailure> {
     let (topics, identity) = check_topics(plan, log, settings)?;
     let group = group(plan.job.name(), plan.generation, &settings.layout.version);
     let opener = SlotOpener { plan, log, settings, group: &group, topics: &topics, identity };
     let (mut writers, mut from) = (Vec::new(), Vec::new());
     for slot in slots {
+        may_go_on()?;
         writers.push(opener.open(slot, &mut from, now_ms)?);
     }
+    may_go_on()?;
     let reader = log.reader(&topics.raw, &from, Isolation::Uncommitted)?;
     Ok(OpenJob { topics, raw_id: identity.topic_id, writers, reader })
 }

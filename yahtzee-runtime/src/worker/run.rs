@@ -12,11 +12,11 @@ use yahtzee_core::slot::{AssignedPartition, PartitionRefused, SlotMachine};
 use crate::clock::since_1970;
 use crate::health::Condition;
 use crate::log::{Item, SharedLog};
-use crate::threads::TaskFailure as _;
 
 use super::clock_alarm::ClockAlarm;
 use super::metrics::WorkerMetrics;
 use super::open::{OpenJob, open};
+use super::pause::PauseCheck;
 use super::poison_limit::PoisonLimit;
 use super::topic_check::TopicCheck;
 use super::write::write_due;
@@ -29,36 +29,22 @@ const GAUGE_INTERVAL_MS: u64 = 1_000;
 /// Memory is measured by going through all series.
 const MEMORY_INTERVAL_MS: u64 = 10_000;
 
-/// Runs the job until a stop is asked for (then `Ok`) or something fails.
+/// Runs the job until a stop is asked for (then `Ok`) or something fails. A standstill after `since_ms` counts: this process
+/// may have had the slots before.
 pub(super) fn run(
     plan: &JobPlan,
     log: &SharedLog,
     settings: &WorkerSettings,
     context: &ProcessContext,
     slots: &mut [JobSlot],
+    since_ms: u64,
 ) -> Result<(), JobFailure> {
-    let began_ms = context.clock.now_ms();
-    let opened = open(plan, log, settings, slots, began_ms)
-        .map_err(|failure| paused_or(failure, began_ms, settings, context))?;
+    let pause = PauseCheck::new(settings, context);
+    let now_ms = context.clock.now_ms();
+    let opened = open(plan, log, settings, slots, now_ms, &|| pause.check(since_ms))
+        .map_err(|failure| pause.paused_or(failure, since_ms))?;
     let mut run = Run::new(opened, log, slots, plan, settings, context);
-    run.work().map_err(|failure| paused_or(failure, run.active_at_ms, settings, context))
-}
-
-/// Returns what a failure is after `active_at_ms`. Who stood still while a request waited for its answer has most likely a
-/// successor by now, and must not take the slot back from it.
-fn paused_or(
-    failure: JobFailure,
-    active_at_ms: u64,
-    settings: &WorkerSettings,
-    context: &ProcessContext,
-) -> JobFailure {
-    let stood_still = context.standstills.longest_since(active_at_ms, context.clock.now_ms());
-    match settings.pause_max {
-        Some(pause_max) if failure.is_transient() && stood_still > pause_max => {
-            JobFailure::Paused(stood_still)
-        }
-        _ => failure,
-    }
+    run.work().map_err(|failure| pause.paused_or(failure, run.active_at_ms))
 }
 
 struct Run<'a> {

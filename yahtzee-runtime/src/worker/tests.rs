@@ -17,6 +17,7 @@ use super::*;
 mod earlier;
 mod limits;
 mod scripted_log;
+mod standstill;
 
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
 
@@ -89,13 +90,13 @@ fn poll(records: usize, passes_ms: u64) -> Poll {
     Poll { records, passes_ms }
 }
 
-/// A job on a scripted log. Its slots outlive its runs.
+/// A job on a scripted log.
 struct Worked {
     log: ScriptedLog,
     plan: JobPlan,
     settings: WorkerSettings,
     context: ProcessContext,
-    slots: Vec<JobSlot>,
+    runs: JobRuns,
 }
 
 impl Worked {
@@ -117,18 +118,14 @@ impl Worked {
             pause_max: None,
         };
         let context = ProcessContext { stop, clock: log.clock(), ..ProcessContext::default() };
-        let slots = job_slots(&plan, &settings);
-        Self { log, plan, settings, context, slots }
+        let runs = JobRuns::new(&plan, &settings, &context);
+        Self { log, plan, settings, context, runs }
     }
 
     /// Runs until the script is over or something fails, as the supervised thread does.
     fn run(&mut self) -> Result<(), JobFailure> {
         let log: SharedLog = Arc::new(self.log.clone());
-        let ended = run::run(&self.plan, &log, &self.settings, &self.context, &mut self.slots);
-        if let Err(failure) = &ended {
-            self.slots.iter_mut().for_each(|slot| slot.machine.failed(failure.kind()));
-        }
-        ended
+        self.runs.run(&self.plan, &log, &self.settings, &self.context)
     }
 
     /// Runs once more with these polls.

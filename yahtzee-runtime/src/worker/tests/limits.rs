@@ -33,7 +33,7 @@ fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
     let script = Script { raw, polls, idle_partition: Some(0), ..Script::default() };
     let mut worked = Worked::new(Guarantee::Fenced, script);
     (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
-    worked.slots = job_slots(&worked.plan, &worked.settings);
+    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
     worked.run().unwrap();
     let calls = worked.calls_after_opening();
     let writes = |calls: &[String]| calls.iter().filter(|call| call.starts_with("append")).count();
@@ -53,7 +53,7 @@ fn a_large_backlog_goes_out_in_bounded_writes() {
         let script = Script { raw, polls: polls.into(), ..Script::default() };
         let worked = &mut Worked::new(guarantee, script);
         (worked.plan.policy.series_max, worked.plan.policy.series_per_owner_max) = (series, series);
-        worked.slots = job_slots(&worked.plan, &worked.settings);
+        worked.runs.slots = job_slots(&worked.plan, &worked.settings);
         worked.run().unwrap();
         let finals = |call: &str| call.split(' ').filter(|word| word.ends_with('.')).count();
         let calls = worked.calls_after_opening();

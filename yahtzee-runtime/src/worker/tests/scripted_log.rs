@@ -61,6 +61,8 @@ pub(super) struct Script {
     pub(super) polls: VecDeque<Poll>,
     /// Time that every append takes.
     pub(super) append_ms: u64,
+    /// Time that the question for the bounds takes.
+    pub(super) bounds_ms: u64,
     /// Ticks while an append takes its time.
     pub(super) ticking: Option<StandstillWatch>,
     /// Outcomes of the next appends; those after them are fine.
@@ -106,6 +108,11 @@ impl ScriptedLog {
         MonotonicClock::new(move || now_ms.load(Ordering::Relaxed))
     }
 
+    /// Lets time pass. Returns what the clock shows then.
+    pub(super) fn pass_ms(&self, ms: u64) -> u64 {
+        self.now_ms.fetch_add(ms, Ordering::Relaxed) + ms
+    }
+
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
     }
@@ -128,7 +135,7 @@ impl ScriptedLog {
         self.note(format!("append {}", describe(records)));
         let append_ms = self.script().append_ms;
         for _ in 0..append_ms / TICK_MS {
-            let now_ms = self.now_ms.fetch_add(TICK_MS, Ordering::Relaxed) + TICK_MS;
+            let now_ms = self.pass_ms(TICK_MS);
             self.script().ticking.iter().for_each(|watch| watch.tick(now_ms));
         }
         let stamps_ms = records.iter().map(|record| record.timestamp_ms);
@@ -199,6 +206,7 @@ impl Log for ScriptedLog {
     fn bounds(&self, _topic: &str, partitions: &[Partition]) -> Result<Vec<Bounds>, LogError> {
         self.note("bounds");
         let script = self.script();
+        self.pass_ms(script.bounds_ms);
         let of_raw = Bounds {
             start: Offset(script.log_start),
             end: Offset(script.raw.len() as u64 + script.control_records),
@@ -301,7 +309,7 @@ impl LogReader for ScriptedReader {
             self.log.stop.stop();
         }
         let Poll { records, passes_ms } = poll.unwrap_or(Poll { records: 0, passes_ms: 0 });
-        self.log.now_ms.fetch_add(passes_ms, Ordering::Relaxed);
+        self.log.pass_ms(passes_ms);
         script.calls.push(format!("poll {records}"));
         self.page.clear();
         for _ in 0..records {

@@ -83,7 +83,8 @@ impl RequestBody {
     }
 
     async fn read_whole(&mut self, max_bytes: usize, share: &mut BodyShare) -> Result<Bytes, BodyError> {
-        let (mut parts, mut bytes) = (Vec::new(), 0);
+        // No part is kept beside the whole: the smallest one holds a buffer of the connection.
+        let (mut only, mut whole, mut bytes) = (Bytes::new(), Vec::new(), 0);
         while let Some(frame) = self.body.frame().await {
             let Ok(part) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else { continue };
             bytes += part.len();
@@ -91,12 +92,14 @@ impl RequestBody {
                 return Err(BodyError::TooLarge);
             }
             share.take(part.len())?;
-            parts.push(part);
+            if bytes == part.len() {
+                only = part;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut only));
+                whole.extend_from_slice(&part);
+            }
         }
-        Ok(match parts.pop() {
-            Some(only) if parts.is_empty() => only,
-            last => parts.into_iter().chain(last).collect::<Vec<_>>().concat().into(),
-        })
+        Ok(if whole.is_empty() { only } else { whole.into() })
     }
 
     /// Reads and drops what is left, for at most `timeout`; returns whether that was all. A connection that is closed
@@ -139,13 +142,64 @@ pub fn gunzip(compressed: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError>
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use futures_util::stream;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::body_memory::BodyMemory;
+
+    /// A part of a body that counts those that are in memory.
+    struct Part(Vec<u8>, Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Part {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Part {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Receives a body of these parts with a memory of `memory_bytes`; returns it and the most parts in memory at a time.
+    async fn receive(parts: &[&str], memory_bytes: usize) -> (Result<Bytes, BodyError>, usize) {
+        let (live, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (parts, most_so_far) =
+            (parts.iter().map(|part| part.as_bytes().to_vec()).collect::<Vec<_>>(), Arc::clone(&most));
+        let part = move |bytes| {
+            most_so_far.fetch_max(live.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Ok::<_, Infallible>(Bytes::from_owner(Part(bytes, Arc::clone(&live))))
+        };
+        let body = Body::from_stream(stream::iter(parts.into_iter().map(part)));
+        let mut share = BodyMemory::new(memory_bytes).share();
+        let mut body = RequestBody::new(&HeaderMap::new(), body);
+        let received = body.receive(1_000, Duration::from_secs(60), &mut share).await;
+        (received, most.load(Ordering::Relaxed))
+    }
+
+    /// Each holds a buffer of the connection, however small it is: a body of single bytes would take some forty times its size.
+    #[tokio::test]
+    async fn parts_are_not_kept_beside_the_body_that_they_make() {
+        let check = async |parts: &[&str], expected: &str| {
+            let (received, most) = receive(parts, 100).await;
+            assert_eq!(received.as_deref(), Ok(expected.as_bytes()));
+            assert!(most <= 2, "{most} of {}", parts.len());
+        };
+        check(&[], "").await;
+        check(&["one"], "one").await;
+        check(&["", "one", "", " two", " three"], "one two three").await;
+        check(&["x"; 100], &"x".repeat(100)).await;
+        assert_eq!(receive(&["x"; 101], 100).await.0, Err(BodyError::NoMemory));
+    }
 
     fn gzip(plain: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());

@@ -11,7 +11,7 @@ yahtzee_runtime::metrics! {
     Counter SINK_REREAD = "yahtzee_sink_reread_total" ["store", "shard"] Count,
         "Offsets of summary topics that are read again because the database of the shard was restored to an earlier point";
     Counter SINK_OLDER_GENERATIONS = "yahtzee_sink_older_generations_total" ["job"] Count,
-        "Summaries of an older generation of their job behind those of a newer: a generation was taken back";
+        "Summaries of an older generation of their job that come more than ten minutes behind a newer one: a generation was taken back";
     Counter SINK_VANISHED = "yahtzee_sink_vanished_total" ["store", "shard"] Count,
         "Offsets that the shard has stored and that the summary topic does not have any more: the log was put back to an earlier state. Alarm on any";
     Gauge SINK_LAG = "yahtzee_sink_lag" ["topic"] Count,

@@ -15,7 +15,7 @@ use yahtzee_runtime::log::{CommittedOffset, Headers, Isolation, Item, LogError, 
 use yahtzee_runtime::threads;
 
 use super::dead_letter_writer::DeadLetters;
-use super::generation_watch::GenerationWatch;
+use super::generation_watch::GenerationSeen;
 use super::metrics::{Ending, SourceMetrics};
 use super::queue::SharedQueue;
 use super::row::{DeliveryRow, PendingRow};
@@ -78,7 +78,6 @@ pub(super) struct Session {
     metrics: SourceMetrics,
     settled_at_report: u64,
     lag: u64,
-    generations: GenerationWatch,
     readers: Vec<TopicReader>,
 }
 
@@ -110,7 +109,6 @@ impl Session {
             metrics,
             settled_at_report: source.settled(),
             lag: 0,
-            generations: GenerationWatch::new(source.streams.len()),
             shared: Arc::clone(shared),
         })
     }
@@ -223,7 +221,7 @@ impl Session {
             }
         };
         if !shared.is_retry() {
-            self.check_generation(ticket, summary.revision().generation);
+            self.check_generation(ticket, summary.revision().generation, record.timestamp_ms);
         }
         let shard = shared.store.shard_of(&summary.parts);
         if let Some(failures) = failures.as_ref().filter(|_| !self.source().feeds(shard)) {
@@ -237,15 +235,16 @@ impl Session {
         self.offer(shard, PendingRow::new(ticket, job, row))
     }
 
-    /// Counts a summary behind one of a newer generation, and says so once.
-    fn check_generation(&mut self, ticket: Ticket, generation: u32) {
-        let Some(newest) = self.generations.see(ticket.stream, generation) else { return };
+    /// Counts a summary of a generation that was taken back, and says so once.
+    fn check_generation(&mut self, ticket: Ticket, generation: u32, stamp_ms: i64) {
+        let seen = GenerationSeen { generation, offset: ticket.offset, stamp_ms };
+        let Some(newest) = self.source().see_generation(ticket.stream, seen) else { return };
         let source = self.source();
         let job = &self.shared.jobs[source.streams[ticket.stream].job].job;
         metric_names::SINK_OLDER_GENERATIONS.with(&[job]).increment(1);
         if source.note_older() {
             let at = source.position(ticket);
-            tracing::warn!(%job, generation, newest, %at, "a summary of an older generation behind one of a newer");
+            tracing::warn!(%job, generation, newest, %at, "summaries of an older generation keep coming behind a newer one");
             self.report_health();
         }
     }
@@ -334,7 +333,7 @@ impl Session {
                  that time may stay as they are, see the log"
             )
         };
-        let older = "summaries of an older generation came behind those of a newer: a worker runs with an older configuration, and its rows \
+        let older = "summaries of an older generation keep coming behind those of a newer: a worker runs with an older configuration, and its rows \
                      stand beside the newer ones; raise `generation` again";
         let texts: [(u64, &dyn Fn(u64) -> String); 2] =
             [(source.lost(), &lost), (source.vanished(), &vanished)];

@@ -11,6 +11,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
 
 use super::TaskContext;
+use super::generation_watch::{GenerationSeen, GenerationWatch};
 use crate::dead_letter::headers::RecordPosition;
 use crate::store::{Marked, Settling, Shard, SourcePartition};
 
@@ -80,7 +81,8 @@ struct LockedSource {
     lost: u64,
     /// Summaries that shards have stored and that the log did not have at the last opening.
     vanished: u64,
-    /// Whether a summary of an older generation came behind one of a newer, since the process started.
+    generations: GenerationWatch,
+    /// Whether an older generation was noticed behind a newer one, since the process started.
     has_older: bool,
 }
 
@@ -94,9 +96,18 @@ impl Source {
     ) -> Self {
         let source = SourceState::new(&ProductionDelivery);
         let (partitions, again) = (Vec::new(), BTreeMap::new());
-        let (failure, settled, has_older) = (None, 0, false);
-        let state =
-            LockedSource { source, failure, settled, partitions, again, lost: 0, vanished: 0, has_older };
+        let generations = GenerationWatch::new(streams.len());
+        let state = LockedSource {
+            source,
+            failure: None,
+            settled: 0,
+            partitions,
+            again,
+            lost: 0,
+            vanished: 0,
+            generations,
+            has_older: false,
+        };
         Self { part, task, group, streams, shards, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -149,12 +160,17 @@ impl Source {
         self.lock().vanished
     }
 
-    /// Notes that a summary of an older generation came behind one of a newer. Returns whether that is the first.
+    /// Takes the generation of a summary of this stream. Returns the newest one if this one should have ended.
+    pub(super) fn see_generation(&self, stream: usize, seen: GenerationSeen) -> Option<u32> {
+        self.lock().generations.see(stream, seen)
+    }
+
+    /// Notes that an older generation was noticed behind a newer one. Returns whether that is the first time.
     pub(super) fn note_older(&self) -> bool {
         !std::mem::replace(&mut self.lock().has_older, true)
     }
 
-    /// Returns whether a summary of an older generation came behind one of a newer.
+    /// Returns whether an older generation was noticed behind a newer one.
     pub(super) fn has_older(&self) -> bool {
         self.lock().has_older
     }

@@ -78,24 +78,52 @@ fn every_summary_ends_in_exactly_one_way() {
     );
 }
 
+/// Publishes a summary of each generation, by the minute of its record.
+fn publish_generations(world: &World, generations: &[(u32, i64)]) {
+    let summary = |(revision, &(generation, minute)): (u64, &(u32, i64))| NewRecord {
+        timestamp_ms: minute * 60_000,
+        ..world.record(0, &key(1), summaries::value_of_generation(generation, revision))
+    };
+    world.append((0..).zip(generations).map(summary).collect());
+}
+
+fn remarks_older_generation(world: &World) -> bool {
+    world.health.remarks().into_values().any(|remark| remark.contains("older generation"))
+}
+
 /// A worker was started again with an older configuration.
 #[test]
 fn a_generation_that_was_taken_back_is_remarked() {
-    let check = |generations: &[u32], is_remarked: bool| {
+    let check = |generations: &[(u32, i64)], is_remarked: bool| {
         let world = World::with_partitions(1, 1, &["job"]);
-        let summary = |(revision, &generation)| {
-            world.record(0, &key(1), summaries::value_of_generation(generation, revision))
-        };
-        world.append((0..).zip(generations).map(summary).collect());
+        publish_generations(&world, generations);
         let sink = world.sink(|_| {});
         world.wait("all to be settled", || world.is_all_settled());
         sink.end();
-        let remarks: Vec<String> = world.health.remarks().into_values().collect();
-        let is_of_generation = |remark: &String| remark.contains("older generation");
-        assert_eq!(remarks.iter().any(is_of_generation), is_remarked, "{remarks:?}");
+        assert_eq!(remarks_older_generation(&world), is_remarked, "{generations:?}");
     };
-    check(&[1, 1, 2, 2], false);
-    check(&[2, 1, 2], true);
+    check(&[(1, 0), (1, 20), (2, 20), (2, 40)], false);
+    check(&[(2, 0), (1, 11), (2, 11)], true);
+    check(&[(1, 0), (2, 1), (1, 2), (2, 20)], false);
+}
+
+/// As when a broker is away, and the worker is started again with what it had before.
+#[test]
+fn a_generation_that_was_taken_back_while_the_log_was_away_is_remarked() {
+    let world = World::with_partitions(1, 1, &["job"]);
+    publish_generations(&world, &[(2, 0)]);
+    let sink = world.sink(|_| {});
+    world.wait("all to be settled", || world.is_all_settled());
+    world.log.dies_after(0);
+    publish_generations(&world, &[(2, 1)]);
+    let is_troubled = || matches!(world.health.parts().get("sink-job"), Some(Condition::Troubled(_)));
+    world.wait("the sink to be in trouble", is_troubled);
+    world.log.revive();
+    world.wait("all to be settled", || world.is_all_settled());
+    publish_generations(&world, &[(1, 20)]);
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    assert!(remarks_older_generation(&world));
 }
 
 #[test]

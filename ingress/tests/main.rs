@@ -4,6 +4,7 @@
 
 mod deliveries;
 mod language;
+mod memory;
 mod refused;
 mod stub_log;
 mod tenants;

@@ -19,6 +19,10 @@ use crate::service::Ingress;
 /// Pause after a failed accept, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Memory for what a connection has read and nobody has taken yet; the head of a request must fit. hyper would let it grow to 400 KB and
+/// keep that as long as the connection is open.
+const CONNECTION_BYTES_MAX: usize = 32 << 10;
+
 /// Serves drains on `listener` until `shutdown`, then ends open requests within the configured time.
 ///
 /// Requests that are still open are answered as usual, but their connections are closed.
@@ -43,7 +47,10 @@ pub async fn serve(
         };
         let Some((stream, slot)) = accepted else { continue };
         let mut protocol = http1::Builder::new();
-        protocol.timer(TokioTimer::new()).header_read_timeout(ingress.settings.idle_timeout);
+        protocol
+            .timer(TokioTimer::new())
+            .header_read_timeout(ingress.settings.idle_timeout)
+            .max_buf_size(CONNECTION_BYTES_MAX);
         let connection = connections.watch(protocol.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -101,6 +102,22 @@ fn a_body_as_large_as_the_limit_is_taken_whether_it_is_announced_or_not() {
         let chunked = format!("{bytes:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(bytes));
         check(&head("POST /drain", "Transfer-Encoding: chunked\r\n"), chunked.as_bytes(), expected);
     }
+}
+
+/// What a connection may hold shows in the heads that it can read. The refused one has no end yet: the reply does not wait for it.
+#[test]
+fn a_connection_holds_no_more_than_a_usual_head_needs() {
+    let check = |head: &str, expected: &str| {
+        let (mut stream, _runtime) = connect();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let reply = reply(&mut stream);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {expected}")), "{} bytes: {reply}", head.len());
+    };
+    let long =
+        |bytes| head("POST /drain", &format!("Content-Length: 0\r\nX-Long: {}\r\n", "x".repeat(bytes)));
+    check(&long(20_000), "204");
+    check(&long(40_000)[..33_000], "431");
 }
 
 /// Its body is not on its way: the reply comes at once, and is the last one.

@@ -24,11 +24,14 @@ impl BackOff {
         self.next_wait_within(Duration::MAX)
     }
 
-    /// Returns the next wait with a bound of at most `cap`.
+    /// Returns the next wait with a bound of at most `cap`. Where that cuts it short, no later wait is
+    /// longer for it.
     pub fn next_wait_within(&mut self, cap: Duration) -> Duration {
         let bounds = WaitBounds { cap: self.bounds.cap.min(cap), ..self.bounds };
         let wait = bounds.wait(self.tries, self.random.u64(..));
-        self.tries = self.tries.saturating_add(1);
+        if self.bounds.bound(self.tries) < cap {
+            self.tries = self.tries.saturating_add(1);
+        }
         wait
     }
 
@@ -37,7 +40,7 @@ impl BackOff {
         self.tries = 0;
     }
 
-    /// Returns the tries since the last success.
+    /// Returns the tries since the last success that make the next wait longer.
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
@@ -70,6 +73,17 @@ mod tests {
                 prop_assert!(wait <= Duration::from_millis(cap_ms));
                 prop_assert!(failed > 30 || wait <= Duration::from_millis(base_ms << failed));
             }
+        }
+
+        /// Who was away for long and comes back with an error is not left alone for the longest wait.
+        #[test]
+        fn waits_that_a_cap_of_their_own_has_cut_short_lengthen_no_later_one(seed: u64, tries in 0..100_u32) {
+            let (base, within) = (Duration::from_millis(500), Duration::from_secs(1));
+            let mut back_off = BackOff::new(base, Duration::from_secs(30), seed);
+            for _ in 0..tries {
+                back_off.next_wait_within(within);
+            }
+            prop_assert!(back_off.next_wait() <= within * 2);
         }
 
         #[test]

@@ -160,11 +160,13 @@ impl Replay<'_> {
             None => Output::Nowhere,
         };
         let mut report = JobReplay::of(&subject, topic, is_continued);
+        let mut reader = subject.reader();
         for (span, progress) in parts {
             let length_ms = subject.plan.policy.length_ms;
             meter.begin(subject.plan.job.name(), span.partition);
+            let owner = self.scope.owner;
             let mut part =
-                PartitionReplay::open(&*self.log, &subject, span.clone(), self.scope.owner, progress)?;
+                PartitionReplay::open(&*self.log, &mut reader, &subject, span.clone(), owner, progress)?;
             self.part(&mut part, &mut output, meter)?;
             let tally: ReplayTally = part.finish();
             report.partitions.push(ReplayedPartition::of(&span, &tally, length_ms));

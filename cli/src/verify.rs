@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::SharedLog;
+use yahtzee_runtime::log::{Isolation, MovingReader, SharedLog};
 use yahtzee_runtime::replay::{PartitionReplay, ReplaySpan, Subject};
 use yahtzee_runtime::topics::group;
 use yahtzee_runtime::worker::JobPlan;
@@ -156,11 +156,13 @@ impl Verification<'_> {
         let plan = &subject.plan;
         let summary_topic = self.config.layout.summary(plan.job.summary());
         let mut report = JobVerification::of(subject, self.options.show);
+        let (mut raw, mut summaries) =
+            (subject.reader(), MovingReader::new(&summary_topic, Isolation::Committed));
         for part in parts {
             meter.begin(plan.job.name(), part.span.partition);
-            let (mut expected, comparable) = self.recompute(subject, &part, &mut report, meter)?;
+            let (mut expected, comparable) = self.recompute(subject, &mut raw, &part, &mut report, meter)?;
             if self.options.against != Against::Store {
-                let found = topic_rows(&*self.log, &summary_topic, part.span.partition, &comparable)?;
+                let found = topic_rows(&*self.log, &mut summaries, part.span.partition, &comparable)?;
                 report.add(ComparedPlace::Topic, part.span.partition, compare(&expected, &found));
             }
             if let Some(stored) = &mut self.stored {
@@ -178,12 +180,14 @@ impl Verification<'_> {
     fn recompute(
         &self,
         subject: &Subject,
+        reader: &mut MovingReader,
         part: &Part,
         report: &mut JobVerification,
         meter: &mut ReplayMeter,
     ) -> Result<(ComparedSummaries, Comparable)> {
         let span = &part.span;
-        let mut replay = PartitionReplay::open(&*self.log, subject, span.clone(), self.scope.owner, None)?;
+        let owner = self.scope.owner;
+        let mut replay = PartitionReplay::open(&*self.log, reader, subject, span.clone(), owner, None)?;
         let mut expected = ComparedSummaries::new();
         while !replay.is_done() {
             let before = replay.position();
@@ -205,8 +209,7 @@ impl Verification<'_> {
         }
         let length_ms = subject.plan.policy.length_ms;
         report.read(ReplayedPartition::of(span, &tally, length_ms), expected.len() as u64, part.unpromised);
-        let comparable =
-            Comparable { span: span.clone(), owner: self.scope.owner, length_ms, open_from, tally };
+        let comparable = Comparable { span: span.clone(), owner, length_ms, open_from, tally };
         Ok((expected, comparable))
     }
 }

@@ -58,6 +58,7 @@ macro_rules! each_property {
                 bounds_follow_the_appends,
                 finds_the_first_record_of_a_time,
                 scans_each_record_once_and_ends,
+                moves_a_reader_from_piece_to_piece,
             }
             commits {
                 gives_back_commits_with_their_metadata,

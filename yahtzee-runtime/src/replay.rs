@@ -22,7 +22,7 @@
 use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
 use yahtzee_core::owner::Partition;
 
-use crate::log::{Log, LogError, require_topic};
+use crate::log::{Isolation, Log, LogError, MovingReader, require_topic};
 use crate::topics::TopicLayout;
 use crate::worker::{JobFailure, JobPlan};
 
@@ -105,6 +105,12 @@ impl Subject {
             owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: token },
         };
         Ok(Self { plan: plan.clone(), raw: wanted.name, identity })
+    }
+
+    /// Returns a reader of the raw topic, for one partition after the other.
+    #[must_use]
+    pub fn reader(&self) -> MovingReader {
+        MovingReader::new(&self.raw, Isolation::Uncommitted)
     }
 
     /// Returns all partitions of the raw topic.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::summary::{Provenance, SummaryKey, key_of_record};
-use yahtzee_runtime::log::Log;
-use yahtzee_runtime::log::scan::{scan, whole};
+use yahtzee_runtime::log::scan::{scan_with, whole};
+use yahtzee_runtime::log::{Log, MovingReader};
 use yahtzee_runtime::replay::Edge;
 use yahtzee_storage::store::{Day, Generations, Row, SummaryStore};
 
@@ -62,15 +62,16 @@ impl FoundSummaries {
     }
 }
 
-/// Returns the summaries of these windows in one partition of a summary topic, as readers see them.
+/// Returns the summaries of these windows in one partition of the summary topic of `reader`, as readers see them.
 pub(super) fn topic_rows(
     log: &dyn Log,
-    topic: &str,
+    reader: &mut MovingReader,
     partition: Partition,
     comparable: &Comparable,
 ) -> Result<FoundSummaries> {
     let mut found = FoundSummaries::default();
-    scan(log, topic, &whole(log, topic, &[partition])?, |_, record, _| {
+    let all = whole(log, reader.topic(), &[partition])?;
+    scan_with(log, reader, &all, |_, record, _| {
         let key = key_of_record(record.key, record.value);
         match SummaryKey::decode(key) {
             Ok(parts) if comparable.covers(&parts) => found.offer(key, record.value),

@@ -2,8 +2,8 @@
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::log::scan::{OffsetRange, scan, uncommitted, whole};
-use yahtzee_runtime::log::{Headers, Isolation, LogError, NewRecord, SlotName};
+use yahtzee_runtime::log::scan::{OffsetRange, scan, scan_with, uncommitted, whole};
+use yahtzee_runtime::log::{Headers, Isolation, LogError, MovingReader, NewRecord, SlotName};
 
 use super::Bench;
 use super::support::{
@@ -136,4 +136,35 @@ pub(crate) fn scans_each_record_once_and_ends(bench: &dyn Bench) {
     check(&[OffsetRange { partition: Partition(0), from: Offset(1), end: Offset(2) }], &[(0, "b")]);
     check(&[], &[]);
     drop(open);
+}
+
+/// A reader that is moved delivers what lies there, as a new one does: of another partition, of the same one from an earlier or a
+/// later offset, of one whose end it has told; and nothing of what it read before.
+pub(crate) fn moves_a_reader_from_piece_to_piece(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "moved", 3));
+    append_values(&*log, &topic, 0, &["a", "b", "c"]);
+    append_values(&*log, &topic, 1, &["x", "y"]);
+    let mut reader = MovingReader::new(&topic, Isolation::Committed);
+    let mut check = |partition: u32, from: u64, end: u64, expected: &[&str]| {
+        let mut values = Vec::new();
+        let range = OffsetRange { partition: Partition(partition), from: Offset(from), end: Offset(end) };
+        let each = |partition: Partition, record: LogRecord<'_>, _: Headers<'_>| {
+            values.push((partition.0, String::from_utf8_lossy(record.value).into_owned()));
+        };
+        scan_with(&*log, &mut reader, &[range], each).expect("scan");
+        let expected: Vec<_> = expected.iter().map(|&value| (partition, value.to_owned())).collect();
+        assert_eq!(values, expected, "{range:?}");
+    };
+    // The end of a piece before that of its partition: what was fetched beyond it is left lying.
+    check(0, 0, 1, &["a"]);
+    check(1, 0, 2, &["x", "y"]);
+    check(0, 1, 3, &["b", "c"]);
+    check(0, 0, 3, &["a", "b", "c"]);
+    check(0, 2, 3, &["c"]);
+    // Beyond the end, so that only the end that is told once more ends it.
+    check(0, 2, 9, &["c"]);
+    check(0, 2, 9, &["c"]);
+    check(2, 0, 9, &[]);
+    check(2, 0, 9, &[]);
+    check(1, 1, 9, &["y"]);
 }

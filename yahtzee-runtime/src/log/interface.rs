@@ -114,6 +114,15 @@ pub trait LogReader: Send {
 
     /// Returns the newest known end offset of a partition without a request; `None` before the first answer.
     fn known_end(&self, partition: Partition) -> Option<Offset>;
+
+    /// Reads these partitions of the topic from now on, and no others. Returns false if this reader cannot be moved: then it
+    /// stays where it is, and the caller opens another. Worth it where a reader has connections to lose.
+    ///
+    /// # Errors
+    /// [`LogError::NoSuchTopic`] if one of the partitions does not exist.
+    fn move_to(&mut self, _from: &[(Partition, Offset)]) -> Result<bool, LogError> {
+        Ok(false)
+    }
 }
 
 /// Called once with the outcome of an append, perhaps on another thread. Must not block.

@@ -9,7 +9,7 @@
 //! | `interface` | the traits: log, reader, appender, slot writer |
 //! | `record`, `header`, `topic` | what is written, committed and created |
 //! | `batch`, `page` | what a poll lends |
-//! | `scan`, `require` | what is often asked of any log: a topic from here to there, a topic that is as configured |
+//! | `scan`, `moving`, `require` | what is often asked of any log: a topic from here to there, or piece by piece; a topic that is as configured |
 //! | `error` | what can go wrong |
 //!
 //! All calls block but [`Appender::append`], which async code may call. A reader and a slot writer belong to one
@@ -22,6 +22,7 @@ mod header;
 mod interface;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod moving;
 mod page;
 mod record;
 mod require;
@@ -37,6 +38,7 @@ pub use header::{Header, HeaderSource, Headers};
 pub use interface::{
     Acknowledged, AppendCallback, Appender, Log, LogReader, SharedLog, SlotWriter, Transaction,
 };
+pub use moving::MovingReader;
 pub use page::{Page, PageItems};
 pub use record::{Bounds, CommittedOffset, Isolation, Item, NewRecord, OffsetCommit, SlotName};
 pub use require::require_topic;

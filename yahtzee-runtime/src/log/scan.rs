@@ -9,6 +9,7 @@ use yahtzee_core::record::{LogRecord, Offset};
 use super::error::LogError;
 use super::header::Headers;
 use super::interface::Log;
+use super::moving::MovingReader;
 use super::record::{Isolation, Item};
 use crate::cause::Cause;
 
@@ -37,7 +38,7 @@ pub fn scan(
     ranges: &[OffsetRange],
     each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>),
 ) -> Result<(), LogError> {
-    read(log, topic, ranges, Isolation::Committed, each)
+    scan_with(log, &mut MovingReader::new(topic, Isolation::Committed), ranges, each)
 }
 
 /// Returns the prints of the records at these offsets, of open transactions too; `None` where there is no record.
@@ -52,18 +53,22 @@ pub fn prints_at(
     let range = |&(partition, from): &(Partition, Offset)| OffsetRange { partition, from, end: from.next() };
     let ranges: Vec<OffsetRange> = offsets.iter().map(range).collect();
     let mut prints = vec![None; offsets.len()];
-    read(log, topic, &ranges, Isolation::Uncommitted, |partition, record, _| {
+    let mut reader = MovingReader::new(topic, Isolation::Uncommitted);
+    scan_with(log, &mut reader, &ranges, |partition, record, _| {
         let asked = offsets.iter().position(|&asked| asked == (partition, record.offset));
         prints[asked.expect("only what was asked for is handed out")] = Some(RecordPrint::of(&record));
     })?;
     Ok(prints)
 }
 
-fn read(
+/// Does what [`scan`] does with a reader that further scans of the topic use again.
+///
+/// # Errors
+/// Those of [`scan`].
+pub fn scan_with(
     log: &dyn Log,
-    topic: &str,
+    reader: &mut MovingReader,
     ranges: &[OffsetRange],
-    isolation: Isolation,
     mut each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>),
 ) -> Result<(), LogError> {
     let mut open: Vec<OffsetRange> = ranges.iter().copied().filter(|range| range.from < range.end).collect();
@@ -71,7 +76,7 @@ fn read(
         return Ok(());
     }
     let from: Vec<(Partition, Offset)> = open.iter().map(|range| (range.partition, range.from)).collect();
-    let mut reader = log.reader(topic, &from, isolation)?;
+    reader.move_to(log, &from)?;
     let mut last_delivery = Instant::now();
     while !open.is_empty() {
         for item in reader.poll(POLL)? {
@@ -91,7 +96,7 @@ fn read(
         }
         if last_delivery.elapsed() > PATIENCE {
             let cause = Cause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
-            return Err(LogError::unavailable(format!("reading {topic}"), cause));
+            return Err(LogError::unavailable(format!("reading {}", reader.topic()), cause));
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::Window;
 
 use crate::cause::Cause;
-use crate::log::{CommittedOffset, Isolation, Item, Log, LogError, LogReader};
+use crate::log::{CommittedOffset, Item, Log, LogError, MovingReader};
 use crate::worker::JobFailure;
 
 use super::{ReplayError, ReplaySpan, Subject};
@@ -63,7 +63,7 @@ pub struct PartitionReplay<'a> {
     span: ReplaySpan,
     owner: Option<Owner>,
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn LogReader>,
+    reader: &'a mut MovingReader,
     next: Offset,
     effects: Vec<Effect>,
     /// Effects that were handed out and not acknowledged.
@@ -79,27 +79,29 @@ pub struct PartitionReplay<'a> {
 }
 
 impl<'a> PartitionReplay<'a> {
-    /// Opens the span at its start, or at the `progress` of an earlier attempt. With an `owner`, all records are
-    /// read, because all of them move the watermark, and only this owner's summaries come out.
+    /// Opens the span at its start, or at the `progress` of an earlier attempt, and moves the `reader` of [`Subject::reader`]
+    /// there. With an `owner`, all records are read, because all of them move the watermark, and only this owner's
+    /// summaries come out.
     ///
     /// # Errors
     /// If the log does not answer, or the progress belongs to another topic or generation.
     pub fn open(
         log: &'a dyn Log,
+        reader: &'a mut MovingReader,
         subject: &'a Subject,
         span: ReplaySpan,
         owner: Option<Owner>,
         progress: Option<CommittedOffset>,
     ) -> Result<Self, ReplayError> {
-        let opened = open(log, subject, &span, progress.as_ref(), &[])?;
+        let OpenedReplay { core, next } = open(log, reader, subject, &span, progress.as_ref(), &[])?;
         Ok(Self {
             log,
             subject,
             span,
             owner,
-            core: opened.core,
-            reader: opened.reader,
-            next: opened.next,
+            core,
+            reader,
+            next,
             effects: Vec::new(),
             handed_out: 0,
             has_begun: false,
@@ -207,8 +209,9 @@ impl<'a> PartitionReplay<'a> {
     }
 
     fn begin_again(&mut self) -> Result<(), ReplayError> {
-        let opened = open(self.log, self.subject, &self.span, self.progress.as_ref(), &self.poisoned)?;
-        (self.core, self.reader, self.next) = (opened.core, opened.reader, opened.next);
+        let Self { log, reader, subject, span, progress, poisoned, .. } = self;
+        let opened = open(*log, reader, subject, span, progress.as_ref(), poisoned)?;
+        (self.core, self.next) = (opened.core, opened.next);
         self.effects.clear();
         self.handed_out = 0;
         self.has_begun = false;
@@ -276,12 +279,12 @@ impl<'a> PartitionReplay<'a> {
 
 struct OpenedReplay {
     core: Box<dyn AnyPartition>,
-    reader: Box<dyn LogReader>,
     next: Offset,
 }
 
 fn open(
     log: &dyn Log,
+    reader: &mut MovingReader,
     subject: &Subject,
     span: &ReplaySpan,
     progress: Option<&CommittedOffset>,
@@ -306,8 +309,8 @@ fn open(
     let opened = Arc::clone(&plan.job)
         .open(plan.policy, *identity, history)
         .map_err(|refusal| JobFailure::Refused { topic: raw.clone(), partition, refusal })?;
-    let reader = log.reader(raw, &[(partition, opened.read_from)], Isolation::Uncommitted)?;
-    Ok(OpenedReplay { core: opened.core, reader, next: opened.read_from })
+    reader.move_to(log, &[(partition, opened.read_from)])?;
+    Ok(OpenedReplay { core: opened.core, next: opened.read_from })
 }
 
 fn fold(

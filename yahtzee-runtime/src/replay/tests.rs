@@ -134,7 +134,9 @@ impl World {
 
     fn replay(&self, range: ReplayRange) -> (Vec<Recomputed>, ReplayTally, Window) {
         let span = range.resolve(&self.log, &self.subject, &[ONLY]).unwrap().swap_remove(0);
-        let mut part = PartitionReplay::open(&self.log, &self.subject, span, None, None).unwrap();
+        let mut reader = self.subject.reader();
+        let mut part =
+            PartitionReplay::open(&self.log, &mut reader, &self.subject, span, None, None).unwrap();
         let mut all = Vec::new();
         while !part.is_done() {
             all.extend(part.turn().unwrap());
@@ -242,12 +244,14 @@ proptest! {
 /// Writes so often and then, as after a kill, not any more.
 fn run(world: &World, begun: Begun, mut publisher: Publisher, writes: usize) {
     let (span, progress) = begun.parts.into_iter().next().unwrap();
+    let mut reader = begun.subject.reader();
     // In small steps, so that there is something to be interrupted.
     for end in (span.start.0..span.end.0).step_by(10).chain([span.end.0]).skip(1).take(writes) {
         let committed = world.log.committed("yahtzee.replay.test.sum", &begun.subject.raw, &[ONLY]).unwrap();
         let progress = committed.into_iter().next().flatten().or_else(|| progress.clone());
         let step = ReplaySpan { end: Offset(end), ..span.clone() };
-        let mut part = PartitionReplay::open(&world.log, &begun.subject, step, None, progress).unwrap();
+        let mut part =
+            PartitionReplay::open(&world.log, &mut reader, &begun.subject, step, None, progress).unwrap();
         let mut summaries = Vec::new();
         while !part.is_done() {
             summaries.extend(part.turn().unwrap());
@@ -336,7 +340,8 @@ fn after_a_panic_only_what_is_handed_out_again_is_acknowledged() {
     let drawn: Vec<Drawn> = (0..4_200).map(|_| (500, 0, vec![0], 0)).collect();
     let world = World::of(&drawn, &[4_150], None);
     let span = ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
-    let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
+    let mut reader = world.subject.reader();
+    let mut part = PartitionReplay::open(&world.log, &mut reader, &world.subject, span, None, None).unwrap();
     let before = part.turn().unwrap();
     assert!(!before.is_empty() && !part.is_done());
     let mut after = Vec::new();
@@ -362,7 +367,8 @@ fn open_windows_come_out_on_request_and_are_not_final() {
     let drawn: Vec<Drawn> = (0..9).map(|frame| (500, 0, vec![0], frame)).collect();
     let world = World::of(&drawn, &[], None);
     let span = ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
-    let mut part = PartitionReplay::open(&world.log, &world.subject, span, None, None).unwrap();
+    let mut reader = world.subject.reader();
+    let mut part = PartitionReplay::open(&world.log, &mut reader, &world.subject, span, None, None).unwrap();
     while !part.is_done() {
         part.turn().unwrap();
     }

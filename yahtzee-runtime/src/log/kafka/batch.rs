@@ -55,16 +55,23 @@ impl BatchQueue {
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
         let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).ok_or_else(|| KafkaFailure::of(Code::CriticalSystemResource))?;
-        let opened = Self { queue, messages: Vec::with_capacity(BATCH), consumer };
+        let mut opened = Self { queue, messages: Vec::with_capacity(BATCH), consumer };
+        opened.assign(topic, partitions)?;
+        Ok(opened)
+    }
+
+    /// Begins to fetch `partitions` of `topic` at the given offsets, and stops fetching others. librdkafka discards what it has
+    /// fetched for an earlier assignment and not handed out.
+    pub(super) fn assign(&mut self, topic: &CStr, partitions: &[(i32, i64)]) -> Result<(), KafkaFailure> {
+        self.clear();
         let mut assignment = TopicPartitionList::with_capacity(partitions.len());
         let name = topic.to_str().map_err(|_| KafkaFailure::of(Code::InvalidTopic))?;
         for &(partition, offset) in partitions {
             // Before the assignment, so that nothing ever arrives in the main queue.
-            opened.forward(topic, partition)?;
+            self.forward(topic, partition)?;
             assignment.add_partition_offset(name, partition, Place::Offset(offset))?;
         }
-        opened.consumer.assign(&assignment)?;
-        Ok(opened)
+        Ok(self.consumer.assign(&assignment)?)
     }
 
     fn forward(&self, topic: &CStr, partition: i32) -> Result<(), KafkaFailure> {

@@ -11,7 +11,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::batch::{BatchQueue, PartitionFailure};
-use super::events::ClientEvents;
+use super::events::{self, ClientEvents};
 use super::failure::{self, KafkaFailure};
 use super::kept::MonitoredClient;
 use super::native;
@@ -105,6 +105,18 @@ impl LogReader for KafkaReader {
     fn known_end(&self, partition: Partition) -> Option<Offset> {
         let client = self.queue.consumer().client();
         native::cached_end(client, &self.native_topic, partition).map(Offset)
+    }
+
+    fn move_to(&mut self, from: &[(Partition, Offset)]) -> Result<bool, LogError> {
+        events::catch_up(self.queue.consumer());
+        if self.queue.verdict.has_lost_brokers() {
+            return Ok(false);
+        }
+        let places = native_places(from);
+        let assigned = places.and_then(|places| self.queue.native_mut().assign(&self.native_topic, &places));
+        assigned.map_err(|failure| failure.into_topic_error(&self.topic, None))?;
+        self.lost.clear();
+        Ok(true)
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use yahtzee_ingress::config::{IngressConfig, IngressSection};
 use yahtzee_runtime::config::{
     AdminSection, ConfigError, Environment, JobSection, LogChoice, LogSection, LoggingSection, TopicsSection,
@@ -32,7 +32,7 @@ pub(crate) use command::{ConfigCommand, config};
 
 /// The file as written. Unknown sections and keys are refused; `yahtzee.example.toml` shows every key with its
 /// default.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct ConfigFile {
     log: LogSection,
@@ -66,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Level or directives of log lines.
     pub(crate) log_filter: String,
+    /// The sections with what the environment says, as [`command`] prints them.
+    sections: ConfigFile,
 }
 
 impl Config {
@@ -83,11 +85,15 @@ impl Config {
     /// # Errors
     /// If [`Self::load`] would fail.
     pub(crate) fn parse(text: &str, origin: &str, environment: &Environment) -> Result<Self, ConfigError> {
-        let file: ConfigFile = parse_file(text, origin, environment)?;
+        let mut file: ConfigFile = parse_file(text, origin, environment)?;
+        file.log = file.log.with_platform(environment)?;
+        file.ingress = file.ingress.with_platform(environment);
+        let sections = file.clone();
         let layout = file.topics.check(file.sink.retention_days, file.worker.guarantee)?;
         file.jobs.iter().try_for_each(|(name, section)| section.check(name))?;
         file.logging.check()?;
         let config = Self {
+            sections,
             log: file.log.check(environment, file.worker.write_deadline())?,
             worker: file.worker.check(&layout)?,
             layout,

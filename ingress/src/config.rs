@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use yahtzee_core::owner::Owner;
-use yahtzee_runtime::config::{ConfigError, Environment, Secret, parse_address, platform_variable};
+use yahtzee_runtime::config::{ConfigError, Environment, Secret, hide, parse_address, platform_variable};
 
 use crate::auth::{Credential, WriteScope};
 use crate::settings::Settings;
 use crate::token_table::{TokenTable, derived_owner};
 
-/// The ingress process.
-#[derive(Clone, Deserialize)]
+/// The ingress process. Secrets are not written.
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngressSection {
     /// Address to receive drains on. Heroku: `PORT` gives `0.0.0.0:PORT`.
@@ -36,7 +36,7 @@ pub struct IngressSection {
 }
 
 /// An entry of `credentials`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(
     untagged,
     expecting = "a credential is a table of `secret` (`user:password` or a bearer token), `apps` and `drains`"
@@ -45,14 +45,16 @@ pub enum CredentialSection {
     /// One that says what it may write for.
     Bound(BoundCredentialSection),
     /// A secret alone, as it was accepted before. Refused: what it may write for must be said.
+    #[serde(serialize_with = "hide")]
     Unbound(String),
 }
 
 /// A credential and what it may write for.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoundCredentialSection {
     /// `user:password` or a bearer token.
+    #[serde(serialize_with = "hide")]
     pub secret: String,
     /// UUIDs of apps, or [`EVERY_APP`].
     #[serde(default)]
@@ -106,29 +108,40 @@ pub struct IngressConfig {
 }
 
 impl IngressSection {
+    /// Returns the section with the platform's `PORT`.
+    #[must_use]
+    pub fn with_platform(mut self, environment: &Environment) -> Self {
+        if let Some(port) = platform_variable(environment, "PORT", "ingress.listen") {
+            self.listen = format!("0.0.0.0:{port}");
+        }
+        self
+    }
+
     /// Applies the platform's `PORT` and checks the section.
     ///
     /// # Errors
     /// If the address is none, an app is no UUID, or a limit lets nothing through.
     pub fn check(self, environment: &Environment) -> Result<IngressConfig, ConfigError> {
-        refuse_zero("body_bytes_max", self.body_bytes_max as u64, "no body would be taken")?;
-        refuse_zero("ack_budget_ms", self.ack_budget_ms, "every request would be answered 503")?;
-        let memory_max_bytes = memory_max_bytes(self.memory_max_mib, self.body_bytes_max)?;
-        let listen = match platform_variable(environment, "PORT", "ingress.listen") {
-            Some(port) => format!("0.0.0.0:{port}"),
-            None => self.listen,
-        };
+        let section = self.with_platform(environment);
+        refuse_zero("body_bytes_max", section.body_bytes_max as u64, "no body would be taken")?;
+        refuse_zero("ack_budget_ms", section.ack_budget_ms, "every request would be answered 503")?;
+        let memory_max_bytes = memory_max_bytes(section.memory_max_mib, section.body_bytes_max)?;
         let tokens: BTreeMap<String, Owner> =
-            self.tokens.into_iter().map(owner_of_token).collect::<Result<_, _>>()?;
+            section.tokens.into_iter().map(owner_of_token).collect::<Result<_, _>>()?;
         let credential = |(section, place)| credential_of(section, place, &tokens);
         Ok(IngressConfig {
-            listen: parse_address("ingress.listen", &listen)?,
-            credentials: self.credentials.into_iter().zip(1..).map(credential).collect::<Result<_, _>>()?,
+            listen: parse_address("ingress.listen", &section.listen)?,
+            credentials: section
+                .credentials
+                .into_iter()
+                .zip(1..)
+                .map(credential)
+                .collect::<Result<_, _>>()?,
             tokens,
-            unknown_owners_max: self.unknown_owners_max,
-            body_bytes_max: self.body_bytes_max,
+            unknown_owners_max: section.unknown_owners_max,
+            body_bytes_max: section.body_bytes_max,
             memory_max_bytes,
-            ack_budget: Duration::from_millis(self.ack_budget_ms),
+            ack_budget: Duration::from_millis(section.ack_budget_ms),
         })
     }
 }

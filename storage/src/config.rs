@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
-use yahtzee_runtime::config::{ConfigError, Environment, Secret};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use yahtzee_runtime::config::{ConfigError, Environment, HIDDEN, Secret};
 
 pub use self::delivery::DeliverySection;
 use crate::delivery::DeliverySettings;
@@ -23,7 +23,7 @@ const IN_ENVIRONMENT: &str = "env:";
 const SHARD_NAME_BYTES_MAX: usize = 64;
 
 /// The section as written in the file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinkSection {
     /// Days of summaries that stores keep (32); 0 keeps them for ever.
@@ -51,7 +51,7 @@ impl Default for SinkSection {
 }
 
 /// The embedded store.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedStoreSection {
     /// Folder of the store; created if missing. One process at a time.
@@ -64,16 +64,18 @@ impl Default for EmbeddedStoreSection {
     }
 }
 
-/// PostgreSQL.
-#[derive(Clone, Deserialize)]
+/// PostgreSQL. Connection strings are not written, but the names of variables that hold them.
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresSection {
     /// Connection string of each shard, or `env:NAME` for one in an environment variable, by the shard's name.
+    #[serde(serialize_with = "without_connection_strings")]
     pub shards: BTreeMap<String, String>,
     /// Shard maps and the days they begin with. Without any, all shards, in the order of their names, for all days.
     pub map: Vec<ShardMapSection>,
     /// PEM file with the certificates that sign those of the servers: connections are then encrypted and servers are
     /// verified. Needs a build with feature `tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// Time to establish a connection, authentication included (5,000).
     pub connect_timeout_ms: u64,
@@ -112,11 +114,16 @@ impl std::fmt::Debug for PostgresSection {
 }
 
 /// One part of the shard map.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardMapSection {
     /// First day (UTC), as in `2026-11-22`; absent in the first map, which has no beginning.
-    #[serde(default, deserialize_with = "day")]
+    #[serde(
+        default,
+        deserialize_with = "day",
+        serialize_with = "day_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub from: Option<Day>,
     /// Names of the shards, in an order that must not change.
     pub shards: Vec<String>,
@@ -129,6 +136,22 @@ fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Day>, D::Err
     let text = String::deserialize(deserializer)?;
     let day = text.parse().map_err(|error| format!("`from` of [[sink.postgres.map]]: {error}"));
     day.map(Some).map_err(de::Error::custom)
+}
+
+fn day_text<S: Serializer>(day: &Option<Day>, serializer: S) -> Result<S::Ok, S::Error> {
+    match day {
+        Some(day) => serializer.collect_str(day),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn without_connection_strings<S: Serializer>(
+    shards: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown =
+        |text: &String| if text.starts_with(IN_ENVIRONMENT) { text.clone() } else { HIDDEN.to_owned() };
+    serializer.collect_map(shards.iter().map(|(name, text)| (name, shown(text))))
 }
 
 /// The checked settings of the sink process.
@@ -160,6 +183,17 @@ pub struct PostgresConfig {
 }
 
 impl SinkSection {
+    /// Returns the section with every key that has a value in force.
+    #[must_use]
+    pub fn in_force(mut self, config: &SinkConfig) -> Self {
+        self.delivery = DeliverySection::of(&config.delivery);
+        self.retry = DeliverySection::of(&config.retry);
+        if !self.postgres.shards.is_empty() {
+            self.postgres.map.clone_from(&config.postgres.map);
+        }
+        self
+    }
+
     /// Checks the section and looks up what it takes from the environment.
     ///
     /// # Errors

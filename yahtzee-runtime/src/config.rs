@@ -18,13 +18,13 @@ mod worker;
 
 pub use environment::{Environment, platform_variable, process_environment};
 pub use error::ConfigError;
-pub use file::{parse_file, read_text};
+pub use file::{parse_file, read_text, written};
 pub use job::JobSection;
 pub use kafka::KafkaSection;
 pub use log::{EmbeddedLogSection, LogKind, LogSection};
 pub use log_choice::LogChoice;
 pub use process::{AdminSection, LoggingSection, parse_address};
-pub use secret::Secret;
+pub use secret::{HIDDEN, Secret, hide};
 pub use topics::TopicsSection;
 pub use worker::{WorkerConfig, WorkerSection, worker_index_from};
 

@@ -71,7 +71,7 @@ pub struct WorkerSettings {
 }
 
 /// The guarantee of a worker's writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guarantee {
     /// Summaries and commit become visible together, and a predecessor that is still running is fenced.

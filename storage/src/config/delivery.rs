@@ -2,35 +2,74 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use yahtzee_core::delivery::WaitBounds;
 use yahtzee_runtime::config::ConfigError;
 
 use crate::delivery::DeliverySettings;
 
 /// Settings that differ from the defaults of a sink or a retry process ([`DeliverySettings`] explains them).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of DeliverySettings, with their units")]
 pub struct DeliverySection {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub linger_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_bytes_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub span_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub patience_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub back_off_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub back_off_max_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_back_off_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_back_off_max_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_interval_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub append_timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub report_interval_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout_ms: Option<u64>,
 }
 
 impl DeliverySection {
+    /// Returns the section with every key.
+    #[must_use]
+    pub fn of(settings: &DeliverySettings) -> Self {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).ok();
+        Self {
+            batch_max: Some(settings.batch_max),
+            linger_ms: ms(settings.linger),
+            queue_max: Some(settings.queue_max),
+            queue_bytes_max: Some(settings.queue_bytes_max),
+            // No number of a file is without a bound.
+            span_max: Some(settings.span_max).filter(|&bound| bound < u64::MAX),
+            patience_ms: ms(settings.patience),
+            retry_after_ms: ms(settings.retry_after),
+            back_off_ms: ms(settings.back_off.base),
+            back_off_max_ms: ms(settings.back_off.cap),
+            repair_back_off_ms: ms(settings.repair_back_off.base),
+            repair_back_off_max_ms: ms(settings.repair_back_off.cap),
+            commit_interval_ms: ms(settings.commit_interval),
+            append_timeout_ms: ms(settings.append_deadline),
+            report_interval_ms: ms(settings.report_interval),
+            stop_timeout_ms: ms(settings.stop_deadline),
+        }
+    }
+
     /// Returns `defaults` with the values of the section, named `name` in errors.
     pub(super) fn check(
         self,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::summary::SummaryKey;
@@ -32,7 +32,7 @@ pub struct Epoch {
 }
 
 /// The parts of a summary key that decide its shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum ShardKey {
     /// Keeps all series of an app in one shard: a query for the app asks that shard alone.
     #[default]

@@ -1,7 +1,8 @@
-//! Reading one strict file into whatever sections it is composed of.
+//! Reading one strict file into whatever sections it is composed of, and writing such a file.
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::environment::{Environment, merge, overrides};
@@ -31,4 +32,15 @@ pub fn parse_file<T: DeserializeOwned>(
     let overrides = overrides(environment)?;
     let parsed = toml::from_str(text).map_err(|error| ConfigError::malformed(origin, &error))?;
     if overrides.is_empty() { Ok(parsed) } else { merge(text, origin, &overrides) }
+}
+
+/// Returns sections as the text of a file.
+///
+/// # Errors
+/// If a number is beyond those of a file.
+pub fn written<T: Serialize>(file: &T) -> Result<String, ConfigError> {
+    toml::to_string(file).map_err(|error| ConfigError::Malformed {
+        origin: "the values in force".to_owned(),
+        reason: error.to_string(),
+    })
 }

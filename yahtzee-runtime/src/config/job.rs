@@ -1,16 +1,17 @@
 //! `[jobs.NAME]`: the window policy of a job.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use yahtzee_core::window::Policy;
 
 use super::error::ConfigError;
 
 /// Window policy of one job. Absent keys leave the job's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobSection {
     /// Generation, where it is greater than that of the job's code: the job then folds anew what the log keeps, in a
     /// consumer group of its own, and its summaries replace those of before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
     /// Length of a window in milliseconds (60,000). A change needs a new generation of the job.
     pub window_length_ms: Option<u32>,
@@ -39,6 +40,22 @@ impl JobSection {
         let policy = self.policy(Policy::default());
         policy.check().map_err(|error| ConfigError::Contradiction(format!("jobs.{name}.{error}")))?;
         Ok(())
+    }
+
+    /// Returns the section with every key of a policy; the generation is that of the section.
+    #[must_use]
+    pub fn with_policy(&self, policy: &Policy) -> Self {
+        Self {
+            generation: self.generation,
+            window_length_ms: Some(policy.length_ms),
+            lateness_windows: Some(policy.lateness_windows),
+            future_windows: Some(policy.future_windows),
+            flush_interval_ms: Some(policy.flush_interval_ms),
+            clock_skew_ms: Some(policy.clock_skew_ms),
+            series_max: Some(policy.series_max),
+            series_per_owner_max: Some(policy.series_per_owner_max),
+            publish_late: Some(policy.publishes_late),
+        }
     }
 
     /// Returns the policy in force: the job's own where the section is silent.

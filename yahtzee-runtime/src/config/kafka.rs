@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::environment::{Environment, platform_variable};
 use super::error::ConfigError;
 use super::log_choice::LogChoice;
+use super::secret::{hide_some, hide_values};
 #[cfg(feature = "kafka")]
 use crate::log::kafka::{KafkaSettings, KafkaTimeouts, KafkaTls};
 
@@ -21,8 +22,8 @@ const TRANSACTION_MARGIN: Duration = Duration::from_secs(5);
 /// Longest prefix, so that every topic keeps within the 249 bytes that Kafka allows.
 const PREFIX_BYTES_MAX: usize = 100;
 
-/// The Kafka cluster.
-#[derive(Clone, Deserialize)]
+/// The Kafka cluster. Certificates and values of properties, which may be passwords, are not written.
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaSection {
     /// `host:port`, several separated by commas. Heroku: from `KAFKA_URL`.
@@ -30,12 +31,16 @@ pub struct KafkaSection {
     /// Put before every topic, group and transactional id. Heroku: from `KAFKA_PREFIX`.
     pub prefix: String,
     /// Certificate of the authority, PEM text. Heroku: from `KAFKA_TRUSTED_CERT`. Needs a build with feature `tls`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hide_some")]
     pub ca_pem: Option<String>,
     /// Certificate of this client, PEM text. Heroku: from `KAFKA_CLIENT_CERT`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hide_some")]
     pub client_cert_pem: Option<String>,
     /// Private key of this client, PEM text. Heroku: from `KAFKA_CLIENT_CERT_KEY`. Better kept out of files.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hide_some")]
     pub client_key_pem: Option<String>,
     /// Further librdkafka properties; those that carry a promise are refused.
+    #[serde(serialize_with = "hide_values")]
     pub properties: BTreeMap<String, String>,
 }
 

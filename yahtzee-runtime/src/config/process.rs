@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
 use crate::telemetry::logging::{LogFormat, parse_filter};
 
 /// The admin address.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
     /// Address of `/metrics`, `/healthz` and `/readyz`; empty for nowhere. Port 0 takes any free one.
@@ -22,7 +22,7 @@ impl Default for AdminSection {
 }
 
 /// Log lines, on standard error.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoggingSection {
     /// `text` (default) or `json`.

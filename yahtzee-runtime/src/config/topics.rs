@@ -1,6 +1,6 @@
 //! `[topics]`: names and sizes of topics.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
 use crate::topics::TopicLayout;
@@ -16,7 +16,7 @@ const REPLICATION_MAX: u32 = 32_767;
 const VERSION_BYTES_MAX: usize = 64;
 
 /// Names and sizes of topics.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicsSection {
     /// Last part of topic names. A new version replaces topics whose partition count must change.

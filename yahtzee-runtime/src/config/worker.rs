@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use yahtzee_core::assignment::WorkerIndex;
 
 use super::environment::Environment;
@@ -17,7 +17,7 @@ const WRITE_DEADLINE_MS_MAX: u64 = 890_000;
 const PAUSE_MS_MIN: u64 = 1_000;
 
 /// The worker process.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSection {
     /// Groups of partitions that are fenced as one. Independent of the number of workers, at least as many as you

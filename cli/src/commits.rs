@@ -22,7 +22,10 @@ mod sinks;
 use flags::Deadline;
 use report::{Committed, CommittedPartition, JobCommits};
 
-/// Show the commit of every partition: its worker, its progress, and anything wrong with it
+/// Show how far workers and sinks have committed, and anything wrong with it
+///
+/// A job, and each of its sinks, has one line; partitions that need a look follow in full: those with a fault, with windows
+/// that have lost input, or with records that nobody has read for minutes. --all shows every partition.
 ///
 /// A commit is an offset c to read again from, and in its metadata the position h that was reached and the watermark,
 /// which is the partition's event time. Position lag is the number of records not read yet; replay lag is the number
@@ -37,7 +40,10 @@ pub(crate) struct CommitsOptions {
     /// Jobs to show; default: all
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
-    /// Print one JSON document instead of text
+    /// Show every partition in full
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON document instead of text; it has every partition
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +57,7 @@ pub(crate) fn commits(global: &GlobalOptions, options: &CommitsOptions) -> Resul
         plans.iter().map(|plan| job(&config, &*log, plan, now_ms)).collect::<Result<_>>()?;
     match options.json {
         true => outln!("{}", serde_json::to_string_pretty(&jobs)?)?,
-        false => jobs.iter().try_for_each(|job| out!("{}", job.text()))?,
+        false => jobs.iter().try_for_each(|job| out!("{}", job.text(options.all)))?,
     }
     Ok(())
 }

@@ -475,6 +475,30 @@ fn commits_of_sinks_are_shown_and_flagged() {
 }
 
 #[test]
+fn commits_without_a_fault_have_a_line_for_each_job_and_sink() {
+    let world = World::of_demo();
+    let text =
+        |more: &[&str]| said(&world.command(&[&["commits", JOB][..], more].concat()).output().unwrap());
+    let short = text(&[]);
+    let fine = format!("{PARTITIONS} partitions fine");
+    assert_eq!(short.lines().filter(|line| line.contains(&fine)).count(), 2, "{short}");
+    assert_eq!(short.lines().count(), 2, "{short}");
+    // Both, and below each a header and the partitions; the demo leaves windows open in some.
+    let rows = |text: &str| text.lines().filter(|line| !line.contains("open: ")).count();
+    assert_eq!(rows(&text(&["--all"])), 2 * (1 + 1 + PARTITIONS as usize));
+    let bounds = world.log().bounds(RAW, &all_partitions()).unwrap();
+    let place = bounds.iter().position(|bounds| bounds.end > Offset(0)).expect("the demo has written");
+    let beyond = CommittedOffset { offset: bounds[place].end.next(), metadata: "by hand".to_owned() };
+    let beyond = OffsetCommit { topic: RAW, partition: all_partitions()[place], committed: beyond };
+    world.log().commit(GROUP, &[beyond]).unwrap();
+    let faulty = text(&[]);
+    let one_less = format!("{} of {PARTITIONS} partitions fine", PARTITIONS - 1);
+    assert!(faulty.lines().next().is_some_and(|line| line.contains(&one_less)), "{faulty}");
+    // The job, a header, the partition and its two faults; the sink.
+    assert_eq!(faulty.lines().count(), 1 + 1 + 1 + 2 + 1, "{faulty}");
+}
+
+#[test]
 fn commits_that_workers_would_refuse_are_flagged() {
     let world = World::of_demo();
     // One that has records, so that somebody must have committed something.

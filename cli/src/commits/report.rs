@@ -11,8 +11,12 @@ use yahtzee_runtime::log::{Bounds, CommittedOffset, TopicDescription};
 use yahtzee_runtime::worker::JobPlan;
 
 use super::flags::Flag;
-use super::sinks::SinkCommits;
+use super::sinks::{SinkCommits, fine_text};
 use yahtzee_runtime::utc;
+
+/// A worker commits every few seconds: one whose watermark is older, with records that wait, does not read, or not fast
+/// enough.
+const BEHIND_MS: i64 = 2 * 60_000;
 
 /// A committed offset with its metadata decoded.
 pub(super) struct Committed {
@@ -103,20 +107,40 @@ impl JobCommits {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    /// Returns one line and the partitions that need a look, or `all` of them.
+    pub(super) fn text(&self, all: bool) -> String {
         let Self {
             job, generation, raw_topic, consumer_group, topic_partitions, configured_partitions, ..
         } = self;
-        let mut text = format!("{job} (generation {generation})  {raw_topic}  {consumer_group}\n");
+        let summary = self.summary();
+        let mut text = format!("{job} (generation {generation})  {summary}  {raw_topic}  {consumer_group}\n");
         if topic_partitions != configured_partitions {
             text += &format!(
                 "  ! the topic has {topic_partitions} partitions, configured are {configured_partitions}: workers \
                  refuse it; set topics.partitions = {topic_partitions}\n"
             );
         }
-        text += "  part  worker             offset c  position h   pos lag  replay lag  log                     watermark (age)\n";
-        self.partitions.iter().for_each(|part| text += &part.text());
-        self.sinks.iter().for_each(|sink| text += &sink.text());
+        let shown = self.partitions.iter().filter(|part| all || part.needs_a_look());
+        let shown: String = shown.map(CommittedPartition::text).collect();
+        if !shown.is_empty() {
+            text += "  part  worker             offset c  position h   pos lag  replay lag  log                     watermark (age)\n";
+            text += &shown;
+        }
+        self.sinks.iter().for_each(|sink| text += &sink.text(all));
+        text
+    }
+
+    /// Returns how many partitions need a look, both lags, and the age of the oldest watermark.
+    fn summary(&self) -> String {
+        let fine = self.partitions.iter().filter(|part| !part.needs_a_look()).count();
+        let parts = || self.partitions.iter().filter_map(|part| part.parts.as_ref());
+        let position_lag: u64 = parts().map(|parts| parts.position_lag).sum();
+        let replay_lag: u64 = parts().map(|parts| parts.replay_lag).sum();
+        let mut text = fine_text(fine, self.partitions.len());
+        text += &format!(", position lag {position_lag}, replay lag {replay_lag}");
+        if let Some(age_ms) = parts().filter_map(|parts| parts.watermark_age_ms).max() {
+            text += &format!(", watermark {} old", age_text(age_ms));
+        }
         text
     }
 }
@@ -139,6 +163,12 @@ impl CommittedPartition {
             parts: parts.map(|parts| Decoded::of(&parts, bounds.end, now_ms)),
             flags,
         }
+    }
+
+    /// Returns whether an operator should look at it.
+    fn needs_a_look(&self) -> bool {
+        !self.flags.is_empty()
+            || self.parts.as_ref().is_some_and(|parts| parts.is_behind() || parts.has_gaps())
     }
 
     fn text(&self) -> String {
@@ -189,6 +219,16 @@ impl Decoded {
         }
     }
 
+    /// Returns whether records wait that no worker has read for long.
+    fn is_behind(&self) -> bool {
+        self.position_lag > 0 && self.watermark_age_ms.is_none_or(|age_ms| age_ms > BEHIND_MS)
+    }
+
+    /// Returns whether windows have lost input.
+    fn has_gaps(&self) -> bool {
+        self.incomplete_through.is_some() || !self.incomplete_windows.is_empty()
+    }
+
     fn watermark_text(&self) -> String {
         match (&self.watermark, self.watermark_age_ms) {
             (Some(watermark), Some(age_ms)) => format!("{watermark} ({})", age_text(age_ms)),
@@ -223,6 +263,52 @@ fn age_text(age_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn partition(change: impl FnOnce(&mut Decoded)) -> CommittedPartition {
+        let mut parts = Decoded {
+            position: 90,
+            watermark: None,
+            watermark_age_ms: Some(1_000),
+            worker: "0/1".to_owned(),
+            generation: 1,
+            position_lag: 0,
+            replay_lag: 7,
+            open_windows: Vec::new(),
+            incomplete_through: None,
+            incomplete_windows: Vec::new(),
+        };
+        change(&mut parts);
+        let (log_start, log_end, committed_offset) = (0, 90, Some(83));
+        CommittedPartition {
+            partition: 5,
+            log_start,
+            log_end,
+            committed_offset,
+            parts: Some(parts),
+            flags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn partitions_with_faults_gaps_or_unread_records_need_a_look() {
+        fn check(part: &CommittedPartition, expected: bool) {
+            assert_eq!(part.needs_a_look(), expected, "{}", part.text());
+        }
+        check(&partition(|_| {}), false);
+        // The log is idle, or recorded: nothing waits.
+        check(&partition(|parts| parts.watermark_age_ms = Some(86_400_000)), false);
+        // What has just come, and is not committed yet.
+        check(&partition(|parts| parts.position_lag = 10_000), false);
+        let behind = |age_ms| partition(|parts| (parts.position_lag, parts.watermark_age_ms) = (1, age_ms));
+        check(&behind(Some(BEHIND_MS)), false);
+        check(&behind(Some(BEHIND_MS + 1)), true);
+        check(&behind(None), true);
+        check(&partition(|parts| parts.incomplete_through = Some("then".to_owned())), true);
+        check(&partition(|parts| parts.incomplete_windows.push("then".to_owned())), true);
+        check(&CommittedPartition { flags: vec![Flag::NearLogStart], ..partition(|_| {}) }, true);
+        let empty = CommittedPartition { parts: None, committed_offset: None, ..partition(|_| {}) };
+        check(&empty, false);
+    }
 
     #[test]
     fn ages_are_told_in_the_largest_fitting_unit() {

@@ -89,11 +89,18 @@ pub(super) fn of_job(log: &dyn Log, topics: &JobTopics, version: &str) -> Result
 }
 
 impl SinkCommits {
-    pub(super) fn text(&self) -> String {
+    /// Returns one line and the partitions with a fault, or `all` of them.
+    pub(super) fn text(&self, all: bool) -> String {
         let Self { store, consumer_group, summary_topic, partitions } = self;
-        let mut text = format!("  sink into {store}  {summary_topic}  {consumer_group}\n");
-        text += "  part    offset c       lag  log\n";
-        for SinkPartition { partition, log_start, log_end, committed_offset, lag, flags } in partitions {
+        let fine = partitions.iter().filter(|part| part.flags.is_empty()).count();
+        let fine = fine_text(fine, partitions.len());
+        let lag: u64 = partitions.iter().map(|part| part.lag).sum();
+        let mut text = format!("  sink into {store}  {fine}, lag {lag}  {summary_topic}  {consumer_group}\n");
+        let mut shown = partitions.iter().filter(|part| all || !part.flags.is_empty()).peekable();
+        if shown.peek().is_some() {
+            text += "  part    offset c       lag  log\n";
+        }
+        for SinkPartition { partition, log_start, log_end, committed_offset, lag, flags } in shown {
             let offset = committed_offset.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
             text += &format!("  {partition:>4}  {offset:>10} {lag:>9}  {log_start}..{log_end}\n");
             flags
@@ -101,6 +108,14 @@ impl SinkCommits {
                 .for_each(|flag| writeln!(text, "        ! {flag}").expect("a String takes any text"));
         }
         text
+    }
+}
+
+/// Returns how many of the partitions need no look, in words.
+pub(super) fn fine_text(fine: usize, partitions: usize) -> String {
+    match partitions {
+        _ if fine == partitions => format!("{partitions} partitions fine"),
+        _ => format!("{fine} of {partitions} partitions fine"),
     }
 }
 

@@ -54,6 +54,10 @@ fn wrong_arguments() {
     check(&["sink", "embedded", "no-such-job"], &admin, &["no-such-job", "router-latency"]);
     check(&["demo", "--input", "missing.log"], &[], &["missing.log"]);
     check(&["demo", "--for", "soon"], &[], &["--for"]);
+    for rate in ["0", "-0", "-5", "NaN", "inf", "1e18", "1000000.1"] {
+        check(&["demo", "--rate", rate], &[], &["--rate", "above 0", "at most 1000000"]);
+    }
+    check(&["demo", "--rate", "many"], &[], &["--rate", "many"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::SignedDuration;
 use yahtzee_ingress::Settings;
+use yahtzee_loadgen::drain::LINES_PER_SECOND_MAX;
 use yahtzee_runtime::metric_names;
 use yahtzee_runtime::process::{Process, ProcessSettings};
 use yahtzee_runtime::telemetry::logging::{LogFormat, LogOutput};
@@ -45,8 +46,8 @@ pub struct DemoOptions {
     /// Number of apps in the generated fleet
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     apps: u32,
-    /// Log lines per second of the generated fleet
-    #[arg(long, default_value_t = 600.0, value_name = "LINES")]
+    /// Log lines per second of the generated fleet, up to 1,000,000
+    #[arg(long, default_value_t = 600.0, value_name = "LINES", allow_negative_numbers = true)]
     rate: f64,
     /// End after this time with a report, as in `60s` or `5m`; default: on `q` or Ctrl-C
     #[arg(long = "for", value_name = "TIME")]
@@ -95,8 +96,8 @@ pub struct DemoSettings {
 /// # Errors
 /// If the options contradict each other, a part of the pipeline cannot be started, or one fails.
 pub fn demo(mut settings: DemoSettings, options: &DemoOptions) -> Result<()> {
-    if !(options.rate.is_finite() && options.rate > 0.0) {
-        bail!("--rate {} must be above 0", options.rate);
+    if !(options.rate > 0.0 && options.rate <= LINES_PER_SECOND_MAX) {
+        bail!("--rate {} must be above 0 and at most {LINES_PER_SECOND_MAX}", options.rate);
     }
     let duration = options.duration.map(Duration::try_from).transpose().context("--for is negative")?;
     let folder = DataFolder::open(options.data.as_deref())?;

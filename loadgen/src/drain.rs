@@ -35,6 +35,10 @@ const FIRST_APP_STREAM: u64 = 16;
 const DELIVERY_STREAM: u64 = 0;
 const INCIDENT_STREAM: u64 = 1;
 
+/// Greatest mean number of log lines per second that a fleet is asked for: several times of what one machine generates, sends
+/// and aggregates.
+pub const LINES_PER_SECOND_MAX: f64 = 1_000_000.0;
+
 /// Settings of a fleet: its apps, and how busy they are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FleetSettings {

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = seed_of_now())]
     pub(crate) seed: u64,
     /// Raw records per second; each holds one to four measurements
-    #[arg(long, value_name = "RECORDS", default_value_t = 400)]
+    #[arg(long, value_name = "RECORDS", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: u32,
     /// Time between faults; by default a twelfth of the whole, at most five seconds
     #[arg(long, value_name = "TIME", value_parser = duration)]

@@ -1,5 +1,6 @@
 //! Running the programs that fetch things, and fetching a folder all or nothing.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,14 @@ pub(super) fn run_maven(pom: &Path, goal_and_options: &[&str], folder: &Path) ->
     let mut maven = Command::new("mvn");
     maven.args(["-q", "-B", "-f"]).arg(pom).args(goal_and_options);
     maven.arg(format!("-DoutputDirectory={}", folder.display()));
+    maven.env("MAVEN_OPTS", without_resets(env::var("MAVEN_OPTS").ok().as_deref()));
     run_tool(&mut maven, MAVEN_HINT)
+}
+
+/// Maven's options for its Java with one that keeps it from writing escape sequences at its end, as it does even without
+/// colours and into files.
+fn without_resets(given: Option<&str>) -> String {
+    format!("{} -Djansi.noreset=true", given.unwrap_or_default()).trim().to_owned()
 }
 
 /// The files in `folder` whose name ends in `.extension`.
@@ -108,6 +116,12 @@ pub(super) fn remove_folder(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_given_to_maven_stays() {
+        assert_eq!(without_resets(None), "-Djansi.noreset=true");
+        assert_eq!(without_resets(Some("-Xmx1g")), "-Xmx1g -Djansi.noreset=true");
+    }
 
     #[test]
     fn a_fetched_folder_replaces_the_old_one() {

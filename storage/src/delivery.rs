@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use yahtzee_core::delivery::rules::ProductionDelivery;
 use yahtzee_runtime::health::Health;
-use yahtzee_runtime::log::{LogError, SharedLog};
+use yahtzee_runtime::log::{GROUP_MOVING, LogError, SharedLog};
 use yahtzee_runtime::shutdown::StopSignal;
 use yahtzee_runtime::threads;
 
@@ -105,6 +105,10 @@ impl threads::TaskFailure for DeliveryFailure {
 
     fn is_unanswered(&self) -> bool {
         self.error.is_transient()
+    }
+
+    fn is_usual_at_start(&self) -> bool {
+        self.error.code() == GROUP_MOVING
     }
 }
 

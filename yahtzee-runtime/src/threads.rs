@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::back_off::BackOff;
 use crate::health::{Condition, Health};
@@ -82,6 +82,18 @@ pub trait TaskFailure: fmt::Display {
 
     /// Whether nobody has answered, so that nothing is spared by long waits, and whoever comes back is wanted at once.
     fn is_unanswered(&self) -> bool;
+
+    /// Whether it is usual when a task starts, and passes by itself: it is worth a warning only where it lasts.
+    fn is_usual_at_start(&self) -> bool {
+        false
+    }
+}
+
+/// Time after the start of a task in which a failure that is usual at a start is worth no warning.
+const START: Duration = Duration::from_secs(10);
+
+fn is_worth_a_warning(failure: &impl TaskFailure, since_start: Duration) -> bool {
+    !failure.is_usual_at_start() || since_start >= START
 }
 
 /// Longest wait after a failure of which nothing is known but that nobody answered.
@@ -103,13 +115,18 @@ pub fn supervise<T, F: TaskFailure>(
     mut back_off: BackOff,
     mut open_and_run: impl FnMut(&mut BackOff) -> Result<T, F>,
 ) -> Result<Option<T>, F> {
+    let started = Instant::now();
     while !stop.is_stopped() {
         match open_and_run(&mut back_off) {
             Ok(ended) => return Ok(Some(ended)),
             Err(failure) if failure.is_transient() => {
                 let cap = if failure.is_unanswered() { UNANSWERED_WAIT_MAX } else { Duration::MAX };
                 let wait = back_off.next_wait_within(cap);
-                tracing::warn!(part, %failure, ?wait, "starting again from the last commit");
+                if is_worth_a_warning(&failure, started.elapsed()) {
+                    tracing::warn!(part, %failure, ?wait, "starting again from the last commit");
+                } else {
+                    tracing::debug!(part, %failure, ?wait, "starting again, as is usual on a new cluster");
+                }
                 health.set(part, Condition::Troubled(failure.to_string()));
                 stop.wait(wait);
             }
@@ -126,8 +143,6 @@ pub fn supervise<T, F: TaskFailure>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -166,11 +181,13 @@ mod tests {
     struct Broken {
         is_transient: bool,
         is_unanswered: bool,
+        is_usual_at_start: bool,
     }
 
-    const PASSING: Broken = Broken { is_transient: true, is_unanswered: false };
-    const UNANSWERED: Broken = Broken { is_transient: true, is_unanswered: true };
-    const LASTING: Broken = Broken { is_transient: false, is_unanswered: false };
+    const PASSING: Broken = Broken { is_transient: true, is_unanswered: false, is_usual_at_start: false };
+    const UNANSWERED: Broken = Broken { is_unanswered: true, ..PASSING };
+    const LASTING: Broken = Broken { is_transient: false, ..PASSING };
+    const USUAL: Broken = Broken { is_usual_at_start: true, ..PASSING };
 
     impl fmt::Display for Broken {
         fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,6 +202,24 @@ mod tests {
 
         fn is_unanswered(&self) -> bool {
             self.is_unanswered
+        }
+
+        fn is_usual_at_start(&self) -> bool {
+            self.is_usual_at_start
+        }
+    }
+
+    #[test]
+    fn what_is_usual_at_a_start_is_a_warning_only_where_it_lasts() {
+        let check = |failure: Broken, since_start, expected| {
+            assert_eq!(is_worth_a_warning(&failure, since_start), expected, "{failure:?} {since_start:?}");
+        };
+        let shortly_before = START.saturating_sub(Duration::from_nanos(1));
+        check(USUAL, Duration::ZERO, false);
+        check(USUAL, shortly_before, false);
+        check(USUAL, START, true);
+        for failure in [PASSING, UNANSWERED] {
+            check(failure, Duration::ZERO, true);
         }
     }
 

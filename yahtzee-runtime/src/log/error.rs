@@ -74,6 +74,10 @@ pub enum LogError {
 /// Code of the refusal of a record whose timestamp lies too far ahead of the log's clock.
 pub const TIMESTAMP_AHEAD: &str = "timestamp-ahead";
 
+/// Code of an answer about a consumer group whose coordinator is being made, or moves to another broker: on a new cluster it
+/// is usual until there are brokers that keep offsets.
+pub const GROUP_MOVING: &str = "group-moving";
+
 impl LogError {
     /// Creates an [`LogError::Unavailable`].
     pub fn unavailable(what: impl Into<String>, cause: Cause) -> Self {

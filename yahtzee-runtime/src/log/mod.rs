@@ -33,7 +33,7 @@ mod topic;
 pub const KINDS: &[&str] = if cfg!(feature = "kafka") { &["embedded", "kafka"] } else { &["embedded"] };
 
 pub use batch::Batch;
-pub use error::{LogError, TIMESTAMP_AHEAD};
+pub use error::{GROUP_MOVING, LogError, TIMESTAMP_AHEAD};
 pub use header::{Header, HeaderSource, Headers};
 pub use interface::{
     Acknowledged, AppendCallback, Appender, Log, LogReader, SharedLog, SlotWriter, Transaction,

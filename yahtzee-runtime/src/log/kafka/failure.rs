@@ -4,7 +4,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use yahtzee_core::owner::Partition;
 
 use crate::cause::Cause;
-use crate::log::{LogError, TIMESTAMP_AHEAD};
+use crate::log::{GROUP_MOVING, LogError, TIMESTAMP_AHEAD};
 
 /// An error code of librdkafka or of a broker, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,9 @@ impl KafkaFailure {
     pub(super) fn into_error(self, what: impl Into<String>) -> LogError {
         let cause = match self.code {
             Code::InvalidTimestamp => Cause::new(TIMESTAMP_AHEAD, self.reason),
+            Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator => {
+                Cause::new(GROUP_MOVING, self.reason)
+            }
             code => Cause::new(stable_code(code), self.reason),
         };
         let cause = match self.source {
@@ -166,6 +169,18 @@ mod tests {
     fn a_stamp_too_far_ahead_has_the_same_code_on_every_log() {
         let error = KafkaFailure::of(Code::InvalidTimestamp).into_topic_error("RAW.v1", Some(Partition(7)));
         assert_eq!((error.code(), error.is_transient()), (TIMESTAMP_AHEAD, false));
+    }
+
+    /// A sink on a new cluster knows by this word that it has nothing to warn of yet.
+    #[test]
+    fn a_group_without_its_coordinator_has_one_code_and_is_tried_again() {
+        for code in [Code::CoordinatorLoadInProgress, Code::CoordinatorNotAvailable, Code::NotCoordinator] {
+            let error = KafkaFailure::of(code).into_error("the question");
+            assert_eq!(
+                (error.code(), error.is_transient(), is_unanswered(&error)),
+                (GROUP_MOVING, true, false)
+            );
+        }
     }
 
     /// Brokers and versions of the protocol have several words for it. Taken for anything else, a zombie would try again.

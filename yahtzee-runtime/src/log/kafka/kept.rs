@@ -191,6 +191,7 @@ mod tests {
     use rdkafka::error::RDKafkaErrorCode as Code;
 
     use super::*;
+    use crate::log::GROUP_MOVING;
     use crate::log::kafka::failure::KafkaFailure;
 
     #[derive(Default)]
@@ -244,7 +245,7 @@ mod tests {
         check_series(&[silent, Code::AllBrokersDown, silent], (4, Ok(&())));
         check_series(&[silent; 9], (4, Err("kafka:OperationTimedOut")));
         check_series(&[Code::TopicAuthorizationFailed], (1, Err("kafka:TopicAuthorizationFailed")));
-        check_series(&[silent, Code::NotCoordinator], (2, Err("kafka:NotCoordinator")));
+        check_series(&[silent, Code::NotCoordinator], (2, Err(GROUP_MOVING)));
     }
 
     #[test]

@@ -296,20 +296,20 @@ impl Session {
         self.shared.stop.is_stopped() || self.source().interruption().is_some()
     }
 
-    /// Commits and reports if that is due. Returns whether it was.
+    /// Commits and reports if that is due. Returns whether anything was committed.
     fn keep_up(&mut self) -> Result<bool, LogError> {
         let now = self.shared.now();
-        let is_due = self.next_commit <= now;
-        if is_due {
-            self.next_commit = now + self.shared.settings.commit_interval;
-            self.commit()?;
-            self.report(now)?;
-            if self.source().has_caught_up() {
-                tracing::info!(task = self.source().task, "has read again what restored databases had lost");
-                self.report_health();
-            }
+        if self.next_commit > now {
+            return Ok(false);
         }
-        Ok(is_due)
+        self.next_commit = now + self.shared.settings.commit_interval;
+        let has_committed = self.commit()?;
+        self.report(now)?;
+        if self.source().has_caught_up() {
+            tracing::info!(task = self.source().task, "has read again what restored databases had lost");
+            self.report_health();
+        }
+        Ok(has_committed)
     }
 
     /// Reports that the source works, or what it reads again, and what it has lost.
@@ -344,12 +344,13 @@ impl Session {
         }
     }
 
-    fn commit(&mut self) -> Result<(), LogError> {
+    /// Commits the records settled since the last commit. Returns whether there were any.
+    fn commit(&mut self) -> Result<bool, LogError> {
         let source = self.source();
         let _wait = self.shared.health.wait(&source.part);
         let moved = source.uncommitted(&self.shared);
         if moved.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let commit = |(stream, committed): &(usize, CommittedOffset)| {
             let Stream { topic, partition, .. } = &source.streams[*stream];
@@ -358,7 +359,7 @@ impl Session {
         self.shared.log.commit(&source.group, &moved.iter().map(commit).collect::<Vec<_>>())?;
         let moved: Vec<(usize, Offset)> = moved.iter().map(|(stream, it)| (*stream, it.offset)).collect();
         source.with(|state| state.committed(&moved));
-        Ok(())
+        Ok(true)
     }
 
     fn report(&mut self, now: Duration) -> Result<(), LogError> {

@@ -33,6 +33,17 @@ fn a_session_that_has_committed_begins_the_back_off_anew() {
     assert_eq!(back_off.tries(), 0);
 }
 
+/// Or one that fails between opening and its first commit is tried again at once, for ever.
+#[test]
+fn a_session_that_has_had_nothing_to_commit_has_got_nothing_done() {
+    let (world, stop) = (World::new(1, &["job"]), StopSignal::new());
+    let shared = context(&world, DeliveryRole::Sink { has_retry: true }, &stop);
+    let mut session = Session::open(&shared, 0).unwrap();
+    // The first commit is due at once.
+    assert_eq!(session.keep_up(), Ok(false));
+    assert!(session.next_commit > Duration::ZERO);
+}
+
 /// The alarm on a RETRY topic that nobody empties goes by this number.
 #[test]
 fn what_waits_in_retry_is_what_each_topic_has_behind_its_own_commit() {

@@ -206,10 +206,12 @@ impl Session {
             self.settle(ticket, Ending::Foreign);
             return Ok(());
         }
-        let key = if shared.is_retry() { record.key } else { key_of_record(record.key, record.value) };
-        let summary = match OwnedSummary::read(&topics.job, key, record.value, today) {
+        let read = if shared.is_retry() { OwnedSummary::read } else { OwnedSummary::read_record };
+        let summary = match read(&topics.job, record.key, record.value, today) {
             Ok(summary) => summary,
             Err(unusable) => {
+                let key =
+                    if shared.is_retry() { record.key } else { key_of_record(record.key, record.value) };
                 let source = self.source().position(ticket);
                 tracing::warn!(%source, %unusable, "a record is no summary: quarantined");
                 let fault = Cause::new("unusable-summary", unusable.to_string());
@@ -227,7 +229,7 @@ impl Session {
         if let Some(failures) = failures.as_ref().filter(|_| !self.source().feeds(shard)) {
             let name = shared.shard_names.get(shard.index()).cloned();
             let failures = FailureHeaders { shard: name, ..failures.clone() };
-            let letter = records::retry(topics, shard, key, record.value, &failures);
+            let letter = records::retry(topics, shard, &summary.key, record.value, &failures);
             self.letters.push(ticket, Ending::Moved, letter);
             return Ok(());
         }

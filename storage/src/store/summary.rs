@@ -55,6 +55,33 @@ impl OwnedSummary {
     /// # Errors
     /// If no store would take it; [`UnusableSummary`] is the reason.
     pub fn read(job: &Arc<str>, key: &[u8], value: &[u8], today: Day) -> Result<Self, UnusableSummary> {
+        Self::checked(job, key, value, Provenance::of_value(value), today)
+    }
+
+    /// Does what [`Self::read`] does with the key of [`yahtzee_core::summary::key_of_record`], and looks at the provenance
+    /// once for both.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn read_record(
+        job: &Arc<str>,
+        record_key: &[u8],
+        value: &[u8],
+        today: Day,
+    ) -> Result<Self, UnusableSummary> {
+        let provenance = Provenance::of_value(value);
+        let named = provenance.map(|provenance| provenance.generation.to_be_bytes());
+        let key = named.ok().and_then(|named| record_key.strip_suffix(&named));
+        Self::checked(job, key.unwrap_or(record_key), value, provenance, today)
+    }
+
+    fn checked(
+        job: &Arc<str>,
+        key: &[u8],
+        value: &[u8],
+        provenance: Result<Provenance, UnreadableSummary>,
+        today: Day,
+    ) -> Result<Self, UnusableSummary> {
         if key.len() > KEY_BYTES_MAX {
             return Err(UnusableSummary::Key { bytes: key.len() });
         }
@@ -62,7 +89,7 @@ impl OwnedSummary {
             return Err(UnusableSummary::Value { bytes: value.len() });
         }
         let parts = SummaryKey::decode(key)?;
-        let provenance = Provenance::of_value(value)?;
+        let provenance = provenance?;
         let (job, key, value) = (Arc::clone(job), key.to_vec(), value.to_vec());
         let summary = Self { job, key, value, parts, provenance };
         match summary.lend().day() {

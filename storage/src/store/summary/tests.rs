@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use prost::Message;
 use yahtzee_core::owner::Owner;
+use yahtzee_core::summary::key_of_record;
 
 use super::*;
 
@@ -51,6 +52,20 @@ fn what_no_store_would_take_is_told_by_its_reason() {
 }
 
 proptest! {
+    /// The key of a record names the generation, or does not, or another; the value may be none.
+    #[test]
+    fn a_record_is_read_as_its_key_and_value_are(
+        has_key: bool, suffix in prop::option::of(0..3_u32), bytes in prop::collection::vec(any::<u8>(), 0..9),
+        has_value: bool, last_offset: u64,
+    ) {
+        let mut record_key = if has_key { key(TODAY.start_ms(), vec!["web".to_owned()]) } else { bytes.clone() };
+        record_key.extend(suffix.iter().flat_map(|generation| generation.to_be_bytes()));
+        let value = if has_value { value(last_offset >> 1) } else { bytes };
+        let job = "job".into();
+        let expected = OwnedSummary::read(&job, key_of_record(&record_key, &value), &value, TODAY);
+        prop_assert_eq!(OwnedSummary::read_record(&job, &record_key, &value, TODAY), expected);
+    }
+
     #[test]
     fn of_each_key_the_newest_is_kept_in_the_order_of_keys(
         offsets in prop::collection::vec((0..4_u8, 0..4_u64), 0..20),

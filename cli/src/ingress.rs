@@ -6,7 +6,7 @@ use yahtzee_runtime::health::Condition;
 use yahtzee_runtime::log::{LogError, SharedLog, TopicSpec, require_topic};
 
 use crate::jobs::plans;
-use crate::log_opening::open_log;
+use crate::opening::open_log;
 use crate::process::GlobalOptions;
 use crate::topics::specs;
 

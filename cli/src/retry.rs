@@ -10,7 +10,7 @@ use yahtzee_storage::delivery::DeliveryTask;
 use self::inspect::InspectOptions;
 use self::list::RetryListOptions;
 use crate::jobs::plans;
-use crate::log_opening::open_log;
+use crate::opening::open_log;
 use crate::process::GlobalOptions;
 use crate::stores;
 

@@ -11,7 +11,7 @@ use yahtzee_runtime::worker::{
 
 use crate::config::Config;
 use crate::jobs::{plans, too_late};
-use crate::log_opening::open_log;
+use crate::opening::open_log;
 use crate::process::GlobalOptions;
 
 /// Options of `yahtzee run`: the share of the work that this process does.

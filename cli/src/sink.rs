@@ -1,18 +1,14 @@
 //! `yahtzee sink`: writes summaries from their topics to a store.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use yahtzee_runtime::worker::JobPlan;
 use yahtzee_storage::delivery::{DeliveryPlan, DeliveryRole, DeliveryTask};
-use yahtzee_storage::embedded::EmbeddedStore;
 use yahtzee_storage::retention::{NewestWindow, RetentionPlan, RetentionTask};
-use yahtzee_storage::store::SummaryStore;
 
 use crate::config::Config;
 use crate::jobs::plans;
-use crate::log_opening::open_log;
+use crate::opening::{open_embedded_store, open_log};
 use crate::process::GlobalOptions;
 use crate::stores;
 
@@ -21,7 +17,8 @@ use crate::stores;
 pub(crate) enum SinkCommand {
     /// Write to a store in a folder (`sink.embedded.folder`): one machine, one process, no server
     ///
-    /// While the disk is full or fails, the sink waits and tries again; the log keeps everything.
+    /// While the disk is full or fails, the sink waits and tries again; the log keeps everything. One that is started on a full
+    /// disk waits as well.
     Embedded(SinkOptions),
     /// Write to PostgreSQL (`[sink.postgres.shards]`): any number of databases, a schema per day
     ///
@@ -55,10 +52,11 @@ pub(crate) fn sink(global: &GlobalOptions, command: &SinkCommand) -> Result<()> 
     let (SinkCommand::Embedded(options) | SinkCommand::Postgres(options)) = command;
     let plans = plans(global, &config, &options.jobs)?;
     let process = global.start(&config)?;
-    let store: Arc<dyn SummaryStore> = match command {
-        SinkCommand::Embedded(_) => Arc::new(EmbeddedStore::open(&config.sink.embedded_folder)?),
-        SinkCommand::Postgres(_) => stores::postgres(&config)?,
+    let store = match command {
+        SinkCommand::Embedded(_) => open_embedded_store(&config, &process)?,
+        SinkCommand::Postgres(_) => Some(stores::postgres(&config)?),
     };
+    let Some(store) = store else { return Ok(()) };
     let Some(log) = open_log(&config, &process, |_| Ok(()))? else { return Ok(()) };
     let retention = RetentionPlan {
         jobs: plans.iter().map(|plan| plan.job.name().into()).collect(),

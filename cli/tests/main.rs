@@ -8,6 +8,7 @@ mod clocks;
 mod database;
 mod demo;
 mod documents;
+mod full_disk;
 mod kafka;
 mod operators;
 mod pipes;

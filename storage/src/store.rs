@@ -151,6 +151,9 @@ pub struct OwnerCount {
     pub count: u64,
 }
 
+/// Codes of the operating system's errors where there is no room for what is written: of the disk, of the user, or of one file.
+const FULL: [&str; 3] = ["io:StorageFull", "io:QuotaExceeded", "io:FileTooLarge"];
+
 /// Reason why a store failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -177,4 +180,17 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
+}
+
+impl StoreError {
+    /// Returns whether the disk has no room: whoever frees some needs to do nothing else.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::FolderInUse(_) => false,
+            Self::Unavailable { cause, .. } | Self::Misconfigured { cause, .. } => {
+                FULL.contains(&cause.code())
+            }
+        }
+    }
 }

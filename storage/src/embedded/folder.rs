@@ -81,9 +81,7 @@ impl From<Refused> for Cause {
                  `yahtzee verify --against topic` needs none"
             }
             FolderError::Foreign(_) | FolderError::Incomplete(_) => ": `sink.embedded.folder`",
-            FolderError::Failed(_) => {
-                "; free or repair the disk and start again, the log still has everything"
-            }
+            FolderError::Failed(_) => "; free or repair the disk, the log still has everything",
         };
         let cause = Self::from(error);
         let text = format!("{}{advice}", cause.text());

@@ -7,7 +7,7 @@
 //! | `KAFKA_TRUSTED_CERT`, `KAFKA_CLIENT_CERT`, `KAFKA_CLIENT_CERT_KEY` | certificates, for `kafka+ssl`        |
 //! | `KAFKA_PREFIX`                                | `log.kafka.prefix`                                        |
 //! | `PORT`                                        | `ingress.listen = "0.0.0.0:PORT"`                         |
-//! | `DYNO=worker.3` with `YAHTZEE_WORKERS=8`      | worker index 2 of 8 (dynos count from 1)                  |
+//! | `DYNO=worker.3` with `YAHTZEE_WORKERS=8`      | worker index 2 of 8 (dynos count from 1); a dyno of another process type is no worker |
 //!
 //! A `YAHTZEE_` variable takes precedence over a platform variable that sets the same key.
 

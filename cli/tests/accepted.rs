@@ -127,3 +127,15 @@ fn what_config_check_accepts_every_process_accepts() {
     }
     assert!(accepted > 20 && refused > 15, "{accepted} accepted, {refused} refused");
 }
+
+/// Variables are those of an app, and so are there on dynos that serve requests, or were started by hand.
+#[test]
+fn a_configuration_can_be_checked_on_a_dyno_that_is_no_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("odd.toml"), "").unwrap();
+    for dyno in ["web.1", "run.4711"] {
+        let mut check = command(folder.path(), &["config", "check"], "", ANY_PORT);
+        let checked = check.envs([("DYNO", dyno), ("YAHTZEE_WORKERS", "2")]).output().unwrap();
+        assert!(checked.status.success(), "{dyno}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}

@@ -42,6 +42,8 @@ fn wrong_arguments() {
     let log = [("YAHTZEE_LOG__EMBEDDED__FOLDER", log.to_str().unwrap()), ("YAHTZEE_ADMIN__LISTEN", "")];
     check(&["run", "--worker", "2/2"], &log, &["out of range", "0 to 1"]);
     check(&["run", "--worker", "two"], &log, &["INDEX/COUNT", "0/2"]);
+    let web = [log[0], log[1], ("DYNO", "web.1"), ("YAHTZEE_WORKERS", "2")];
+    check(&["run"], &web, &["web.1", "process type `worker`", "--worker 0/2"]);
     let small = [log[0], log[1], ("YAHTZEE_WORKER__MEMORY_MAX_MIB", "64")];
     check(&["run"], &small, &["64 MiB", "series_max", "worker.memory_max_mib"]);
     check(&["run", "no-such-job"], &log, &["no-such-job", "router-latency"]);

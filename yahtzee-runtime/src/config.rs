@@ -26,7 +26,7 @@ pub use log_choice::LogChoice;
 pub use process::{AdminSection, LoggingSection, parse_address};
 pub use secret::{HIDDEN, Secret, hide};
 pub use topics::TopicsSection;
-pub use worker::{WorkerConfig, WorkerSection, worker_index_from};
+pub use worker::{WorkerConfig, WorkerSection, is_other_dyno, worker_index_from};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Whether every process would start with a configuration, asked of the functions that the processes call.
 
 use anyhow::{Result, anyhow};
-use yahtzee_runtime::config::{process_environment, worker_index_from};
+use yahtzee_runtime::config::{Environment, is_other_dyno, process_environment, worker_index_from};
 
 use super::Config;
 use crate::process::GlobalOptions;
@@ -10,7 +10,10 @@ use crate::{jobs, run, stores};
 /// Refuses what a process would refuse at its start, for the worker of this index as `run --worker` takes it.
 pub(super) fn check(global: &GlobalOptions, config: &Config, worker: Option<&str>) -> Result<()> {
     let plans = jobs::plans(global, config, &[])?;
-    let worker = worker_index_from(worker, &process_environment()).map_err(|error| anyhow!(error))?;
+    let environment = process_environment();
+    let first = first_worker(&environment).filter(|_| is_other_dyno(&environment));
+    let worker =
+        worker_index_from(worker.or(first.as_deref()), &environment).map_err(|error| anyhow!(error))?;
     config.log.check()?;
     run::check_memory(config, worker, &plans)?;
     config.ingress.settings().validate(config.ingress.listen)?;
@@ -19,4 +22,9 @@ pub(super) fn check(global: &GlobalOptions, config: &Config, worker: Option<&str
         stores::postgres(config)?;
     }
     Ok(())
+}
+
+/// Returns the first of the platform's workers, for which the configuration is checked where none of them runs.
+fn first_worker(environment: &Environment) -> Option<String> {
+    environment.get("YAHTZEE_WORKERS").map(|count| format!("0/{count}"))
 }

@@ -164,4 +164,13 @@ fn the_worker_index_comes_from_the_argument_or_the_platform() {
     check(Some("three"), &[], Err("0/2"));
     check(None, &[("YAHTZEE_WORKERS", "8")], Err("--worker"));
     check(None, &[("DYNO", "worker.9"), ("YAHTZEE_WORKERS", "8")], Err("out of range"));
+    for dyno in ["worker-errors.3", "worker_errors.3"] {
+        check(None, &[("DYNO", dyno), ("YAHTZEE_WORKERS", "8")], Ok("2/8"));
+    }
+    // Requests are routed to the first, and the second is started by hand.
+    for dyno in ["web.1", "run.1", "workers.1", "1"] {
+        check(None, &[("DYNO", dyno), ("YAHTZEE_WORKERS", "8")], Err("`worker`"));
+        check(Some("0/8"), &[("DYNO", dyno), ("YAHTZEE_WORKERS", "8")], Ok("0/8"));
+        check(None, &[("DYNO", dyno)], Ok("0/1"));
+    }
 }

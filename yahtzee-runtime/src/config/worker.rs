@@ -119,10 +119,22 @@ impl WorkerSection {
     }
 }
 
+/// Process type of dynos that are workers; others may be called after it, as in `worker-errors`.
+const WORKER_TYPE: &str = "worker";
+
+/// Returns whether a process runs on a dyno that is no worker: one of another process type, or a one-off one.
+#[must_use]
+pub fn is_other_dyno(environment: &Environment) -> bool {
+    environment.get("DYNO").is_some_and(|dyno| !is_worker_dyno(dyno))
+}
+
+fn is_worker_dyno(dyno: &str) -> bool {
+    let process_type = dyno.rsplit_once('.').map_or(dyno, |(process_type, _)| process_type);
+    process_type.strip_prefix(WORKER_TYPE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+}
+
 /// Returns the worker's index and count: from `argument` (`3/8`), else from the platform: `DYNO=worker.4` or a
-/// StatefulSet's
-/// `HOSTNAME=worker-3`, each with `YAHTZEE_WORKERS=8`. Without any of
-/// them the worker is alone.
+/// StatefulSet's `HOSTNAME=worker-3`, each with `YAHTZEE_WORKERS=8`. Without any of them the worker is alone.
 ///
 /// # Errors
 /// If they cannot be read; the text says what to write.
@@ -136,7 +148,13 @@ pub fn worker_index_from(argument: Option<&str>, environment: &Environment) -> R
         return WorkerIndex::new(index, count).map_err(|error| error.to_string());
     }
     let Some(workers) = environment.get("YAHTZEE_WORKERS") else { return Ok(WorkerIndex::ALONE) };
-    let count = workers.parse().map_err(|_| format!("YAHTZEE_WORKERS=`{workers}` is not a number"))?;
+    let count: u32 = workers.parse().map_err(|_| format!("YAHTZEE_WORKERS=`{workers}` is not a number"))?;
+    if let Some(dyno) = environment.get("DYNO").filter(|dyno| !is_worker_dyno(dyno)) {
+        return Err(format!(
+            "DYNO=`{dyno}` is no dyno of process type `{WORKER_TYPE}` (or `{WORKER_TYPE}-NAME`), so that its number says nothing about \
+             which worker this is; run workers as that type, or use `--worker 0/{count}`"
+        ));
+    }
     let number_after = |variable: &str, separator: char| {
         environment.get(variable)?.rsplit_once(separator)?.1.parse::<u32>().ok()
     };

@@ -9,7 +9,8 @@ use clap::error::ErrorKind;
 use super::Cli;
 
 /// Words that stand for what a reader fills in, where a parser knows what may stand there.
-const PLACEHOLDERS: [(&str, &str); 2] = [("STORE", "postgres"), ("INDEX/COUNT", "0/2")];
+const PLACEHOLDERS: [(&str, &str); 3] =
+    [("STORE", "postgres"), ("INDEX/COUNT", "0/2"), ("PLACE", "RETRY.ERROR_SUMMARY.v1/0/0")];
 
 fn documents() -> Vec<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -9,6 +9,7 @@ mod database;
 mod demo;
 mod documents;
 mod full_disk;
+mod json_forms;
 mod kafka;
 mod operators;
 mod pipes;

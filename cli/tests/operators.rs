@@ -32,14 +32,14 @@ const PARTITIONS: u32 = 8;
 /// 2016-05-04T10:00:00Z.
 const BEGIN_MS: i64 = 1_462_356_000_000;
 const MINUTE_MS: i64 = 60_000;
-const JOB: &str = "router-latency";
-const RAW: &str = "ROUTER_REQUEST.v1";
+pub(crate) const JOB: &str = "router-latency";
+pub(crate) const RAW: &str = "ROUTER_REQUEST.v1";
 const SUMMARIES: &str = "ROUTER_REQUEST_SUMMARY.v1";
-const GROUP: &str = "yahtzee.router-latency.g1.v1";
+pub(crate) const GROUP: &str = "yahtzee.router-latency.g1.v1";
 const SINK_GROUP: &str = "yahtzee.sink.embedded.router-latency.v1";
 
 /// A folder with a log and a store, and commands that are configured for it.
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// What the demo leaves behind after a recording of twenty minutes of two apps.
-    fn of_demo() -> Self {
+    pub(crate) fn of_demo() -> Self {
         let world = Self::empty();
         let mut arguments =
             vec!["demo".to_owned(), "--data".to_owned(), world.path("").display().to_string()];
@@ -81,21 +81,21 @@ impl World {
     }
 
     /// Runs a command that must succeed and prints one JSON document.
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (code, report) = self.verdict(arguments);
         assert_eq!(code, 0, "{arguments:?}: {report}");
         report
     }
 
     /// Runs a command that prints one JSON document: exit code and document.
-    fn verdict(&self, arguments: &[&str]) -> (i32, Value) {
+    pub(crate) fn verdict(&self, arguments: &[&str]) -> (i32, Value) {
         let output = self.command(arguments).arg("--json").output().unwrap();
         let report = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{arguments:?}: {}", said(&output)));
         (output.status.code().unwrap(), report)
     }
 
-    fn log(&self) -> EmbeddedLog {
+    pub(crate) fn log(&self) -> EmbeddedLog {
         EmbeddedLog::open(&self.path("log")).unwrap()
     }
 

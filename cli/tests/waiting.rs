@@ -15,18 +15,18 @@ use yahtzee_storage::dead_letter::headers::{FailureHeaders, RecordPosition};
 
 use crate::support::yahtzee;
 
-const RETRY: &str = "RETRY.ERROR_SUMMARY.v1";
+pub(crate) const RETRY: &str = "RETRY.ERROR_SUMMARY.v1";
 const QUARANTINE: &str = "QUARANTINE.ERROR_SUMMARY.v1";
 /// 2016-05-04T10:00:00Z.
 const BEGIN_MS: i64 = 1_462_356_000_000;
 
 /// A log with all topics, and a configuration with two shards where nobody listens.
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
         let log = world.folder.path().join("log");
         let text = format!(
@@ -67,11 +67,11 @@ impl World {
         }
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.succeeds(&[arguments, &["--json"]].concat())).unwrap()
     }
 
-    fn append(&self, records: Vec<NewRecord>) {
+    pub(crate) fn append(&self, records: Vec<NewRecord>) {
         let log = EmbeddedLog::open(&self.folder.path().join("log")).unwrap();
         log.appender(Duration::from_secs(30)).unwrap().append_and_wait(&records).unwrap();
     }
@@ -106,7 +106,7 @@ fn value() -> Vec<u8> {
     provenance.join(&yahtzee_pipeline_proto::summary::Errors { occurrences: 3 })
 }
 
-fn trail(shard: &str, error: &str) -> FailureHeaders {
+pub(crate) fn trail(shard: &str, error: &str) -> FailureHeaders {
     let source =
         RecordPosition { topic: "ERROR_SUMMARY.v1".to_owned(), partition: Partition(1), offset: Offset(5) };
     FailureHeaders {
@@ -132,12 +132,12 @@ fn record(topic: &str, partition: u32, key: Vec<u8>, trail: &FailureHeaders) -> 
     }
 }
 
-fn waiting_record(partition: u32, minute: i64, trail: &FailureHeaders) -> NewRecord {
+pub(crate) fn waiting_record(partition: u32, minute: i64, trail: &FailureHeaders) -> NewRecord {
     record(RETRY, partition, key(minute), trail)
 }
 
 /// As the sink writes it: the key is the store's name, `/`, and the summary's key.
-fn quarantined_record(minute: i64) -> NewRecord {
+pub(crate) fn quarantined_record(minute: i64) -> NewRecord {
     let key = [b"postgres/", key(minute).as_slice()].concat();
     let partition = Owner([7; 16]).partition(4).0;
     let trail = FailureHeaders { code: Some("22003".to_owned()), ..trail("east", "value too odd") };

@@ -192,6 +192,9 @@ impl CommittedPartition {
         };
         if let Some(parts) = parts {
             text += &parts.windows_text();
+            if parts.is_behind() {
+                text += "        ! behind: records wait that no worker has read for minutes; see `yahtzee assign`\n";
+            }
         }
         flags.iter().for_each(|flag| writeln!(text, "        ! {flag}").expect("a String takes any text"));
         text
@@ -303,6 +306,7 @@ mod tests {
         check(&behind(Some(BEHIND_MS)), false);
         check(&behind(Some(BEHIND_MS + 1)), true);
         check(&behind(None), true);
+        assert!(behind(None).text().contains("! behind"), "{}", behind(None).text());
         check(&partition(|parts| parts.incomplete_through = Some("then".to_owned())), true);
         check(&partition(|parts| parts.incomplete_windows.push("then".to_owned())), true);
         check(&CommittedPartition { flags: vec![Flag::NearLogStart], ..partition(|_| {}) }, true);

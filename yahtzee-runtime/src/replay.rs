@@ -19,12 +19,15 @@
 //! | `journal` | plan and progress, with which an interrupted replay continues |
 //! | `publish` | writing what came out, together with the progress |
 
-use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
+use std::collections::BTreeMap;
+
+use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, OwnerTag};
+use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::owner::Partition;
 
-use crate::log::{Isolation, Log, LogError, MovingReader, require_topic};
-use crate::topics::TopicLayout;
-use crate::worker::{JobFailure, JobPlan};
+use crate::log::{CommittedOffset, Isolation, Log, LogError, MovingReader, require_topic};
+use crate::topics::{TopicLayout, group};
+use crate::worker::{JobFailure, JobPlan, committed};
 
 mod journal;
 mod partition;
@@ -45,6 +48,9 @@ pub struct Subject {
     pub raw: String,
     /// Identity that summaries and progress belong to.
     pub identity: Identity,
+    /// What each partition of the raw topic has lost, as the workers of the job know it: they do not publish the windows that lack
+    /// records.
+    pub losses: BTreeMap<Partition, Vec<LogLoss>>,
 }
 
 /// Reasons why a replay stopped. Texts say what to do.
@@ -104,7 +110,9 @@ impl Subject {
             acceptance: Some(AcceptanceSettings::of(&plan.policy, 0, plan.job.dimensions())),
             owner_tag: OwnerTag { worker: 0, workers: 1, incarnation: token },
         };
-        Ok(Self { plan: plan.clone(), raw: wanted.name, identity })
+        let raw = wanted.name;
+        let losses = known_losses(log, plan, layout, &raw, &identity)?;
+        Ok(Self { plan: plan.clone(), raw, identity, losses })
     }
 
     /// Returns a reader of the raw topic, for one partition after the other.
@@ -118,6 +126,26 @@ impl Subject {
     pub fn partitions(&self) -> Vec<Partition> {
         (0..self.identity.partition_count).map(Partition).collect()
     }
+}
+
+/// Returns what the newest commits of the job's generation say that the log has lost.
+fn known_losses(
+    log: &dyn Log,
+    plan: &JobPlan,
+    layout: &TopicLayout,
+    raw: &str,
+    identity: &Identity,
+) -> Result<BTreeMap<Partition, Vec<LogLoss>>, LogError> {
+    let group = group(plan.job.name(), plan.generation, &layout.version);
+    let partitions: Vec<Partition> = (0..identity.partition_count).map(Partition).collect();
+    let read = |topic: &str| log.committed(&group, topic, &partitions);
+    let commits = committed(read, raw, &layout.summary(plan.job.summary()))?;
+    let losses = |(&partition, found): (&Partition, Option<CommittedOffset>)| {
+        let CommittedOffset { offset, metadata } = found?;
+        let (commit, of_commit) = Commit::read(offset, &metadata).ok()?;
+        (of_commit.topic_id == identity.topic_id).then(|| (partition, commit.losses().to_vec()))
+    };
+    Ok(partitions.iter().zip(commits).filter_map(losses).collect())
 }
 
 #[cfg(test)]

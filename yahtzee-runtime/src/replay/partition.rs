@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::erased::AnyPartition;
+use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::partition::{History, ResumeError, Start};
@@ -68,8 +69,6 @@ pub struct PartitionReplay<'a> {
     effects: Vec<Effect>,
     /// Effects that were handed out and not acknowledged.
     handed_out: u64,
-    /// True once the first record, which may show how far a gap reaches, has been read.
-    has_begun: bool,
     tally: ReplayTally,
     /// The newest progress and the tally at it: a panic of the job leads back there.
     progress: Option<CommittedOffset>,
@@ -104,7 +103,6 @@ impl<'a> PartitionReplay<'a> {
             next,
             effects: Vec::new(),
             handed_out: 0,
-            has_begun: false,
             tally: ReplayTally::default(),
             progress,
             tally_at_progress: ReplayTally::default(),
@@ -157,7 +155,7 @@ impl<'a> PartitionReplay<'a> {
 
     /// Folds one batch. Returns the record on which the job has panicked, if it has.
     fn read(&mut self) -> Result<Option<RecordPrint>, ReplayError> {
-        let Self { reader, core, effects, tally, span, next, has_begun, .. } = self;
+        let Self { reader, core, effects, tally, span, next, .. } = self;
         let (before, mut at) = (*next, None);
         let batch = reader.poll(POLL)?;
         let folded = catch_unwind(AssertUnwindSafe(|| -> Result<(), ResumeError> {
@@ -166,16 +164,13 @@ impl<'a> PartitionReplay<'a> {
                     Item::Record(_, record, _) if record.offset < span.end => {
                         at = Some(record);
                         fold(&mut **core, &record, effects, tally)?;
-                        if !*has_begun {
-                            *has_begun = true;
-                            note_gap(&**core, tally);
-                        }
                         *next = record.offset.next();
                     }
                     Item::Record(_, record, _) => *next = record.offset,
                     Item::End(_, end) => *next = end.max(*next),
                 }
             }
+            note_gaps(&**core, tally);
             Ok(())
         }));
         match (folded, at) {
@@ -214,7 +209,6 @@ impl<'a> PartitionReplay<'a> {
         (self.core, self.next) = (opened.core, opened.next);
         self.effects.clear();
         self.handed_out = 0;
-        self.has_begun = false;
         self.tally = self.tally_at_progress.clone();
         Ok(())
     }
@@ -290,8 +284,12 @@ fn open(
     progress: Option<&CommittedOffset>,
     poisoned: &[RecordPrint],
 ) -> Result<OpenedReplay, ReplayError> {
-    let Subject { plan, raw, identity } = subject;
+    let Subject { plan, raw, identity, losses } = subject;
     let partition = span.partition;
+    // What lies behind the span is nothing that it would pass.
+    let is_before = |loss: &&LogLoss| loss.kept_before < span.end;
+    let losses = losses.get(&partition).into_iter().flatten().filter(is_before).copied();
+    let losses: Vec<LogLoss> = losses.collect();
     let log_start = log.bounds(raw, &[partition])?[0].start;
     let start = match progress {
         Some(CommittedOffset { offset, metadata }) => Start::Commit { offset: *offset, metadata },
@@ -304,7 +302,7 @@ fn open(
         log_start: if matches!(start, Start::Beginning) { log_start.max(span.start) } else { log_start },
         log_end: span.end,
         poisoned,
-        losses: &[],
+        losses: &losses,
     };
     let opened = Arc::clone(&plan.job)
         .open(plan.policy, *identity, history)
@@ -328,8 +326,8 @@ fn fold(
     Ok(())
 }
 
-/// Notes which windows lack input, which is known after the first record.
-fn note_gap(core: &dyn AnyPartition, tally: &mut ReplayTally) {
+/// Notes which windows lack input: the first record after a gap or a loss has told.
+fn note_gaps(core: &dyn AnyPartition, tally: &mut ReplayTally) {
     let incomplete = core.status().incomplete;
     tally.incomplete_through = incomplete.reach_through().max(tally.incomplete_through);
     tally.incomplete.extend(incomplete.windows());

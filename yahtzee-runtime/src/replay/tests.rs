@@ -1,7 +1,7 @@
 //! Whatever the range, and however often it is interrupted: what comes out is what the whole log gives, byte for
 //! byte, and what does not come out is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -373,7 +373,30 @@ fn open_windows_come_out_on_request_and_are_not_final() {
         part.turn().unwrap();
     }
     let open = part.take_open();
-    let windows: std::collections::BTreeSet<Window> = open.iter().map(|summary| summary.window).collect();
+    let windows: BTreeSet<Window> = open.iter().map(|summary| summary.window).collect();
     assert_eq!(windows.into_iter().collect::<Vec<_>>(), part.finish().still_open);
     assert!(open.iter().all(|summary| !summary.emit.is_final));
+}
+
+/// What workers do not publish, because the log has lost a part of it, nobody must miss.
+#[test]
+fn windows_that_lack_what_the_log_has_lost_are_left_out_and_named() {
+    let drawn: Vec<Drawn> = (0..40).map(|number| (500, 0, vec![0], number)).collect();
+    let mut world = World::of(&drawn, &[], None);
+    let whole = world.whole();
+    // What lay between the records 9 and 10 was lost; the watermark before it was that of record 11 or so.
+    let watermark_ms = Some(BEGIN_MS + 12 * 500);
+    let loss = LogLoss { watermark_ms, kept_before: Offset(10), windows: None };
+    world.subject.losses.insert(ONLY, vec![loss]);
+    let (found, tally, _) = world.replay(ReplayRange::default());
+    let first_ms = BEGIN_MS + 10 * 500;
+    let named = Window::of_ms(first_ms, LENGTH_MS).minus(2)
+        ..=Window::of_ms(first_ms + 500 + SKEW_MS, LENGTH_MS).plus(1);
+    let named: BTreeSet<Window> = (named.start().0..=named.end().0).map(Window).collect();
+    assert_eq!(tally.incomplete, named);
+    assert_eq!(found, only(&whole, |window| !named.contains(&window)));
+    assert!(found.len() < whole.len());
+    // A range that ends before it knows nothing of it.
+    let before = ReplayRange { to: Some(Edge::Offset(Offset(10))), ..ReplayRange::default() };
+    assert_eq!(world.replay(before).1.incomplete, BTreeSet::new());
 }

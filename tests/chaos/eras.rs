@@ -14,6 +14,7 @@ use yahtzee_core::summary::{Provenance, SummaryKey};
 use yahtzee_runtime::log::Isolation;
 
 use crate::commits::{self, Commits};
+use crate::gaps::Named;
 use crate::judge::Listing;
 use crate::letters::Letters;
 use crate::policy::{JOB, PARTITIONS};
@@ -54,6 +55,8 @@ pub(crate) struct Eras {
     pub(crate) past: Vec<Era>,
     /// Records that the scenario has taken out of the log.
     pub(crate) taken: Vec<Fingerprint>,
+    /// Windows of which such a record was the last, and which every later generation has to name.
+    damaged: BTreeSet<(Partition, i64)>,
     pub(crate) findings: LogFindings,
 }
 
@@ -72,6 +75,10 @@ pub(crate) struct LogFindings {
     pub(crate) refused_wrongly: u64,
     /// Partitions of which `yahtzee commits` does not say that something is lost, or says so though nothing is.
     pub(crate) flagged_wrongly: u64,
+    /// Windows that lack records which the log has lost, and that the newest generation has not named.
+    pub(crate) unnamed: u64,
+    /// Partitions that have lost nothing, and of which the newest generation has named windows.
+    pub(crate) named_wrongly: u64,
 }
 
 /// What happened to the generations of the job.
@@ -90,6 +97,24 @@ impl Era {
     /// What its commits were wrong in: those of zombies, and those that went back or cannot be read.
     pub(crate) fn commit_faults(&self) -> (u64, u64) {
         self.commits.as_ref().map_or((0, 0), |it| (it.zombies_visible, it.went_back + it.unreadable))
+    }
+}
+
+impl Eras {
+    /// Compares what the newest generation has named with what the log has lost.
+    pub(crate) fn findings(&self, named: &BTreeMap<Partition, Named>) -> LogFindings {
+        let is_named = |(partition, window): &(Partition, i64)| named[partition].includes(*window);
+        let unnamed: Vec<_> = self.damaged.iter().filter(|place| !is_named(place)).collect();
+        if !unnamed.is_empty() {
+            eprintln!("chaos: windows that lack records are not named, by partition: {unnamed:?}");
+        }
+        let has_lost = |partition: &Partition| self.damaged.iter().any(|(of, _)| of == partition);
+        let wrongly: Vec<_> =
+            named.iter().filter(|(of, it)| !it.is_empty() && !has_lost(of)).map(|it| it.0).collect();
+        if !wrongly.is_empty() {
+            eprintln!("chaos: windows are named of partitions that have lost nothing: {wrongly:?}");
+        }
+        LogFindings { unnamed: unnamed.len() as u64, named_wrongly: wrongly.len() as u64, ..self.findings }
     }
 }
 
@@ -253,6 +278,11 @@ impl Rig {
     /// Reads the raw topic from its start for the next generation, and notes which records the scenario has taken out of it.
     pub(crate) fn read_raw_anew(&mut self, is_taken: impl Fn(Partition, Offset) -> bool) -> Result<()> {
         let raw = std::mem::take(&mut self.raw.seen().sight);
+        for partition in self.partitions() {
+            let fold = raw.oracle.partition(partition);
+            let windows = fold.map(|fold| fold.windows_ending_at(|offset| is_taken(partition, offset)));
+            self.eras.damaged.extend(windows.into_iter().flatten().map(|window| (partition, window)));
+        }
         self.eras.taken.extend(raw.fingerprints(is_taken));
         self.eras.past.push(Era { raw, commits: None });
         let (topic, start) = (self.cluster.raw(), [Offset(0); PARTITIONS as usize]);

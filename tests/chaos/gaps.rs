@@ -60,6 +60,11 @@ impl Named {
         Self { windows, through }
     }
 
+    /// Whether nothing was named.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.through.is_none()
+    }
+
     pub(crate) fn includes(&self, window: i64) -> bool {
         self.windows.contains(&window) || self.through.is_some_and(|through| window <= through)
     }

@@ -34,6 +34,10 @@ const REPORTED_MAX: usize = 5;
 /// Judges a run that has settled and stopped.
 pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
     let mut expected = rig.raw.seen().sight.oracle.expected();
+    let named = named_by_newest(rig);
+    if !rig.eras.past.is_empty() {
+        expected.retain(|key, _| !is_named(&named, key));
+    }
     let topic: Listing = {
         let summaries = rig.summaries.seen();
         summaries.sight.visible().iter().map(|(key, seen)| (key.clone(), seen.value.clone())).collect()
@@ -58,7 +62,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         lost_acked: lost_acked(rig, &raw.sight),
         unreported_gaps: unreported(rig, &diverged_topic.unpublished, &logged),
         stores: stores.map(|(zero, _)| zero),
-        lost_log: lost_log.map(|_| rig.eras.findings),
+        lost_log: lost_log.map(|_| rig.eras.findings(&named)),
         clocks: rig.clocks.as_ref().map(|clocks| clock_zeros(rig, clocks, raw.sight.stamps_ahead)),
         ..misled(rig)
     };
@@ -98,6 +102,17 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
         result_sha: sha(topic.iter().filter(|(key, _)| is_whole(key))),
     })
+}
+
+/// The windows that the commits of the newest generation have named, by partition.
+fn named_by_newest(rig: &Rig) -> BTreeMap<Partition, Named> {
+    let commits = rig.commits.seen();
+    rig.partitions().map(|partition| (partition, Named::collect(partition, &commits.sight, &[]))).collect()
+}
+
+fn is_named(named: &BTreeMap<Partition, Named>, key: &[u8]) -> bool {
+    let (partition, window) = place_of(key);
+    named.get(&partition).is_some_and(|named| named.includes(window))
 }
 
 /// What the watching threads have counted. Without a fence a zombie may publish and commit after its successor:

@@ -5,12 +5,12 @@
 //! more than [`LATENESS`] windows behind the watermark's, in the future if more than [`FUTURE`] ahead of its own record's
 //! stamp, a duplicate if an earlier record of the same owner and frame was accepted into `w`; else it counts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use prost::Message;
 use yahtzee_core::accumulate::{Accumulator, Distribution};
 use yahtzee_core::owner::{Owner, Partition};
-use yahtzee_core::record::LogRecord;
+use yahtzee_core::record::{LogRecord, Offset};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_pipeline_proto::RecordOf;
 use yahtzee_pipeline_proto::raw::{Flag, RouterRequest};
@@ -157,6 +157,12 @@ impl PartitionFold {
         }
         series.connect_ms.extend(request.connect_ms.map(u64::from));
         series.bytes += request.bytes.unwrap_or(0);
+    }
+
+    /// The windows that a record at one of these offsets was the last to be accepted into, in any of their series.
+    pub(crate) fn windows_ending_at(&self, is_meant: impl Fn(Offset) -> bool) -> BTreeSet<i64> {
+        let series = self.series.iter().filter(|(_, series)| is_meant(Offset(series.last_offset)));
+        series.map(|((window, ..), _)| *window).collect()
     }
 
     /// First window that is open before the record at `position`, or later, is read.

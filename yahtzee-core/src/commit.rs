@@ -292,7 +292,8 @@ impl Commit {
     }
 
     /// Returns what the log has lost in the eyes of a later generation, which finds it with other bounds: what had been lost
-    /// before, and what was lost since. `found` is the record that the log has now where the tail was.
+    /// before, and what was lost since. `found` is the first record that the log has now where the tail was or after it; from the start on,
+    /// if no record had been read.
     ///
     /// What lies below `log_start` is gone in another way, which the reader of the rest sees itself.
     #[must_use]
@@ -308,12 +309,14 @@ impl Commit {
         let kept_before = match self.tail {
             LogTail::EndsWith(last) if last.offset < log_start => None,
             LogTail::EndsWith(last) if last.offset < log_end && found != Some(last) => Some(last.offset),
+            LogTail::Empty if found.is_some_and(|found| found.offset < self.position) => {
+                found.map(|found| found.offset)
+            }
             _ => (self.position > log_end).then_some(log_end),
         };
         let mut losses = self.losses.clone();
-        if let Some((kept_before, watermark_ms)) = kept_before.zip(self.watermark_ms) {
-            let watermark_ms = Some(watermark_ms);
-            add_loss(&mut losses, LogLoss { watermark_ms, kept_before, windows: None });
+        if let Some(kept_before) = kept_before {
+            add_loss(&mut losses, LogLoss { watermark_ms: self.watermark_ms, kept_before, windows: None });
         }
         losses.retain(|loss| loss.kept_before >= log_start);
         losses

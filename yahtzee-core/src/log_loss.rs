@@ -14,7 +14,8 @@ const LOSSES_MAX: usize = 8;
 /// One loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLoss {
-    /// Watermark that had been read before the loss, milliseconds since 1970; `None` if the topic was made anew, and all was lost.
+    /// Watermark that had been read before the loss, milliseconds since 1970; `None` if nothing is known of it, because the topic was
+    /// made anew or nothing but control records had been read.
     pub watermark_ms: Option<i64>,
     /// Offset from which on every record was appended after the loss.
     pub kept_before: Offset,

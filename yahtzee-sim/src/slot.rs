@@ -271,12 +271,15 @@ impl Slot {
                 SlotAnswer::EarlierCommits(asked.map(|(found, _)| stored(found.earlier.as_ref())).collect())
             }
             SlotRequest::ReadRecords(records) => {
-                let record = |(partition, offset): (Partition, Offset)| {
-                    let entry = outside.logs[partition.0 as usize].entries.get(offset.0 as usize);
-                    let RawEntry::Record(record) = entry? else { return None };
-                    Some(RecordPrint::of(&record.lend(offset.0)))
+                let first = |(partition, from): (Partition, Offset)| {
+                    let entries = (0..).zip(&outside.logs[partition.0 as usize].entries);
+                    let mut records = entries.skip_while(|&(offset, _)| offset < from.0);
+                    records.find_map(|(offset, entry)| match entry {
+                        RawEntry::Control => None,
+                        RawEntry::Record(record) => Some(RecordPrint::of(&record.lend(offset))),
+                    })
                 };
-                SlotAnswer::Records(records.into_iter().map(record).collect())
+                SlotAnswer::Records(records.into_iter().map(first).collect())
             }
             SlotRequest::ReadBounds => {
                 let bounds = |(&partition, found): (&Partition, &mut Found)| {

@@ -31,15 +31,17 @@ struct Found {
     /// What an earlier generation has committed, where this one has not.
     earlier: Option<CommittedOffset>,
     bounds: Bounds,
-    /// The record that the log has at the end of what the earlier generation had read.
+    /// The first record that the log has at or after the end of what the earlier generation had read.
     tail: Option<RecordPrint>,
 }
 
 impl Found {
-    /// The offset of the last record that an earlier generation had read, if the log still has it.
+    /// Where to look for the end of what an earlier generation had read, if the log still has the place.
     fn earlier_tail(&self) -> Option<(Partition, Offset)> {
-        let LogTail::EndsWith(RecordPrint { offset, .. }) = read(self.earlier.as_ref()?).ok()?.tail() else {
-            return None;
+        let offset = match read(self.earlier.as_ref()?).ok()?.tail() {
+            LogTail::Unknown => return None,
+            LogTail::Empty => Offset(0),
+            LogTail::EndsWith(RecordPrint { offset, .. }) => offset,
         };
         (self.bounds.start..self.bounds.end).contains(&offset).then_some((self.partition, offset))
     }

@@ -37,7 +37,7 @@ pub enum SlotRequest {
     ReadEarlierCommits(Vec<Partition>),
     /// Read where the slot's partitions start and end, in their order.
     ReadBounds,
-    /// Read the records at these offsets, which lie within the bounds.
+    /// Read, of each of these partitions, the first record at or after this offset, which lies within the bounds.
     ReadRecords(Vec<(Partition, Offset)>),
     /// Read the partitions from these offsets. Has no answer: records may be handed in from now on.
     Assign(Vec<Assignment>),
@@ -86,7 +86,7 @@ pub enum SlotAnswer {
     EarlierCommits(Vec<Option<CommittedOffset>>),
     /// The ranges of the partitions, in the order of the slot's partitions.
     Bounds(Vec<Bounds>),
-    /// The records in the order of the request; `None` where there is none at the offset.
+    /// The records in the order of the request; `None` where there is no further one.
     Records(Vec<Option<RecordPrint>>),
     /// The effects are durable.
     Appended,

@@ -1,5 +1,6 @@
-//! Reading a part of a topic once, from explicit offsets to the ends as they are at the start, or single records.
+//! Reading a part of a topic once, from explicit offsets to the ends as they are at the start, or the first records from there.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use yahtzee_core::log_tail::RecordPrint;
@@ -41,24 +42,32 @@ pub fn scan(
     scan_with(log, &mut MovingReader::new(topic, Isolation::Committed), ranges, each)
 }
 
-/// Returns the prints of the records at these offsets, of open transactions too; `None` where there is no record.
+/// Returns the prints of the first records at or after these offsets, one of each partition and of open transactions too; `None`
+/// where there is no further record.
 ///
 /// # Errors
 /// If the log does not answer, or delivers nothing for 30 s.
-pub fn prints_at(
+pub fn first_records(
     log: &dyn Log,
     topic: &str,
-    offsets: &[(Partition, Offset)],
+    from: &[(Partition, Offset)],
 ) -> Result<Vec<Option<RecordPrint>>, LogError> {
-    let range = |&(partition, from): &(Partition, Offset)| OffsetRange { partition, from, end: from.next() };
-    let ranges: Vec<OffsetRange> = offsets.iter().map(range).collect();
-    let mut prints = vec![None; offsets.len()];
-    let mut reader = MovingReader::new(topic, Isolation::Uncommitted);
-    scan_with(log, &mut reader, &ranges, |partition, record, _| {
-        let asked = offsets.iter().position(|&asked| asked == (partition, record.offset));
-        prints[asked.expect("only what was asked for is handed out")] = Some(RecordPrint::of(&record));
-    })?;
-    Ok(prints)
+    let mut reader = log.reader(topic, from, Isolation::Uncommitted)?;
+    let mut found: BTreeMap<Partition, Option<RecordPrint>> = BTreeMap::new();
+    let mut last_delivery = Instant::now();
+    while found.len() < from.len() {
+        for item in reader.poll(POLL)? {
+            last_delivery = Instant::now();
+            match item {
+                Item::End(partition, _) => found.entry(partition).or_insert(None),
+                Item::Record(partition, record, _) => {
+                    found.entry(partition).or_insert_with(|| Some(RecordPrint::of(&record)))
+                }
+            };
+        }
+        check_progress(topic, last_delivery)?;
+    }
+    Ok(from.iter().map(|(partition, _)| found.get(partition).copied().flatten()).collect())
 }
 
 /// Does what [`scan`] does with a reader that further scans of the topic use again.
@@ -94,12 +103,17 @@ pub fn scan_with(
                 }
             }
         }
-        if last_delivery.elapsed() > PATIENCE {
-            let cause = Cause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
-            return Err(LogError::unavailable(format!("reading {}", reader.topic()), cause));
-        }
+        check_progress(reader.topic(), last_delivery)?;
     }
     Ok(())
+}
+
+fn check_progress(topic: &str, last_delivery: Instant) -> Result<(), LogError> {
+    if last_delivery.elapsed() <= PATIENCE {
+        return Ok(());
+    }
+    let cause = Cause::new("no-progress", format!("nothing was delivered for {PATIENCE:?}"));
+    Err(LogError::unavailable(format!("reading {topic}"), cause))
 }
 
 /// Returns all that is kept of a topic.

@@ -10,7 +10,7 @@ use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::slot::{Assignment, OpenPartition, SlotAnswer, SlotMachine, SlotRequest};
 
-use crate::log::scan::prints_at;
+use crate::log::scan::first_records;
 use crate::log::{
     CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
 };
@@ -92,8 +92,8 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
                 }
                 SlotRequest::ReadRecords(offsets) => {
-                    let prints = prints_at(&**self.log, &self.topics.raw, &offsets)?;
-                    self.answer(machine, SlotAnswer::Records(prints), now_ms)?;
+                    let records = first_records(&**self.log, &self.topics.raw, &offsets)?;
+                    self.answer(machine, SlotAnswer::Records(records), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {
                     let bounds = self.log.bounds(&self.topics.raw, machine.partitions())?;

@@ -108,6 +108,12 @@ fn expected_range(
             LogTail::EndsWith(last) if !log.is_same_below(last.offset.0 + 1, earlier.life, opened.life) => {
                 last.offset.0.min(opened.log_end)
             }
+            // The first record where there was none.
+            LogTail::Empty => {
+                let is_record = |entry: &RawEntry| matches!(entry, RawEntry::Record(_));
+                let first = log.entries.iter().position(is_record).map_or(u64::MAX, |first| first as u64);
+                first.min(opened.log_end)
+            }
             _ => opened.log_end,
         };
         range(log, opened.log_start, commit.watermark_ms(), kept_before, &policy)

@@ -88,6 +88,27 @@ fn what_the_log_has_lost_is_told_by_the_commit_of_an_earlier_generation() {
     check([3, 9], None, false, None);
 }
 
+/// What was lost behind them may have belonged to any window.
+#[test]
+fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() {
+    let mut machine = opened(settings(), 0);
+    machine.reached(0, Offset(2)).unwrap();
+    let (earlier, _) = committed(machine.poll(0)).unwrap();
+    let check = |end, found: Option<u64>, kept_before: Option<u64>| {
+        let found = found.map(|offset| RecordPrint { offset: Offset(offset), crc: 5 });
+        let loss =
+            |kept_before| LogLoss { watermark_ms: None, kept_before: Offset(kept_before), windows: None };
+        let expected = (vec![(Partition(0), Offset(0))], kept_before.map(loss).into_iter().collect());
+        let lost = losses(Some(earlier.clone()), [0, end], found, identity().topic_id);
+        assert_eq!(lost, expected, "of a log that ends at {end}");
+    };
+    check(2, None, None);
+    check(9, Some(2), None);
+    // It ends before, or has a record where there was none.
+    check(1, None, Some(1));
+    check(9, Some(1), Some(1));
+}
+
 #[test]
 fn nothing_is_lost_without_an_earlier_commit_that_can_be_read() {
     let none = (vec![], vec![]);

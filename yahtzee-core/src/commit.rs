@@ -292,8 +292,8 @@ impl Commit {
     }
 
     /// Returns what the log has lost in the eyes of a later generation, which finds it with other bounds: what had been lost
-    /// before, and what was lost since. `found` is the first record that the log has now where the tail was or after it; from the start on,
-    /// if no record had been read.
+    /// before, and what was lost since. `found` are the first two records that the log has now where the tail was or after it; from
+    /// the start on, if no record had been read.
     ///
     /// What lies below `log_start` is gone in another way, which the reader of the rest sees itself.
     #[must_use]
@@ -301,18 +301,24 @@ impl Commit {
         &self,
         is_same_topic: bool,
         (log_start, log_end): (Offset, Offset),
-        found: Option<RecordPrint>,
+        found: &[RecordPrint],
     ) -> Vec<LogLoss> {
         if !is_same_topic {
             return vec![LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None }];
         }
+        // No record lies between the tail and the position, unless it was appended afterwards.
+        let appended_since = |found: Option<&RecordPrint>| {
+            let since = found.map(|found| found.offset).filter(|&offset| offset < self.position);
+            since.or((self.position > log_end).then_some(log_end))
+        };
         let kept_before = match self.tail {
             LogTail::EndsWith(last) if last.offset < log_start => None,
-            LogTail::EndsWith(last) if last.offset < log_end && found != Some(last) => Some(last.offset),
-            LogTail::Empty if found.is_some_and(|found| found.offset < self.position) => {
-                found.map(|found| found.offset)
-            }
-            _ => (self.position > log_end).then_some(log_end),
+            LogTail::EndsWith(last) if last.offset < log_end => match found.split_first() {
+                Some((first, others)) if *first == last => appended_since(others.first()),
+                _ => Some(last.offset),
+            },
+            LogTail::Empty => appended_since(found.first()),
+            _ => appended_since(None),
         };
         let mut losses = self.losses.clone();
         if let Some(kept_before) = kept_before {

@@ -248,7 +248,7 @@ impl Slot {
             | SlotRequest::ReadCommits
             | SlotRequest::ReadEarlierCommits(_)
             | SlotRequest::ReadBounds
-            | SlotRequest::ReadRecords(_)
+            | SlotRequest::ReadRecords { .. }
                 if fault != Fault::None =>
             {
                 return self.fail(SlotFailure::Unanswered, outside);
@@ -270,16 +270,17 @@ impl Slot {
                 let asked = found.filter(|(_, partition)| partitions.contains(partition));
                 SlotAnswer::EarlierCommits(asked.map(|(found, _)| stored(found.earlier.as_ref())).collect())
             }
-            SlotRequest::ReadRecords(records) => {
+            SlotRequest::ReadRecords { from, count } => {
                 let first = |(partition, from): (Partition, Offset)| {
                     let entries = (0..).zip(&outside.logs[partition.0 as usize].entries);
-                    let mut records = entries.skip_while(|&(offset, _)| offset < from.0);
-                    records.find_map(|(offset, entry)| match entry {
+                    let records = entries.skip_while(|&(offset, _)| offset < from.0);
+                    let prints = records.filter_map(|(offset, entry)| match entry {
                         RawEntry::Control => None,
                         RawEntry::Record(record) => Some(RecordPrint::of(&record.lend(offset))),
-                    })
+                    });
+                    prints.take(count).collect()
                 };
-                SlotAnswer::Records(records.into_iter().map(first).collect())
+                SlotAnswer::Records(from.into_iter().map(first).collect())
             }
             SlotRequest::ReadBounds => {
                 let bounds = |(&partition, found): (&Partition, &mut Found)| {

@@ -11,6 +11,9 @@ use crate::record::Offset;
 use super::rules::{OpeningStep, SlotRules};
 use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, SlotRequest};
 
+/// The last record that an earlier generation had read, and the one after it.
+const TAIL_RECORDS: usize = 2;
+
 /// An opening under way.
 pub(super) struct Opening {
     topic_id: [u8; 16],
@@ -31,8 +34,8 @@ struct Found {
     /// What an earlier generation has committed, where this one has not.
     earlier: Option<CommittedOffset>,
     bounds: Bounds,
-    /// The first record that the log has at or after the end of what the earlier generation had read.
-    tail: Option<RecordPrint>,
+    /// The first records that the log has at or after the end of what the earlier generation had read.
+    tail: Vec<RecordPrint>,
 }
 
 impl Found {
@@ -50,7 +53,7 @@ impl Found {
         let read = self.earlier.as_ref().map(|earlier| Commit::read(earlier.offset, &earlier.metadata));
         let Some(Ok((commit, identity))) = read else { return Vec::new() };
         let Bounds { start, end } = self.bounds;
-        commit.losses_since(identity.topic_id == topic_id, (start, end), self.tail)
+        commit.losses_since(identity.topic_id == topic_id, (start, end), &self.tail)
     }
 }
 
@@ -61,8 +64,13 @@ impl Opening {
         partitions: &[Partition],
     ) -> Self {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
-        let unknown =
-            |&partition: &Partition| Found { partition, committed: None, earlier: None, bounds, tail: None };
+        let unknown = |&partition: &Partition| Found {
+            partition,
+            committed: None,
+            earlier: None,
+            bounds,
+            tail: Vec::new(),
+        };
         let found = partitions.iter().map(unknown).collect();
         Self { topic_id, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
     }
@@ -89,8 +97,8 @@ impl Opening {
                 (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
             }
             OpeningStep::Tails => {
-                let tails: Vec<_> = self.found.iter().filter_map(Found::earlier_tail).collect();
-                (!tails.is_empty()).then_some(SlotRequest::ReadRecords(tails))
+                let from: Vec<_> = self.found.iter().filter_map(Found::earlier_tail).collect();
+                (!from.is_empty()).then_some(SlotRequest::ReadRecords { from, count: TAIL_RECORDS })
             }
         }
     }

@@ -37,8 +37,13 @@ pub enum SlotRequest {
     ReadEarlierCommits(Vec<Partition>),
     /// Read where the slot's partitions start and end, in their order.
     ReadBounds,
-    /// Read, of each of these partitions, the first record at or after this offset, which lies within the bounds.
-    ReadRecords(Vec<(Partition, Offset)>),
+    /// Read, of each of these partitions, the first records at or after this offset, which lies within the bounds.
+    ReadRecords {
+        /// Partitions and offsets.
+        from: Vec<(Partition, Offset)>,
+        /// Records of each partition at most.
+        count: usize,
+    },
     /// Read the partitions from these offsets. Has no answer: records may be handed in from now on.
     Assign(Vec<Assignment>),
     /// Append the effects, in this order, each to its [`Effect::destination`]. Answered when all are durable, or would
@@ -86,8 +91,8 @@ pub enum SlotAnswer {
     EarlierCommits(Vec<Option<CommittedOffset>>),
     /// The ranges of the partitions, in the order of the slot's partitions.
     Bounds(Vec<Bounds>),
-    /// The records in the order of the request; `None` where there is no further one.
-    Records(Vec<Option<RecordPrint>>),
+    /// The records of each partition, in the order of the request; fewer where there are no further ones.
+    Records(Vec<Vec<RecordPrint>>),
     /// The effects are durable.
     Appended,
     /// The offsets are durable.

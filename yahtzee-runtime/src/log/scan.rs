@@ -1,6 +1,6 @@
 //! Reading a part of a topic once, from explicit offsets to the ends as they are at the start, or the first records from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use yahtzee_core::log_tail::RecordPrint;
@@ -42,8 +42,8 @@ pub fn scan(
     scan_with(log, &mut MovingReader::new(topic, Isolation::Committed), ranges, each)
 }
 
-/// Returns the prints of the first records at or after these offsets, one of each partition and of open transactions too; `None`
-/// where there is no further record.
+/// Returns the prints of the first records at or after these offsets, `count` of each partition at most, and of open transactions
+/// too.
 ///
 /// # Errors
 /// If the log does not answer, or delivers nothing for 30 s.
@@ -51,23 +51,31 @@ pub fn first_records(
     log: &dyn Log,
     topic: &str,
     from: &[(Partition, Offset)],
-) -> Result<Vec<Option<RecordPrint>>, LogError> {
+    count: usize,
+) -> Result<Vec<Vec<RecordPrint>>, LogError> {
     let mut reader = log.reader(topic, from, Isolation::Uncommitted)?;
-    let mut found: BTreeMap<Partition, Option<RecordPrint>> = BTreeMap::new();
+    let mut found: BTreeMap<Partition, Vec<RecordPrint>> = BTreeMap::new();
+    let mut open: BTreeSet<Partition> = from.iter().map(|&(partition, _)| partition).collect();
     let mut last_delivery = Instant::now();
-    while found.len() < from.len() {
+    while !open.is_empty() {
         for item in reader.poll(POLL)? {
             last_delivery = Instant::now();
-            match item {
-                Item::End(partition, _) => found.entry(partition).or_insert(None),
-                Item::Record(partition, record, _) => {
-                    found.entry(partition).or_insert_with(|| Some(RecordPrint::of(&record)))
+            let (Item::Record(partition, ..) | Item::End(partition, _)) = item;
+            let records = found.entry(partition).or_default();
+            let is_end = match item {
+                Item::Record(_, record, _) if records.len() < count => {
+                    records.push(RecordPrint::of(&record));
+                    records.len() == count
                 }
+                _ => true,
             };
+            if is_end {
+                open.remove(&partition);
+            }
         }
         check_progress(topic, last_delivery)?;
     }
-    Ok(from.iter().map(|(partition, _)| found.get(partition).copied().flatten()).collect())
+    Ok(from.iter().map(|(partition, _)| found.remove(partition).unwrap_or_default()).collect())
 }
 
 /// Does what [`scan`] does with a reader that further scans of the topic use again.

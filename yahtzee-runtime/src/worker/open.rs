@@ -91,8 +91,8 @@ impl SlotOpener<'_> {
                     let commits = self.earlier_commits(&partitions)?;
                     self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
                 }
-                SlotRequest::ReadRecords(offsets) => {
-                    let records = first_records(&**self.log, &self.topics.raw, &offsets)?;
+                SlotRequest::ReadRecords { from, count } => {
+                    let records = first_records(&**self.log, &self.topics.raw, &from, count)?;
                     self.answer(machine, SlotAnswer::Records(records), now_ms)?;
                 }
                 SlotRequest::ReadBounds => {

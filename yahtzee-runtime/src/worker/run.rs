@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             context,
             log,
             metrics,
-            topic_check: TopicCheck::new(open.raw_id, now_ms),
+            topic_check: TopicCheck::new(open.raw_id),
             index: PartitionIndex::new(slots, open.topics.partitions),
             open,
             slots,
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.end_if_paused()?;
-            self.check_topic(now_ms)?;
+            self.check_topic()?;
             let _wait = self.context.health.wait(self.job);
             let OpenJob { writers, topics, .. } = &mut self.open;
             let written = write_due(&mut self.slots[index].machine, &mut *writers[index], topics, now_ms)?;
@@ -212,10 +212,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Before something is written, sees to it now and then that what was read is of the topic that was opened. The time
-    /// that this takes is no pause.
-    fn check_topic(&mut self, now_ms: u64) -> Result<(), JobFailure> {
-        if !self.topic_check.is_due(now_ms) {
+    /// Before something is written, sees to it that what was read is of the topic that was opened. The time that this takes is
+    /// no pause.
+    fn check_topic(&mut self) -> Result<(), JobFailure> {
+        if !self.topic_check.is_due() {
             return Ok(());
         }
         let _wait = self.context.health.wait(self.job);
@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
         let mut partitions = self.slots.iter().flat_map(|slot| slot.machine.partitions());
         let partition = partitions.next().copied().unwrap_or(Partition(0));
         let refused = |reason| PartitionRefused { partition, reason };
-        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused, now_ms)?;
+        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused)?;
         self.note_activity();
         Ok(())
     }

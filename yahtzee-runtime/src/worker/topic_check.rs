@@ -8,26 +8,24 @@ use crate::log::{Log, LogError};
 
 use super::JobFailure;
 
-/// One small question to a broker: what was read since the last one may be of a topic that was made anew.
-const INTERVAL_MS: u64 = 5_000;
-
-/// Asks the log now and then for the identity of the raw topic.
+/// Asks the log for the identity of the raw topic after something was read and before anything is written: one small question to a
+/// broker for each flush interval.
 ///
 /// A client notices that a topic was deleted if it has a fetch on its way then. One that has none, because its process stands
 /// still or its broker is out of reach, asks for the next offset of a name: if the topic was created again and has grown past that
-/// offset meanwhile, it reads on as if nothing had happened, and the windows of two topics become one.
+/// offset meanwhile, it reads on as if nothing had happened, and the windows of two topics become one. The next generation leaves
+/// such windows out, so that nothing would replace them.
 #[derive(Debug)]
 pub(super) struct TopicCheck {
     id: [u8; 16],
-    next_ms: u64,
     has_read: bool,
 }
 
 impl TopicCheck {
     /// Creates the check of a topic that had this identity when its job began to open: that may have taken long, so the
     /// first write is checked.
-    pub(super) fn new(id: [u8; 16], now_ms: u64) -> Self {
-        Self { id, next_ms: now_ms, has_read: true }
+    pub(super) fn new(id: [u8; 16]) -> Self {
+        Self { id, has_read: true }
     }
 
     /// Notes that something was read.
@@ -36,8 +34,8 @@ impl TopicCheck {
     }
 
     /// Whether to ask before anything is written.
-    pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.has_read && now_ms >= self.next_ms
+    pub(super) fn is_due(&self) -> bool {
+        self.has_read
     }
 
     /// Asks.
@@ -49,14 +47,13 @@ impl TopicCheck {
         log: &dyn Log,
         topic: &str,
         refused: impl FnOnce(ResumeError) -> PartitionRefused,
-        now_ms: u64,
     ) -> Result<(), JobFailure> {
         let no_topic = || LogError::NoSuchTopic { topic: topic.to_owned(), partition: None };
         if log.topic_id(topic)?.ok_or_else(no_topic)? != self.id {
             let reason = ResumeError::Mismatch(IdentityMismatch::Topic);
             return Err(JobFailure::refused(topic, &refused(reason)));
         }
-        (self.next_ms, self.has_read) = (now_ms + INTERVAL_MS, false);
+        self.has_read = false;
         Ok(())
     }
 }

@@ -104,18 +104,20 @@ fn expected_range(
     } else if log.is_same_below(commit.position().0, earlier.life, opened.life) {
         None
     } else {
-        let kept_before = match commit.tail() {
-            LogTail::EndsWith(last) if !log.is_same_below(last.offset.0 + 1, earlier.life, opened.life) => {
-                last.offset.0.min(opened.log_end)
-            }
-            // The first record where there was none.
-            LogTail::Empty => {
-                let is_record = |entry: &RawEntry| matches!(entry, RawEntry::Record(_));
-                let first = log.entries.iter().position(is_record).map_or(u64::MAX, |first| first as u64);
-                first.min(opened.log_end)
-            }
-            _ => opened.log_end,
+        // Where a record lies now that is not the one of before.
+        let is_other = |&(offset, entry): &(u64, &RawEntry)| {
+            matches!(entry, RawEntry::Record(_)) && !log.is_same_below(offset + 1, earlier.life, opened.life)
         };
+        let behind_tail = match commit.tail() {
+            LogTail::EndsWith(last) => last.offset.0 + 1,
+            LogTail::Empty | LogTail::Unknown => 0,
+        };
+        let mut below = (0..commit.position().0).zip(&log.entries).skip(behind_tail as usize);
+        let first = match log.is_same_below(behind_tail, earlier.life, opened.life) {
+            true => below.find(is_other).map(|(offset, _)| offset),
+            false => behind_tail.checked_sub(1),
+        };
+        let kept_before = first.unwrap_or(u64::MAX).min(opened.log_end);
         range(log, opened.log_start, commit.watermark_ms(), kept_before, &policy)
     };
     Some(range.into_iter().collect())

@@ -11,10 +11,15 @@ fn earlier_commit() -> (CommittedOffset, RecordPrint) {
     (0..3).for_each(|offset| feed(&mut machine, offset, 10));
     let (key, value) = (Owner([1; 16]).0, Time { minute: 10 }.encode_to_vec());
     let last = LogRecord { offset: Offset(2), timestamp_ms: 10 * MINUTE_MS, key: &key, value: &value };
+    (first_commit(&mut machine), RecordPrint::of(&last))
+}
+
+/// The commit of the first write.
+fn first_commit(machine: &mut SlotMachine) -> CommittedOffset {
     while let Some(request) = machine.poll(0) {
         match request {
-            SlotRequest::Commit(commits) => return (commits[0].offset.clone(), RecordPrint::of(&last)),
-            _ => answer(&mut machine, SlotAnswer::Appended, 0),
+            SlotRequest::Commit(commits) => return commits[0].offset.clone(),
+            _ => answer(machine, SlotAnswer::Appended, 0),
         }
     }
     panic!("nothing was committed")
@@ -25,7 +30,7 @@ fn earlier_commit() -> (CommittedOffset, RecordPrint) {
 fn losses(
     earlier: Option<CommittedOffset>,
     [start, end]: [u64; 2],
-    found: Option<RecordPrint>,
+    found: &[RecordPrint],
     topic_id: [u8; 16],
 ) -> (Vec<(Partition, Offset)>, Vec<LogLoss>) {
     let mut machine = SlotMachine::new(SlotSettings { partitions: PARTITIONS.to_vec(), ..settings() });
@@ -50,9 +55,9 @@ fn losses(
                 SlotAnswer::EarlierCommits(vec![earlier.clone()])
             }
             SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; 2]),
-            SlotRequest::ReadRecords(records) => {
-                asked = records;
-                SlotAnswer::Records(vec![found])
+            SlotRequest::ReadRecords { from, count } => {
+                asked = from;
+                SlotAnswer::Records(vec![found[..count.min(found.len())].to_vec()])
             }
             SlotRequest::Assign(_) => break,
             other => panic!("{other:?}"),
@@ -68,7 +73,7 @@ fn losses(
 fn what_the_log_has_lost_is_told_by_the_commit_of_an_earlier_generation() {
     let (earlier, last) = earlier_commit();
     let other = RecordPrint { crc: !last.crc, ..last };
-    let check = |bounds: [u64; 2], found: Option<RecordPrint>, is_asked: bool, kept_before: Option<u64>| {
+    let check = |bounds: [u64; 2], found: &[RecordPrint], is_asked: bool, kept_before: Option<u64>| {
         let watermark_ms = Some(10 * MINUTE_MS);
         let loss = |kept_before| LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None };
         let asked = if is_asked { vec![(Partition(0), last.offset)] } else { vec![] };
@@ -76,50 +81,60 @@ fn what_the_log_has_lost_is_told_by_the_commit_of_an_earlier_generation() {
         let found = losses(Some(earlier.clone()), bounds, found, identity().topic_id);
         assert_eq!(found, expected, "of {bounds:?}");
     };
-    check([0, 9], Some(last), true, None);
-    check([2, 3], Some(last), true, None);
+    let next = RecordPrint { offset: Offset(3), crc: 5 };
+    check([0, 9], &[last, next], true, None);
+    check([2, 3], &[last], true, None);
     // Another record has its offset, or none.
-    check([0, 9], Some(other), true, Some(2));
-    check([0, 9], None, true, Some(2));
+    check([0, 9], &[other, next], true, Some(2));
+    check([0, 9], &[next], true, Some(2));
+    check([0, 9], &[], true, Some(2));
     // The log ends below it.
-    check([0, 2], None, false, Some(2));
-    check([0, 0], None, false, Some(0));
+    check([0, 2], &[], false, Some(2));
+    check([0, 0], &[], false, Some(0));
     // Retention has taken it: what came after it is not known.
-    check([3, 9], None, false, None);
+    check([3, 9], &[], false, None);
 }
 
-/// What was lost behind them may have belonged to any window.
+/// Control records have offsets, which the log has given to records since, or has not given again.
 #[test]
 fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() {
-    let mut machine = opened(settings(), 0);
-    machine.reached(0, Offset(2)).unwrap();
-    let (earlier, _) = committed(machine.poll(0)).unwrap();
-    let check = |end, found: Option<u64>, kept_before: Option<u64>| {
-        let found = found.map(|offset| RecordPrint { offset: Offset(offset), crc: 5 });
-        let loss =
-            |kept_before| LogLoss { watermark_ms: None, kept_before: Offset(kept_before), windows: None };
-        let expected = (vec![(Partition(0), Offset(0))], kept_before.map(loss).into_iter().collect());
-        let lost = losses(Some(earlier.clone()), [0, end], found, identity().topic_id);
-        assert_eq!(lost, expected, "of a log that ends at {end}");
-    };
-    check(2, None, None);
-    check(9, Some(2), None);
-    // It ends before, or has a record where there was none.
-    check(1, None, Some(1));
-    check(9, Some(1), Some(1));
+    fn check(records: u64, end: u64, found: &[u64], kept_before: Option<u64>) {
+        let mut machine = opened(settings(), 0);
+        let value = Time { minute: 10 }.encode_to_vec();
+        (0..records).for_each(|offset| feed(&mut machine, offset, 10));
+        machine.reached(0, Offset(3)).unwrap();
+        let earlier = first_commit(&mut machine);
+        let print = |&offset: &u64| {
+            let (key, timestamp_ms) = (Owner([1; 16]).0, 10 * MINUTE_MS);
+            RecordPrint::of(&LogRecord { offset: Offset(offset), timestamp_ms, key: &key, value: &value })
+        };
+        let found: Vec<RecordPrint> = found.iter().map(print).collect();
+        let watermark_ms = (records > 0).then_some(10 * MINUTE_MS);
+        let loss = |kept_before| LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None };
+        let (_, lost) = losses(Some(earlier), [0, end], &found, identity().topic_id);
+        assert_eq!(lost, kept_before.map(loss).into_iter().collect::<Vec<_>>(), "{records} {end} {found:?}");
+    }
+    check(0, 3, &[], None);
+    check(0, 9, &[3, 4], None);
+    check(0, 2, &[], Some(2));
+    check(0, 9, &[2, 3], Some(2));
+    check(1, 3, &[0], None);
+    check(1, 9, &[0, 3], None);
+    check(1, 2, &[0], Some(2));
+    check(1, 9, &[0, 2], Some(2));
 }
 
 #[test]
 fn nothing_is_lost_without_an_earlier_commit_that_can_be_read() {
     let none = (vec![], vec![]);
-    assert_eq!(losses(None, [0, 9], None, identity().topic_id), none);
+    assert_eq!(losses(None, [0, 9], &[], identity().topic_id), none);
     let foreign = CommittedOffset { offset: Offset(3), metadata: "foreign".to_owned() };
-    assert_eq!(losses(Some(foreign), [0, 9], None, identity().topic_id), none);
+    assert_eq!(losses(Some(foreign), [0, 9], &[], identity().topic_id), none);
 }
 
 #[test]
 fn a_topic_made_anew_has_lost_everything() {
     let (earlier, last) = earlier_commit();
-    let (_, found) = losses(Some(earlier), [0, 9], Some(last), [5; 16]);
+    let (_, found) = losses(Some(earlier), [0, 9], &[last], [5; 16]);
     assert_eq!(found, [LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None }]);
 }

@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
     }
 
     /// Before something is written, sees to it that what was read is of the topic that was opened. The time that this takes is
-    /// no pause.
+    /// that of the write: a standstill in it counts until the write is answered.
     fn check_topic(&mut self) -> Result<(), JobFailure> {
         if !self.topic_check.is_due() {
             return Ok(());
@@ -223,9 +223,7 @@ impl<'a> Run<'a> {
         let mut partitions = self.slots.iter().flat_map(|slot| slot.machine.partitions());
         let partition = partitions.next().copied().unwrap_or(Partition(0));
         let refused = |reason| PartitionRefused { partition, reason };
-        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused)?;
-        self.note_activity();
-        Ok(())
+        self.topic_check.ask(&**self.log, &self.open.topics.raw, refused)
     }
 
     /// Ends the job if the windows of all jobs together have outgrown what this process may use.

@@ -13,11 +13,13 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::window::Policy;
 
 use super::*;
+use crate::log::CommittedOffset;
 
 mod earlier;
 mod limits;
 mod scripted_log;
 mod standstill;
+mod topic_check;
 
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
 
@@ -304,7 +306,7 @@ fn a_process_that_stood_still_ends_without_writing() {
 fn the_time_that_writes_take_is_no_pause() {
     let script = Script {
         raw: records(3),
-        append_ms: 40_000,
+        append_ms: [40_000].into(),
         polls: [poll(3, FLUSH_MS), poll(0, 0), poll(0, 0)].into(),
         ..Script::default()
     };
@@ -323,7 +325,7 @@ fn a_process_that_stood_still_in_a_write_does_not_take_its_slot_back() {
         standstills.tick(0);
         *worked.log.script() = Script {
             raw: records(1),
-            append_ms,
+            append_ms: [append_ms].into(),
             ticking: ticks_on.then_some(standstills),
             polls: [poll(1, FLUSH_MS), poll(0, 0)].into(),
             appends: [Err(unavailable())].into(),
@@ -519,31 +521,19 @@ fn a_raw_topic_that_was_made_anew_without_its_commits_is_recognised() {
     check(RAW_ID, None);
 }
 
-/// A client that asked for nothing when it happened reads on, if the new topic has the next offset.
+/// Who deletes the raw topic deletes the commits of it, and no others.
 #[test]
-fn a_raw_topic_that_is_made_anew_under_a_worker_is_noticed_before_it_is_published() {
-    const ANEW_AT_MS: u64 = 10_000;
-    // Before the second record comes, the process stands still.
-    let polls = [poll(1, FLUSH_MS), poll(1, ANEW_AT_MS), poll(0, 0)].into();
-    let script = Script { raw: records(2), polls, made_anew_at_ms: Some(ANEW_AT_MS), ..Script::default() };
-    let mut worked = Worked::new(Guarantee::Fenced, script);
-    let failure = worked.run().unwrap_err();
-    assert!(!failure.is_transient(), "{failure}");
-    assert!(failure.to_string().contains("deleted and created again"), "{failure}");
-    assert_eq!(worked.calls_after_opening(), ["poll 1", "commit [0]", "poll 1"]);
-}
-
-/// A slot that opens may wait for an answer for minutes, behind the question for the topic's identity.
-#[test]
-fn a_raw_topic_that_is_made_anew_while_a_slot_opens_is_noticed_before_it_is_published() {
-    for read in [1, 0] {
-        let polls = [poll(read, FLUSH_MS), poll(0, 0)].into();
-        let script = Script { raw: records(read), polls, made_anew_at_ms: Some(1), ..Script::default() };
-        let mut worked = Worked::new(Guarantee::Fenced, script);
-        let failure = worked.run().unwrap_err();
-        assert!(failure.to_string().contains("deleted and created again"), "{failure}");
-        assert_eq!(worked.calls_after_opening(), [format!("poll {read}")]);
-    }
+fn a_worker_starts_from_the_commit_beside_the_summaries_where_there_is_none_of_the_raw_topic() {
+    let commit = |offset| CommittedOffset { offset: Offset(offset), metadata: String::new() };
+    let read = |topic: &str| {
+        Ok(match topic {
+            "raw" => vec![Some(commit(3)), None, Some(commit(5)), None],
+            "summaries" => vec![Some(commit(1)), Some(commit(2)), None, None],
+            other => panic!("{other}"),
+        })
+    };
+    let expected = [Some(commit(3)), Some(commit(2)), Some(commit(5)), None];
+    assert_eq!(committed(read, "raw", "summaries").unwrap(), expected);
 }
 
 /// A raw topic that was deleted and created again is recognised by it.

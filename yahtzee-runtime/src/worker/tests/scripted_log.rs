@@ -47,6 +47,11 @@ pub(super) struct Script {
     pub(super) raw_id: Option<[u8; 16]>,
     /// When the raw topic is deleted and created again, and has the same records.
     pub(super) made_anew_at_ms: Option<u64>,
+    /// When the raw topic is deleted.
+    pub(super) gone_at_ms: Option<u64>,
+    /// How often the identity of the raw topic was asked for, and the time that this takes.
+    pub(super) identity_questions: u64,
+    pub(super) identity_ms: u64,
     pub(super) log_start: u64,
     /// Offsets behind the last record that are taken by what is never handed out.
     pub(super) control_records: u64,
@@ -59,8 +64,8 @@ pub(super) struct Script {
     pub(super) idle_partition: Option<usize>,
     /// After the last one the worker is stopped.
     pub(super) polls: VecDeque<Poll>,
-    /// Time that every append takes.
-    pub(super) append_ms: u64,
+    /// Times that the next appends take; those after them take none.
+    pub(super) append_ms: VecDeque<u64>,
     /// Time that the question for the bounds takes.
     pub(super) bounds_ms: u64,
     /// Ticks while an append takes its time.
@@ -133,7 +138,7 @@ impl ScriptedLog {
             return Ok(());
         }
         self.note(format!("append {}", describe(records)));
-        let append_ms = self.script().append_ms;
+        let append_ms = self.script().append_ms.pop_front().unwrap_or(0);
         for _ in 0..append_ms / TICK_MS {
             let now_ms = self.pass_ms(TICK_MS);
             self.script().ticking.iter().for_each(|watch| watch.tick(now_ms));
@@ -249,6 +254,16 @@ impl Log for ScriptedLog {
 
     fn create_topic(&self, _topic: &TopicSpec) -> Result<(), LogError> {
         panic!("a worker creates no topics")
+    }
+
+    fn topic_id(&self, topic: &str) -> Result<Option<[u8; 16]>, LogError> {
+        assert_eq!(topic, RAW_TOPIC, "who deletes another topic is told by its broker");
+        let mut script = self.script();
+        script.identity_questions += 1;
+        let now_ms = self.pass_ms(script.identity_ms);
+        let is_gone = script.gone_at_ms.is_some_and(|at_ms| now_ms >= at_ms);
+        drop(script);
+        Ok((!is_gone).then(|| self.raw_id()))
     }
 
     fn describe_topic(&self, topic: &str) -> Result<Option<TopicDescription>, LogError> {

@@ -62,3 +62,64 @@ fn a_process_that_stood_still_while_its_slots_open_takes_no_further_one() {
     check(PAUSE_MAX_MS / 2, true, false);
     check(PAUSE_MAX_MS, false, false);
 }
+
+/// The answer to a write says that nobody else had the slot until then.
+#[test]
+fn a_standstill_before_the_last_answer_does_not_count() {
+    let mut worked = ticking();
+    // The commit is renewed after ten minutes.
+    *worked.log.script() = Script {
+        raw: records(1),
+        append_ms: [PAUSE_MAX_MS + 10_000].into(),
+        polls: [vec![poll(1, FLUSH_MS)], vec![poll(0, 20_000); 31]].concat().into(),
+        commits: [Ok(()), Err(unavailable())].into(),
+        ..Script::default()
+    };
+    let (clock, standstills) = (worked.log.clock(), worked.context.standstills.clone());
+    worked.context.clock = MonotonicClock::new(move || {
+        standstills.tick(clock.now_ms());
+        clock.now_ms()
+    });
+    let failure = worked.run().unwrap_err();
+    assert!(failure.is_transient(), "{failure}");
+    worked.run_again(&[poll(1, 0), poll(0, 0)]).unwrap();
+}
+
+#[test]
+fn a_standstill_before_the_first_run_does_not_count() {
+    let mut worked = ticking();
+    worked.context.standstills.tick(worked.log.pass_ms(PAUSE_MAX_MS + 1_000));
+    worked.runs = JobRuns::new(&worked.plan, &worked.settings, &worked.context);
+    worked.run().unwrap();
+}
+
+/// That another process has the slot is what the operator must know, not why.
+#[test]
+fn a_failure_for_good_is_told_as_it_is_whoever_stood_still() {
+    let mut worked = ticking();
+    *worked.log.script() = Script {
+        raw: records(1),
+        append_ms: [PAUSE_MAX_MS + 1_000].into(),
+        polls: [poll(1, FLUSH_MS), poll(0, 0)].into(),
+        appends: [Err(LogError::Fenced("count.slot-0".to_owned()))].into(),
+        ..Script::default()
+    };
+    let failure = worked.run().unwrap_err();
+    assert!(matches!(failure, JobFailure::Log(LogError::Fenced(_))), "{failure}");
+}
+
+#[test]
+fn standstills_are_watched_where_another_process_could_take_over() {
+    fn check(pause_max: Option<Duration>) {
+        let mut worked = Worked::new(Guarantee::Fenced, Script::default());
+        worked.settings.pause_max = pause_max;
+        let log: SharedLog = Arc::new(worked.log.clone());
+        let worker = Worker::start(Vec::new(), &log, &worked.settings, &worked.context);
+        let is_watched = worker.threads.iter().any(|(name, _)| *name == STANDSTILL);
+        worked.context.stop.stop();
+        worker.join().unwrap();
+        assert_eq!(is_watched, pause_max.is_some());
+    }
+    check(None);
+    check(Some(Duration::from_millis(PAUSE_MAX_MS)));
+}

@@ -110,6 +110,11 @@ mod tests {
         assert!((0..20).any(|_| back_off.next_wait() > within));
     }
 
+    #[test]
+    fn every_task_has_a_seed_of_its_own() {
+        assert_ne!(seed(), seed());
+    }
+
     /// A maximum that is ignored, or jitter that is none, shows in the spread of many waits.
     #[test]
     fn waits_fill_the_whole_range_up_to_the_cap() {

@@ -71,6 +71,8 @@ impl StandstillWatch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -87,6 +89,8 @@ mod tests {
     fn a_standstill_is_the_time_between_two_ticks_and_the_time_since_the_newest() {
         check(&[], (0, 90_000), 0);
         check(&[0, 100, 200], (0, 300), 100);
+        check(&[90_000, 90_100], (0, 90_100), 0);
+        check(&[0, 500, 600], (0, 600), 500);
         check(&[0, 100, 7_100, 7_200], (50, 7_200), 7_000);
         check(&[0, 100, 7_100, 8_100], (50, 8_100), 7_000);
         check(&[0, 100, 7_100, 8_100], (7_100, 8_100), 1_000);
@@ -127,6 +131,22 @@ mod tests {
         }
         assert_eq!(watch.longest_since(0, now_ms), Duration::from_millis(9_999));
         assert_eq!(watch.longest_since(now_ms - 1, now_ms), Duration::from_millis(10_000 - most));
+    }
+
+    /// The clock is read at every tick; where there were no second one, the test would not end.
+    #[test]
+    fn ticks_go_on_until_the_stop() {
+        let (watch, stop) = (StandstillWatch::default(), StopSignal::new());
+        let (reads, stopping) = (AtomicU64::new(0), stop.clone());
+        let clock = MonotonicClock::new(move || {
+            let read = reads.fetch_add(1, Ordering::Relaxed);
+            if read == 3 {
+                stopping.stop();
+            }
+            read * NOTED_MS_MIN
+        });
+        watch.run(&clock, &stop);
+        assert_eq!(watch.longest_since(0, 0), Duration::from_millis(NOTED_MS_MIN));
     }
 
     /// Or an orderly end that takes long would be one.

@@ -64,6 +64,18 @@ mod tests {
     }
 
     #[test]
+    fn every_partition_goes_its_own_step() {
+        let mut round = RetentionRound::own(NOON_MS, NOON_MS);
+        let mut check = |topic, partition, first_ms, expected_ms| {
+            let id = PartitionId { topic, partition: Partition(partition) };
+            assert_eq!(round.oldest_ms(id, first_ms, HOUR_MS), expected_ms, "{id:?}");
+        };
+        check(0, 0, 0, HOUR_MS);
+        check(0, 1, HOUR_MS, 2 * HOUR_MS);
+        check(1, 0, NOON_MS, NOON_MS - HOUR_MS);
+    }
+
+    #[test]
     fn what_is_asked_for_is_done_at_once() {
         assert_eq!(RetentionRound::asked(NOON_MS).oldest_ms(ID, 0, HOUR_MS), NOON_MS - HOUR_MS);
     }

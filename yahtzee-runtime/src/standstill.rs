@@ -54,13 +54,16 @@ impl StandstillWatch {
         ticks.newest_ms = Some(now_ms);
     }
 
-    /// Returns the longest standstill that ended after `since_ms`, or has not been noted yet; zero if nothing ticks.
+    /// Returns the longest standstill after `since_ms`, when a thread has worked, whether it has been noted yet or not; zero if
+    /// nothing ticks.
     #[must_use]
     pub fn longest_since(&self, since_ms: u64, now_ms: u64) -> Duration {
         let ticks = self.lock();
-        let unnoted_ms = ticks.newest_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
+        let unnoted_ms =
+            ticks.newest_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms.max(since_ms)));
         let noted = ticks.standstills.iter().filter(|(ended_ms, _)| *ended_ms > since_ms);
-        let longest_ms = noted.map(|&(_, length_ms)| length_ms).fold(unnoted_ms, u64::max);
+        let longest_ms =
+            noted.map(|&(ended_ms, length_ms)| length_ms.min(ended_ms - since_ms)).fold(unnoted_ms, u64::max);
         Duration::from_millis(longest_ms)
     }
 
@@ -91,6 +94,9 @@ mod tests {
         check(&[0, 100, 200], (0, 300), 100);
         check(&[90_000, 90_100], (0, 90_100), 0);
         check(&[0, 500, 600], (0, 600), 500);
+        // At 8,000 a thread has worked.
+        check(&[0, 9_000], (8_000, 9_000), 1_000);
+        check(&[0], (8_000, 9_000), 1_000);
         check(&[0, 100, 7_100, 7_200], (50, 7_200), 7_000);
         check(&[0, 100, 7_100, 8_100], (50, 8_100), 7_000);
         check(&[0, 100, 7_100, 8_100], (7_100, 8_100), 1_000);
@@ -112,7 +118,7 @@ mod tests {
                 now_ms += length_ms;
                 watch.tick(now_ms);
                 if length_ms >= NOTED_MS_MIN && now_ms > since_ms {
-                    longest_ms = longest_ms.max(length_ms);
+                    longest_ms = longest_ms.max(length_ms.min(now_ms - since_ms));
                 }
             }
             prop_assert_eq!(watch.longest_since(since_ms, now_ms), Duration::from_millis(longest_ms));
@@ -130,7 +136,8 @@ mod tests {
             watch.tick(now_ms);
         }
         assert_eq!(watch.longest_since(0, now_ms), Duration::from_millis(9_999));
-        assert_eq!(watch.longest_since(now_ms - 1, now_ms), Duration::from_millis(10_000 - most));
+        let newest_ms = 10_000 - most;
+        assert_eq!(watch.longest_since(now_ms - newest_ms, now_ms), Duration::from_millis(newest_ms));
     }
 
     /// The clock is read at every tick; where there were no second one, the test would not end.

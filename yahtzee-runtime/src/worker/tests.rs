@@ -130,6 +130,15 @@ impl Worked {
         self.runs.run(&self.plan, &log, &self.settings, &self.context)
     }
 
+    /// Lets the process tick whenever its clock is read.
+    fn tick_with_the_clock(&mut self) {
+        let (clock, standstills) = (self.log.clock(), self.context.standstills.clone());
+        self.context.clock = MonotonicClock::new(move || {
+            standstills.tick(clock.now_ms());
+            clock.now_ms()
+        });
+    }
+
     /// Runs once more with these polls.
     fn run_again(&mut self, polls: &[Poll]) -> Result<(), JobFailure> {
         self.log.script().polls = polls.iter().copied().collect();

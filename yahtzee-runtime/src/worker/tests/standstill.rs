@@ -75,11 +75,7 @@ fn a_standstill_before_the_last_answer_does_not_count() {
         commits: [Ok(()), Err(unavailable())].into(),
         ..Script::default()
     };
-    let (clock, standstills) = (worked.log.clock(), worked.context.standstills.clone());
-    worked.context.clock = MonotonicClock::new(move || {
-        standstills.tick(clock.now_ms());
-        clock.now_ms()
-    });
+    worked.tick_with_the_clock();
     let failure = worked.run().unwrap_err();
     assert!(failure.is_transient(), "{failure}");
     worked.run_again(&[poll(1, 0), poll(0, 0)]).unwrap();

@@ -61,13 +61,13 @@ fn a_process_that_stood_still_in_the_question_does_not_take_its_slot_back() {
         let script = Script {
             raw: records(1),
             identity_ms,
-            polls: [poll(1, FLUSH_MS), poll(0, FLUSH_MS), poll(0, 0)].into(),
+            polls: [poll(1, FLUSH_MS), poll(0, 0)].into(),
             appends: [Err(unavailable())].into(),
             ..Script::default()
         };
         let mut worked = Worked::new(Guarantee::Fenced, script);
         worked.settings.pause_max = Some(Duration::from_secs(30));
-        worked.context.standstills.tick(0);
+        worked.tick_with_the_clock();
         let failure = worked.run().unwrap_err();
         assert_eq!(matches!(failure, JobFailure::Paused(_)), is_paused, "{failure}");
     }

@@ -272,6 +272,42 @@ mod tests {
         check(&body, &[(&without_newline, true), (&two, false)], 0);
     }
 
+    /// The digits of `...=1` and of the count behind it touch.
+    #[test]
+    fn the_longest_count_that_fits_is_taken_where_a_message_ends_in_digits() {
+        let cut = message("bytes=1");
+        let sized = |octets: usize| {
+            let message = message(&format!("{}\n", "y".repeat(octets - HEADER.len() - 1)));
+            format!("{octets} {message}")
+        };
+        let behind = |counted: &str| counted.split_once(' ').unwrap().1.to_owned();
+        // 60 octets of a message, or 160 of it and of the 97 with their count behind it.
+        let (short, next) = (sized(60), sized(97));
+        check(&format!("999 {cut}{short}"), &[(&cut, true), (&behind(&short), false)], 0);
+        let both = behind(&format!("{short}{next}"));
+        check(
+            &format!("999 {cut}{short}{next}"),
+            &[(cut.strip_suffix('1').unwrap(), true), (&both, false)],
+            0,
+        );
+        // White space between messages does not hide where the next one begins.
+        let body = format!("999 {cut}{short}\r\n\n{next}");
+        check(&body, &[(&cut, true), (&behind(&short), false), (&behind(&next), false)], 0);
+    }
+
+    #[test]
+    fn a_repaired_message_ends_where_the_next_one_begins_and_nowhere_else() {
+        let whole = message("one");
+        for missing in 1..=3 {
+            check(&format!("{} {whole}", whole.len() - missing), &[(&whole, true)], 0);
+        }
+        check(&format!("999999999 {whole}"), &[(&whole, true)], 0);
+        for no_header in ["7 <1>x b\n", "7 <>1 x\n", "7 <1 1 x\n", "7<1>1 x\n", "x <1>1 x\n"] {
+            let text = message(&format!("a {no_header}"));
+            check(&format!("999 {text}"), &[(&text, true)], 0);
+        }
+    }
+
     #[test]
     fn what_is_no_message_is_skipped() {
         let one = message("one\n");

@@ -245,11 +245,22 @@ mod tests {
 
     const APP: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
 
-    fn credentials(text: &str) -> Result<Vec<Credential>, String> {
+    fn config(text: &str) -> Result<IngressConfig, String> {
         let environment = Environment::new();
         let file = parse_file::<IngressFile>(&format!("[ingress]\n{text}"), "test.toml", &environment);
-        let config = file.and_then(|file| file.ingress.check(&environment));
-        config.map(|config| config.credentials).map_err(|error| error.to_string())
+        file.and_then(|file| file.ingress.check(&environment)).map_err(|error| error.to_string())
+    }
+
+    fn credentials(text: &str) -> Result<Vec<Credential>, String> {
+        config(text).map(|config| config.credentials)
+    }
+
+    #[test]
+    fn the_service_has_the_limits_of_the_file() {
+        let text = "body_bytes_max = 70\nmemory_max_mib = 3\nack_budget_ms = 40\nunknown_owners_max = 5";
+        let settings = config(text).unwrap().settings();
+        assert_eq!((settings.max_body_bytes, settings.body_memory_bytes), (70, 3 << 20));
+        assert_eq!((settings.ack_budget, settings.unknown_owners_max), (Duration::from_millis(40), 5));
     }
 
     #[test]

@@ -83,4 +83,10 @@ async fn memory_is_given_back_however_a_request_ends() {
     check("a panic", post().body(in_parts(600, false)).unwrap(), 500).await;
     assert!(send(post().body(in_parts(600, true)).unwrap()).now_or_never().is_none());
     check("a client that has gone", post().body(Body::from("xxx")).unwrap(), 204).await;
+    // A body that the log has not answered is still there.
+    let mut waiting = Box::pin(send(post().body(Body::from(router_line())).unwrap()));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!(send(post().body(in_parts(MEMORY_BYTES, false)).unwrap()).await, 503);
+    drop(waiting);
+    check("a client that does not wait for the log", post().body(Body::from("xxx")).unwrap(), 204).await;
 }

@@ -1,7 +1,7 @@
 //! Refused requests on real connections, by clients that send everything before they read.
 
 use std::future::pending;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +21,16 @@ const LONG_BYTES: usize = 20_000_000;
 
 /// A connection to a service of its own, which runs on the runtime and wants the token `secret`.
 fn connect() -> (TcpStream, Runtime) {
-    connect_at(Box::new(|| NOW_US))
+    connect_at(settings(), Box::new(|| NOW_US))
 }
 
-/// As [`connect`], with a clock.
-fn connect_at(clock: Box<dyn Fn() -> i64 + Send + Sync>) -> (TcpStream, Runtime) {
+fn settings() -> Settings {
+    Settings { max_body_bytes: LIMIT_BYTES, credentials: vec!["secret".into()], ..Settings::default() }
+}
+
+/// As [`connect`], with settings and a clock.
+fn connect_at(settings: Settings, clock: Box<dyn Fn() -> i64 + Send + Sync>) -> (TcpStream, Runtime) {
     let runtime = Runtime::new().unwrap();
-    let settings =
-        Settings { max_body_bytes: LIMIT_BYTES, credentials: vec!["secret".into()], ..Settings::default() };
     let (topics, _) = stub_log();
     let ingress = Ingress::new(settings, TokenTable::default(), topics, clock);
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -65,7 +67,12 @@ fn reply(stream: &mut TcpStream) -> String {
 
 /// Sends head and body, reads the reply, and sends something acceptable on the same connection.
 fn check(head: &str, body: &[u8], expected: &str) {
-    let (mut stream, _runtime) = connect();
+    check_at(settings(), head, body, expected);
+}
+
+/// As [`check`], with settings.
+fn check_at(settings: Settings, head: &str, body: &[u8], expected: &str) {
+    let (mut stream, _runtime) = connect_at(settings, Box::new(|| NOW_US));
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body).expect("the body is read");
     let first = reply(&mut stream);
@@ -92,6 +99,28 @@ fn the_client_of_a_refused_request_can_read_the_reply_and_goes_on() {
     check(&head("POST /drain", &length).replace("logplex-1", "json"), &body, "415");
     let chunked = format!("{LONG_BYTES:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(LONG_BYTES));
     check(&head("POST /drain", "Transfer-Encoding: chunked\r\n"), chunked.as_bytes(), "413");
+    let without_memory =
+        Settings { max_body_bytes: LONG_BYTES, body_memory_bytes: LIMIT_BYTES, ..settings() };
+    check_at(without_memory, &head("POST /drain", &length), &body, "503");
+}
+
+/// The second connection is answered once the first has ended, and not while it goes on.
+#[test]
+fn no_more_connections_are_served_than_allowed() {
+    let (mut first, _runtime) =
+        connect_at(Settings { max_connections: 1, ..settings() }, Box::new(|| NOW_US));
+    let request = head("POST /drain", "Content-Length: 0\r\n");
+    let mut second = TcpStream::connect(first.peer_addr().unwrap()).unwrap();
+    second.write_all(request.as_bytes()).unwrap();
+    for _ in 0..20 {
+        first.write_all(request.as_bytes()).unwrap();
+        reply(&mut first);
+    }
+    second.set_nonblocking(true).unwrap();
+    assert_eq!(second.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    second.set_nonblocking(false).unwrap();
+    drop(first);
+    assert!(reply(&mut second).starts_with("HTTP/1.1 204"));
 }
 
 #[test]
@@ -137,12 +166,15 @@ fn a_client_that_asks_first_gets_the_refusal_instead_of_the_go_ahead() {
 #[test]
 fn a_request_that_panics_is_answered_500_and_its_next_attempt_is_new() {
     let has_panicked = AtomicBool::new(false);
-    let (mut stream, _runtime) = connect_at(Box::new(move || {
-        if has_panicked.swap(true, Ordering::Relaxed) {
-            return NOW_US;
-        }
-        std::panic::resume_unwind(Box::new("as planned"))
-    }));
+    let (mut stream, _runtime) = connect_at(
+        settings(),
+        Box::new(move || {
+            if has_panicked.swap(true, Ordering::Relaxed) {
+                return NOW_US;
+            }
+            std::panic::resume_unwind(Box::new("as planned"))
+        }),
+    );
     let mut attempt = || {
         let head = head("POST /drain", "Content-Length: 3\r\nLogplex-Frame-Id: frame\r\n");
         stream.write_all([head.as_bytes(), b"xxx"].concat().as_slice()).unwrap();

@@ -36,12 +36,21 @@ impl MovingReader {
     /// # Errors
     /// [`LogError::NoSuchTopic`] if the topic or one of the partitions does not exist.
     pub fn move_to(&mut self, log: &dyn Log, from: &[(Partition, Offset)]) -> Result<(), LogError> {
+        let (topic, isolation) = (self.topic.clone(), self.isolation);
+        self.move_or_open(from, || log.reader(&topic, from, isolation))
+    }
+
+    fn move_or_open(
+        &mut self,
+        from: &[(Partition, Offset)],
+        open: impl FnOnce() -> Result<Box<dyn LogReader>, LogError>,
+    ) -> Result<(), LogError> {
         let has_moved = match &mut self.reader {
             Some(reader) => reader.move_to(from)?,
             None => false,
         };
         if !has_moved {
-            self.reader = Some(log.reader(&self.topic, from, self.isolation)?);
+            self.reader = Some(open()?);
         }
         Ok(())
     }
@@ -55,5 +64,56 @@ impl MovingReader {
             Some(reader) => reader.poll(wait),
             None => Ok(Batch::new(std::iter::empty())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that says where it is by its known end.
+    struct Movable {
+        place: Offset,
+        can_move: bool,
+    }
+
+    impl LogReader for Movable {
+        fn poll(&mut self, _wait: Duration) -> Result<Batch<'_>, LogError> {
+            Ok(Batch::new(std::iter::empty()))
+        }
+
+        fn known_end(&self, _partition: Partition) -> Option<Offset> {
+            Some(self.place)
+        }
+
+        fn move_to(&mut self, from: &[(Partition, Offset)]) -> Result<bool, LogError> {
+            if self.can_move {
+                self.place = from[0].1;
+            }
+            Ok(self.can_move)
+        }
+    }
+
+    /// Moves to three places and compares how many readers were opened.
+    fn check(can_move: bool, expected: u32) {
+        let mut opened = 0;
+        let mut reader = MovingReader::new("topic", Isolation::Committed);
+        for place in [3, 1, 2] {
+            let from = [(Partition(0), Offset(place))];
+            let open = || -> Result<Box<dyn LogReader>, LogError> {
+                opened += 1;
+                Ok(Box::new(Movable { place: Offset(place), can_move }))
+            };
+            reader.move_or_open(&from, open).unwrap();
+            let at = reader.reader.as_ref().and_then(|reader| reader.known_end(Partition(0)));
+            assert_eq!(at, Some(Offset(place)));
+        }
+        assert_eq!(opened, expected, "{can_move}");
+    }
+
+    #[test]
+    fn a_reader_that_can_be_moved_is_opened_once() {
+        check(true, 1);
+        check(false, 3);
     }
 }

@@ -5,6 +5,7 @@ use yahtzee_runtime::outln;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use serde::Serialize;
 use yahtzee_runtime::log::{Log, LogError, TopicSpec};
 use yahtzee_runtime::topics::TopicLayout;
 use yahtzee_runtime::worker::JobPlan;
@@ -18,7 +19,20 @@ pub(crate) enum TopicsCommand {
     /// Create the topics that are missing; existing ones are compared, never changed
     Create,
     /// Compare the topics with the configuration; exit code 1 on a difference
-    Check,
+    Check {
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A topic compared with the configuration.
+#[derive(Serialize)]
+struct TopicReport {
+    topic: String,
+    exists: bool,
+    /// Differences, each as a part of a sentence.
+    differences: Vec<String>,
 }
 
 pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<()> {
@@ -26,7 +40,7 @@ pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<
     let wanted = specs(&plans(global, &config, &[])?, &config.layout);
     let log = match command {
         TopicsCommand::Create => config.log.open()?,
-        TopicsCommand::Check => config.log.open_existing()?,
+        TopicsCommand::Check { .. } => config.log.open_existing()?,
     };
     if matches!(command, TopicsCommand::Create) {
         for topic in &wanted {
@@ -37,7 +51,16 @@ pub(crate) fn topics(global: &GlobalOptions, command: &TopicsCommand) -> Result<
             }
         }
     }
-    check(&wanted, &*log)
+    let compared: Vec<TopicReport> =
+        wanted.iter().map(|wanted| compare(wanted, &*log)).collect::<Result<_>>()?;
+    match command {
+        TopicsCommand::Check { json: true } => outln!("{}", serde_json::to_string_pretty(&compared)?)?,
+        TopicsCommand::Check { json: false } | TopicsCommand::Create => print(&compared)?,
+    }
+    match compared.iter().filter(|topic| topic.is_wrong()).count() {
+        0 => Ok(()),
+        wrong => bail!("{wrong} topics are not as configured"),
+    }
 }
 
 /// Returns every topic of these jobs, as configured; each once, though several jobs may read it.
@@ -46,24 +69,26 @@ pub(crate) fn specs(plans: &[JobPlan], layout: &TopicLayout) -> Vec<TopicSpec> {
     by_name.collect::<BTreeMap<String, TopicSpec>>().into_values().collect()
 }
 
-/// Prints a line per topic and fails if one is missing or different.
-fn check(topics: &[TopicSpec], log: &dyn Log) -> Result<()> {
-    let mut wrong = 0;
-    for wanted in topics {
-        let differences = match log.describe_topic(&wanted.name)? {
-            Some(found) => found.differences(wanted),
-            None => vec!["is missing; run `yahtzee topics create`".to_owned()],
-        };
-        match differences.is_empty() {
-            true => outln!("ok      {}", wanted.name)?,
-            false => {
-                wrong += 1;
-                outln!("differs {}: {}", wanted.name, differences.join("; "))?;
-            }
+fn compare(wanted: &TopicSpec, log: &dyn Log) -> Result<TopicReport> {
+    let found = log.describe_topic(&wanted.name)?;
+    let differences = found.as_ref().map(|found| found.differences(wanted)).unwrap_or_default();
+    Ok(TopicReport { topic: wanted.name.clone(), exists: found.is_some(), differences })
+}
+
+/// Prints a line per topic.
+fn print(compared: &[TopicReport]) -> Result<()> {
+    for TopicReport { topic, exists, differences } in compared {
+        match (exists, differences.is_empty()) {
+            (false, _) => outln!("differs {topic}: is missing; run `yahtzee topics create`")?,
+            (true, false) => outln!("differs {topic}: {}", differences.join("; "))?,
+            (true, true) => outln!("ok      {topic}")?,
         }
     }
-    if wrong > 0 {
-        bail!("{wrong} topics are not as configured");
-    }
     Ok(())
+}
+
+impl TopicReport {
+    fn is_wrong(&self) -> bool {
+        !self.exists || !self.differences.is_empty()
+    }
 }

@@ -124,6 +124,7 @@ fn of_a_demo() -> Vec<(&'static str, Value)> {
     let world = operators::World::of_demo();
     let mut documents = vec![
         ("jobs", world.json(&["jobs"])),
+        ("topics check", world.verdict(&["topics", "check"]).1),
         ("assign", world.json(&["assign"])),
         ("assign", world.json(&["assign", "--workers", "2", "--compare", "1"])),
         ("commits", world.json(&["commits"])),

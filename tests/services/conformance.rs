@@ -58,6 +58,7 @@ macro_rules! each_property {
                 bounds_follow_the_appends,
                 finds_the_first_record_of_a_time,
                 scans_each_record_once_and_ends,
+                finds_the_first_records_from_an_offset,
                 moves_a_reader_from_piece_to_piece,
             }
             commits {
@@ -65,6 +66,7 @@ macro_rules! each_property {
                 commits_several_topics_at_once,
                 rewinds,
                 keeps_groups_apart,
+                names_the_groups_that_have_committed,
                 refuses_metadata_that_no_broker_takes,
             }
             slots {

@@ -309,7 +309,7 @@ impl Commit {
         // No record lies between the tail and the position, unless it was appended afterwards.
         let appended_since = |found: Option<&RecordPrint>| {
             let since = found.map(|found| found.offset).filter(|&offset| offset < self.position);
-            since.or((self.position > log_end).then_some(log_end))
+            since.or_else(|| (self.position > log_end).then_some(log_end))
         };
         let kept_before = match self.tail {
             LogTail::EndsWith(last) if last.offset < log_start => None,

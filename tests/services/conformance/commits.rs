@@ -1,7 +1,7 @@
 //! Commits without a fence.
 
 use yahtzee_core::owner::Partition;
-use yahtzee_runtime::log::{LogError, OffsetCommit};
+use yahtzee_runtime::log::{Log, LogError, OffsetCommit};
 
 use super::Bench;
 use super::support::{at, commit, committed, create};
@@ -63,4 +63,21 @@ pub(crate) fn refuses_metadata_that_no_broker_takes(bench: &dyn Bench) {
         assert!(matches!(error, LogError::Refused { .. }), "{error:?}");
         assert_eq!(committed(&*log, &group, &topic), Some(kept.clone()));
     }
+}
+
+/// Nobody has to know a group to find its commits.
+pub(crate) fn names_the_groups_that_have_committed(bench: &dyn Bench) {
+    let (log, topic) = (bench.log(), create(bench, "groups", 1));
+    let (one, other, idle) = (bench.group("one"), bench.group("other"), bench.group("idle"));
+    for group in [&one, &other] {
+        commit(&*log, group, &topic, &[(0, &at(1, ""))]).expect("commit");
+    }
+    let check = |log: &dyn Log| {
+        let groups = log.groups().expect("groups");
+        let is_named = |group: &String| groups.iter().filter(|it| *it == group).count();
+        assert_eq!([&one, &other, &idle].map(is_named), [1, 1, 0], "{groups:?}");
+    };
+    check(&*log);
+    drop(log);
+    check(&*bench.reopen());
 }

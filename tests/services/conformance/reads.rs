@@ -2,7 +2,7 @@
 
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::{LogRecord, Offset};
-use yahtzee_runtime::log::scan::{OffsetRange, scan, scan_with, uncommitted, whole};
+use yahtzee_runtime::log::scan::{OffsetRange, first_records, scan, scan_with, uncommitted, whole};
 use yahtzee_runtime::log::{Headers, Isolation, LogError, MovingReader, NewRecord, SlotName};
 
 use super::Bench;
@@ -135,6 +135,30 @@ pub(crate) fn scans_each_record_once_and_ends(bench: &dyn Bench) {
     check(&uncommitted(&*log, &group, &topic, &partitions).expect("bounds"), &[(0, "c"), (1, "x")]);
     check(&[OffsetRange { partition: Partition(0), from: Offset(1), end: Offset(2) }], &[(0, "b")]);
     check(&[], &[]);
+    drop(open);
+}
+
+/// The first records from an offset on are told by their prints; fewer where the partition ends.
+pub(crate) fn finds_the_first_records_from_an_offset(bench: &dyn Bench) {
+    let (log, topic, group) = (bench.log(), create(bench, "first", 3), bench.group("first"));
+    append_values(&*log, &topic, 0, &["a", "b", "c"]);
+    append_values(&*log, &topic, 1, &["x"]);
+    let mut writer = log.slot_writer(&SlotName { group, slot: 0 }).expect("slot writer");
+    let open = writer.append(&[record(&topic, 1, "key", "open")]).expect("append");
+    let offsets = |from: &[(u32, u64)], count: usize| -> Vec<Vec<u64>> {
+        let from: Vec<_> =
+            from.iter().map(|&(partition, offset)| (Partition(partition), Offset(offset))).collect();
+        let found = first_records(&*log, &topic, &from, count).expect("first records");
+        found.iter().map(|prints| prints.iter().map(|print| print.offset.0).collect()).collect()
+    };
+    assert_eq!(offsets(&[(0, 1)], 2), [[1, 2]]);
+    assert_eq!(offsets(&[(0, 0), (2, 0)], 1), [vec![0], vec![]]);
+    assert_eq!(offsets(&[(0, 2)], 2), [[2]], "the partition ends");
+    assert_eq!(offsets(&[(1, 0)], 1), [[0]], "before the open transaction");
+    let prints =
+        |from: u64| first_records(&*log, &topic, &[(Partition(0), Offset(from))], 1).expect("first records");
+    assert_eq!(prints(1), prints(1));
+    assert_ne!(prints(0), prints(1));
     drop(open);
 }
 

@@ -5,7 +5,7 @@ use crate::topics::group;
 use super::*;
 
 /// What generation 1 has committed of three records of minute 0.
-fn earlier_commit() -> crate::log::CommittedOffset {
+fn earlier_commit() -> CommittedOffset {
     let script =
         Script { raw: records(3), polls: [poll(3, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
     let mut worked = Worked::new(Guarantee::Fenced, script);
@@ -16,7 +16,7 @@ fn earlier_commit() -> crate::log::CommittedOffset {
 /// Lets generation 3 fold a log, of which generation 1 had read three records. Returns its calls and its last commit.
 fn raised(guarantee: Guarantee, raw: Vec<RawRecord>, polls: &[Poll]) -> (Vec<String>, Option<Commit>) {
     let earlier = earlier_commit();
-    let foreign = crate::log::CommittedOffset { offset: Offset(0), metadata: "foreign".to_owned() };
+    let foreign = CommittedOffset { offset: Offset(0), metadata: "foreign".to_owned() };
     let of_generation = |generation| group("count", generation, &TopicLayout::default().version);
     let script = Script {
         raw,

@@ -31,6 +31,8 @@ pub(super) struct KafkaReader {
     topic: String,
     native_topic: CString,
     queue: MonitoredClient<BatchQueue>,
+    /// What is fetched.
+    partitions: Vec<Partition>,
     /// Errors of partitions that cannot be read on, not reported yet.
     lost: VecDeque<LogError>,
 }
@@ -52,7 +54,8 @@ impl KafkaReader {
             Ok((native_topic, MonitoredClient::new(queue, verdict)))
         });
         let (native_topic, queue) = opened.map_err(|failure| failure.into_topic_error(topic, None))?;
-        Ok(Self { topic: topic.to_owned(), native_topic, queue, lost: VecDeque::new() })
+        let (topic, partitions) = (topic.to_owned(), partitions_of(from));
+        Ok(Self { topic, native_topic, queue, partitions, lost: VecDeque::new() })
     }
 
     /// Sorts the errors of a batch into those that the caller must see and those that pass by themselves.
@@ -109,13 +112,16 @@ impl LogReader for KafkaReader {
 
     fn move_to(&mut self, from: &[(Partition, Offset)]) -> Result<bool, LogError> {
         events::catch_up(self.queue.consumer());
-        if self.queue.verdict.has_lost_brokers() {
+        // A partition that is taken away and given back in one assignment was seen to deliver nothing any more.
+        let is_at = |(partition, _): &(Partition, Offset)| self.partitions.contains(partition);
+        if self.queue.verdict.has_lost_brokers() || from.iter().any(is_at) {
             return Ok(false);
         }
         let places = native_places(from);
         let assigned = places.and_then(|places| self.queue.native_mut().assign(&self.native_topic, &places));
         assigned.map_err(|failure| failure.into_topic_error(&self.topic, None))?;
         self.lost.clear();
+        self.partitions = partitions_of(from);
         Ok(true)
     }
 }
@@ -123,6 +129,10 @@ impl LogReader for KafkaReader {
 /// Returns whether librdkafka does not recover from an error by fetching again.
 fn is_final(code: Code) -> bool {
     matches!(code, Code::TopicAuthorizationFailed | Code::InvalidTopic)
+}
+
+fn partitions_of(from: &[(Partition, Offset)]) -> Vec<Partition> {
+    from.iter().map(|&(partition, _)| partition).collect()
 }
 
 /// Converts partitions and offsets into Kafka's signed numbers.

@@ -13,6 +13,13 @@ use super::kept::Verdict;
 /// Shortest time between two warnings of a client: a broker that is away causes several a second.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// What librdkafka says of answers for which the brokers must first load, or make, what they keep of transactions and groups.
+const USUAL_AT_START: [&str; 3] =
+    ["Coordinator load in progress", "Coordinator not available", "Not coordinator"];
+
+/// Time after the creation of a client in which these are no warnings.
+const START: Duration = Duration::from_secs(10);
+
 /// Events served with each batch of a reader: enough that none pile up, few enough to cost nothing.
 const SERVED: usize = 8;
 
@@ -39,6 +46,7 @@ fn serve_some(consumer: &BaseConsumer<ClientEvents>, count: usize) {
 /// Receives the events of one client.
 pub(super) struct ClientEvents {
     role: &'static str,
+    created: Instant,
     limit: WarningLimit,
     last_error: Mutex<Option<String>>,
     verdict: Verdict,
@@ -48,7 +56,7 @@ impl ClientEvents {
     /// Creates the receiver of a client that log lines call `role`.
     pub(super) fn of(role: &'static str) -> Self {
         let (limit, last_error, verdict) = Default::default();
-        Self { role, limit, last_error, verdict }
+        Self { role, created: Instant::now(), limit, last_error, verdict }
     }
 
     /// Returns the verdict on the client that these events are of.
@@ -63,6 +71,10 @@ impl ClientEvents {
 
     /// Logs a condition that librdkafka recovers from.
     pub(super) fn warn(&self, message: &str) {
+        if !is_worth_a_warning(message, self.created.elapsed()) {
+            tracing::debug!(target: "librdkafka", client = self.role, "{message}");
+            return;
+        }
         if let Some(suppressed) = self.limit.admit(Instant::now()) {
             tracing::warn!(target: "librdkafka", client = self.role, suppressed, "{message}");
         }
@@ -100,6 +112,10 @@ impl ClientContext for ClientEvents {
 
 impl ConsumerContext for ClientEvents {}
 
+fn is_worth_a_warning(message: &str, age: Duration) -> bool {
+    age >= START || !USUAL_AT_START.iter().any(|usual| message.contains(usual))
+}
+
 /// Admits one event per [`QUIET`] and counts the others.
 #[derive(Default)]
 struct WarningLimit(Mutex<(Option<Instant>, u64)>);
@@ -121,6 +137,24 @@ impl WarningLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_usual_on_a_new_cluster_is_a_warning_only_where_it_lasts() {
+        let check = |message: &str, age: Duration, expected: bool| {
+            assert_eq!(is_worth_a_warning(message, age), expected, "{message} {age:?}");
+        };
+        let loading = "Failed to acquire idempotence PID from broker b:9092/1: Broker: Coordinator load in progress: retrying";
+        check(loading, Duration::ZERO, false);
+        check(loading, START, true);
+        for code in [
+            RDKafkaErrorCode::CoordinatorLoadInProgress,
+            RDKafkaErrorCode::CoordinatorNotAvailable,
+            RDKafkaErrorCode::NotCoordinator,
+        ] {
+            check(&KafkaError::Global(code).to_string(), Duration::ZERO, false);
+        }
+        check(&RDKafkaErrorCode::AllBrokersDown.to_string(), Duration::ZERO, true);
+    }
 
     #[test]
     fn one_warning_per_interval_with_the_number_held_back() {

@@ -89,7 +89,7 @@ impl Session {
         for TopicStreams { topic, first, partitions, .. } in source.by_topic() {
             let assigned: Vec<(Partition, Offset)> =
                 partitions.iter().copied().zip(opening.positions[first..].iter().copied()).collect();
-            let reader = shared.log.reader(topic, &assigned, Isolation::Committed)?;
+            let reader = shared.log.tail(topic, &assigned, Isolation::Committed)?;
             readers.push(TopicReader { reader, first, partitions });
         }
         let epoch = source.open(opening);

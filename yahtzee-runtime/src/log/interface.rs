@@ -28,6 +28,20 @@ pub trait Log: Send + Sync {
         isolation: Isolation,
     ) -> Result<Box<dyn LogReader>, LogError>;
 
+    /// Opens a reader as [`Self::reader`] does, for one who reads for long and mostly waits: records come as soon, but the log
+    /// is asked less often whether there are any, and an end may be told half a second later.
+    ///
+    /// # Errors
+    /// Those of [`Self::reader`].
+    fn tail(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Box<dyn LogReader>, LogError> {
+        self.reader(topic, from, isolation)
+    }
+
     /// Opens an appender: idempotent, ordered per partition, acknowledged. Safe to share between threads.
     /// A record that is not durable after `deadline` fails with [`LogError::Unavailable`].
     ///

@@ -29,6 +29,7 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 pub use settings::{KafkaSettings, KafkaTimeouts, KafkaTls};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
@@ -68,6 +69,17 @@ impl KafkaLog {
         Ok(Self { settings, topics, groups })
     }
 
+    fn open_reader(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        client: &ClientConfig,
+    ) -> Result<Box<dyn LogReader>, LogError> {
+        let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
+        self.ask(|topics, patience| topics.require(topic, &partitions, patience))?;
+        Ok(Box::new(KafkaReader::open(&self.settings, topic, from, client)?))
+    }
+
     fn ask<T>(
         &self,
         question: impl Fn(&KafkaTopics, Duration) -> Result<T, LogError>,
@@ -84,9 +96,16 @@ impl Log for KafkaLog {
         from: &[(Partition, Offset)],
         isolation: Isolation,
     ) -> Result<Box<dyn LogReader>, LogError> {
-        let partitions: Vec<Partition> = from.iter().map(|&(partition, _)| partition).collect();
-        self.ask(|topics, patience| topics.require(topic, &partitions, patience))?;
-        Ok(Box::new(KafkaReader::open(&self.settings, topic, from, isolation)?))
+        self.open_reader(topic, from, &self.settings.reader(isolation))
+    }
+
+    fn tail(
+        &self,
+        topic: &str,
+        from: &[(Partition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Box<dyn LogReader>, LogError> {
+        self.open_reader(topic, from, &self.settings.tail(isolation))
     }
 
     fn appender(&self, deadline: Duration) -> Result<Arc<dyn Appender>, LogError> {

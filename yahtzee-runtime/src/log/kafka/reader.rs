@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -16,7 +17,7 @@ use super::failure::{self, KafkaFailure};
 use super::kept::MonitoredClient;
 use super::native;
 use super::settings::KafkaSettings;
-use crate::log::{Batch, Isolation, LogError, LogReader};
+use crate::log::{Batch, LogError, LogReader};
 
 /// Longest wait of one call; a longer one would overflow librdkafka's milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -43,13 +44,13 @@ impl KafkaReader {
         settings: &KafkaSettings,
         topic: &str,
         from: &[(Partition, Offset)],
-        isolation: Isolation,
+        client: &ClientConfig,
     ) -> Result<Self, LogError> {
         let native_topic = native::topic_name(&settings.prefixed(topic));
         let opened = native_topic.and_then(|native_topic| {
             let events = ClientEvents::of("reader");
             let verdict = events.verdict();
-            let consumer = BaseConsumer::from_config_and_context(&settings.reader(isolation), events)?;
+            let consumer = BaseConsumer::from_config_and_context(client, events)?;
             let queue = BatchQueue::open(consumer, &native_topic, &native_places(from)?)?;
             Ok((native_topic, MonitoredClient::new(queue, verdict)))
         });

@@ -161,8 +161,17 @@ impl KafkaSettings {
 
     /// Returns the properties of a client that reads assigned partitions.
     pub(super) fn reader(&self, isolation: Isolation) -> ClientConfig {
+        self.reading(READING, isolation)
+    }
+
+    /// Returns the properties of a client that reads assigned partitions for long, and mostly waits.
+    pub(super) fn tail(&self, isolation: Isolation) -> ClientConfig {
+        self.reading(&[READING, TAILING].concat(), isolation)
+    }
+
+    fn reading(&self, tuning: &[(&str, &str)], isolation: Isolation) -> ClientConfig {
         self.with(
-            READING,
+            tuning,
             &[
                 // Assigning needs a group, but this one is never joined and nothing is committed to it.
                 ("group.id", &self.prefixed("yahtzee-reader")),
@@ -249,6 +258,10 @@ const READING: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "50"),
 ];
 
+/// Each fetch without an answer costs the broker a look at every partition: at twenty a second, sinks and retry processes of nine
+/// jobs keep half a core busy while nothing comes.
+const TAILING: &[(&str, &str)] = &[("fetch.wait.max.ms", "500")];
+
 const WRITING: &[(&str, &str)] =
     &[("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
 
@@ -315,6 +328,20 @@ mod tests {
         assert_eq!(config.get("linger.ms"), Some("50"));
         assert_eq!(config.get("message.timeout.ms"), Some("4000"));
         assert_eq!(config.get("acks"), Some("all"));
+    }
+
+    /// It is a reader that asks less often, and nothing else.
+    #[test]
+    fn a_tail_differs_from_a_reader_in_its_wait() {
+        let mut settings = settings();
+        let wait = |config: &ClientConfig| config.get("fetch.wait.max.ms").map(str::to_owned);
+        let isolation = Isolation::Committed;
+        assert_eq!(wait(&settings.tail(isolation)).as_deref(), Some("500"));
+        let mut tail = settings.tail(isolation);
+        tail.set("fetch.wait.max.ms", wait(&settings.reader(isolation)).expect("it has one"));
+        assert_eq!(tail.config_map(), settings.reader(isolation).config_map());
+        settings.extra.insert("fetch.wait.max.ms".to_owned(), "7".to_owned());
+        assert_eq!(wait(&settings.tail(isolation)).as_deref(), Some("7"), "what is configured counts");
     }
 
     #[test]

@@ -139,6 +139,9 @@ fn a_shard_down_for_long_gets_one_probe_and_no_more() {
     check(2, false, true, Admission::Divert);
     check(0, true, true, Admission::Divert);
     check(0, false, false, Admission::Divert);
+    let (mut short, now) = queue(QueuePolicy { queue_max: 1, ..policy() }, 1);
+    short.breaker.failed(now - 2_000 * MS, 0);
+    assert_eq!(short.admission(0, now), Admission::Divert, "a queue shorter than a batch");
 }
 
 /// `Err` carries the time until the wait is over, in milliseconds.
@@ -164,6 +167,61 @@ fn a_batch_is_written_when_it_is_full_or_has_waited() {
     check(1, Duration::ZERO, Ok("write 1"));
     check(2, 20 * MS, Ok("write 2"));
     check(4, 20 * MS, Ok("write 2"));
+}
+
+/// Or the write goes out up to a linger late.
+#[test]
+fn the_first_row_and_the_one_that_fills_a_batch_are_worth_a_look() {
+    let mut queue = ShardQueue::new(policy(), &ProductionDelivery);
+    let mut offer = |offset| match queue.offer(write(0, offset), START) {
+        Offer::Queued { is_worth_a_look, .. } => is_worth_a_look,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([0, 1, 2, 3].map(&mut offer), [true, true, false, false]);
+}
+
+#[test]
+fn as_many_bytes_as_may_wait_are_a_batch() {
+    let check = |revision: u64, expected: Result<&str, Option<u128>>| {
+        let mut queue = ShardQueue::new(QueuePolicy { queue_bytes_max: 10, ..policy() }, &ProductionDelivery);
+        drop(queue.offer(write(0, revision), START));
+        assert_eq!(step_of(&mut queue, START), expected.map(str::to_owned), "{revision}");
+    };
+    check(8, Err(Some(50)));
+    check(9, Ok("write 1"));
+}
+
+#[test]
+fn what_a_batch_leaves_waits_for_company_anew() {
+    let (mut queue, ripe) = queue(policy(), 3);
+    assert_eq!(step_of(&mut queue, ripe), Ok("write 2".to_owned()));
+    assert_eq!(step_of(&mut queue, ripe), Err(Some(50)));
+}
+
+/// A newer row has the place of the one that it replaces, also after a write that failed.
+#[test]
+fn a_replacement_is_written_in_the_place_of_what_it_replaces() {
+    let (mut queue, now) = queue(of_retry(), 1);
+    drop(queue.offer(PendingWrite { row: Row { key: [1], revision: 1 }, ..write(0, 1) }, now));
+    drop(queue.offer(write(0, 2), now));
+    for _ in 0..2 {
+        let Ok(Step::Write(batch)) = queue.next(now) else { panic!("two are a batch") };
+        assert_eq!(offsets(&batch), [2, 1]);
+        queue.finish(batch, &[OutcomeKind::Retryable; 2], now, 0);
+    }
+}
+
+/// Nothing waits behind a retry process, which therefore waits for rows that fail beside others; a sink writes on.
+#[test]
+fn a_failure_beside_others_is_waited_for_by_a_retry_process_alone() {
+    let check = |policy: QueuePolicy, is_failing: bool| {
+        let policy = QueuePolicy { keeps_newest: false, back_off: IN_A_WHILE, ..policy };
+        let (mut queue, now) = queue(policy, 2);
+        let finished = finish(&mut queue, &[OutcomeKind::Retryable, OutcomeKind::Stored], now);
+        assert_eq!((finished.is_failing, queue.breaker.is_open()), (is_failing, is_failing), "{policy:?}");
+    };
+    check(policy(), false);
+    check(of_retry(), true);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use yahtzee_runtime::health::Condition;
+use yahtzee_runtime::log::NewRecord;
 
 use super::super::*;
 use crate::dead_letter::headers::{FailureHeaders, RecordPosition};
 use crate::dead_letter::{FailureGroup, quarantine, records, retry_list};
-use crate::test_world::summaries::{carried, id, key, value};
+use crate::test_world::summaries::{carried, id, key, value, value_of_generation};
 use crate::test_world::{Id, Mode, VERSION, World};
 
 fn trail(world: &World, revision: u64) -> FailureHeaders {
@@ -329,6 +330,53 @@ fn the_list_tells_what_waits_by_shard() {
     world.wait("all to be drained", || world.is_drained());
     retry.end();
     assert!(listed().is_empty());
+}
+
+/// RETRY is in no order of generations: what comes late there came late to a store.
+#[test]
+fn what_waits_in_retry_says_nothing_of_generations() {
+    let world = World::new(1, &["job"]);
+    let record = |(generation, minute): (u32, i64)| NewRecord {
+        timestamp_ms: minute * 60_000,
+        ..records::retry(
+            &world.jobs[0],
+            Shard(0),
+            &key(0),
+            &value_of_generation(generation, 1),
+            &trail(&world, 1),
+        )
+    };
+    world.append([(2, 0), (1, 60)].map(record).to_vec());
+    let retry = world.retry(|_| {});
+    world.wait("all to be drained", || world.is_drained());
+    retry.end();
+    assert!(world.health.remarks().is_empty(), "{:?}", world.health.remarks());
+}
+
+/// Summaries of two jobs may have one key, and what names no store is everybody's.
+#[test]
+fn keys_are_counted_by_job_and_records_without_a_store_are_listed_too() {
+    let world = World::new(1, &["one", "two"]);
+    let record = |job: usize, store: Option<&str>| {
+        let trail = FailureHeaders { store: store.map(str::to_owned), ..trail(&world, 1) };
+        records::retry(&world.jobs[job], Shard(0), &key(0), &value(1), &trail)
+    };
+    world.append(vec![record(0, Some("model")), record(1, Some("model")), record(1, None)]);
+    let listed = retry_list::list(&*world.log, "model", VERSION, &world.jobs).unwrap();
+    let counts: Vec<(u64, u64)> = listed.values().map(|waiting| (waiting.records, waiting.keys)).collect();
+    assert_eq!(counts, [(3, 2)]);
+}
+
+/// The key of a record in QUARANTINE begins with its store.
+#[test]
+fn a_quarantined_record_is_inspected_under_the_key_of_its_summary() {
+    let world = World::new(1, &["job"]);
+    let letter = records::quarantine(&world.jobs[0], "model", &key(1), &value(6), &trail(&world, 6));
+    let place: RecordPosition = format!("{}/{}/0", letter.topic, letter.partition).parse().unwrap();
+    world.append(vec![letter]);
+    let found = retry_list::inspect(&*world.log, &place).unwrap().unwrap();
+    assert_eq!((found.key, found.value), (key(1), value(6)));
+    assert!(found.parts.is_some());
 }
 
 #[test]

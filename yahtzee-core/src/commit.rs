@@ -6,8 +6,8 @@ use std::fmt;
 
 use crate::crc32c::crc32c;
 use crate::incomplete::IncompleteWindows;
-use crate::log_loss::{LogLoss, add_loss};
 use crate::log_tail::{LogTail, RecordPrint};
+use crate::lost_tail::{LostTail, add_loss};
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::{Policy, Window};
@@ -223,7 +223,7 @@ pub struct Commit {
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
     tail: LogTail,
-    losses: Vec<LogLoss>,
+    losses: Vec<LostTail>,
 }
 
 impl Commit {
@@ -245,7 +245,7 @@ impl Commit {
     }
 
     /// The same commit, of a log that had lost this.
-    pub(crate) fn with_losses(self, losses: Vec<LogLoss>) -> Self {
+    pub(crate) fn with_losses(self, losses: Vec<LostTail>) -> Self {
         Self { losses, ..self }
     }
 
@@ -287,7 +287,7 @@ impl Commit {
 
     /// Returns what the log had lost, as far as it was known.
     #[must_use]
-    pub fn losses(&self) -> &[LogLoss] {
+    pub fn losses(&self) -> &[LostTail] {
         &self.losses
     }
 
@@ -302,9 +302,9 @@ impl Commit {
         is_same_topic: bool,
         (log_start, log_end): (Offset, Offset),
         found: &[RecordPrint],
-    ) -> Vec<LogLoss> {
+    ) -> Vec<LostTail> {
         if !is_same_topic {
-            return vec![LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None }];
+            return vec![LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }];
         }
         // No record lies between the tail and the position, unless it was appended afterwards.
         let appended_since = |found: Option<&RecordPrint>| {
@@ -322,7 +322,7 @@ impl Commit {
         };
         let mut losses = self.losses.clone();
         if let Some(kept_before) = kept_before {
-            add_loss(&mut losses, LogLoss { watermark_ms: self.watermark_ms, kept_before, windows: None });
+            add_loss(&mut losses, LostTail { watermark_ms: self.watermark_ms, kept_before, windows: None });
         }
         losses.retain(|loss| loss.kept_before >= log_start);
         losses

@@ -19,8 +19,8 @@ pub mod window;
 pub mod wire;
 
 pub mod incomplete;
-pub mod log_loss;
 pub mod log_tail;
+pub mod lost_tail;
 pub mod record;
 
 pub mod effect;

@@ -9,8 +9,8 @@ use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
 use crate::job::{Intake, Job, Record};
-use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordExcerpt, RecordPrint};
+use crate::lost_tail::LostTail;
 use crate::owner::{Owner, Partition};
 use crate::record::{FrameId, LogRecord, MeasurementCounts, Offset, Poison, RecordOutcome, owner_of};
 use crate::rules::{CommitGate, Production, Rules};
@@ -43,7 +43,7 @@ pub struct Status {
     /// Windows that may have lost input.
     pub incomplete: IncompleteWindows,
     /// What the log had lost from its end before it was folded anew.
-    pub losses: Vec<LogLoss>,
+    pub losses: Vec<LostTail>,
 }
 
 /// One partition of one job, owned by one thread.
@@ -101,7 +101,7 @@ struct CommitPoint {
     watermark_ms: Option<i64>,
     open: Vec<(Window, Offset)>,
     incomplete: IncompleteWindows,
-    losses: Vec<LogLoss>,
+    losses: Vec<LostTail>,
     tail: LogTail,
 }
 

@@ -22,7 +22,7 @@
 use std::collections::BTreeMap;
 
 use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, OwnerTag};
-use yahtzee_core::log_loss::LogLoss;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
 
 use crate::log::{CommittedOffset, Isolation, Log, LogError, MovingReader, require_topic};
@@ -50,7 +50,7 @@ pub struct Subject {
     pub identity: Identity,
     /// What each partition of the raw topic has lost, as the workers of the job know it: they do not publish the windows that lack
     /// records.
-    pub losses: BTreeMap<Partition, Vec<LogLoss>>,
+    pub losses: BTreeMap<Partition, Vec<LostTail>>,
 }
 
 /// Reasons why a replay stopped. Texts say what to do.
@@ -135,7 +135,7 @@ fn known_losses(
     layout: &TopicLayout,
     raw: &str,
     identity: &Identity,
-) -> Result<BTreeMap<Partition, Vec<LogLoss>>, LogError> {
+) -> Result<BTreeMap<Partition, Vec<LostTail>>, LogError> {
     let group = group(plan.job.name(), plan.generation, &layout.version);
     let partitions: Vec<Partition> = (0..identity.partition_count).map(Partition).collect();
     let read = |topic: &str| log.committed(&group, topic, &partitions);

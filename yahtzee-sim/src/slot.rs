@@ -7,8 +7,8 @@ use std::sync::Arc;
 use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag};
 use yahtzee_core::job::Job;
-use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::log_tail::RecordPrint;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, ResumeError, Status};
 use yahtzee_core::record::{Offset, RecordOutcome};
@@ -65,7 +65,7 @@ struct PartitionReader {
     /// Life of the log that it reads.
     life: usize,
     /// What the log had lost before, as the core knows it.
-    losses: Vec<LogLoss>,
+    losses: Vec<LostTail>,
     /// The log has lost what was read before the commit that this incarnation started from.
     is_elsewhere: bool,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use yahtzee_core::incomplete::IncompleteWindows;
-use yahtzee_core::log_loss::LogLoss;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::RecordOutcome;
 use yahtzee_core::window::Window;
@@ -29,7 +29,7 @@ pub(crate) struct Opened {
     pub(crate) verdict: ResumeKind,
     pub(crate) incomplete: IncompleteWindows,
     /// What the log is said to have lost before.
-    pub(crate) losses: Vec<LogLoss>,
+    pub(crate) losses: Vec<LostTail>,
     /// First record with a log timestamp that it was handed.
     pub(crate) first_record: Option<u64>,
     /// Life of the partition that it reads.

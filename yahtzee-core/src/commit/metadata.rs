@@ -36,8 +36,8 @@ use crate::crc32c::crc32c;
 use super::{AcceptanceSettings, Commit, Identity, OwnerTag};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 use crate::incomplete::IncompleteWindows;
-use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordPrint};
+use crate::lost_tail::LostTail;
 use crate::record::Offset;
 use crate::window::Window;
 
@@ -243,9 +243,9 @@ fn read_tail(position: Offset, reader: &mut ByteReader<'_>) -> Result<LogTail, D
     }
 }
 
-fn put_losses(out: &mut Vec<u8>, losses: &[LogLoss]) {
+fn put_losses(out: &mut Vec<u8>, losses: &[LostTail]) {
     put_varint(out, losses.len() as u64);
-    for LogLoss { watermark_ms, kept_before, windows } in losses {
+    for LostTail { watermark_ms, kept_before, windows } in losses {
         put_varint(out, kept_before.0);
         put_optional(out, *watermark_ms);
         out.push(windows.is_some().into());
@@ -257,7 +257,7 @@ fn put_losses(out: &mut Vec<u8>, losses: &[LogLoss]) {
     }
 }
 
-fn read_losses(reader: &mut ByteReader<'_>) -> Result<Vec<LogLoss>, DecodeError> {
+fn read_losses(reader: &mut ByteReader<'_>) -> Result<Vec<LostTail>, DecodeError> {
     let mut losses = Vec::new();
     for _ in 0..read_count(reader)? {
         let kept_before = Offset(reader.varint()?);
@@ -267,7 +267,7 @@ fn read_losses(reader: &mut ByteReader<'_>) -> Result<Vec<LogLoss>, DecodeError>
             Some(first) => Some((Window(first), Window(unzigzag(reader.varint()?)))),
             None => None,
         };
-        losses.push(LogLoss { watermark_ms, kept_before, windows });
+        losses.push(LostTail { watermark_ms, kept_before, windows });
     }
     Ok(losses)
 }
@@ -337,7 +337,7 @@ mod tests {
                 Some(None) => LogTail::Empty,
                 Some(Some((offset, crc))) => LogTail::EndsWith(RecordPrint { offset: Offset(offset % (position + 1)), crc }),
             };
-            let loss = |(watermark_ms, kept_before, windows): (_, _, Option<(i64, i64)>)| LogLoss {
+            let loss = |(watermark_ms, kept_before, windows): (_, _, Option<(i64, i64)>)| LostTail {
                 watermark_ms,
                 kept_before: Offset(kept_before),
                 windows: windows.map(|(first, last)| (Window(first), Window(last))),
@@ -386,7 +386,7 @@ mod tests {
         let windows = || (0..i64::from(OPEN_WINDOWS_MAX)).map(|number| Window(i64::MAX - 2 * number)).rev();
         let open = windows().map(|window| (window, Offset(0))).collect();
         let incomplete = IncompleteWindows::through(Window(i64::MIN)).and(windows());
-        let loss = LogLoss {
+        let loss = LostTail {
             watermark_ms: Some(i64::MIN),
             kept_before: Offset(u64::MAX),
             windows: Some((Window(i64::MIN), Window(i64::MAX))),
@@ -418,8 +418,8 @@ mod tests {
         assert_eq!(commit.clone().with_tail(tail).metadata(&identity()), pinned);
         // A log that had lost something is told of in the newest format only.
         let losses = vec![
-            LogLoss { watermark_ms: Some(1_767_225_600_123), kept_before: Offset(700), windows: None },
-            LogLoss { watermark_ms: None, kept_before: Offset(0), windows: Some((Window(5), Window(9))) },
+            LostTail { watermark_ms: Some(1_767_225_600_123), kept_before: Offset(700), windows: None },
+            LostTail { watermark_ms: None, kept_before: Offset(0), windows: Some((Window(5), Window(9))) },
         ];
         let lost = commit.clone().with_tail(tail).with_losses(losses);
         let fourth = "BAMAAAAJCQkJCQkJCQkJCQkJCQkJIAAAAGDqAAABBQGgnAHoBwgEAwIBAwAIAE0AAACwCdIBAfah1e3uZgKAt4scyAEE0gEB_LaLHAGCt4scAgEIBwYFArwFAfah1e3uZgAAAAEKEgSqEog";

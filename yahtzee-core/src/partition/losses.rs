@@ -1,6 +1,6 @@
 //! What a log has lost from its end, passed once more by a generation that folds it anew.
 
-use crate::log_loss::LogLoss;
+use crate::lost_tail::LostTail;
 use crate::record::Offset;
 use crate::rules::Rules;
 use crate::window::{Policy, Window};
@@ -8,7 +8,7 @@ use crate::window::{Policy, Window};
 /// The losses of a partition, and which of them lie ahead of the position.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LossWatch {
-    losses: Vec<LogLoss>,
+    losses: Vec<LostTail>,
     /// Of each loss that is not settled: the first window that may lack records, once the loss may lie behind the position.
     begun: Vec<Option<Window>>,
     is_pending: bool,
@@ -16,14 +16,14 @@ pub(super) struct LossWatch {
 
 impl LossWatch {
     /// Creates the watch for these losses.
-    pub(super) fn of(losses: Vec<LogLoss>) -> Self {
+    pub(super) fn of(losses: Vec<LostTail>) -> Self {
         let is_pending = losses.iter().any(|loss| loss.windows.is_none());
         Self { begun: vec![None; losses.len()], losses, is_pending }
     }
 
     /// Creates the watch of who goes on from a commit that says this; losses that retention has passed are forgotten.
-    pub(super) fn from_commit(losses: &[LogLoss], log_start: Offset) -> Self {
-        let is_left = |loss: &&LogLoss| loss.windows.is_none() || loss.kept_before >= log_start;
+    pub(super) fn from_commit(losses: &[LostTail], log_start: Offset) -> Self {
+        let is_left = |loss: &&LostTail| loss.windows.is_none() || loss.kept_before >= log_start;
         Self::of(losses.iter().filter(is_left).copied().collect())
     }
 
@@ -83,7 +83,7 @@ impl LossWatch {
     }
 
     /// Returns all losses, oldest first.
-    pub(super) fn all(&self) -> Vec<LogLoss> {
+    pub(super) fn all(&self) -> Vec<LostTail> {
         self.losses.clone()
     }
 }

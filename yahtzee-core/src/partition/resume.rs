@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::commit::{Commit, Identity, IdentityMismatch, Unreadable};
 use crate::incomplete::IncompleteWindows;
-use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordPrint};
+use crate::lost_tail::LostTail;
 use crate::owner::Partition;
 use crate::record::Offset;
 use crate::rules::Rules;
@@ -40,7 +40,7 @@ pub struct History<'a> {
     /// Records on which the job has panicked.
     pub poisoned: &'a [RecordPrint],
     /// What the log has lost from its end, as far as the commit does not say it.
-    pub losses: &'a [LogLoss],
+    pub losses: &'a [LostTail],
 }
 
 /// What a partition starts from.
@@ -198,13 +198,13 @@ impl Resume {
     }
 
     /// Adds the losses that lie ahead.
-    fn passing(self, losses: &[LogLoss]) -> Self {
+    fn passing(self, losses: &[LostTail]) -> Self {
         let ahead = losses.iter().filter(|loss| loss.kept_before >= self.read_from);
         let losses = LossWatch::of(ahead.map(|loss| loss.pending()).collect());
         Self { losses, ..self }
     }
 
-    fn from_time(offset: Offset, first_window: Window, losses: &[LogLoss]) -> Self {
+    fn from_time(offset: Offset, first_window: Window, losses: &[LostTail]) -> Self {
         let mut incomplete = IncompleteWindows::through(first_window.minus(1));
         let behind = losses.iter().filter(|loss| loss.kept_before < offset);
         behind.filter_map(|loss| loss.windows).for_each(|(first, last)| {

@@ -2,8 +2,8 @@
 
 use crate::commit::{Commit, Unreadable};
 use crate::erased::AnyPartition;
-use crate::log_loss::LogLoss;
 use crate::log_tail::{LogTail, RecordPrint};
+use crate::lost_tail::LostTail;
 use crate::owner::Partition;
 use crate::partition::{History, Opened, ResumeError};
 use crate::record::Offset;
@@ -22,13 +22,13 @@ pub(super) struct Opening {
     done: usize,
     pub(super) is_asked: bool,
     /// What was answered, in the order of the slot's partitions.
-    found: Vec<Found>,
+    found: Vec<PartitionAnswers>,
     pub(super) assignments: Vec<Assignment>,
 }
 
 /// What is known of a partition before it is opened.
 #[derive(Clone, Debug)]
-struct Found {
+struct PartitionAnswers {
     partition: Partition,
     committed: Option<CommittedOffset>,
     /// What an earlier generation has committed, where this one has not.
@@ -38,7 +38,7 @@ struct Found {
     tail: Vec<RecordPrint>,
 }
 
-impl Found {
+impl PartitionAnswers {
     /// Where to look for the end of what an earlier generation had read, if the log still has the place.
     fn earlier_tail(&self) -> Option<(Partition, Offset)> {
         let offset = match read(self.earlier.as_ref()?).ok()?.tail() {
@@ -49,7 +49,7 @@ impl Found {
         (self.bounds.start..self.bounds.end).contains(&offset).then_some((self.partition, offset))
     }
 
-    fn losses(&self, topic_id: [u8; 16]) -> Vec<LogLoss> {
+    fn losses(&self, topic_id: [u8; 16]) -> Vec<LostTail> {
         let read = self.earlier.as_ref().map(|earlier| Commit::read(earlier.offset, &earlier.metadata));
         let Some(Ok((commit, identity))) = read else { return Vec::new() };
         let Bounds { start, end } = self.bounds;
@@ -64,7 +64,7 @@ impl Opening {
         partitions: &[Partition],
     ) -> Self {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
-        let unknown = |&partition: &Partition| Found {
+        let unknown = |&partition: &Partition| PartitionAnswers {
             partition,
             committed: None,
             earlier: None,
@@ -97,13 +97,13 @@ impl Opening {
                 (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
             }
             OpeningStep::Tails => {
-                let from: Vec<_> = self.found.iter().filter_map(Found::earlier_tail).collect();
+                let from: Vec<_> = self.found.iter().filter_map(PartitionAnswers::earlier_tail).collect();
                 (!from.is_empty()).then_some(SlotRequest::ReadRecords { from, count: TAIL_RECORDS })
             }
         }
     }
 
-    fn uncommitted(&self) -> impl Iterator<Item = &Found> {
+    fn uncommitted(&self) -> impl Iterator<Item = &PartitionAnswers> {
         self.found.iter().filter(|found| found.committed.is_none())
     }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use yahtzee_core::commit::Commit;
 use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::erased::AnyPartition;
-use yahtzee_core::log_loss::LogLoss;
 use yahtzee_core::log_tail::RecordPrint;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Owner;
 use yahtzee_core::partition::{History, ResumeError, Start};
 use yahtzee_core::record::{LogRecord, MeasurementCounts, Offset, RecordOutcome};
@@ -287,9 +287,9 @@ fn open(
     let Subject { plan, raw, identity, losses } = subject;
     let partition = span.partition;
     // What lies behind the span is nothing that it would pass.
-    let is_before = |loss: &&LogLoss| loss.kept_before < span.end;
+    let is_before = |loss: &&LostTail| loss.kept_before < span.end;
     let losses = losses.get(&partition).into_iter().flatten().filter(is_before).copied();
-    let losses: Vec<LogLoss> = losses.collect();
+    let losses: Vec<LostTail> = losses.collect();
     let log_start = log.bounds(raw, &[partition])?[0].start;
     let start = match progress {
         Some(CommittedOffset { offset, metadata }) => Start::Commit { offset: *offset, metadata },

@@ -386,7 +386,7 @@ fn windows_that_lack_what_the_log_has_lost_are_left_out_and_named() {
     let whole = world.whole();
     // What lay between the records 9 and 10 was lost; the watermark before it was that of record 11 or so.
     let watermark_ms = Some(BEGIN_MS + 12 * 500);
-    let loss = LogLoss { watermark_ms, kept_before: Offset(10), windows: None };
+    let loss = LostTail { watermark_ms, kept_before: Offset(10), windows: None };
     world.subject.losses.insert(ONLY, vec![loss]);
     let (found, tally, _) = world.replay(ReplayRange::default());
     let first_ms = BEGIN_MS + 10 * 500;

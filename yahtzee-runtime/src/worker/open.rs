@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
-use yahtzee_core::log_loss::LogLoss;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
@@ -143,7 +143,7 @@ impl SlotOpener<'_> {
         Ok(newest)
     }
 
-    fn warn_of_loss(&self, assignment: &Assignment, losses: &[LogLoss]) {
+    fn warn_of_loss(&self, assignment: &Assignment, losses: &[LostTail]) {
         for loss in losses.iter().filter(|loss| loss.windows.is_none()) {
             tracing::warn!(
                 job = self.plan.job.name(), topic = self.topics.raw, partition = %assignment.partition,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::*;
-use crate::log_loss::LogLoss;
+use crate::lost_tail::LostTail;
 use crate::window::Window;
 
 /// What a generation makes of a log, of which each record has one measurement of the minute of its receipt.
@@ -14,7 +14,7 @@ struct Anew {
 }
 
 impl Anew {
-    fn open(start: Start<'_>, losses: &[LogLoss], log_end: u64) -> Self {
+    fn open(start: Start<'_>, losses: &[LostTail], log_end: u64) -> Self {
         let history = History { losses, start, ..history(None, 0, log_end) };
         let opened =
             PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
@@ -39,14 +39,14 @@ impl Anew {
 }
 
 /// The watermark of the generation before, in the middle of a minute, and from which offset on nothing was kept.
-fn loss(minute: i64, kept_before: u64) -> LogLoss {
+fn loss(minute: i64, kept_before: u64) -> LostTail {
     let watermark_ms = Some(minute * MINUTE_MS + MINUTE_MS / 2);
-    LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None }
+    LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None }
 }
 
 #[test]
 fn windows_that_were_open_when_the_log_lost_records_are_named_and_not_published() {
-    fn check(minutes: &[i64], loss: LogLoss, finals: &[i64], incomplete: RangeInclusive<i64>) {
+    fn check(minutes: &[i64], loss: LostTail, finals: &[i64], incomplete: RangeInclusive<i64>) {
         let mut anew = Anew::open(Start::Beginning, &[loss], minutes.len() as u64);
         anew.read(minutes);
         assert_eq!(anew.incomplete(), incomplete.collect::<Vec<_>>(), "{minutes:?}, {loss:?}");
@@ -62,7 +62,7 @@ fn windows_that_were_open_when_the_log_lost_records_are_named_and_not_published(
     // Nothing happened for hours, or what happened was lost.
     check(&[1, 90, 91, 120], loss(90, 1), &[], -4..=92);
     // Everything was lost, by a topic that was made anew.
-    let all = LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None };
+    let all = LostTail { watermark_ms: None, kept_before: Offset(0), windows: None };
     let mut anew = Anew::open(Start::Beginning, &[all], 3);
     anew.read(&[10, 30, 60]);
     assert_eq!(anew.core.status().incomplete.reach_through(), Some(Window(12)));
@@ -85,7 +85,7 @@ fn nothing_is_published_or_committed_before_the_first_record_after_a_loss_tells_
         commit.incomplete().windows().map(|window| window.0).collect::<Vec<_>>(),
         (6..=22).collect::<Vec<_>>()
     );
-    assert_eq!(commit.losses(), [LogLoss { windows: Some((Window(6), Window(22))), ..loss(13, 2) }]);
+    assert_eq!(commit.losses(), [LostTail { windows: Some((Window(6), Window(22))), ..loss(13, 2) }]);
 }
 
 /// Wherever a generation is killed and starts again from its last commit, it publishes and names the same.
@@ -131,7 +131,7 @@ fn a_loss_is_handed_on_to_the_next_generation_until_retention_has_passed_it() {
 /// A range that is computed again begins behind the loss, and knows what the worker has named.
 #[test]
 fn a_start_at_a_time_knows_the_windows_of_a_loss_before_it() {
-    let named = LogLoss { windows: Some((Window(6), Window(22))), ..loss(13, 2) };
+    let named = LostTail { windows: Some((Window(6), Window(22))), ..loss(13, 2) };
     let start = Start::Time { offset: Offset(3), first_window: Window(20) };
     let mut anew = Anew::open(start, &[named], 9);
     assert_eq!(anew.incomplete(), [20, 21, 22]);

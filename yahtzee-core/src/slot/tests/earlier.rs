@@ -1,7 +1,7 @@
 //! A generation that has committed nothing, and the one before it that has.
 
 use super::*;
-use crate::log_loss::LogLoss;
+use crate::lost_tail::LostTail;
 
 const PARTITIONS: [Partition; 2] = [Partition(0), Partition(1)];
 
@@ -32,7 +32,7 @@ fn losses(
     [start, end]: [u64; 2],
     found: &[RecordPrint],
     topic_id: [u8; 16],
-) -> (Vec<(Partition, Offset)>, Vec<LogLoss>) {
+) -> (Vec<(Partition, Offset)>, Vec<LostTail>) {
     let mut machine = SlotMachine::new(SlotSettings { partitions: PARTITIONS.to_vec(), ..settings() });
     let lost = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&lost);
@@ -75,7 +75,7 @@ fn what_the_log_has_lost_is_told_by_the_commit_of_an_earlier_generation() {
     let other = RecordPrint { crc: !last.crc, ..last };
     let check = |bounds: [u64; 2], found: &[RecordPrint], is_asked: bool, kept_before: Option<u64>| {
         let watermark_ms = Some(10 * MINUTE_MS);
-        let loss = |kept_before| LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None };
+        let loss = |kept_before| LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None };
         let asked = if is_asked { vec![(Partition(0), last.offset)] } else { vec![] };
         let expected = (asked, kept_before.map(loss).into_iter().collect());
         let found = losses(Some(earlier.clone()), bounds, found, identity().topic_id);
@@ -110,7 +110,7 @@ fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() 
         };
         let found: Vec<RecordPrint> = found.iter().map(print).collect();
         let watermark_ms = (records > 0).then_some(10 * MINUTE_MS);
-        let loss = |kept_before| LogLoss { watermark_ms, kept_before: Offset(kept_before), windows: None };
+        let loss = |kept_before| LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None };
         let (_, lost) = losses(Some(earlier), [0, end], &found, identity().topic_id);
         assert_eq!(lost, kept_before.map(loss).into_iter().collect::<Vec<_>>(), "{records} {end} {found:?}");
     }
@@ -136,5 +136,5 @@ fn nothing_is_lost_without_an_earlier_commit_that_can_be_read() {
 fn a_topic_made_anew_has_lost_everything() {
     let (earlier, last) = earlier_commit();
     let (_, found) = losses(Some(earlier), [0, 9], &[last], [5; 16]);
-    assert_eq!(found, [LogLoss { watermark_ms: None, kept_before: Offset(0), windows: None }]);
+    assert_eq!(found, [LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }]);
 }

@@ -13,7 +13,7 @@ const LOSSES_MAX: usize = 8;
 
 /// One loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogLoss {
+pub struct LostTail {
     /// Watermark that had been read before the loss, milliseconds since 1970; `None` if nothing is known of it, because the topic was
     /// made anew or nothing but control records had been read.
     pub watermark_ms: Option<i64>,
@@ -23,7 +23,7 @@ pub struct LogLoss {
     pub windows: Option<(Window, Window)>,
 }
 
-impl LogLoss {
+impl LostTail {
     /// Returns the same loss, to be passed once more.
     #[must_use]
     pub fn pending(self) -> Self {
@@ -32,7 +32,7 @@ impl LogLoss {
 }
 
 /// Adds a loss to those before it, oldest first. What it took was appended after those, or had been kept by them.
-pub(crate) fn add_loss(losses: &mut Vec<LogLoss>, loss: LogLoss) {
+pub(crate) fn add_loss(losses: &mut Vec<LostTail>, loss: LostTail) {
     for earlier in losses.iter_mut() {
         earlier.kept_before = earlier.kept_before.min(loss.kept_before);
     }
@@ -41,7 +41,7 @@ pub(crate) fn add_loss(losses: &mut Vec<LogLoss>, loss: LogLoss) {
         let second = losses.remove(1);
         let watermark_ms = losses[0].watermark_ms.zip(second.watermark_ms).map(|(a, b)| a.min(b));
         let kept_before = losses[0].kept_before.max(second.kept_before);
-        losses[0] = LogLoss { watermark_ms, kept_before, windows: None };
+        losses[0] = LostTail { watermark_ms, kept_before, windows: None };
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
         let mut losses = Vec::new();
         let mut check = |watermark_ms: Option<i64>, kept_before, expected: &[(Option<i64>, u64)]| {
             let kept_before = Offset(kept_before);
-            add_loss(&mut losses, LogLoss { watermark_ms, kept_before, windows: None });
+            add_loss(&mut losses, LostTail { watermark_ms, kept_before, windows: None });
             let found: Vec<_> = losses.iter().map(|it| (it.watermark_ms, it.kept_before.0)).collect();
             assert_eq!(found, expected);
         };
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_topic_made_anew_keeps_nothing_when_losses_are_joined() {
-        let loss = |watermark_ms, kept_before| LogLoss { watermark_ms, kept_before, windows: None };
+        let loss = |watermark_ms, kept_before| LostTail { watermark_ms, kept_before, windows: None };
         let mut losses = Vec::new();
         (0..9).for_each(|number| add_loss(&mut losses, loss((number > 0).then_some(number), Offset(0))));
         assert_eq!((losses.len(), losses[0]), (LOSSES_MAX, loss(None, Offset(0))));

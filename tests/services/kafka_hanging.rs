@@ -43,6 +43,8 @@ fn check(bench: &KafkaBench, hint: &str, before: Option<CommittedOffset>) {
     leave_hanging(bench, &slot, &topic);
     let unanswered = log.committed(&slot.group, &topic, &[Partition(0)]).expect_err("nothing is stable");
     assert!(unanswered.is_transient(), "{unanswered}");
+    let below = log.committed_below_open_transactions(&slot.group, &topic, &[Partition(0)]);
+    assert_eq!(below, Ok(vec![before.clone()]), "who asks for no more is answered");
 
     let mut writer = log.slot_writer(&slot).expect("slot writer");
     assert_eq!(writer.committed(&topic, &[Partition(0)]), Ok(vec![before.clone()]));

@@ -138,7 +138,7 @@ fn known_losses(
 ) -> Result<BTreeMap<Partition, Vec<LostTail>>, LogError> {
     let group = group(plan.job.name(), plan.generation, &layout.version);
     let partitions: Vec<Partition> = (0..identity.partition_count).map(Partition).collect();
-    let read = |topic: &str| log.committed(&group, topic, &partitions);
+    let read = |topic: &str| log.committed_below_open_transactions(&group, topic, &partitions);
     let commits = committed(read, raw, &layout.summary(plan.job.summary()))?;
     let losses = |(&partition, found): (&Partition, Option<CommittedOffset>)| {
         let CommittedOffset { offset, metadata } = found?;

@@ -85,6 +85,20 @@ pub trait Log: Send + Sync {
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError>;
 
+    /// Returns what `group` had committed before whatever transaction is open, in the order of `partitions`. This is answered also
+    /// while a transaction hangs, and by nobody who would end it.
+    ///
+    /// # Errors
+    /// If the log cannot answer. "Never committed" is `None`, not an error.
+    fn committed_below_open_transactions(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.committed(group, topic, partitions)
+    }
+
     /// Returns the names of the groups that have committed anything, in any order.
     ///
     /// # Errors

@@ -138,6 +138,15 @@ impl Log for KafkaLog {
         self.groups.ask(group, |client, patience| client.committed(topic, partitions, patience))
     }
 
+    fn committed_below_open_transactions(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        self.groups.committed_below_open_transactions(group, topic, partitions)
+    }
+
     fn groups(&self) -> Result<Vec<String>, LogError> {
         self.ask(|topics, patience| topics.groups(patience))
     }

@@ -131,7 +131,8 @@ impl SlotOpener<'_> {
         let mut newest = vec![None; partitions.len()];
         for generation in earlier.into_iter().rev() {
             let group = group(job, generation, version);
-            let read = |topic: &str| self.log.committed(&group, topic, partitions);
+            // An older commit tells of a loss too, and nobody may be left to end a transaction of that generation.
+            let read = |topic: &str| self.log.committed_below_open_transactions(&group, topic, partitions);
             let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
             for (newest, commit) in newest.iter_mut().zip(commits) {
                 *newest = newest.take().or(commit);

@@ -47,11 +47,7 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
     let (store, stores) = stored::listing(rig, &expected)?;
     let store = eras::without_replaced(store);
     let raw = rig.raw.seen();
-    let lossy: Windows = rig
-        .gaps
-        .iter()
-        .flat_map(|gap| gap.windows(&raw.sight.oracle).into_iter().map(|window| (gap.partition, window)))
-        .collect();
+    let lossy = lossy(rig, &raw.sight);
     let logged = logs::lines(&rig.launcher.folder)?;
     let diverged_topic = diverged("topic", &topic, &expected, &lossy);
     let (return_figures, slow_returns) = returns::figures(&rig.returns);
@@ -102,6 +98,15 @@ pub(crate) fn judge(rig: &Rig, name: &str) -> Result<Report> {
         oracle_sha: sha(expected.iter().filter(|(key, _)| is_whole(key))),
         result_sha: sha(topic.iter().filter(|(key, _)| is_whole(key))),
     })
+}
+
+/// The windows that have lost records in a gap of their partition's log.
+fn lossy(rig: &Rig, raw: &Raw) -> Windows {
+    let mut lossy = Windows::new();
+    for gap in &rig.gaps {
+        lossy.extend(gap.windows(&raw.oracle).into_iter().map(|window| (gap.partition, window)));
+    }
+    lossy
 }
 
 /// The windows that the commits of the newest generation have named, by partition.

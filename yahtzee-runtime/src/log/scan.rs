@@ -53,28 +53,15 @@ pub fn first_records(
     from: &[(Partition, Offset)],
     count: usize,
 ) -> Result<Vec<Vec<RecordPrint>>, LogError> {
-    let mut reader = log.reader(topic, from, Isolation::Uncommitted)?;
+    let mut reader = MovingReader::new(topic, Isolation::Uncommitted);
     let mut found: BTreeMap<Partition, Vec<RecordPrint>> = BTreeMap::new();
-    let mut open: BTreeSet<Partition> = from.iter().map(|&(partition, _)| partition).collect();
-    let mut last_delivery = Instant::now();
-    while !open.is_empty() {
-        for item in reader.poll(POLL)? {
-            last_delivery = Instant::now();
-            let (Item::Record(partition, ..) | Item::End(partition, _)) = item;
-            let records = found.entry(partition).or_default();
-            let is_end = match item {
-                Item::Record(_, record, _) if records.len() < count => {
-                    records.push(RecordPrint::of(&record));
-                    records.len() == count
-                }
-                _ => true,
-            };
-            if is_end {
-                open.remove(&partition);
-            }
+    read_until(log, &mut reader, from, |partition, record, _| {
+        let records = found.entry(partition).or_default();
+        if records.len() < count {
+            records.push(RecordPrint::of(&record));
         }
-        check_progress(topic, last_delivery)?;
-    }
+        records.len() >= count
+    })?;
     Ok(from.iter().map(|(partition, _)| found.remove(partition).unwrap_or_default()).collect())
 }
 
@@ -88,27 +75,43 @@ pub fn scan_with(
     ranges: &[OffsetRange],
     mut each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>),
 ) -> Result<(), LogError> {
-    let mut open: Vec<OffsetRange> = ranges.iter().copied().filter(|range| range.from < range.end).collect();
+    let open: BTreeMap<Partition, OffsetRange> =
+        ranges.iter().filter(|range| range.from < range.end).map(|&range| (range.partition, range)).collect();
+    let from: Vec<(Partition, Offset)> = open.values().map(|range| (range.partition, range.from)).collect();
+    read_until(log, reader, &from, |partition, record, headers| {
+        let end = open[&partition].end;
+        if record.offset < end {
+            each(partition, record, headers);
+        }
+        record.offset.next() >= end
+    })
+}
+
+/// Calls `each` with the records of every partition until it says that a record is the last one to be read of its partition, or
+/// all that is visible was delivered, even where an open transaction holds back the rest.
+fn read_until(
+    log: &dyn Log,
+    reader: &mut MovingReader,
+    from: &[(Partition, Offset)],
+    mut each: impl FnMut(Partition, LogRecord<'_>, Headers<'_>) -> bool,
+) -> Result<(), LogError> {
+    let mut open: BTreeSet<Partition> = from.iter().map(|&(partition, _)| partition).collect();
     if open.is_empty() {
         return Ok(());
     }
-    let from: Vec<(Partition, Offset)> = open.iter().map(|range| (range.partition, range.from)).collect();
-    reader.move_to(log, &from)?;
+    reader.move_to(log, from)?;
     let mut last_delivery = Instant::now();
     while !open.is_empty() {
         for item in reader.poll(POLL)? {
             last_delivery = Instant::now();
-            match item {
-                // All that is visible was delivered, even where an open transaction holds back the rest.
-                Item::End(partition, _) => open.retain(|range| range.partition != partition),
-                Item::Record(partition, record, headers) => {
-                    let is_inside =
-                        |range: &OffsetRange| range.partition == partition && record.offset < range.end;
-                    if open.iter().any(is_inside) {
-                        each(partition, record, headers);
-                    }
-                    open.retain(|range| range.partition != partition || record.offset.next() < range.end);
-                }
+            let (Item::Record(partition, ..) | Item::End(partition, _)) = item;
+            let is_last = match item {
+                _ if !open.contains(&partition) => continue,
+                Item::Record(_, record, headers) => each(partition, record, headers),
+                Item::End(..) => true,
+            };
+            if is_last {
+                open.remove(&partition);
             }
         }
         check_progress(reader.topic(), last_delivery)?;

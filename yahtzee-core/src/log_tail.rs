@@ -12,9 +12,9 @@ pub enum LogTail {
     /// The commit does not say: it is of an earlier format, or there was a gap before it.
     #[default]
     Unknown,
-    /// No record lay below the position.
+    /// No record with a stamp lay below the position.
     Empty,
-    /// The last record below the position.
+    /// The last record with a stamp below the position.
     EndsWith(RecordPrint),
 }
 
@@ -32,6 +32,13 @@ impl RecordPrint {
     #[must_use]
     pub fn of(record: &LogRecord<'_>) -> Self {
         RecordExcerpt::of(record).print()
+    }
+
+    /// Returns the print of a record that a log is known again by. One without a stamp is none: a log that has lost it may have
+    /// been given the same one again.
+    #[must_use]
+    pub fn of_stamped(record: &LogRecord<'_>) -> Option<Self> {
+        record.has_stamp().then(|| Self::of(record))
     }
 }
 

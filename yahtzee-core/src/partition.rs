@@ -165,13 +165,15 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
                 RecordOutcome::Poison(reason)
             }
         };
-        self.last_record = Some(RecordExcerpt::of(&record));
+        if record.has_stamp() {
+            self.last_record = Some(RecordExcerpt::of(&record));
+        }
         self.move_to(record.offset.next());
         fate
     }
 
     fn fold(&mut self, record: &LogRecord<'_>, out: &mut Vec<Effect>) -> Result<MeasurementCounts, Poison> {
-        if record.timestamp_ms < 0 {
+        if !record.has_stamp() {
             return Err(Poison::Timestamp);
         }
         self.settle_gaps(record.offset, record.timestamp_ms);

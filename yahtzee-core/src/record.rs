@@ -42,6 +42,12 @@ impl LogRecord<'_> {
     pub fn is_heartbeat(&self) -> bool {
         self.key.is_empty() && self.value.is_empty()
     }
+
+    /// Whether the record has a stamp. One without is poison and moves no watermark.
+    #[must_use]
+    pub fn has_stamp(&self) -> bool {
+        self.timestamp_ms >= 0
+    }
 }
 
 /// Identity of a drain frame: the same for every delivery of it.

@@ -81,7 +81,8 @@ impl RawLog {
         self.past[earlier.min(later)..later].iter().map(|past| past.kept).min().unwrap_or(u64::MAX)
     }
 
-    /// Whether a reader that has read up to `end` in one life finds the same records there in another.
+    /// Whether a reader that has read up to `end` in one life finds the same records there in another: those with a stamp, others
+    /// are not told apart.
     pub(crate) fn is_same_below(&self, end: u64, earlier: usize, later: usize) -> bool {
         let shared = self.shared_between(earlier, later);
         let [earlier, later] = [earlier, later].map(|life| self.entries_of(life));
@@ -89,7 +90,8 @@ impl RawLog {
         let is_in_question = |(offset, _): &(u64, &RawEntry)| *offset >= shared;
         let [earlier, later] = [earlier, later].map(|entries| {
             let below = (0..end).zip(entries).filter(is_in_question);
-            below.filter_map(|(offset, entry)| Some(entry.record()?.lend(offset))).collect::<Vec<_>>()
+            let records = below.filter_map(|(offset, entry)| Some(entry.record()?.lend(offset)));
+            records.filter(LogRecord::has_stamp).collect::<Vec<_>>()
         });
         is_long && earlier == later
     }

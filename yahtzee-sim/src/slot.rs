@@ -276,7 +276,7 @@ impl Slot {
                     let records = entries.skip_while(|&(offset, _)| offset < from.0);
                     let prints = records.filter_map(|(offset, entry)| match entry {
                         RawEntry::Control => None,
-                        RawEntry::Record(record) => Some(RecordPrint::of(&record.lend(offset))),
+                        RawEntry::Record(record) => RecordPrint::of_stamped(&record.lend(offset)),
                     });
                     prints.take(count).collect()
                 };

@@ -49,14 +49,15 @@ impl TailCheck {
         }
         let is_same = match self.expected {
             LogTail::Unknown => true,
-            LogTail::Empty => false,
-            LogTail::EndsWith(last) if offset < last.offset => {
-                self.watermark_ms.is_none_or(|watermark_ms| record.timestamp_ms <= watermark_ms)
-            }
-            LogTail::EndsWith(last) => {
+            LogTail::EndsWith(last) if offset == last.offset => {
                 self.is_awaited = false;
                 RecordPrint::of(record) == last
             }
+            _ if !record.has_stamp() => true,
+            LogTail::EndsWith(last) if offset < last.offset => {
+                self.watermark_ms.is_none_or(|watermark_ms| record.timestamp_ms <= watermark_ms)
+            }
+            LogTail::Empty | LogTail::EndsWith(_) => false,
         };
         if is_same { Ok(()) } else { Err(ResumeError::OtherLog { offset }) }
     }

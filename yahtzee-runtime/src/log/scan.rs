@@ -42,8 +42,8 @@ pub fn scan(
     scan_with(log, &mut MovingReader::new(topic, Isolation::Committed), ranges, each)
 }
 
-/// Returns the prints of the first records at or after these offsets, `count` of each partition at most, and of open transactions
-/// too.
+/// Returns the prints of the first records with a stamp at or after these offsets, `count` of each partition at most, and of open
+/// transactions too.
 ///
 /// # Errors
 /// If the log does not answer, or delivers nothing for 30 s.
@@ -58,7 +58,7 @@ pub fn first_records(
     read_until(log, &mut reader, from, |partition, record, _| {
         let records = found.entry(partition).or_default();
         if records.len() < count {
-            records.push(RecordPrint::of(&record));
+            records.extend(RecordPrint::of_stamped(&record));
         }
         records.len() >= count
     })?;

@@ -106,7 +106,8 @@ fn expected_range(
     } else {
         // Where a record lies now that is not the one of before.
         let is_other = |&(offset, entry): &(u64, &RawEntry)| {
-            matches!(entry, RawEntry::Record(_)) && !log.is_same_below(offset + 1, earlier.life, opened.life)
+            matches!(entry, RawEntry::Record(record) if record.timestamp_ms >= 0)
+                && !log.is_same_below(offset + 1, earlier.life, opened.life)
         };
         let behind_tail = match commit.tail() {
             LogTail::EndsWith(last) => last.offset.0 + 1,

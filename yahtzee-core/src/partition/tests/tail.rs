@@ -56,6 +56,21 @@ fn a_log_that_has_grown_again_after_a_loss_is_recognised() {
     check(&closed, &[(10, 0), (30, 1), (61, 9), (62, 3)], Some(2));
 }
 
+/// One without a stamp can come again as it was.
+#[test]
+fn a_log_is_known_by_records_with_a_stamp() {
+    fn check(before: &[Entry], after: &[Entry], expected: Option<u64>) {
+        assert_eq!(goes_on(before, after), expected, "{before:?}, then {after:?}");
+    }
+    let before = [(10, 0), (60, 1), (-1, 2)];
+    check(&before, &before, None);
+    check(&before, &[(10, 0), (60, 9), (-1, 2)], Some(1));
+    check(&before, &[(10, 0), (60, 1), (-1, 9), (61, 3)], None);
+    check(&before, &[(10, 0), (60, 1), (61, 9)], Some(2));
+    check(&[(-1, 0)], &[(-1, 0), (10, 1)], None);
+    check(&[(-1, 0)], &[(10, 1)], Some(0));
+}
+
 #[test]
 fn a_tail_that_is_gone_is_missed() {
     let (mut core, mut out) = (open_fresh(), Vec::new());

@@ -77,7 +77,8 @@ macro_rules! views {
         }
 
         impl<'a> View<'a> for $name<'a> {
-            #[inline]
+            // The same is true of it as of `Reader::message`: left to the compiler, unrelated lines decide.
+            #[inline(always)]
             fn field(&mut self, tag: Tag, reader: &mut Reader<'a>) -> Result<(), Malformed> {
                 match tag.number() {
                     $($number => self.$field = views!(read $kind, reader, tag),)+

@@ -91,8 +91,8 @@ impl<'a, A: Default + Clone> RecordFold<'a, A> {
     }
 
     /// Folds into copies: nothing changes but the scratch memory, whatever the job's code does.
-    pub(crate) fn rehearse(self) -> Self {
-        Self { rehearsal: Some(Vec::new()), ..self }
+    pub(crate) fn rehearse(&mut self) {
+        self.rehearsal = Some(Vec::new());
     }
 
     /// Returns what became of the measurements.

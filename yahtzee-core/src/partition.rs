@@ -218,8 +218,10 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         let acceptance = Acceptance { policy, open_from, open_through, incomplete, takes_series };
         let frame = R::frame_key(owner, FrameId::from_bytes(message.frame_id()));
         let origin = Origin { offset: record.offset, owner, frame };
-        let fold = RecordFold::new(acceptance, origin, windows, scratch);
-        let mut intake = Intake(if is_rehearsal { fold.rehearse() } else { fold });
+        let mut intake = Intake(RecordFold::new(acceptance, origin, windows, scratch));
+        if is_rehearsal {
+            intake.0.rehearse();
+        }
         self.job.fold(&message, &mut intake);
         Ok(intake.0.finish())
     }

@@ -141,6 +141,8 @@ impl PartitionState {
 /// Bit of a record's key length that says that headers follow it: no key is so long. Before there were headers
 /// the bit was always 0, so records written then read back, and a program of that time finds later ones malformed.
 const HAS_HEADERS: u32 = 1 << 31;
+/// Timestamp and both lengths of a record.
+const RECORD_FIXED_BYTES: usize = 16;
 
 /// Returns the value in `records`: timestamp i64, key length u32, key, value. If there are headers, the key length has
 /// the bit [`HAS_HEADERS`], and their length u32 and the headers (see `log/header.rs`) come before the key.
@@ -148,12 +150,18 @@ pub(super) fn record_bytes(timestamp_ms: i64, key: &[u8], value: &[u8], headers:
     let length = |bytes: &[u8]| -> u32 {
         u32::try_from(bytes.len()).expect("the size limit of records is far below 2 GiB")
     };
-    let (timestamp, key_length) = (timestamp_ms.to_be_bytes(), length(key));
+    let mut bytes = Vec::with_capacity(RECORD_FIXED_BYTES + headers.len() + key.len() + value.len());
+    bytes.extend_from_slice(&timestamp_ms.to_be_bytes());
     if headers.is_empty() {
-        return [&timestamp, key_length.to_be_bytes().as_slice(), key, value].concat();
+        bytes.extend_from_slice(&length(key).to_be_bytes());
+    } else {
+        bytes.extend_from_slice(&(length(key) | HAS_HEADERS).to_be_bytes());
+        bytes.extend_from_slice(&length(headers).to_be_bytes());
+        bytes.extend_from_slice(headers);
     }
-    let flagged = (key_length | HAS_HEADERS).to_be_bytes();
-    [&timestamp, flagged.as_slice(), &length(headers).to_be_bytes(), headers, key, value].concat()
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
+    bytes
 }
 
 /// Reads [`record_bytes`] back as the record of `offset`.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use yahtzee_core::commit::{Commit, Identity, Unreadable};
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_core::window::Window;
@@ -80,6 +81,17 @@ struct Decoded {
     open_windows: Vec<OpenWindow>,
     incomplete_through: Option<String>,
     incomplete_windows: Vec<String>,
+    losses: Vec<Loss>,
+}
+
+/// What the log has lost from its end before the generation began.
+#[derive(Serialize)]
+struct Loss {
+    /// From here on everything was appended after the loss.
+    kept_before: u64,
+    /// Windows that may lack records; `None` until the worker has passed the place.
+    first_window: Option<String>,
+    last_window: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -206,6 +218,11 @@ impl Decoded {
         let CommitParts { commit, identity } = parts;
         let text = |window: Window| utc::window_start(window, identity.window_length_ms);
         let open = commit.open().iter();
+        let loss = |&LostTail { kept_before, windows, .. }: &LostTail| Loss {
+            kept_before: kept_before.0,
+            first_window: windows.map(|(first, _)| text(first)),
+            last_window: windows.map(|(_, last)| text(last)),
+        };
         Self {
             position: commit.position().0,
             watermark: commit.watermark_ms().map(utc::date_and_time),
@@ -219,6 +236,7 @@ impl Decoded {
                 .collect(),
             incomplete_through: commit.incomplete().reach_through().map(text),
             incomplete_windows: commit.incomplete().windows().map(text).collect(),
+            losses: commit.losses().iter().map(loss).collect(),
         }
     }
 
@@ -229,7 +247,7 @@ impl Decoded {
 
     /// Returns whether windows have lost input.
     fn has_gaps(&self) -> bool {
-        self.incomplete_through.is_some() || !self.incomplete_windows.is_empty()
+        self.incomplete_through.is_some() || !self.incomplete_windows.is_empty() || !self.losses.is_empty()
     }
 
     fn watermark_text(&self) -> String {
@@ -251,6 +269,18 @@ impl Decoded {
         }
         if !self.incomplete_windows.is_empty() {
             text += &format!("        incomplete: {}\n", self.incomplete_windows.join(", "));
+        }
+        for Loss { kept_before, first_window, last_window } in &self.losses {
+            text += &match first_window.as_ref().zip(last_window.as_ref()) {
+                Some((first, last)) => {
+                    format!(
+                        "        lost: records of windows {first} to {last}, not published; kept before {kept_before}\n"
+                    )
+                }
+                None => format!(
+                    "        lost: records, at or before {kept_before}; windows are named once that is read\n"
+                ),
+            };
         }
         text
     }
@@ -279,6 +309,7 @@ mod tests {
             open_windows: Vec::new(),
             incomplete_through: None,
             incomplete_windows: Vec::new(),
+            losses: Vec::new(),
         };
         change(&mut parts);
         let (log_start, log_end, committed_offset) = (0, 90, Some(83));
@@ -309,6 +340,21 @@ mod tests {
         assert!(behind(None).text().contains("! behind"), "{}", behind(None).text());
         check(&partition(|parts| parts.incomplete_through = Some("then".to_owned())), true);
         check(&partition(|parts| parts.incomplete_windows.push("then".to_owned())), true);
+        let loss = |first: Option<&str>| Loss {
+            kept_before: 7,
+            first_window: first.map(str::to_owned),
+            last_window: first.map(|_| "later".to_owned()),
+        };
+        let named = partition(|parts| parts.losses.push(loss(Some("then"))));
+        check(&named, true);
+        assert!(
+            named.text().contains("lost: records of windows then to later, not published"),
+            "{}",
+            named.text()
+        );
+        let pending = partition(|parts| parts.losses.push(loss(None)));
+        check(&pending, true);
+        assert!(pending.text().contains("lost: records, at or before 7"), "{}", pending.text());
         check(&CommittedPartition { flags: vec![Flag::NearLogStart], ..partition(|_| {}) }, true);
         let empty = CommittedPartition { parts: None, committed_offset: None, ..partition(|_| {}) };
         check(&empty, false);

@@ -18,7 +18,8 @@ pub(super) fn run(rig: &mut Rig) -> Result<()> {
     let longest = (rig.options.duration / 5).clamp(AWAY_MIN * 2, AWAY_MAX);
     while !rig.is_over() {
         rig.pause(QUIET)?;
-        let away = rig.rng.duration(AWAY_MIN, longest);
+        // As many short ones as long ones, whatever is taken for long.
+        let away = AWAY_MIN.mul_f64(longest.div_duration_f64(AWAY_MIN).powf(rig.rng.unit()));
         let is_killed = rig.rng.below(2) == 0;
         rig.note_outage();
         if is_killed {

@@ -306,6 +306,20 @@ impl Commit {
         if !is_same_topic {
             return vec![LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }];
         }
+        let mut losses = self.losses.clone();
+        if let Some(loss) = self.loss_since((log_start, log_end), found) {
+            add_loss(&mut losses, loss);
+        }
+        losses.retain(|loss| loss.kept_before >= log_start);
+        losses
+    }
+
+    /// Returns what the log has lost since this commit, of the same topic: see [`Self::losses_since`].
+    pub(crate) fn loss_since(
+        &self,
+        (log_start, log_end): (Offset, Offset),
+        found: &[RecordPrint],
+    ) -> Option<LostTail> {
         // No record lies between the tail and the position, unless it was appended afterwards.
         let appended_since = |found: Option<&RecordPrint>| {
             let since = found.map(|found| found.offset).filter(|&offset| offset < self.position);
@@ -320,12 +334,15 @@ impl Commit {
             LogTail::Empty => appended_since(found.first()),
             _ => appended_since(None),
         };
-        let mut losses = self.losses.clone();
-        if let Some(kept_before) = kept_before {
-            add_loss(&mut losses, LostTail { watermark_ms: self.watermark_ms, kept_before, windows: None });
-        }
-        losses.retain(|loss| loss.kept_before >= log_start);
-        losses
+        let loss = |kept_before| LostTail { watermark_ms: self.watermark_ms, kept_before, windows: None };
+        kept_before.map(loss)
+    }
+
+    /// Whether this one has read further than the commit of a later generation, which knows of no loss that it would find: that one was
+    /// still reading what the log keeps, or somebody has stepped back to this one since.
+    pub(crate) fn tells_more_than(&self, later: &Self) -> bool {
+        let is_found = |loss: &LostTail| loss.watermark_ms == self.watermark_ms;
+        self.position > later.position && !later.losses.iter().any(is_found)
     }
 
     /// Returns the text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].

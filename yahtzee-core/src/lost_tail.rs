@@ -36,6 +36,11 @@ pub(crate) fn add_loss(losses: &mut Vec<LostTail>, loss: LostTail) {
     for earlier in losses.iter_mut() {
         earlier.kept_before = earlier.kept_before.min(loss.kept_before);
     }
+    push_loss(losses, loss);
+}
+
+/// Adds another loss, of which nothing says whether it came before those or after.
+pub(crate) fn push_loss(losses: &mut Vec<LostTail>, loss: LostTail) {
     losses.push(loss);
     if losses.len() > LOSSES_MAX {
         let second = losses.remove(1);

@@ -23,6 +23,7 @@ use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::window::Policy;
 
 mod assigned;
+pub(crate) mod earlier;
 mod opening;
 mod request;
 #[doc(hidden)]

@@ -85,8 +85,8 @@ impl PartitionReader {
 #[derive(Clone, Debug, Default)]
 struct Found {
     commit: Option<OffsetCommit>,
-    /// Of the newest earlier version that has one.
-    earlier: Option<OffsetCommit>,
+    /// Of earlier versions, the newest one first.
+    earlier: Vec<OffsetCommit>,
     /// Life of the log when its bounds were read.
     life: usize,
 }
@@ -268,7 +268,8 @@ impl Slot {
             SlotRequest::ReadEarlierCommits(partitions) => {
                 let found = self.found.iter().zip(self.machine.partitions());
                 let asked = found.filter(|(_, partition)| partitions.contains(partition));
-                SlotAnswer::EarlierCommits(asked.map(|(found, _)| stored(found.earlier.as_ref())).collect())
+                let of = |found: &Found| found.earlier.iter().filter_map(|it| stored(Some(it))).collect();
+                SlotAnswer::EarlierCommits(asked.map(|(found, _)| of(found)).collect())
             }
             SlotRequest::ReadRecords { from, count } => {
                 let first = |(partition, from): (Partition, Offset)| {
@@ -307,7 +308,7 @@ impl Slot {
             let earlier = |version| {
                 broker.committed(version, partition).or_else(|| broker.committed_beside(version, partition))
             };
-            found.earlier = (0..version).rev().find_map(earlier).cloned();
+            found.earlier = (0..version).rev().filter_map(earlier).cloned().collect();
         }
     }
 

@@ -20,8 +20,8 @@ pub(crate) struct Opened {
     pub(crate) committed: Option<(u64, String)>,
     /// Life of the partition that its writer had read.
     pub(crate) life_of_commit: usize,
-    /// What the newest earlier version has committed that has committed anything, where this one has not.
-    pub(crate) earlier: Option<OffsetCommit>,
+    /// What earlier versions have committed, the newest one first.
+    pub(crate) earlier: Vec<OffsetCommit>,
     /// Which topic of its name it believed to read.
     pub(crate) topic: u8,
     pub(crate) log_start: u64,

@@ -13,6 +13,7 @@ use crate::summary::SummaryKey;
 mod caps;
 mod exhaustive;
 mod layout;
+mod loss_worlds;
 mod losses;
 mod panics;
 mod settings;

@@ -2,12 +2,13 @@
 
 use crate::commit::{Commit, Unreadable};
 use crate::erased::AnyPartition;
-use crate::log_tail::{LogTail, RecordPrint};
+use crate::log_tail::RecordPrint;
 use crate::lost_tail::LostTail;
 use crate::owner::Partition;
 use crate::partition::{History, Opened, ResumeError};
 use crate::record::Offset;
 
+use super::earlier::EarlierCommits;
 use super::rules::{OpeningStep, SlotRules};
 use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, SlotRequest};
 
@@ -31,29 +32,21 @@ pub(super) struct Opening {
 struct PartitionAnswers {
     partition: Partition,
     committed: Option<CommittedOffset>,
-    /// What an earlier generation has committed, where this one has not.
-    earlier: Option<CommittedOffset>,
+    /// What earlier generations have committed, where this one has not, or why that cannot be told.
+    earlier: Result<Option<EarlierCommits>, Unreadable>,
     bounds: Bounds,
-    /// The first records that the log has at or after the end of what the earlier generation had read.
-    tail: Vec<RecordPrint>,
 }
 
 impl PartitionAnswers {
-    /// Where to look for the end of what an earlier generation had read, if the log still has the place.
-    fn earlier_tail(&self) -> Option<(Partition, Offset)> {
-        let offset = match read(self.earlier.as_ref()?).ok()?.tail() {
-            LogTail::Unknown => return None,
-            LogTail::Empty => Offset(0),
-            LogTail::EndsWith(RecordPrint { offset, .. }) => offset,
-        };
-        (self.bounds.start..self.bounds.end).contains(&offset).then_some((self.partition, offset))
+    /// Where to look next for the end of what an earlier generation had read, if the log still has the place.
+    fn next_tail(&mut self) -> Option<(Partition, Offset)> {
+        let earlier = self.earlier.as_mut().ok()?.as_mut()?;
+        earlier.next_tail(&self.bounds).map(|offset| (self.partition, offset))
     }
 
-    fn losses(&self, topic_id: [u8; 16]) -> Vec<LostTail> {
-        let read = self.earlier.as_ref().map(|earlier| Commit::read(earlier.offset, &earlier.metadata));
-        let Some(Ok((commit, identity))) = read else { return Vec::new() };
-        let Bounds { start, end } = self.bounds;
-        commit.losses_since(identity.topic_id == topic_id, (start, end), &self.tail)
+    fn losses(&self) -> Result<Vec<LostTail>, ResumeError> {
+        let earlier = self.earlier.as_ref().map_err(|reason| ResumeError::Unreadable(*reason))?;
+        Ok(earlier.as_ref().map(|earlier| earlier.losses(&self.bounds)).unwrap_or_default())
     }
 }
 
@@ -67,9 +60,8 @@ impl Opening {
         let unknown = |&partition: &Partition| PartitionAnswers {
             partition,
             committed: None,
-            earlier: None,
+            earlier: Ok(None),
             bounds,
-            tail: Vec::new(),
         };
         let found = partitions.iter().map(unknown).collect();
         Self { topic_id, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
@@ -87,7 +79,7 @@ impl Opening {
         None
     }
 
-    fn request(&self, step: OpeningStep) -> Option<SlotRequest> {
+    fn request(&mut self, step: OpeningStep) -> Option<SlotRequest> {
         match step {
             OpeningStep::Fence => Some(SlotRequest::Fence),
             OpeningStep::Commits => Some(SlotRequest::ReadCommits),
@@ -97,7 +89,7 @@ impl Opening {
                 (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
             }
             OpeningStep::Tails => {
-                let from: Vec<_> = self.found.iter().filter_map(PartitionAnswers::earlier_tail).collect();
+                let from: Vec<_> = self.found.iter_mut().filter_map(PartitionAnswers::next_tail).collect();
                 (!from.is_empty()).then_some(SlotRequest::ReadRecords { from, count: TAIL_RECORDS })
             }
         }
@@ -116,14 +108,24 @@ impl Opening {
             }
             SlotAnswer::EarlierCommits(earlier) => {
                 let uncommitted = self.found.iter_mut().filter(|found| found.committed.is_none());
-                uncommitted.zip(earlier).for_each(|(found, it)| found.earlier = it);
+                let read = |commits: Vec<_>| EarlierCommits::read(&commits, self.topic_id);
+                uncommitted.zip(earlier).for_each(|(found, it)| found.earlier = read(it));
             }
             SlotAnswer::Bounds(bounds) => {
                 self.found.iter_mut().zip(bounds).for_each(|(found, it)| found.bounds = it);
             }
             SlotAnswer::Records(records) => {
-                let asked = self.found.iter_mut().filter(|found| found.earlier_tail().is_some());
-                asked.zip(records).for_each(|(found, it)| found.tail = it);
+                let mut records = records.into_iter();
+                for found in &mut self.found {
+                    if found.next_tail().is_some()
+                        && let Ok(Some(earlier)) = &mut found.earlier
+                    {
+                        earlier.take_tail(records.next().unwrap_or_default());
+                    }
+                }
+                // There may be further ones to look for.
+                self.is_asked = false;
+                return;
             }
             SlotAnswer::Appended | SlotAnswer::Committed => panic!("{answer:?} while opening"),
         }
@@ -139,7 +141,7 @@ impl Opening {
     ) -> Result<(Box<dyn AnyPartition>, Offset), ResumeError> {
         let found = &mut self.found[index];
         let (partition, bounds) = (found.partition, found.bounds);
-        let losses = found.losses(self.topic_id);
+        let losses = found.losses()?;
         let committed = found.committed.take();
         let Opened { core, read_from, verdict } = (self.open_partition)(History {
             partition,

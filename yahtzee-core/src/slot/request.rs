@@ -32,8 +32,7 @@ pub enum SlotRequest {
     Fence,
     /// Read the committed offsets of the slot's partitions, in their order.
     ReadCommits,
-    /// Read, for each of these partitions, what the newest of the job's earlier generations has committed that has committed
-    /// anything of it.
+    /// Read, for each of these partitions, what the job's earlier generations have committed of it.
     ReadEarlierCommits(Vec<Partition>),
     /// Read where the slot's partitions start and end, in their order.
     ReadBounds,
@@ -87,8 +86,8 @@ pub enum SlotAnswer {
     Fenced,
     /// The committed offsets, in the order of the slot's partitions.
     Commits(Vec<Option<CommittedOffset>>),
-    /// The newest commits of earlier generations, in the order of the request.
-    EarlierCommits(Vec<Option<CommittedOffset>>),
+    /// The commits of earlier generations, in the order of the request, of each partition those of the newest generation first.
+    EarlierCommits(Vec<Vec<CommittedOffset>>),
     /// The ranges of the partitions, in the order of the slot's partitions.
     Bounds(Vec<Bounds>),
     /// The records of each partition, in the order of the request; fewer where there are no further ones.

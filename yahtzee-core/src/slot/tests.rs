@@ -108,7 +108,7 @@ fn reopen(machine: &mut SlotMachine, committed: Option<CommittedOffset>, end: u6
     machine.answer(SlotAnswer::Commits(vec![committed]), 0).unwrap();
     if !is_committed {
         assert_eq!(machine.poll(0), Some(SlotRequest::ReadEarlierCommits(vec![Partition(0)])));
-        machine.answer(SlotAnswer::EarlierCommits(vec![None]), 0).unwrap();
+        machine.answer(SlotAnswer::EarlierCommits(vec![Vec::new()]), 0).unwrap();
     }
     assert_eq!(machine.poll(0), Some(SlotRequest::ReadBounds));
     machine.answer(SlotAnswer::Bounds(vec![bounds]), 0).unwrap();
@@ -124,7 +124,7 @@ fn assign_all(machine: &mut SlotMachine, bounds: Bounds) {
         let found = match request {
             SlotRequest::Fence => SlotAnswer::Fenced,
             SlotRequest::ReadCommits => SlotAnswer::Commits(none(partitions)),
-            SlotRequest::ReadEarlierCommits(of) => SlotAnswer::EarlierCommits(none(of.len())),
+            SlotRequest::ReadEarlierCommits(of) => SlotAnswer::EarlierCommits(vec![Vec::new(); of.len()]),
             SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; partitions]),
             SlotRequest::Assign(_) => return,
             other => panic!("{other:?}"),
@@ -377,7 +377,8 @@ fn a_panic_is_remembered_for_the_next_opening() {
 fn a_partition_that_must_not_be_worked_on_closes_the_slot() {
     let mut machine = SlotMachine::new(settings());
     machine.open(identity().topic_id, Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
-    for found in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::EarlierCommits(vec![None])]
+    for found in
+        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::EarlierCommits(vec![Vec::new()])]
     {
         machine.poll(0).unwrap();
         answer(&mut machine, found, 0);

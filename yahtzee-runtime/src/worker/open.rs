@@ -122,26 +122,21 @@ impl SlotOpener<'_> {
         machine.answer(answer, now_ms).map_err(|refused| JobFailure::refused(&self.topics.raw, &refused))
     }
 
-    /// Returns, for each partition, what the newest earlier generation has committed that has committed anything of it.
-    fn earlier_commits(&self, partitions: &[Partition]) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+    /// Returns, for each partition, what earlier generations have committed of it, the newest one first.
+    fn earlier_commits(&self, partitions: &[Partition]) -> Result<Vec<Vec<CommittedOffset>>, LogError> {
         let (job, version) = (self.plan.job.name(), &self.settings.layout.version);
         let groups = self.log.groups()?;
         let generations = groups.iter().filter_map(|name| generation_of(name, job, version));
         let earlier: BTreeSet<u32> = generations.filter(|it| *it < self.plan.generation).collect();
-        let mut newest = vec![None; partitions.len()];
+        let mut found = vec![Vec::new(); partitions.len()];
         for generation in earlier.into_iter().rev() {
             let group = group(job, generation, version);
             // An older commit tells of a loss too, and nobody may be left to end a transaction of that generation.
             let read = |topic: &str| self.log.committed_below_open_transactions(&group, topic, partitions);
             let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
-            for (newest, commit) in newest.iter_mut().zip(commits) {
-                *newest = newest.take().or(commit);
-            }
-            if newest.iter().all(Option::is_some) {
-                break;
-            }
+            found.iter_mut().zip(commits).for_each(|(found, commit)| found.extend(commit));
         }
-        Ok(newest)
+        Ok(found)
     }
 
     fn warn_of_loss(&self, assignment: &Assignment, losses: &[LostTail]) {

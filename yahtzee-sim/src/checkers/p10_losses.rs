@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yahtzee_core::commit::{Commit, Identity};
 use yahtzee_core::log_tail::LogTail;
+use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::{Policy, Window};
@@ -27,15 +28,20 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     // An opening that comes before the log has grown knows more than a later one.
     let mut ranges: BTreeMap<(u32, u32), Option<Ranges>> = BTreeMap::new();
     for opened in &evidence.world.watch.opened {
-        let Some(earlier) = opened.earlier.as_ref().filter(|_| opened.committed.is_none()) else { continue };
-        let Ok((commit, identity)) = Commit::read(Offset(earlier.offset), &earlier.metadata) else {
-            continue;
-        };
+        let Some(newest) = opened.earlier.first().filter(|_| opened.committed.is_none()) else { continue };
         let key = (opened.generation, opened.partition);
-        let known = damaged.get(&(earlier.generation, opened.partition)).cloned().unwrap_or_default();
-        let lost = lost_windows(opened, earlier, commit.position().0, evidence);
+        let known = damaged.get(&(newest.generation, opened.partition)).cloned().unwrap_or_default();
+        let readers = readers(&opened.earlier);
+        let lost = readers
+            .iter()
+            .flat_map(|(earlier, commit, _)| lost_windows(opened, earlier, commit.position().0, evidence));
         damaged.entry(key).or_default().extend(known.into_iter().chain(lost));
-        let expected = expected_range(opened, earlier, (&commit, &identity), evidence);
+        let has_known_losses = readers.iter().any(|(_, commit, _)| !commit.losses().is_empty());
+        let expected = readers
+            .iter()
+            .map(|(earlier, commit, identity)| expected_range(opened, earlier, (commit, identity), evidence));
+        let expected: Option<Vec<Ranges>> = if has_known_losses { None } else { expected.collect() };
+        let expected = expected.map(|of_readers| of_readers.into_iter().flatten().collect::<Ranges>());
         let of_key = ranges.entry(key).or_insert_with(|| Some(Ranges::new()));
         *of_key = of_key.take().zip(expected).map(|(all, expected)| all.union(&expected).copied().collect());
     }
@@ -64,6 +70,28 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
         }
     }
     check_published(&damaged, evidence, findings);
+}
+
+/// The newest commit, and each older one of the same topic that had read further than those before it, if what it had read is not known
+/// to be lost.
+fn readers(earlier: &[OffsetCommit]) -> Vec<(&OffsetCommit, Commit, Identity)> {
+    let mut readers: Vec<(&OffsetCommit, Commit, Identity)> = Vec::new();
+    for stored in earlier {
+        let Ok((commit, identity)) = Commit::read(Offset(stored.offset), &stored.metadata) else { continue };
+        let is_further = match (readers.first(), readers.last()) {
+            (Some((_, newest, of_newest)), Some((_, furthest, _))) => {
+                let is_known = |loss: &LostTail| loss.watermark_ms == commit.watermark_ms();
+                identity.topic_id == of_newest.topic_id
+                    && commit.position() > furthest.position()
+                    && !newest.losses().iter().any(is_known)
+            }
+            _ => true,
+        };
+        if is_further {
+            readers.push((stored, commit, identity));
+        }
+    }
+    readers
 }
 
 /// The windows that records were accepted into which the log has lost since a commit, where some of them had been read before it.
@@ -95,7 +123,7 @@ fn expected_range(
     evidence: &Evidence<'_, '_>,
 ) -> Option<Ranges> {
     let log = &evidence.world.logs[opened.partition as usize];
-    if !commit.losses().is_empty() || opened.life != log.life() || opened.topic != log.topic {
+    if opened.life != log.life() || opened.topic != log.topic {
         return None;
     }
     let policy = evidence.world.config.policy();

@@ -1,6 +1,12 @@
 //! A generation that has committed nothing, and the one before it that has.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
+use crate::commit::Unreadable;
+use crate::crc32c::crc32c;
+use crate::log_tail::LogTail;
 use crate::lost_tail::LostTail;
 
 const PARTITIONS: [Partition; 2] = [Partition(0), Partition(1)];
@@ -28,7 +34,7 @@ fn first_commit(machine: &mut SlotMachine) -> CommittedOffset {
 /// Opens a slot of which only partition 1 has a commit. Returns the records that were asked for, and what partition 0 is said to
 /// have lost.
 fn losses(
-    earlier: Option<CommittedOffset>,
+    earlier: &[CommittedOffset],
     [start, end]: [u64; 2],
     found: &[RecordPrint],
     topic_id: [u8; 16],
@@ -52,12 +58,13 @@ fn losses(
             SlotRequest::ReadCommits => SlotAnswer::Commits(vec![None, Some(own.clone())]),
             SlotRequest::ReadEarlierCommits(partitions) => {
                 assert_eq!(partitions, [Partition(0)], "the other one has a commit");
-                SlotAnswer::EarlierCommits(vec![earlier.clone()])
+                SlotAnswer::EarlierCommits(vec![earlier.to_vec()])
             }
             SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; 2]),
             SlotRequest::ReadRecords { from, count } => {
-                asked = from;
-                SlotAnswer::Records(vec![found[..count.min(found.len())].to_vec()])
+                let from_there = found.iter().filter(|record| record.offset >= from[0].1);
+                asked.extend(&from);
+                SlotAnswer::Records(vec![from_there.take(count).copied().collect()])
             }
             SlotRequest::Assign(_) => break,
             other => panic!("{other:?}"),
@@ -78,7 +85,7 @@ fn what_the_log_has_lost_is_told_by_the_commit_of_an_earlier_generation() {
         let loss = |kept_before| LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None };
         let asked = if is_asked { vec![(Partition(0), last.offset)] } else { vec![] };
         let expected = (asked, kept_before.map(loss).into_iter().collect());
-        let found = losses(Some(earlier.clone()), bounds, found, identity().topic_id);
+        let found = losses(std::slice::from_ref(&earlier), bounds, found, identity().topic_id);
         assert_eq!(found, expected, "of {bounds:?}");
     };
     let next = RecordPrint { offset: Offset(3), crc: 5 };
@@ -111,7 +118,7 @@ fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() 
         let found: Vec<RecordPrint> = found.iter().map(print).collect();
         let watermark_ms = (records > 0).then_some(10 * MINUTE_MS);
         let loss = |kept_before| LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None };
-        let (_, lost) = losses(Some(earlier), [0, end], &found, identity().topic_id);
+        let (_, lost) = losses(&[earlier], [0, end], &found, identity().topic_id);
         assert_eq!(lost, kept_before.map(loss).into_iter().collect::<Vec<_>>(), "{records} {end} {found:?}");
     }
     check(0, 3, &[], None);
@@ -124,17 +131,123 @@ fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() 
     check(1, 9, &[0, 2], Some(2));
 }
 
+/// What a generation commits that has read the first of the records of [`earlier_commit`].
+fn commit_of_one_record(of: Identity) -> CommittedOffset {
+    let mut machine = SlotMachine::new(settings());
+    machine.open(of.topic_id, Box::new(move |history| Arc::new(Counter).open(POLICY, of, history)));
+    assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(0) });
+    feed(&mut machine, 0, 10);
+    first_commit(&mut machine)
+}
+
+/// A generation that was raised while it still read what the log keeps, or from which somebody has stepped back, has not read as far
+/// as the one before it.
+#[test]
+fn an_older_commit_tells_what_the_newest_one_has_not_come_to_yet() {
+    let (furthest, last) = earlier_commit();
+    let newest = commit_of_one_record(identity());
+    let (newest_commit, _) = Commit::read(newest.offset, &newest.metadata).unwrap();
+    let LogTail::EndsWith(first) = newest_commit.tail() else { panic!("{newest_commit:?}") };
+    let lost = LostTail { watermark_ms: Some(10 * MINUTE_MS), kept_before: last.offset, windows: None };
+    let other = RecordPrint { crc: !last.crc, ..last };
+    let check = |commits: &[&CommittedOffset], at_last, asked: &[u64], expected: &[LostTail]| {
+        let commits: Vec<CommittedOffset> = commits.iter().map(|it| (*it).clone()).collect();
+        let log = [first, RecordPrint { offset: Offset(1), crc: 5 }, at_last];
+        let (found_asked, found) = losses(&commits, [0, 9], &log, identity().topic_id);
+        let found_asked: Vec<u64> = found_asked.iter().map(|(_, offset)| offset.0).collect();
+        assert_eq!((&*found_asked, &*found), (asked, expected), "{commits:?}");
+    };
+    check(&[&newest, &furthest], last, &[0, 2], &[]);
+    check(&[&newest, &furthest], other, &[0, 2], &[lost]);
+    check(&[&newest, &newest, &furthest, &newest], other, &[0, 2], &[lost]);
+    check(&[&furthest, &newest], other, &[2], &[lost]);
+    // What cannot be read tells nothing, and hides nothing.
+    let foreign = CommittedOffset { offset: Offset(3), metadata: "foreign".to_owned() };
+    check(&[&foreign, &furthest], other, &[2], &[lost]);
+    let moved = CommittedOffset { offset: Offset(1), ..furthest.clone() };
+    check(&[&moved, &newest, &foreign, &furthest], other, &[0, 2], &[lost]);
+}
+
+/// Two generations are read side by side: the older one may have gone on with what was appended after the newer one was refused.
+#[test]
+fn a_tail_that_is_left_does_not_hide_that_the_one_of_the_newest_commit_is_gone() {
+    let (furthest, last) = earlier_commit();
+    let newest = commit_of_one_record(identity());
+    let log = [RecordPrint { offset: Offset(0), crc: 5 }, RecordPrint { offset: Offset(1), crc: 5 }, last];
+    let (_, found) = losses(&[newest, furthest], [0, 9], &log, identity().topic_id);
+    let lost = LostTail { watermark_ms: Some(10 * MINUTE_MS), kept_before: Offset(0), windows: None };
+    assert_eq!(found, [lost]);
+}
+
+/// Offsets of a topic that was deleted since say nothing of the topic of now.
+#[test]
+fn an_older_commit_of_another_topic_tells_nothing() {
+    let (furthest, _) = earlier_commit();
+    let of_now = [5; 16];
+    let newest = commit_of_one_record(Identity { topic_id: of_now, ..identity() });
+    let (asked, lost) = losses(&[newest, furthest], [0, 9], &[], of_now);
+    assert_eq!(asked, [(Partition(0), Offset(0))], "the tail of the newest");
+    assert_eq!(lost.iter().map(|loss| loss.kept_before).collect::<Vec<_>>(), [Offset(0)]);
+}
+
+/// What the newest one has passed is not found a second time, with other bounds.
+#[test]
+fn a_loss_that_the_newest_commit_knows_is_not_told_by_an_older_one_again() {
+    let (furthest, _) = earlier_commit();
+    let known = LostTail { watermark_ms: Some(10 * MINUTE_MS), kept_before: Offset(1), windows: None };
+    let mut machine = SlotMachine::new(settings());
+    let open = move |history: History<'_>| {
+        Arc::new(Counter).open(POLICY, identity(), History { losses: &[known], ..history })
+    };
+    machine.open(identity().topic_id, Box::new(open));
+    assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(1) });
+    feed(&mut machine, 0, 0);
+    feed(&mut machine, 1, 20);
+    let newest = first_commit(&mut machine);
+    let (commit, _) = Commit::read(newest.offset, &newest.metadata).unwrap();
+    let LogTail::EndsWith(last) = commit.tail() else { panic!("{commit:?}") };
+    let (asked, lost) = losses(&[newest, furthest], [0, 9], &[last], identity().topic_id);
+    assert_eq!(asked, [(Partition(0), Offset(1))]);
+    assert_eq!(lost.iter().map(|loss| loss.pending()).collect::<Vec<_>>(), [known]);
+}
+
+/// It may tell of a loss.
+#[test]
+fn an_earlier_commit_of_a_newer_format_is_refused() {
+    let mut machine = SlotMachine::new(settings());
+    begin(&mut machine);
+    let body = [u8::MAX];
+    let text = URL_SAFE_NO_PAD.encode([&body[..], &crc32c(&body).to_le_bytes()].concat());
+    let newer = CommittedOffset { offset: Offset(3), metadata: text };
+    let (earlier, _) = earlier_commit();
+    let mut answers = [
+        SlotAnswer::Fenced,
+        SlotAnswer::Commits(vec![None]),
+        SlotAnswer::EarlierCommits(vec![vec![earlier, newer]]),
+        SlotAnswer::Bounds(vec![Bounds { start: Offset(0), end: Offset(9) }]),
+    ]
+    .into_iter();
+    let refused = loop {
+        machine.poll(0).unwrap();
+        if let Err(refused) = machine.answer(answers.next().unwrap(), 0) {
+            break refused;
+        }
+    };
+    assert_eq!(refused.reason, ResumeError::Unreadable(Unreadable::NewerFormat(u8::MAX)));
+    assert!(machine.is_closed());
+}
+
 #[test]
 fn nothing_is_lost_without_an_earlier_commit_that_can_be_read() {
     let none = (vec![], vec![]);
-    assert_eq!(losses(None, [0, 9], &[], identity().topic_id), none);
+    assert_eq!(losses(&[], [0, 9], &[], identity().topic_id), none);
     let foreign = CommittedOffset { offset: Offset(3), metadata: "foreign".to_owned() };
-    assert_eq!(losses(Some(foreign), [0, 9], &[], identity().topic_id), none);
+    assert_eq!(losses(&[foreign], [0, 9], &[], identity().topic_id), none);
 }
 
 #[test]
 fn a_topic_made_anew_has_lost_everything() {
     let (earlier, last) = earlier_commit();
-    let (_, found) = losses(Some(earlier), [0, 9], &[last], [5; 16]);
+    let (_, found) = losses(&[earlier], [0, 9], &[last], [5; 16]);
     assert_eq!(found, [LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }]);
 }

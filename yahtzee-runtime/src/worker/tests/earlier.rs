@@ -4,18 +4,18 @@ use crate::topics::group;
 
 use super::*;
 
-/// What generation 1 has committed of three records of minute 0.
-fn earlier_commit() -> CommittedOffset {
+/// What a generation has committed of the first of three records of minute 0.
+fn earlier_commit(count: usize) -> CommittedOffset {
     let script =
-        Script { raw: records(3), polls: [poll(3, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
+        Script { raw: records(3), polls: [poll(count, FLUSH_MS), poll(0, 0)].into(), ..Script::default() };
     let mut worked = Worked::new(Guarantee::Fenced, script);
     worked.run().unwrap();
     worked.log.script().committed.clone().unwrap()
 }
 
-/// Lets generation 3 fold a log, of which generation 1 had read three records. Returns its calls and its last commit.
+/// Lets generation 3 fold a log, of which generation 1 had read three records, and generation 2 one, before it was stopped. Returns
+/// its calls and its last commit.
 fn raised(guarantee: Guarantee, raw: Vec<RawRecord>, polls: &[Poll]) -> (Vec<String>, Option<Commit>) {
-    let earlier = earlier_commit();
     let foreign = CommittedOffset { offset: Offset(0), metadata: "foreign".to_owned() };
     let of_generation = |generation| group("count", generation, &TopicLayout::default().version);
     let script = Script {
@@ -24,7 +24,8 @@ fn raised(guarantee: Guarantee, raw: Vec<RawRecord>, polls: &[Poll]) -> (Vec<Str
         earlier: vec![
             ("another".to_owned(), foreign.clone()),
             (of_generation(4), foreign),
-            (of_generation(1), earlier),
+            (of_generation(1), earlier_commit(3)),
+            (of_generation(2), earlier_commit(1)),
         ],
         ..Script::default()
     };

@@ -1,0 +1,85 @@
+//! What earlier generations have committed of a partition that is to be folded anew.
+
+use crate::commit::{Commit, Unreadable};
+use crate::log_tail::{LogTail, RecordPrint};
+use crate::lost_tail::{LostTail, push_loss};
+use crate::record::Offset;
+
+use super::{Bounds, CommittedOffset};
+
+/// The commits by which the log is known again: the newest one that can be read, which says what was lost before, and older ones that
+/// had read further. Who was still reading what the log keeps has not come as far as those before, nor has one from which somebody
+/// has stepped back.
+#[derive(Clone, Debug)]
+pub(crate) struct EarlierCommits {
+    /// The newest first.
+    commits: Vec<Commit>,
+    /// Of as many commits, in their order: the first records that the log has now where the tail was, if it can have any.
+    tails: Vec<Vec<RecordPrint>>,
+    /// Whether they belong to the topic of now.
+    is_same_topic: bool,
+}
+
+impl EarlierCommits {
+    /// Reads these commits, those of the newest generation first. `None` if none can be read.
+    ///
+    /// # Errors
+    /// [`Unreadable::NewerFormat`] if one was written by a newer Yahtzee: it may tell of a loss.
+    pub(crate) fn read(stored: &[CommittedOffset], topic_id: [u8; 16]) -> Result<Option<Self>, Unreadable> {
+        let mut readable = Vec::new();
+        for CommittedOffset { offset, metadata } in stored {
+            match Commit::read(*offset, metadata) {
+                Ok(read) => readable.push(read),
+                Err(newer @ Unreadable::NewerFormat(_)) => return Err(newer),
+                Err(_) => {}
+            }
+        }
+        let mut readable = readable.into_iter();
+        let Some((newest, of_newest)) = readable.next() else { return Ok(None) };
+        let of_same_topic = readable.filter(|(_, identity)| identity.topic_id == of_newest.topic_id);
+        let older = of_same_topic.map(|(commit, _)| commit).filter(|older| older.tells_more_than(&newest));
+        let older: Vec<Commit> = older.collect();
+        let commits = [vec![newest], older].concat();
+        Ok(Some(Self { commits, tails: Vec::new(), is_same_topic: of_newest.topic_id == topic_id }))
+    }
+
+    /// Returns where to look next for the end of what had been read, if the log still has such a place.
+    pub(crate) fn next_tail(&mut self, bounds: &Bounds) -> Option<Offset> {
+        while let Some(commit) = self.commits.get(self.tails.len()) {
+            let offset = match commit.tail() {
+                LogTail::Unknown => None,
+                LogTail::Empty => Some(Offset(0)),
+                LogTail::EndsWith(RecordPrint { offset, .. }) => Some(offset),
+            };
+            let within = offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
+            if within.is_some() {
+                return within;
+            }
+            self.tails.push(Vec::new());
+        }
+        None
+    }
+
+    /// Takes the first records that the log has from [`Self::next_tail`] on.
+    pub(crate) fn take_tail(&mut self, found: Vec<RecordPrint>) {
+        self.tails.push(found);
+    }
+
+    /// Returns what the log has lost, once all tails were looked for.
+    pub(crate) fn losses(&self, bounds: &Bounds) -> Vec<LostTail> {
+        let Bounds { start, end } = *bounds;
+        let mut told = self.commits.iter().zip(&self.tails);
+        let Some((newest, found)) = told.next() else { return Vec::new() };
+        let mut losses = newest.losses_since(self.is_same_topic, (start, end), found);
+        for (older, found) in told.filter(|_| self.is_same_topic) {
+            for known in older.losses() {
+                if !losses.iter().any(|loss| loss.watermark_ms == known.watermark_ms) {
+                    push_loss(&mut losses, *known);
+                }
+            }
+            older.loss_since((start, end), found).into_iter().for_each(|loss| push_loss(&mut losses, loss));
+        }
+        losses.retain(|loss| loss.kept_before >= start);
+        losses
+    }
+}

@@ -88,9 +88,15 @@ impl IncompleteWindows {
 
     /// Adds the windows from `first` to `last`: one by one, or, where a commit could not name as many, with all before them.
     pub(crate) fn add_range(&mut self, first: Window, last: Window) {
-        if last.0.saturating_sub(first.0) < i64::from(OPEN_WINDOWS_MAX) {
+        if last < first {
+            return;
+        }
+        let added = last.0.saturating_sub(first.0).saturating_add(1);
+        let named = i64::try_from(self.windows.len()).unwrap_or(i64::MAX);
+        if added.saturating_add(named) <= i64::from(OPEN_WINDOWS_MAX) {
             self.windows.extend((first.0..=last.0).map(Window));
         } else if self.reach != Reach::Unknown {
+            self.windows = self.windows.split_off(&last.plus(1));
             self.reach = Reach::Through(self.reach_through().map_or(last, |before| before.max(last)));
         }
     }
@@ -176,6 +182,11 @@ mod tests {
         check(none(), 0, max, &IncompleteWindows::through(Window(max)));
         check(none(), i64::MIN, 7, &IncompleteWindows::through(Window(7)));
         check(IncompleteWindows::through(Window(9)), i64::MIN, 7, &IncompleteWindows::through(Window(9)));
+        // Those that were named before count too.
+        let named = || IncompleteWindows::of((0..max - 3).map(Window));
+        check(named(), max + 1, max + 3, &named().and((max + 1..=max + 3).map(Window)));
+        check(named(), max + 1, max + 4, &IncompleteWindows::through(Window(max + 4)));
+        check(named(), -9, -3, &IncompleteWindows::through(Window(-3)).and(named().windows()));
         // What the first record will tell reaches no less far.
         let unknown = IncompleteWindows::until_first_record;
         check(unknown(), i64::MIN, 7, &unknown());

@@ -88,6 +88,26 @@ fn nothing_is_published_or_committed_before_the_first_record_after_a_loss_tells_
     assert_eq!(commit.losses(), [LostTail { windows: Some((Window(6), Window(22))), ..loss(13, 2) }]);
 }
 
+/// One after the other, and hours between them, before the first commit: a restart must be able to read what was committed.
+#[test]
+fn a_commit_names_as_many_losses_as_there_can_be() {
+    // Each hits the windows of three quiet hours, from 1,000 minutes after the one before on.
+    let minutes: Vec<i64> = (1..9).flat_map(|number| [1_000 * number, 1_000 * number + 190]).collect();
+    let losses: Vec<LostTail> =
+        (1..9).map(|number| loss(1_000 * number + 100, 2 * number.unsigned_abs() - 1)).collect();
+    let mut anew = Anew::open(Start::Beginning, &losses, 16);
+    anew.read(&minutes);
+    let commit = anew.core.acknowledged(anew.out.len() as u64).unwrap();
+    let text = commit.metadata(&identity());
+    assert!(text.len() < 4_096, "{} characters", text.len());
+    assert_eq!(Commit::read(commit.replay_offset(), &text).map(|(read, _)| read), Ok(commit.clone()));
+    for first in (1..9).map(|number| 1_000 * number - 5) {
+        let covered = (first..=first + 197).filter(|&minute| commit.incomplete().covers(Window(minute)));
+        assert_eq!(covered.count(), 198, "from {first}");
+    }
+    assert!(!commit.incomplete().covers(Window(8_193)), "{commit:?}");
+}
+
 /// Wherever a generation is killed and starts again from its last commit, it publishes and names the same.
 #[test]
 fn a_restart_passes_a_loss_as_one_pass_does() {

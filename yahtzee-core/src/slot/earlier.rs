@@ -68,7 +68,9 @@ impl EarlierCommits {
     /// Returns what the log has lost, once all tails were looked for.
     pub(crate) fn losses(&self, bounds: &Bounds) -> Vec<LostTail> {
         let Bounds { start, end } = *bounds;
-        let mut told = self.commits.iter().zip(&self.tails);
+        // What nobody has looked for is not there.
+        let tails = self.tails.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+        let mut told = self.commits.iter().zip(tails);
         let Some((newest, found)) = told.next() else { return Vec::new() };
         let mut losses = newest.losses_since(self.is_same_topic, (start, end), found);
         for (older, found) in told.filter(|_| self.is_same_topic) {

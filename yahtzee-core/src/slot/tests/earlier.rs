@@ -190,24 +190,41 @@ fn an_older_commit_of_another_topic_tells_nothing() {
     assert_eq!(lost.iter().map(|loss| loss.kept_before).collect::<Vec<_>>(), [Offset(0)]);
 }
 
+/// What a generation has committed that was told of a loss and has read records of these minutes, and the last of them.
+fn commit_behind(loss: LostTail, minutes: &[i64]) -> (CommittedOffset, RecordPrint) {
+    let mut machine = SlotMachine::new(settings());
+    let open = move |history: History<'_>| {
+        Arc::new(Counter).open(POLICY, identity(), History { losses: &[loss], ..history })
+    };
+    machine.open(identity().topic_id, Box::new(open));
+    assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(1) });
+    (0..).zip(minutes).for_each(|(offset, &minute)| feed(&mut machine, offset, minute));
+    let committed = first_commit(&mut machine);
+    let (commit, _) = Commit::read(committed.offset, &committed.metadata).unwrap();
+    let LogTail::EndsWith(last) = commit.tail() else { panic!("{commit:?}") };
+    (committed, last)
+}
+
 /// What the newest one has passed is not found a second time, with other bounds.
 #[test]
 fn a_loss_that_the_newest_commit_knows_is_not_told_by_an_older_one_again() {
     let (furthest, _) = earlier_commit();
     let known = LostTail { watermark_ms: Some(10 * MINUTE_MS), kept_before: Offset(1), windows: None };
-    let mut machine = SlotMachine::new(settings());
-    let open = move |history: History<'_>| {
-        Arc::new(Counter).open(POLICY, identity(), History { losses: &[known], ..history })
-    };
-    machine.open(identity().topic_id, Box::new(open));
-    assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(1) });
-    feed(&mut machine, 0, 0);
-    feed(&mut machine, 1, 20);
-    let newest = first_commit(&mut machine);
-    let (commit, _) = Commit::read(newest.offset, &newest.metadata).unwrap();
-    let LogTail::EndsWith(last) = commit.tail() else { panic!("{commit:?}") };
+    let (newest, last) = commit_behind(known, &[0, 20]);
     let (asked, lost) = losses(&[newest, furthest], [0, 9], &[last], identity().topic_id);
     assert_eq!(asked, [(Partition(0), Offset(1))]);
+    assert_eq!(lost.iter().map(|loss| loss.pending()).collect::<Vec<_>>(), [known]);
+}
+
+/// The older one may have begun to fold anew after the newest one was stopped.
+#[test]
+fn a_loss_that_only_an_older_commit_knows_is_told() {
+    let newest = commit_of_one_record(identity());
+    let (newest_commit, _) = Commit::read(newest.offset, &newest.metadata).unwrap();
+    let LogTail::EndsWith(first) = newest_commit.tail() else { panic!("{newest_commit:?}") };
+    let known = LostTail { watermark_ms: Some(12 * MINUTE_MS), kept_before: Offset(1), windows: None };
+    let (furthest, last) = commit_behind(known, &[10, 20]);
+    let (_, lost) = losses(&[newest, furthest], [0, 9], &[first, last], identity().topic_id);
     assert_eq!(lost.iter().map(|loss| loss.pending()).collect::<Vec<_>>(), [known]);
 }
 

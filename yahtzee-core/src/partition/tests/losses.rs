@@ -15,7 +15,11 @@ struct Anew {
 
 impl Anew {
     fn open(start: Start<'_>, losses: &[LostTail], log_end: u64) -> Self {
-        let history = History { losses, start, ..history(None, 0, log_end) };
+        Self::open_within(start, losses, 0, log_end)
+    }
+
+    fn open_within(start: Start<'_>, losses: &[LostTail], log_start: u64, log_end: u64) -> Self {
+        let history = History { losses, start, ..history(None, log_start, log_end) };
         let opened =
             PartitionCore::<Ids>::open(Arc::new(Ids), Policy::default(), identity(), history).unwrap();
         Self { core: opened.core, out: Vec::new(), next: opened.read_from.0 }
@@ -157,4 +161,35 @@ fn a_start_at_a_time_knows_the_windows_of_a_loss_before_it() {
     assert_eq!(anew.incomplete(), [20, 21, 22]);
     anew.read(&[21, 23, 60]);
     assert_eq!(anew.finals(), [23]);
+}
+
+/// Retention may pass the position of a commit, or the offset that was looked up, and leave a loss that lies behind.
+#[test]
+fn a_gap_does_not_hide_a_loss_behind_it() {
+    let ahead = loss(60, 5);
+    let check = |start: Start<'_>, losses: &[LostTail]| {
+        let mut anew = Anew::open_within(start, losses, 3, 9);
+        anew.read(&[20, 50, 61, 62]);
+        assert_eq!(anew.incomplete(), (45..=63).collect::<Vec<_>>(), "{start:?}");
+    };
+    let mut before = Anew::open(Start::Beginning, &[ahead], 9);
+    before.read(&[10]);
+    let commit = before.core.acknowledged(0).unwrap();
+    let text = commit.metadata(&identity());
+    check(Start::Commit { offset: commit.replay_offset(), metadata: &text }, &[]);
+    check(Start::Time { offset: Offset(2), first_window: Window(15) }, &[ahead]);
+    check(Start::Beginning, &[ahead]);
+}
+
+/// A log that has lost all it had begins where the loss does: a generation that is raised later has to be told.
+#[test]
+fn a_restart_remembers_a_loss_where_the_log_begins() {
+    let mut anew = Anew::open(Start::Beginning, &[loss(13, 0)], 9);
+    anew.read(&[20, 21]);
+    let commit = anew.core.acknowledged(0).unwrap();
+    let text = commit.metadata(&identity());
+    let start = Start::Commit { offset: commit.replay_offset(), metadata: &text };
+    let again = Anew::open(start, &[], 9);
+    assert_eq!(again.core.status().losses, commit.losses());
+    assert_eq!(commit.losses().len(), 1);
 }

@@ -40,10 +40,12 @@ fn raised(guarantee: Guarantee, raw: Vec<RawRecord>, polls: &[Poll]) -> (Vec<Str
 #[test]
 fn a_log_that_was_read_by_an_earlier_generation_and_is_whole_is_folded_whole() {
     for guarantee in BOTH {
-        let polls = [poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)];
+        let polls = [poll(2, 0), poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)];
         let raw = [records(3), vec![record(20, 1)]].concat();
         let (calls, commit) = raised(guarantee, raw, &polls);
-        assert_eq!(calls[2..8], ["groups", "bounds", "read from 2", "poll 2", "read from 0", "poll 4"]);
+        // The tail of the newest one, of the one that had read further, and all of it.
+        let reads = ["read from 0", "poll 2", "read from 2", "poll 2", "read from 0", "poll 4"];
+        assert_eq!(calls[2..10], [&["groups", "bounds"][..], &reads].concat());
         assert!(calls.contains(&"append 3. 1".to_owned()), "{calls:?}");
         let commit = commit.unwrap();
         assert!(commit.incomplete().is_empty() && commit.losses().is_empty(), "{commit:?}");
@@ -55,7 +57,7 @@ fn windows_that_lack_what_the_log_has_lost_are_named_and_not_published() {
     for guarantee in BOTH {
         // The third record is another one.
         let raw = [records(2), vec![record(10, 1), record(20, 1)]].concat();
-        let (calls, commit) = raised(guarantee, raw, &[poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)]);
+        let (calls, commit) = raised(guarantee, raw, &[poll(2, 0), poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)]);
         let appends: Vec<&String> = calls.iter().filter(|call| call.starts_with("append")).collect();
         assert_eq!(appends, ["append 1"], "only the window that was opened long after the loss: {calls:?}");
         let minute = |minute: i64| (START_MS + minute * 60_000).div_euclid(60_000);
@@ -71,8 +73,9 @@ fn windows_that_lack_what_the_log_has_lost_are_named_and_not_published() {
 /// Nobody has to look for a record that the log cannot have.
 #[test]
 fn a_log_that_ends_below_what_an_earlier_generation_had_read_is_not_asked_for_its_end() {
-    let (calls, commit) = raised(Guarantee::Fenced, records(2), &[poll(2, FLUSH_MS), poll(0, 0)]);
-    assert_eq!(calls[2..6], ["groups", "bounds", "read from 0", "poll 2"]);
+    let (calls, commit) = raised(Guarantee::Fenced, records(2), &[poll(2, 0), poll(2, FLUSH_MS), poll(0, 0)]);
+    // The tail of the newest one, which is still there, and all of it.
+    assert_eq!(calls[2..8], ["groups", "bounds", "read from 0", "poll 2", "read from 0", "poll 2"]);
     assert!(!calls.iter().any(|call| call.starts_with("append")), "{calls:?}");
     assert_eq!(commit, None, "the first record after the loss is still to come");
 }

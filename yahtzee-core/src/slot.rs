@@ -23,7 +23,7 @@ use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::window::Policy;
 
 mod assigned;
-pub(crate) mod earlier;
+mod earlier;
 mod opening;
 mod request;
 #[doc(hidden)]
@@ -31,6 +31,7 @@ pub mod rules;
 mod write_max;
 
 pub use assigned::AssignedPartition;
+pub use earlier::{EarlierCommits, TAIL_RECORDS};
 use opening::Opening;
 pub use request::{
     Assignment, Bounds, CommittedOffset, PartitionCommit, SlotAnswer, SlotFailure, SlotRequest,
@@ -139,7 +140,9 @@ impl SlotMachine {
     pub fn open(&mut self, topic_id: [u8; 16], open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        self.state = SlotState::Opening(Opening::new(topic_id, open_partition, &self.settings.partitions));
+        let window_length_ms = self.settings.policy.length_ms;
+        let opening = Opening::new(topic_id, window_length_ms, open_partition, &self.settings.partitions);
+        self.state = SlotState::Opening(opening);
     }
 
     /// Drops the partitions and all that was not written. What was committed is what the next opening starts from.

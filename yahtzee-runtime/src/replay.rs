@@ -21,13 +21,17 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, OwnerTag};
+use yahtzee_core::commit::{AcceptanceSettings, Identity, OwnerTag};
 use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
+use yahtzee_core::partition::ResumeError;
+use yahtzee_core::record::Offset;
+use yahtzee_core::slot::{self, EarlierCommits, TAIL_RECORDS};
 
-use crate::log::{CommittedOffset, Isolation, Log, LogError, MovingReader, require_topic};
-use crate::topics::{TopicLayout, group};
-use crate::worker::{JobFailure, JobPlan, committed};
+use crate::log::scan::first_records;
+use crate::log::{Isolation, Log, LogError, MovingReader, require_topic};
+use crate::topics::TopicLayout;
+use crate::worker::{JobFailure, JobPlan, committed_below};
 
 mod journal;
 mod partition;
@@ -48,8 +52,8 @@ pub struct Subject {
     pub raw: String,
     /// Identity that summaries and progress belong to.
     pub identity: Identity,
-    /// What each partition of the raw topic has lost, as the workers of the job know it: they do not publish the windows that lack
-    /// records.
+    /// What each partition of the raw topic has lost, as a worker of the job finds it that folds the log anew: it does not publish the
+    /// windows that lack records.
     pub losses: BTreeMap<Partition, Vec<LostTail>>,
 }
 
@@ -128,24 +132,47 @@ impl Subject {
     }
 }
 
-/// Returns what the newest commits of the job's generation say that the log has lost.
+/// Returns what the log has lost in the eyes of the newest commits of the job, as a worker would find it that folds the log anew:
+/// what they name, and what the log does not have any more of what they had read.
 fn known_losses(
     log: &dyn Log,
     plan: &JobPlan,
     layout: &TopicLayout,
     raw: &str,
     identity: &Identity,
-) -> Result<BTreeMap<Partition, Vec<LostTail>>, LogError> {
-    let group = group(plan.job.name(), plan.generation, &layout.version);
+) -> Result<BTreeMap<Partition, Vec<LostTail>>, ReplayError> {
     let partitions: Vec<Partition> = (0..identity.partition_count).map(Partition).collect();
-    let read = |topic: &str| log.committed_below_open_transactions(&group, topic, &partitions);
-    let commits = committed(read, raw, &layout.summary(plan.job.summary()))?;
-    let losses = |(&partition, found): (&Partition, Option<CommittedOffset>)| {
-        let CommittedOffset { offset, metadata } = found?;
-        let (commit, of_commit) = Commit::read(offset, &metadata).ok()?;
-        (of_commit.topic_id == identity.topic_id).then(|| (partition, commit.losses().to_vec()))
-    };
-    Ok(partitions.iter().zip(commits).filter_map(losses).collect())
+    let newest = plan.generation.max(identity.generation);
+    let stored = committed_below(log, plan, layout, newest.saturating_add(1), &partitions)?;
+    // Of the log as it is after the commits, so that it holds all that they tell of.
+    let bounds = log.bounds(raw, &partitions)?;
+    let mut known = Vec::new();
+    for ((&partition, stored), found) in partitions.iter().zip(&stored).zip(bounds) {
+        let commits = EarlierCommits::read(stored, identity.topic_id, identity.window_length_ms);
+        let refused = |reason| JobFailure::Refused {
+            topic: raw.to_owned(),
+            partition,
+            refusal: ResumeError::Unreadable(reason),
+        };
+        let bounds = slot::Bounds { start: found.start, end: found.end };
+        known.extend(commits.map_err(refused)?.map(|commits| (partition, bounds, commits)));
+    }
+    loop {
+        let mut asked: Vec<(Partition, Offset, &mut EarlierCommits)> = Vec::new();
+        for (partition, bounds, commits) in &mut known {
+            if let Some(offset) = commits.next_tail(bounds) {
+                asked.push((*partition, offset, commits));
+            }
+        }
+        if asked.is_empty() {
+            break;
+        }
+        let from: Vec<(Partition, Offset)> =
+            asked.iter().map(|&(partition, offset, _)| (partition, offset)).collect();
+        let records = first_records(log, raw, &from, TAIL_RECORDS)?;
+        asked.into_iter().zip(records).for_each(|((_, _, commits), found)| commits.take_tail(found));
+    }
+    Ok(known.iter().map(|(partition, bounds, commits)| (*partition, commits.losses(bounds))).collect())
 }
 
 #[cfg(test)]

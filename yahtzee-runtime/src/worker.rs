@@ -42,7 +42,7 @@ mod write;
 mod writer;
 
 pub use memory::{MemoryBound, memory_of_machine};
-pub use open::committed;
+pub use open::{committed, committed_below};
 pub use poison_limit::PoisonLimits;
 pub use progress::{JobProgress, Progress};
 

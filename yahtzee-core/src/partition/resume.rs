@@ -169,7 +169,10 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) fn from<R: Rules>(history: &History<'_>, identity: &Identity) -> Result<Self, ResumeError> {
         let mut resume = Self::from_start::<R>(history, identity)?;
-        resume.losses.end_at(history.log_end);
+        // What the log had lost is told of the log as it is now, but for what a commit tells.
+        if matches!(history.start, Start::Commit { .. }) {
+            resume.losses.end_at(history.log_end);
+        }
         Ok(resume)
     }
 

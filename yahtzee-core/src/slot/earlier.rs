@@ -7,11 +7,14 @@ use crate::record::Offset;
 
 use super::{Bounds, CommittedOffset};
 
+/// Records that tell whether a tail is still there: itself, and the one after it.
+pub const TAIL_RECORDS: usize = 2;
+
 /// The commits by which the log is known again: the newest one that can be read, which says what was lost before, and older ones that
 /// had read further. Who was still reading what the log keeps has not come as far as those before, nor has one from which somebody
 /// has stepped back.
 #[derive(Clone, Debug)]
-pub(crate) struct EarlierCommits {
+pub struct EarlierCommits {
     /// The newest first.
     commits: Vec<Commit>,
     /// Of as many commits, in their order: the first records that the log has now where the tail was, if it can have any.
@@ -21,14 +24,23 @@ pub(crate) struct EarlierCommits {
 }
 
 impl EarlierCommits {
-    /// Reads these commits, those of the newest generation first. `None` if none can be read.
+    /// Reads these commits, those of the newest generation first. `None` if none can be read. The windows that a commit with windows
+    /// of another length has named are to be found anew.
     ///
     /// # Errors
     /// [`Unreadable::NewerFormat`] if one was written by a newer Yahtzee: it may tell of a loss.
-    pub(crate) fn read(stored: &[CommittedOffset], topic_id: [u8; 16]) -> Result<Option<Self>, Unreadable> {
+    pub fn read(
+        stored: &[CommittedOffset],
+        topic_id: [u8; 16],
+        window_length_ms: u32,
+    ) -> Result<Option<Self>, Unreadable> {
         let mut readable = Vec::new();
         for CommittedOffset { offset, metadata } in stored {
             match Commit::read(*offset, metadata) {
+                Ok((commit, identity)) if identity.window_length_ms != window_length_ms => {
+                    let losses = commit.losses().iter().map(|loss| loss.pending()).collect();
+                    readable.push((commit.with_losses(losses), identity));
+                }
                 Ok(read) => readable.push(read),
                 Err(newer @ Unreadable::NewerFormat(_)) => return Err(newer),
                 Err(_) => {}
@@ -44,7 +56,7 @@ impl EarlierCommits {
     }
 
     /// Returns where to look next for the end of what had been read, if the log still has such a place.
-    pub(crate) fn next_tail(&mut self, bounds: &Bounds) -> Option<Offset> {
+    pub fn next_tail(&mut self, bounds: &Bounds) -> Option<Offset> {
         while let Some(commit) = self.commits.get(self.tails.len()) {
             let offset = match commit.tail() {
                 LogTail::Unknown => None,
@@ -61,12 +73,13 @@ impl EarlierCommits {
     }
 
     /// Takes the first records that the log has from [`Self::next_tail`] on.
-    pub(crate) fn take_tail(&mut self, found: Vec<RecordPrint>) {
+    pub fn take_tail(&mut self, found: Vec<RecordPrint>) {
         self.tails.push(found);
     }
 
     /// Returns what the log has lost, once all tails were looked for.
-    pub(crate) fn losses(&self, bounds: &Bounds) -> Vec<LostTail> {
+    #[must_use]
+    pub fn losses(&self, bounds: &Bounds) -> Vec<LostTail> {
         let Bounds { start, end } = *bounds;
         // What nobody has looked for is not there.
         let tails = self.tails.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
@@ -82,6 +95,9 @@ impl EarlierCommits {
             older.loss_since((start, end), found).into_iter().for_each(|loss| push_loss(&mut losses, loss));
         }
         losses.retain(|loss| loss.kept_before >= start);
+        for loss in losses.iter_mut().filter(|loss| loss.windows.is_none()) {
+            loss.kept_before = loss.kept_before.min(end);
+        }
         losses
     }
 }

@@ -8,16 +8,14 @@ use crate::owner::Partition;
 use crate::partition::{History, Opened, ResumeError};
 use crate::record::Offset;
 
-use super::earlier::EarlierCommits;
+use super::earlier::{EarlierCommits, TAIL_RECORDS};
 use super::rules::{OpeningStep, SlotRules};
 use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, SlotRequest};
-
-/// The last record that an earlier generation had read, and the one after it.
-const TAIL_RECORDS: usize = 2;
 
 /// An opening under way.
 pub(super) struct Opening {
     topic_id: [u8; 16],
+    window_length_ms: u32,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -53,6 +51,7 @@ impl PartitionAnswers {
 impl Opening {
     pub(super) fn new(
         topic_id: [u8; 16],
+        window_length_ms: u32,
         open_partition: Box<OpenPartition>,
         partitions: &[Partition],
     ) -> Self {
@@ -64,7 +63,8 @@ impl Opening {
             bounds,
         };
         let found = partitions.iter().map(unknown).collect();
-        Self { topic_id, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
+        let assignments = Vec::new();
+        Self { topic_id, window_length_ms, open_partition, done: 0, is_asked: false, found, assignments }
     }
 
     /// Returns what the shell has to find out next; `None` once all is known.
@@ -108,7 +108,8 @@ impl Opening {
             }
             SlotAnswer::EarlierCommits(earlier) => {
                 let uncommitted = self.found.iter_mut().filter(|found| found.committed.is_none());
-                let read = |commits: Vec<_>| EarlierCommits::read(&commits, self.topic_id);
+                let read =
+                    |commits: Vec<_>| EarlierCommits::read(&commits, self.topic_id, self.window_length_ms);
                 uncommitted.zip(earlier).for_each(|(found, it)| found.earlier = read(it));
             }
             SlotAnswer::Bounds(bounds) => {

@@ -286,14 +286,11 @@ fn open(
 ) -> Result<OpenedReplay, ReplayError> {
     let Subject { plan, raw, identity, losses } = subject;
     let partition = span.partition;
-    // What lies behind the span is nothing that it would pass.
-    let is_before = |loss: &&LostTail| loss.kept_before < span.end;
-    let losses = losses.get(&partition).into_iter().flatten().filter(is_before).copied();
-    let losses: Vec<LostTail> = losses.collect();
+    let losses = losses.get(&partition).map_or(&[][..], Vec::as_slice);
     let log_start = log.bounds(raw, &[partition])?[0].start;
     let start = match progress {
         Some(CommittedOffset { offset, metadata }) => Start::Commit { offset: *offset, metadata },
-        None => span.origin(log_start),
+        None => behind_losses(span.origin(log_start), losses, log_start),
     };
     let history = History {
         partition,
@@ -302,13 +299,20 @@ fn open(
         log_start: if matches!(start, Start::Beginning) { log_start.max(span.start) } else { log_start },
         log_end: span.end,
         poisoned,
-        losses: &losses,
+        losses,
     };
     let opened = Arc::clone(&plan.job)
         .open(plan.policy, *identity, history)
         .map_err(|refusal| JobFailure::Refused { topic: raw.clone(), partition, refusal })?;
     reader.move_to(log, &[(partition, opened.read_from)])?;
     Ok(OpenedReplay { core: opened.core, next: opened.read_from })
+}
+
+/// Begins early enough to pass the losses of which nobody has found the windows yet: these may reach beyond the start.
+pub(super) fn behind_losses<'a>(start: Start<'a>, losses: &[LostTail], log_start: Offset) -> Start<'a> {
+    let Start::Time { offset, first_window } = start else { return start };
+    let unnamed = losses.iter().filter(|loss| loss.windows.is_none()).map(|loss| loss.kept_before);
+    Start::Time { offset: unnamed.fold(offset, Offset::min).max(log_start), first_window }
 }
 
 fn fold(

@@ -9,13 +9,16 @@ use proptest::prelude::*;
 use prost::Message;
 use yahtzee_core::job::{Intake, Job, RawMessage};
 use yahtzee_core::owner::{Owner, Partition};
+use yahtzee_core::partition::Start;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, key_of_record};
 use yahtzee_core::window::{Policy, Window};
 
+use super::partition::behind_losses;
 use super::*;
 use crate::log::embedded::EmbeddedLog;
-use crate::log::{Isolation, Item, NewRecord, TopicSpec};
+use crate::log::{CommittedOffset, Isolation, Item, NewRecord, OffsetCommit, TopicSpec};
+use crate::topics::group;
 
 /// In the future, so that the log's own retention, which goes by the wall clock, leaves the records alone.
 const BEGIN_MS: i64 = 4_102_444_800_000;
@@ -130,6 +133,18 @@ impl World {
         log.appender(Duration::from_secs(60)).unwrap().append_and_wait(&appended).unwrap();
         let subject = Subject::open(&log, &plan, &layout, 3, 1).unwrap();
         Self { _folder: folder, log, subject, layout, end_ms: now_ms }
+    }
+
+    /// The commit of a worker with this identity that has read all of the log.
+    fn commit_as(&self, identity: Identity) -> CommittedOffset {
+        let subject = Subject { identity, ..self.subject.clone() };
+        let span = ReplayRange::default().resolve(&self.log, &subject, &[ONLY]).unwrap().swap_remove(0);
+        let mut reader = subject.reader();
+        let mut part = PartitionReplay::open(&self.log, &mut reader, &subject, span, None, None).unwrap();
+        while !part.is_done() {
+            part.turn().unwrap();
+        }
+        part.acknowledged().expect("all of it was read")
     }
 
     fn replay(&self, range: ReplayRange) -> (Vec<Recomputed>, ReplayTally, Window) {
@@ -399,4 +414,55 @@ fn windows_that_lack_what_the_log_has_lost_are_left_out_and_named() {
     // A range that ends before it knows nothing of it.
     let before = ReplayRange { to: Some(Edge::Offset(Offset(10))), ..ReplayRange::default() };
     assert_eq!(world.replay(before).1.incomplete, BTreeSet::new());
+}
+
+/// Who replays after a worker has refused a log does not publish what the worker would not.
+#[test]
+fn what_a_log_has_lost_is_known_before_a_worker_has_passed_it() {
+    let drawn: Vec<Drawn> = (0..40).map(|number| (500, 0, vec![0], number)).collect();
+    let before = World::of(&drawn, &[], None);
+    let check = |after: &[Drawn], kept_before: Option<u64>| {
+        let world = World::of(after, &[], None);
+        let Subject { plan, identity, .. } = &world.subject;
+        let CommittedOffset { offset, metadata } = before.commit_as(*identity);
+        let committed = CommittedOffset { offset, metadata };
+        let commit = OffsetCommit { topic: "SUM.v1", partition: ONLY, committed };
+        world.log.commit(&group("sum", 3, &world.layout.version), &[commit]).unwrap();
+        // That of the commit, and a greater one that is to be published.
+        for generation in [3, 4] {
+            let subject = Subject::open(&world.log, plan, &world.layout, generation, 1).unwrap();
+            let watermark_ms = Some(BEGIN_MS + 40 * 500);
+            let loss =
+                |kept_before| LostTail { watermark_ms, kept_before: Offset(kept_before), windows: None };
+            let expected: Vec<LostTail> = kept_before.map(loss).into_iter().collect();
+            assert_eq!(subject.losses[&ONLY], expected, "{} records, {generation}", after.len());
+        }
+    };
+    check(&drawn, None);
+    check(&drawn[..10], Some(10));
+    let others = (0..50).map(|number| (500, 100, vec![0], number));
+    let regrown: Vec<Drawn> = drawn[..10].iter().cloned().chain(others).collect();
+    check(&regrown, Some(39));
+    assert!(World::of(&drawn, &[], None).subject.losses.is_empty(), "nothing was ever committed");
+}
+
+#[test]
+fn a_range_begins_early_enough_to_pass_a_loss_without_windows() {
+    let check = |losses: &[(u64, bool)], expected: u64| {
+        let loss = |&(kept_before, is_named): &(u64, bool)| LostTail {
+            watermark_ms: None,
+            kept_before: Offset(kept_before),
+            windows: is_named.then_some((Window(1), Window(2))),
+        };
+        let losses: Vec<LostTail> = losses.iter().map(loss).collect();
+        let start = Start::Time { offset: Offset(50), first_window: Window(7) };
+        let Start::Time { offset, first_window } = behind_losses(start, &losses, Offset(20)) else {
+            panic!()
+        };
+        assert_eq!((offset, first_window), (Offset(expected), Window(7)), "{losses:?}");
+    };
+    check(&[], 50);
+    check(&[(30, true), (60, false)], 50);
+    check(&[(40, false), (30, false)], 30);
+    check(&[(10, false)], 20);
 }

@@ -12,9 +12,9 @@ use yahtzee_core::slot::{Assignment, OpenPartition, SlotAnswer, SlotMachine, Slo
 
 use crate::log::scan::first_records;
 use crate::log::{
-    CommittedOffset, Isolation, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
+    CommittedOffset, Isolation, Log, LogError, LogReader, SharedLog, SlotName, SlotWriter, require_topic,
 };
-use crate::topics::{generation_of, group};
+use crate::topics::{TopicLayout, generation_of, group};
 
 use super::worker_topics::WorkerTopics;
 use super::writer::open_writer;
@@ -88,7 +88,13 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadEarlierCommits(partitions) => {
-                    let commits = self.earlier_commits(&partitions)?;
+                    let commits = committed_below(
+                        &**self.log,
+                        self.plan,
+                        &self.settings.layout,
+                        self.plan.generation,
+                        &partitions,
+                    )?;
                     self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
                 }
                 SlotRequest::ReadRecords { from, count } => {
@@ -120,23 +126,6 @@ impl SlotOpener<'_> {
 
     fn answer(&self, machine: &mut SlotMachine, answer: SlotAnswer, now_ms: u64) -> Result<(), JobFailure> {
         machine.answer(answer, now_ms).map_err(|refused| JobFailure::refused(&self.topics.raw, &refused))
-    }
-
-    /// Returns, for each partition, what earlier generations have committed of it, the newest one first.
-    fn earlier_commits(&self, partitions: &[Partition]) -> Result<Vec<Vec<CommittedOffset>>, LogError> {
-        let (job, version) = (self.plan.job.name(), &self.settings.layout.version);
-        let groups = self.log.groups()?;
-        let generations = groups.iter().filter_map(|name| generation_of(name, job, version));
-        let earlier: BTreeSet<u32> = generations.filter(|it| *it < self.plan.generation).collect();
-        let mut found = vec![Vec::new(); partitions.len()];
-        for generation in earlier.into_iter().rev() {
-            let group = group(job, generation, version);
-            // An older commit tells of a loss too, and nobody may be left to end a transaction of that generation.
-            let read = |topic: &str| self.log.committed_below_open_transactions(&group, topic, partitions);
-            let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
-            found.iter_mut().zip(commits).for_each(|(found, commit)| found.extend(commit));
-        }
-        Ok(found)
     }
 
     fn warn_of_loss(&self, assignment: &Assignment, losses: &[LostTail]) {
@@ -173,6 +162,33 @@ pub fn committed(
     let (of_raw, of_summaries) = (read(raw)?, read(summary)?);
     let pairs = of_raw.into_iter().zip(of_summaries);
     Ok(pairs.map(|(of_raw, of_summaries)| of_raw.or(of_summaries)).collect())
+}
+
+/// Returns, for each partition, what the generations of a job below `generation` have committed of it, the newest one first.
+///
+/// # Errors
+/// If the log does not answer.
+pub fn committed_below(
+    log: &dyn Log,
+    plan: &JobPlan,
+    layout: &TopicLayout,
+    generation: u32,
+    partitions: &[Partition],
+) -> Result<Vec<Vec<CommittedOffset>>, LogError> {
+    let (job, version) = (plan.job.name(), &layout.version);
+    let (raw, summary) = (layout.raw(plan.job.measurement()), layout.summary(plan.job.summary()));
+    let groups = log.groups()?;
+    let generations = groups.iter().filter_map(|name| generation_of(name, job, version));
+    let below: BTreeSet<u32> = generations.filter(|it| *it < generation).collect();
+    let mut found = vec![Vec::new(); partitions.len()];
+    for generation in below.into_iter().rev() {
+        let group = group(job, generation, version);
+        // An older commit tells of a loss too, and nobody may be left to end a transaction of that generation.
+        let read = |topic: &str| log.committed_below_open_transactions(&group, topic, partitions);
+        let commits = committed(read, &raw, &summary)?;
+        found.iter_mut().zip(commits).for_each(|(found, commit)| found.extend(commit));
+    }
+    Ok(found)
 }
 
 /// Refuses topics that are missing or of another size than configured.

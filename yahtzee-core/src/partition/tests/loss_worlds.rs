@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::slot::earlier::EarlierCommits;
+use crate::slot::EarlierCommits;
 use crate::slot::{Bounds, CommittedOffset};
 
 const SEEDS: u64 = 4_000;
@@ -149,7 +149,9 @@ impl World {
         let earlier: Vec<CommittedOffset> = earlier
             .map(|(_, (offset, text))| CommittedOffset { offset: *offset, metadata: text.clone() })
             .collect();
-        let Some(mut earlier) = EarlierCommits::read(&earlier, identity().topic_id).unwrap() else {
+        let Some(mut earlier) =
+            EarlierCommits::read(&earlier, identity().topic_id, identity().window_length_ms).unwrap()
+        else {
             return Vec::new();
         };
         let bounds = Bounds { start: Offset(self.start), end: Offset(self.log.len() as u64) };

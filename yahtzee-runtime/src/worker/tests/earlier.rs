@@ -57,7 +57,8 @@ fn windows_that_lack_what_the_log_has_lost_are_named_and_not_published() {
     for guarantee in BOTH {
         // The third record is another one.
         let raw = [records(2), vec![record(10, 1), record(20, 1)]].concat();
-        let (calls, commit) = raised(guarantee, raw, &[poll(2, 0), poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)]);
+        let (calls, commit) =
+            raised(guarantee, raw, &[poll(2, 0), poll(2, 0), poll(4, FLUSH_MS), poll(0, 0)]);
         let appends: Vec<&String> = calls.iter().filter(|call| call.starts_with("append")).collect();
         assert_eq!(appends, ["append 1"], "only the window that was opened long after the loss: {calls:?}");
         let minute = |minute: i64| (START_MS + minute * 60_000).div_euclid(60_000);

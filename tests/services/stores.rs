@@ -42,7 +42,6 @@ macro_rules! each_property {
                 moves_a_mark_with_every_write,
                 keeps_the_marks_of_partitions_apart,
                 leaves_a_mark_that_is_behind,
-                tells_writers_apart,
             }
             keys {
                 gives_back_any_key_and_value,

@@ -68,8 +68,6 @@ pub(crate) struct Surroundings {
     databases: [Database; SHARDS],
     /// Writes of dead processes that the store has not answered yet.
     orphans: Vec<OrphanWrite>,
-    /// Openings of sources so far, each of which writes under a name of its own.
-    openings: u64,
     /// Rows written so far, by which flaky shards fail.
     asked: u64,
 }

@@ -3,7 +3,7 @@
 //! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
 //! replaces one of them. What a slot decides itself is in [`yahtzee_core::slot::rules`].
 
-use yahtzee_core::delivery::{MarkWriter, SettledMark};
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, record_key};
 
@@ -127,14 +127,8 @@ pub(crate) trait ShellRules: Sync {
     }
 
     /// The mark of a database after a write: see [`SettledMark::after_write`].
-    fn mark_after(
-        &self,
-        found: SettledMark,
-        settled: Offset,
-        known: SettledMark,
-        writer: MarkWriter,
-    ) -> Option<SettledMark> {
-        found.after_write(settled, known, writer)
+    fn mark_after(&self, found: SettledMark, settled: Offset, known: SettledMark) -> Option<SettledMark> {
+        found.after_write(settled, known)
     }
 
     /// Whether a store takes `new` in place of `old`.

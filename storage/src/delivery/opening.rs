@@ -71,7 +71,7 @@ impl SourceOpening {
                 position = begin(committed, compared(&marks, &known).map(|(_, found, known)| (found, known)));
                 self.lost += shared.count_lost(topic, *partition, position, bounds.start);
                 for (shard, found, known) in compared(&marks, &known) {
-                    if found.is_behind(known) && found.offset < committed {
+                    if found.is_behind(known) {
                         shared.report_restored(shard, topic, *partition, again(found, bounds, committed));
                     }
                 }
@@ -224,8 +224,8 @@ impl TaskContext {
         let counter = if self.is_retry() { metric_names::RETRY_REREAD } else { metric_names::SINK_REREAD };
         counter.with(&[self.store.name(), shard]).increment(summaries);
         tracing::warn!(shard, topic, %partition, from = %again.start, to = %again.end, summaries,
-            "the database of the shard has less than was stored in it: it was restored to an earlier point, or another \
-             process of the same group has written to it, and summaries are read again");
+            "the database of the shard has less than was stored in it: it was restored to an earlier point, and \
+             summaries are read again");
     }
 }
 

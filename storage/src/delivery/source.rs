@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yahtzee_core::delivery::rules::ProductionDelivery;
-use yahtzee_core::delivery::{Interruption, MarkWriter, SettledMark, SourceState, Ticket};
+use yahtzee_core::delivery::{Interruption, SettledMark, SourceState, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
@@ -136,7 +136,7 @@ impl Source {
     pub(super) fn open(&self, opening: SourceOpening) -> u64 {
         let mut state = self.lock();
         state.failure = None;
-        let epoch = state.source.open(&opening.positions, MarkWriter::new(fastrand::u64(..)));
+        let epoch = state.source.open(&opening.positions);
         for (stream, marks) in opening.marks.into_iter().enumerate() {
             marks.into_iter().for_each(|(shard, mark)| state.source.know(stream, shard, mark));
         }
@@ -182,7 +182,6 @@ impl Source {
             source: state.partitions[stream].clone(),
             offset: state.source.committable()[stream],
             known: state.source.marks(stream).get(&shard.index()).copied().unwrap_or_default(),
-            writer: state.source.writer(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Marks of source partitions.
 //!
 //! The key is consumer group and topic, each followed by a NUL, the id of the topic (16 bytes) and the partition (4
-//! bytes); the value is the offset and the number of the newest write (8 bytes each). Numbers are big endian.
+//! bytes); the value is the offset and the number of writes (8 bytes each). Numbers are big endian.
 
 use fjall::{Keyspace, OwnedWriteBatch};
 use yahtzee_core::delivery::SettledMark;

@@ -34,24 +34,21 @@ const QUESTION: &str = "\
     LEFT JOIN yahtzee.settled AS m USING (consumer_group, topic, topic_id, partition) \
     ORDER BY o.place";
 
-/// Moves the marks of partitions in a fixed order, so that two sinks cannot wait for each other. A database that may have
-/// less than it was known to have is left as it is: nothing is returned of those partitions. [`SettledMark::after_write`] in SQL: a
-/// writer is the upper half of `writes`.
+/// Moves the marks of partitions in a fixed order, so that two sinks cannot wait for each other. A database that has
+/// less than it was known to have is left as it is: nothing is returned of those partitions.
 const SETTLE: &str = "\
     INSERT INTO yahtzee.settled AS old (consumer_group, topic, topic_id, partition, settled, writes) \
-    SELECT consumer_group, topic, topic_id, partition, settled, first_write \
-    FROM unnest($1::text[], $2::text[], $3::uuid[], $4::int4[], $5::int8[], $6::int8[], $7::int8[], $8::int8[]) \
-        AS new (consumer_group, topic, topic_id, partition, settled, first_write, known_settled, known_writes) \
+    SELECT consumer_group, topic, topic_id, partition, settled, 1 \
+    FROM unnest($1::text[], $2::text[], $3::uuid[], $4::int4[], $5::int8[], $6::int8[], $7::int8[]) \
+        AS new (consumer_group, topic, topic_id, partition, settled, known_settled, known_writes) \
     WHERE (known_settled, known_writes) = (0, 0) OR EXISTS ( \
         SELECT FROM yahtzee.settled AS m \
         WHERE (m.consumer_group, m.topic, m.topic_id, m.partition) \
             = (new.consumer_group, new.topic, new.topic_id, new.partition) \
-            AND (m.writes >> 32 = known_writes >> 32 AND m.settled >= known_settled AND m.writes >= known_writes \
-                OR m.writes >> 32 = first_write >> 32 AND known_writes >> 32 <> first_write >> 32)) \
+            AND m.settled >= known_settled AND m.writes >= known_writes) \
     ORDER BY 1, 2, 3, 4 \
     ON CONFLICT ON CONSTRAINT settled_key DO UPDATE \
-        SET settled = greatest(old.settled, excluded.settled), \
-            writes = (excluded.writes >> 32 << 32) | ((old.writes + 1) & 4294967295) \
+        SET settled = greatest(old.settled, excluded.settled), writes = old.writes + 1 \
     RETURNING consumer_group, topic, topic_id, partition, settled, writes";
 
 /// Partitions as one array per column.
@@ -133,9 +130,8 @@ pub(super) async fn settle_and_commit(
     let offsets: Vec<i64> = settling.iter().map(|it| number(it.offset.0)).collect();
     let known: Vec<i64> = settling.iter().map(|it| number(it.known.offset.0)).collect();
     let writes: Vec<i64> = settling.iter().map(|it| number(it.known.writes)).collect();
-    let first_writes: Vec<i64> = settling.iter().map(|it| number(it.writer.first_write())).collect();
-    let numbers: [(&(dyn ToSql + Sync), Type); 4] =
-        [&offsets, &first_writes, &known, &writes].map(|numbers| (numbers as _, Type::INT8_ARRAY));
+    let numbers: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&offsets, Type::INT8_ARRAY), (&known, Type::INT8_ARRAY), (&writes, Type::INT8_ARRAY)];
     let params: Vec<_> = columns.params().into_iter().chain(numbers).collect();
     let mut moved = BTreeMap::new();
     for row in &connection.end(SETTLE, &params).await? {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::delivery::{MarkWriter, SettledMark};
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
@@ -28,10 +28,8 @@ pub struct Settling {
     pub source: SourcePartition,
     /// Everything below is settled already: the batch itself is not counted, as its outcomes are not known yet.
     pub offset: Offset,
-    /// Mark that the database is known to have. If it may have less, its mark stays as it is.
+    /// Mark that the database is known to have. If it has less, it was restored, and its mark stays as it is.
     pub known: SettledMark,
-    /// Who writes.
-    pub writer: MarkWriter,
 }
 
 /// Answer to a [`Settling`].
@@ -42,7 +40,7 @@ pub enum Marked {
     Unknown,
     /// The mark as it is now.
     At(SettledMark),
-    /// The database may have had less than it was known to have. Rows were written; the mark was not moved.
+    /// The database had less than it was known to have. Rows were written; the mark was not moved.
     Behind,
 }
 
@@ -50,7 +48,7 @@ impl Marked {
     /// Returns the mark after a transaction: `found` is what the database had before it.
     #[must_use]
     pub fn after(settling: &Settling, found: Option<SettledMark>) -> Self {
-        let moved = found.unwrap_or_default().after_write(settling.offset, settling.known, settling.writer);
+        let moved = found.unwrap_or_default().after_write(settling.offset, settling.known);
         moved.map_or(Self::Behind, Self::At)
     }
 }

@@ -1,6 +1,6 @@
 //! What a store keeps of the partitions that its rows come from.
 
-use yahtzee_core::delivery::{MarkWriter, SettledMark};
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_storage::store::{Day, Marked, Outcome, OwnedSummary, Settling, SourcePartition, SummaryStore};
@@ -13,18 +13,8 @@ fn source(partition: u32) -> SourcePartition {
     SourcePartition { group, topic, topic_id: [9; 16], partition: Partition(partition) }
 }
 
-/// The writer of all writes of a test that names none.
-fn writer() -> MarkWriter {
-    MarkWriter::new(1)
-}
-
-/// The mark after a write of [`writer`]; before the first one, the mark of a database that has none.
-fn mark(offset: u64, number: u64) -> SettledMark {
-    if number == 0 { SettledMark::default() } else { mark_by(writer(), offset, number) }
-}
-
-fn mark_by(writer: MarkWriter, offset: u64, number: u64) -> SettledMark {
-    SettledMark { offset: Offset(offset), writes: writer.first_write() - 1 + number }
+fn mark(offset: u64, writes: u64) -> SettledMark {
+    SettledMark { offset: Offset(offset), writes }
 }
 
 /// Writes the `turn`th summary of an owner as one batch, and returns what became of it and of the settlings.
@@ -53,7 +43,7 @@ pub(crate) fn moves_a_mark_with_every_write(bench: &dyn Bench) {
     let store = bench.store();
     assert_eq!(marks_of(&*store, &[source(0)]), [None]);
     let check = |turn: u64, offset: u64, known: SettledMark, outcome: &Outcome, expected: SettledMark| {
-        let settling = Settling { source: source(0), offset: Offset(offset), known, writer: writer() };
+        let settling = Settling { source: source(0), offset: Offset(offset), known };
         assert_eq!(write(&*store, turn, &[settling]), (outcome.clone(), vec![Marked::At(expected)]));
         assert_eq!(marks_of(&*store, &[source(0)]), [Some(expected)]);
     };
@@ -78,7 +68,6 @@ pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
         source,
         offset: Offset(offset),
         known: SettledMark::default(),
-        writer: writer(),
     };
     // In any order, and several at once.
     let several = [settling(others[0].clone(), 7), settling(source(0), 10)];
@@ -97,7 +86,7 @@ pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
 /// Rows are written all the same: revisions guard them.
 pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     let store = bench.store();
-    let settling = |known| Settling { source: source(0), offset: Offset(90), known, writer: writer() };
+    let settling = |known| Settling { source: source(0), offset: Offset(90), known };
     let behind = |turn: u64, known: SettledMark, expected: Option<SettledMark>| {
         let (outcome, marked) = write(&*store, turn, &[settling(known)]);
         assert_eq!((outcome, marked), (Outcome::Stored, vec![Marked::Behind]), "{known:?}");
@@ -111,24 +100,4 @@ pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     let other = Settling { source: source(1), ..settling(SettledMark::default()) };
     let (_, marked) = write(&*store, 5, &[settling(mark(20, 2)), other]);
     assert_eq!(marked, [Marked::Behind, Marked::At(mark(90, 1))]);
-}
-
-/// As `SettledMark::after_write` says, whoever has written before and whatever is known.
-pub(crate) fn tells_writers_apart(bench: &dyn Bench) {
-    let store = bench.store();
-    let writers = [1, 2, 3].map(MarkWriter::new);
-    let mut found = SettledMark::default();
-    // Marks that are known: nothing, those that there were, and some of histories that a restore has ended.
-    let mut known = vec![found, SettledMark { offset: Offset(10), writes: 7 }, mark_by(writers[2], 5, 3)];
-    for turn in 1..60 {
-        let (writer, known_now) = (writers[turn % 3], known[turn * 7 % known.len()]);
-        let offset = Offset(turn as u64 * 5 % 70);
-        let expected = found.after_write(offset, known_now, writer);
-        let settling = Settling { source: source(0), offset, known: known_now, writer };
-        let (_, marked) = write(&*store, turn as u64, &[settling]);
-        assert_eq!(marked, [expected.map_or(Marked::Behind, Marked::At)], "{turn}: {found:?} {known_now:?}");
-        found = expected.unwrap_or(found);
-        known.push(found);
-    }
-    assert_eq!(marks_of(&*store, &[source(0)]), [Some(found)]);
 }

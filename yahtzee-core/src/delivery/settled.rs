@@ -7,67 +7,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::record::Offset;
 
-/// One opening of a source, as marks name it: no two that write to one database may have the same. 31 bits, as a mark is kept in
-/// a signed integer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MarkWriter(u32);
-
-impl MarkWriter {
-    /// Creates a writer from a random number.
-    #[must_use]
-    pub fn new(random: u64) -> Self {
-        // None has the number 0: that is the writer of marks of a version that did not tell writers apart.
-        let number = random % u64::from(i32::MAX.unsigned_abs());
-        Self(u32::try_from(number).expect("a remainder is less than its divisor") + 1)
-    }
-
-    /// Returns the number of the first transaction of a partition, if it is of this writer: see [`SettledMark::writes`].
-    #[must_use]
-    pub fn first_write(self) -> u64 {
-        self.write_after(0)
-    }
-
-    fn write_after(self, before: u64) -> u64 {
-        u64::from(self.0) << 32 | (before + 1) & u64::from(u32::MAX)
-    }
-}
-
 /// How far the database of a shard has the summaries of one partition. The database keeps it and changes it in the
 /// transaction that writes rows, so that both are lost together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SettledMark {
     /// Everything of the shard below is settled: in the database as it is at this mark, or in RETRY or QUARANTINE.
     pub offset: Offset,
-    /// Newest transaction that has written summaries of the partition: its writer in the upper half, in the lower half how many
-    /// there were.
+    /// Transactions that have written summaries of the partition.
     pub writes: u64,
 }
 
 impl SettledMark {
-    fn writer(self) -> MarkWriter {
-        MarkWriter((self.writes >> 32) as u32)
-    }
-
-    /// Returns whether a database with this mark may have lost transactions that it had at the mark `known`.
+    /// Returns whether a database with this mark has lost transactions that it had at the mark `known`.
     ///
-    /// Their number grows with every transaction, also where a record that waits for RETRY holds the offset back, and a writer that
-    /// finds less than it knew moves no mark any more. So a greater number of the writer that is known tells that nothing was lost.
-    /// What another writer has made may have come after what is known, or in its place.
+    /// Both numbers only grow. `writes` grows with every transaction, also where a record that waits for RETRY holds the
+    /// offset back; the offset tells a database that has lost transactions and had as many new ones since.
     #[must_use]
     pub fn is_behind(self, known: Self) -> bool {
-        self.writer() != known.writer() || self.offset < known.offset || self.writes < known.writes
+        self.offset < known.offset || self.writes < known.writes
     }
 
-    /// Returns the mark after a transaction of `writer` with summaries of the partition, below whose records everything up to
-    /// `settled` is settled already; `None` if the database may have lost what it had at the mark `known`. Then the mark stays as it
-    /// is, so that it still tells what was lost.
+    /// Returns the mark after a transaction with summaries of the partition, below whose records everything up to `settled`
+    /// is settled already; `None` if the database has lost what it had at the mark `known`. Then the mark stays as it is,
+    /// so that it still tells what was lost.
     #[must_use]
-    pub fn after_write(self, settled: Offset, known: Self, writer: MarkWriter) -> Option<Self> {
-        // The writer has made several transactions and has not heard of the first one yet.
-        let is_own = self.writer() == writer && known.writer() != writer;
-        let is_refused = known != Self::default() && !is_own && self.is_behind(known);
-        let moved = Self { offset: self.offset.max(settled), writes: writer.write_after(self.writes) };
-        (!is_refused).then_some(moved)
+    pub fn after_write(self, settled: Offset, known: Self) -> Option<Self> {
+        let moved = Self { offset: self.offset.max(settled), writes: self.writes + 1 };
+        (!self.is_behind(known)).then_some(moved)
     }
 }
 
@@ -142,7 +108,7 @@ fn entry(word: &str) -> Option<(String, SettledMark)> {
 /// shard has the mark that was found in its database and the one that it had at the commit.
 ///
 /// What a shard has lost lies at or above its mark: everything below was settled before the database came to the state
-/// that it has now. So one whose mark lies at the commit or beyond has lost nothing that was committed.
+/// that it has now.
 #[must_use]
 pub fn begin(committed: Offset, shards: impl IntoIterator<Item = (SettledMark, SettledMark)>) -> Offset {
     let behind = shards.into_iter().filter(|(found, known)| found.is_behind(*known));
@@ -150,4 +116,96 @@ pub fn begin(committed: Offset, shards: impl IntoIterator<Item = (SettledMark, S
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mark(offset: u64, writes: u64) -> SettledMark {
+        SettledMark { offset: Offset(offset), writes }
+    }
+
+    proptest! {
+        #[test]
+        fn marks_are_read_as_they_were_written(
+            topic_id: [u8; 16],
+            shards in prop::collection::btree_map(".{0,12}", (any::<u64>(), any::<u64>()), 0..20),
+        ) {
+            let by_shard = shards.into_iter().map(|(name, (offset, writes))| (name, mark(offset, writes))).collect();
+            let marks = CommittedMarks { topic_id, by_shard };
+            let metadata = marks.metadata();
+            prop_assert!(metadata.is_ascii() && metadata.len() < 4_096);
+            prop_assert_eq!(CommittedMarks::read(&metadata), Some(marks));
+        }
+
+        #[test]
+        fn foreign_metadata_has_no_marks(metadata in ".{0,40}") {
+            prop_assert_eq!(CommittedMarks::read(&metadata), None);
+        }
+
+        /// A database that writes the records of one partition in batches, each with the mark that delivery gives it, and
+        /// is set back to an earlier state, whatever has gone elsewhere meanwhile.
+        #[test]
+        fn nothing_that_a_restored_database_has_lost_lies_below_the_beginning(
+            batches in prop::collection::vec((1..5_u64, prop::option::weighted(0.2, Just(()))), 1..30),
+            point: prop::sample::Index,
+        ) {
+            // The states after each transaction, with the records that are in them.
+            let (mut states, mut position, mut rows) = (vec![(mark(0, 0), 0)], 0, 0);
+            for (records, elsewhere) in batches {
+                if elsewhere.is_none() {
+                    let (before, _) = states[states.len() - 1];
+                    rows = position + records;
+                    states.push((mark(position, before.writes + 1), rows));
+                }
+                position += records;
+            }
+            let (known, _) = states[states.len() - 1];
+            let (found, has_rows_below) = states[point.index(states.len())];
+            let begin = begin(Offset(position), [(found, known)]);
+            prop_assert_eq!(begin < Offset(position), found != known);
+            prop_assert!(has_rows_below == rows || begin <= Offset(has_rows_below));
+        }
+    }
+
+    #[test]
+    fn a_write_moves_the_mark_unless_the_database_is_behind() {
+        fn check(found: SettledMark, settled: u64, known: SettledMark, expected: Option<SettledMark>) {
+            assert_eq!(found.after_write(Offset(settled), known), expected, "{found:?}");
+        }
+        check(mark(0, 0), 7, mark(0, 0), Some(mark(7, 1)));
+        check(mark(9, 4), 7, mark(9, 4), Some(mark(9, 5)));
+        check(mark(9, 4), 12, mark(9, 5), None);
+        check(mark(9, 9), 12, mark(10, 5), None);
+    }
+
+    #[test]
+    fn a_shard_holds_the_beginning_back_only_while_it_is_behind() {
+        fn check(shards: &[(SettledMark, SettledMark)], expected: u64) {
+            assert_eq!(begin(Offset(90), shards.iter().copied()), Offset(expected), "{shards:?}");
+        }
+        check(&[], 90);
+        // Idle for long.
+        check(&[(mark(10, 3), mark(10, 3)), (mark(80, 7), mark(80, 7))], 90);
+        // Written to after the commit.
+        check(&[(mark(88, 9), mark(80, 7))], 90);
+        // Restored, or empty; of several the one that has lost most counts.
+        check(&[(mark(60, 5), mark(80, 7)), (mark(10, 3), mark(10, 3))], 60);
+        check(&[(mark(60, 5), mark(80, 7)), (mark(0, 0), mark(10, 3))], 0);
+        // A record that waited for RETRY has held the offset back.
+        check(&[(mark(10, 3), mark(10, 4))], 10);
+        // As many transactions since, of a sink that knew nothing.
+        check(&[(mark(50, 9), mark(80, 7))], 50);
+    }
+
+    #[test]
+    fn shards_beyond_the_limit_are_left_out() {
+        let shard = |number: u32| (format!("shard-with-a-long-name-{number}"), mark(u64::MAX, u64::MAX));
+        let marks = CommittedMarks { topic_id: [7; 16], by_shard: (0..1_000).map(shard).collect() };
+        let read = CommittedMarks::read(&marks.metadata()).unwrap();
+        assert!(marks.metadata().len() <= METADATA_BYTES_MAX && !read.by_shard.is_empty());
+        assert!(read.by_shard.iter().all(|(name, mark)| marks.by_shard[name] == *mark));
+        assert_eq!(read.by_shard.len() + marks.left_out(), 1_000);
+        assert_eq!(read.left_out(), 0);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rules::DeliveryRules;
-use super::settled::{MarkWriter, SettledMark};
+use super::settled::SettledMark;
 use super::tracker::OffsetTracker;
 use crate::record::Offset;
 
@@ -27,8 +27,7 @@ pub enum Interruption {
     AppendFailed,
     /// What was held can go on.
     Repaired,
-    /// The database of a shard may have less than it was known to have: it was restored to an earlier point, or another process of
-    /// the group writes to it.
+    /// The database of a shard has less than it was known to have: it was restored to an earlier point.
     Restored,
 }
 
@@ -37,7 +36,6 @@ pub enum Interruption {
 pub struct SourceState {
     rules: &'static dyn DeliveryRules,
     epoch: u64,
-    writer: MarkWriter,
     /// By stream.
     trackers: Vec<OffsetTracker>,
     /// By stream: what was committed last.
@@ -52,22 +50,13 @@ impl SourceState {
     #[must_use]
     pub fn new(rules: &'static dyn DeliveryRules) -> Self {
         let (trackers, committed, marks) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            rules,
-            epoch: 0,
-            writer: MarkWriter::default(),
-            trackers,
-            committed,
-            marks,
-            interruption: None,
-        }
+        Self { rules, epoch: 0, trackers, committed, marks, interruption: None }
     }
 
-    /// Begins anew at these positions, by stream, as a writer that nobody was before; returns the epoch of the opening. Whatever an
-    /// earlier opening still does is without effect here.
-    pub fn open(&mut self, positions: &[Offset], writer: MarkWriter) -> u64 {
+    /// Begins anew at these positions, by stream, and returns the epoch of the opening. Whatever an earlier opening
+    /// still does is without effect here.
+    pub fn open(&mut self, positions: &[Offset]) -> u64 {
         self.epoch += 1;
-        self.writer = writer;
         self.trackers = positions.iter().copied().map(OffsetTracker::new).collect();
         self.committed = positions.to_vec();
         self.marks = vec![BTreeMap::new(); positions.len()];
@@ -141,12 +130,6 @@ impl SourceState {
     /// Notes what the database of a shard has.
     pub fn know(&mut self, stream: usize, shard: usize, mark: SettledMark) {
         self.marks[stream].insert(shard, mark);
-    }
-
-    /// Returns who moves the marks of shards in this opening.
-    #[must_use]
-    pub fn writer(&self) -> MarkWriter {
-        self.writer
     }
 
     /// Returns what the databases of shards are known to have of a stream; nothing of shards that were never written to.
@@ -225,7 +208,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200),
         ) {
             let mut source = SourceState::new(&ProductionDelivery);
-            let epoch = source.open(&[Offset(0)], MarkWriter::new(0));
+            let epoch = source.open(&[Offset(0)]);
             let (mut next, mut open) = (0, Vec::new());
             for (is_take, index) in steps {
                 if is_take {
@@ -251,9 +234,9 @@ mod tests {
     #[test]
     fn what_an_earlier_opening_still_does_changes_nothing() {
         let mut source = SourceState::new(&ProductionDelivery);
-        let before = source.open(&[Offset(0)], MarkWriter::new(0));
+        let before = source.open(&[Offset(0)]);
         assert_eq!(source.take(ticket(before, 0), 10), Ok(()));
-        let after = source.open(&[Offset(0)], MarkWriter::new(0));
+        let after = source.open(&[Offset(0)]);
         assert_eq!(source.take(ticket(after, 0), 10), Ok(()));
         source.settle(ticket(before, 0));
         source.hold(ticket(before, 0));
@@ -270,7 +253,7 @@ mod tests {
     #[test]
     fn what_the_log_did_not_take_is_read_again() {
         let mut source = SourceState::new(&ProductionDelivery);
-        let epoch = source.open(&[Offset(0)], MarkWriter::new(0));
+        let epoch = source.open(&[Offset(0)]);
         assert_eq!(source.take(ticket(epoch, 0), 10), Ok(()));
         source.appended(ticket(epoch, 0), false);
         // A repair at the same time must not hide it: the failure is what is waited for.

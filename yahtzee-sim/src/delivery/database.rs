@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_core::delivery::{CommittedMarks, MarkWriter, SettledMark};
+use yahtzee_core::delivery::{CommittedMarks, SettledMark};
 use yahtzee_core::record::Offset;
 
 use super::process::Role;
@@ -37,7 +37,6 @@ pub(super) struct Settling {
     pub(super) offset: Offset,
     /// What the database is known to have.
     pub(super) known: SettledMark,
-    pub(super) writer: MarkWriter,
 }
 
 /// A write that the store has not answered when its process died.
@@ -78,8 +77,8 @@ impl Outside<'_> {
     /// behind what it was known to have.
     pub(super) fn settle(&mut self, shard: usize, settling: &[Settling]) -> Vec<Option<SettledMark>> {
         let database = &mut self.around.databases[shard];
-        let settle = |&Settling { source, offset, known, writer }: &Settling| {
-            let mark = self.mutant.shell.mark_after(database.mark(source), offset, known, writer);
+        let settle = |&Settling { source, offset, known }: &Settling| {
+            let mark = self.mutant.shell.mark_after(database.mark(source), offset, known);
             if let Some(mark) = mark {
                 database.marks.insert(source, mark);
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{
-    Disposal, InFlight, MarkWriter, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue,
-    SourceState, Step, Ticket, WaitBounds, begin,
+    Disposal, InFlight, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue, SourceState,
+    Step, Ticket, WaitBounds, begin,
 };
 use yahtzee_core::record::Offset;
 
@@ -150,8 +150,7 @@ impl Process {
             return;
         }
         let (position, marks) = opening(self.role, source, outside);
-        outside.around.openings += 1;
-        let epoch = reading.state.open(&[position], MarkWriter::new(outside.around.openings));
+        let epoch = reading.state.open(&[position]);
         marks.into_iter().for_each(|(shard, mark)| reading.state.know(0, shard, mark));
         reading.next = usize::try_from(position.0).expect("simulated logs are short");
         (reading.epoch, reading.stalled) = (Some(epoch), None);
@@ -409,8 +408,7 @@ fn settling_of(role: Role, readings: &[Reading], shard: usize, batch: &[Pending]
     let settling = |source: usize| {
         let state = &readings[source].state;
         let (offset, known) = (state.committable()[0], state.marks(0).get(&shard).copied());
-        let (known, writer) = (known.unwrap_or_default(), state.writer());
-        (source, Settling { source: key_of(role, source), offset, known, writer })
+        (source, Settling { source: key_of(role, source), offset, known: known.unwrap_or_default() })
     };
     sources.into_iter().map(settling).collect()
 }

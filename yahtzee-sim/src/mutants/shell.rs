@@ -1,6 +1,6 @@
 //! Mistakes around the shipped machines: each type replaces one rule of what surrounds them.
 
-use yahtzee_core::delivery::{MarkWriter, SettledMark};
+use yahtzee_core::delivery::SettledMark;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 
@@ -9,7 +9,7 @@ use crate::shell::{Delivery, ProductionShell, ReadStart, ShellRules};
 
 /// Declares a shell with one rule replaced.
 macro_rules! mistake {
-    ($name:ident, fn $rule:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty $body:block) => {
+    ($name:ident, fn $rule:ident($($argument:ident: $type:ty),*) -> $answer:ty $body:block) => {
         #[derive(Debug)]
         pub(super) struct $name;
 
@@ -203,13 +203,8 @@ mistake!(
 
 mistake!(
     MarkMovedWhenBehind,
-    fn mark_after(
-        found: SettledMark,
-        settled: Offset,
-        _known: SettledMark,
-        writer: MarkWriter,
-    ) -> Option<SettledMark> {
-        found.after_write(settled, found, writer)
+    fn mark_after(found: SettledMark, settled: Offset, _known: SettledMark) -> Option<SettledMark> {
+        found.after_write(settled, found)
     }
 );
 

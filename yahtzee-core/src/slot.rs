@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use crate::commit::Commit;
+use crate::commit::{Commit, Identity};
 use crate::effect::Effect;
 use crate::erased::AnyPartition;
 use crate::log_tail::RecordPrint;
@@ -137,11 +137,10 @@ impl SlotMachine {
 
     /// Begins to open the slot over the raw topic of this identity. `open_partition` is called for each partition once its
     /// history is known.
-    pub fn open(&mut self, topic_id: [u8; 16], open_partition: Box<OpenPartition>) {
+    pub fn open(&mut self, identity: &Identity, open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        let window_length_ms = self.settings.policy.length_ms;
-        let opening = Opening::new(topic_id, window_length_ms, open_partition, &self.settings.partitions);
+        let opening = Opening::new(identity, open_partition, &self.settings.partitions);
         self.state = SlotState::Opening(opening);
     }
 

@@ -212,7 +212,7 @@ impl Slot {
         let job = Arc::new(SimJob { version: self.holder.version });
         let (policy, open) = (self.config.policy(), mutant.open);
         let open = move |history: History<'_>| open(Arc::clone(&job), policy, identity, history);
-        self.machine.open(identity.topic_id, Box::new(open));
+        self.machine.open(&identity, Box::new(open));
     }
 
     /// What the shell does after every failure: what is in memory is lost, and the slot opens again where that can

@@ -39,7 +39,7 @@ pub struct History<'a> {
     pub log_end: Offset,
     /// Records on which the job has panicked.
     pub poisoned: &'a [RecordPrint],
-    /// What the log has lost from its end, as far as the commit does not say it.
+    /// What the log has lost from its end: for who starts from a commit all that it says, and more; nothing if there is no more.
     pub losses: &'a [LostTail],
 }
 
@@ -192,10 +192,11 @@ impl Resume {
                     if let Some(&mismatch) = identity.mismatches(&committed).first() {
                         return Err(ResumeError::Mismatch(mismatch));
                     }
-                    Ok(Self::from_commit::<R>(&commit, log_start))
+                    let losses = if history.losses.is_empty() { commit.losses() } else { history.losses };
+                    Ok(Self::from_commit::<R>(&commit, losses, log_start))
                 }
                 Err(newer @ Unreadable::NewerFormat(_)) => Err(ResumeError::Unreadable(newer)),
-                Err(_) => Ok(Self::after_unknown_gap(offset.max(log_start))),
+                Err(_) => Ok(Self::after_unknown_gap(offset.max(log_start)).passing(history.losses)),
             },
         }
     }
@@ -242,10 +243,10 @@ impl Resume {
         }
     }
 
-    fn from_commit<R: Rules>(commit: &Commit, log_start: Offset) -> Self {
+    fn from_commit<R: Rules>(commit: &Commit, losses: &[LostTail], log_start: Offset) -> Self {
         let watermark_ms = commit.watermark_ms();
         if log_start > commit.position() {
-            return Self { watermark_ms, ..Self::after_unknown_gap(log_start).passing(commit.losses()) };
+            return Self { watermark_ms, ..Self::after_unknown_gap(log_start).passing(losses) };
         }
         let lost = commit.open().iter().filter(|&&(_, first)| R::has_lost_input(first, log_start));
         let lost: Vec<Window> = lost.map(|&(window, _)| window).collect();
@@ -259,7 +260,7 @@ impl Resume {
             verdict: if is_whole { ResumeKind::Resumed } else { ResumeKind::Truncated },
             tail: commit.tail(),
             tail_check: TailCheck::new(expected, commit.position(), watermark_ms, log_start),
-            losses: LossWatch::from_commit(commit.losses(), log_start),
+            losses: LossWatch::from_commit(losses, log_start),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct EarlierCommits {
     tails: Vec<Vec<RecordPrint>>,
     /// Whether they belong to the topic of now.
     is_same_topic: bool,
+    /// Whether the newest one is that of who asks, who compares its tail when it reads on from there.
+    is_own: bool,
 }
 
 impl EarlierCommits {
@@ -52,13 +54,34 @@ impl EarlierCommits {
         let older = of_same_topic.map(|(commit, _)| commit).filter(|older| older.tells_more_than(&newest));
         let older: Vec<Commit> = older.collect();
         let commits = [vec![newest], older].concat();
-        Ok(Some(Self { commits, tails: Vec::new(), is_same_topic: of_newest.topic_id == topic_id }))
+        let is_same_topic = of_newest.topic_id == topic_id;
+        Ok(Some(Self { commits, tails: Vec::new(), is_same_topic, is_own: false }))
+    }
+
+    /// Reads the commits of earlier generations that had read further than a commit of one's own, and of what was lost since one's own
+    /// does not tell. `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn beyond(
+        own: &CommittedOffset,
+        stored: &[CommittedOffset],
+        topic_id: [u8; 16],
+        window_length_ms: u32,
+    ) -> Result<Option<Self>, Unreadable> {
+        if Commit::read(own.offset, &own.metadata).is_err() {
+            return Self::read(stored, topic_id, window_length_ms);
+        }
+        let all = [std::slice::from_ref(own), stored].concat();
+        let read = Self::read(&all, topic_id, window_length_ms)?;
+        Ok(read.filter(|read| read.commits.len() > 1).map(|read| Self { is_own: true, ..read }))
     }
 
     /// Returns where to look next for the end of what had been read, if the log still has such a place.
     pub fn next_tail(&mut self, bounds: &Bounds) -> Option<Offset> {
         while let Some(commit) = self.commits.get(self.tails.len()) {
             let offset = match commit.tail() {
+                _ if self.is_own && self.tails.is_empty() => None,
                 LogTail::Unknown => None,
                 LogTail::Empty => Some(Offset(0)),
                 LogTail::EndsWith(RecordPrint { offset, .. }) => Some(offset),
@@ -85,7 +108,10 @@ impl EarlierCommits {
         let tails = self.tails.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
         let mut told = self.commits.iter().zip(tails);
         let Some((newest, found)) = told.next() else { return Vec::new() };
-        let mut losses = newest.losses_since(self.is_same_topic, (start, end), found);
+        let mut losses = match self.is_own {
+            true => newest.losses().to_vec(),
+            false => newest.losses_since(self.is_same_topic, (start, end), found),
+        };
         for (older, found) in told.filter(|_| self.is_same_topic) {
             for known in older.losses() {
                 if !losses.iter().any(|loss| loss.watermark_ms == known.watermark_ms) {

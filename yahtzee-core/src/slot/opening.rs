@@ -1,6 +1,6 @@
 //! A slot while it opens: what it asks for, and what it makes of the answers.
 
-use crate::commit::{Commit, Unreadable};
+use crate::commit::{Commit, Identity, Unreadable};
 use crate::erased::AnyPartition;
 use crate::log_tail::RecordPrint;
 use crate::lost_tail::LostTail;
@@ -16,6 +16,8 @@ use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, Slot
 pub(super) struct Opening {
     topic_id: [u8; 16],
     window_length_ms: u32,
+    /// Whether there may be earlier generations.
+    is_raised: bool,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -30,12 +32,17 @@ pub(super) struct Opening {
 struct PartitionAnswers {
     partition: Partition,
     committed: Option<CommittedOffset>,
-    /// What earlier generations have committed, where this one has not, or why that cannot be told.
+    /// What earlier generations have committed that this one has not come to yet, or why that cannot be told.
     earlier: Result<Option<EarlierCommits>, Unreadable>,
     bounds: Bounds,
 }
 
 impl PartitionAnswers {
+    /// Whether the commits of earlier generations are asked for: they may tell of a loss that nobody else knows.
+    fn asks_earlier(&self, is_raised: bool) -> bool {
+        is_raised || self.committed.is_none()
+    }
+
     /// Where to look next for the end of what an earlier generation had read, if the log still has the place.
     fn next_tail(&mut self) -> Option<(Partition, Offset)> {
         let earlier = self.earlier.as_mut().ok()?.as_mut()?;
@@ -50,8 +57,7 @@ impl PartitionAnswers {
 
 impl Opening {
     pub(super) fn new(
-        topic_id: [u8; 16],
-        window_length_ms: u32,
+        identity: &Identity,
         open_partition: Box<OpenPartition>,
         partitions: &[Partition],
     ) -> Self {
@@ -63,8 +69,16 @@ impl Opening {
             bounds,
         };
         let found = partitions.iter().map(unknown).collect();
-        let assignments = Vec::new();
-        Self { topic_id, window_length_ms, open_partition, done: 0, is_asked: false, found, assignments }
+        Self {
+            topic_id: identity.topic_id,
+            window_length_ms: identity.window_length_ms,
+            is_raised: identity.generation > 1,
+            open_partition,
+            done: 0,
+            is_asked: false,
+            found,
+            assignments: Vec::new(),
+        }
     }
 
     /// Returns what the shell has to find out next; `None` once all is known.
@@ -85,7 +99,8 @@ impl Opening {
             OpeningStep::Commits => Some(SlotRequest::ReadCommits),
             OpeningStep::Bounds => Some(SlotRequest::ReadBounds),
             OpeningStep::EarlierCommits => {
-                let partitions: Vec<_> = self.uncommitted().map(|found| found.partition).collect();
+                let asked = self.found.iter().filter(|found| found.asks_earlier(self.is_raised));
+                let partitions: Vec<_> = asked.map(|found| found.partition).collect();
                 (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
             }
             OpeningStep::Tails => {
@@ -93,10 +108,6 @@ impl Opening {
                 (!from.is_empty()).then_some(SlotRequest::ReadRecords { from, count: TAIL_RECORDS })
             }
         }
-    }
-
-    fn uncommitted(&self) -> impl Iterator<Item = &PartitionAnswers> {
-        self.found.iter().filter(|found| found.committed.is_none())
     }
 
     /// Takes the answer to the last request.
@@ -107,10 +118,14 @@ impl Opening {
                 self.found.iter_mut().zip(committed).for_each(|(found, it)| found.committed = it);
             }
             SlotAnswer::EarlierCommits(earlier) => {
-                let uncommitted = self.found.iter_mut().filter(|found| found.committed.is_none());
-                let read =
-                    |commits: Vec<_>| EarlierCommits::read(&commits, self.topic_id, self.window_length_ms);
-                uncommitted.zip(earlier).for_each(|(found, it)| found.earlier = read(it));
+                let (topic_id, window_length_ms) = (self.topic_id, self.window_length_ms);
+                let asked = self.found.iter_mut().filter(|found| found.asks_earlier(self.is_raised));
+                for (found, commits) in asked.zip(earlier) {
+                    found.earlier = match &found.committed {
+                        None => EarlierCommits::read(&commits, topic_id, window_length_ms),
+                        Some(own) => EarlierCommits::beyond(own, &commits, topic_id, window_length_ms),
+                    };
+                }
             }
             SlotAnswer::Bounds(bounds) => {
                 self.found.iter_mut().zip(bounds).for_each(|(found, it)| found.bounds = it);

@@ -87,8 +87,7 @@ fn at_most(effects: usize) -> WriteMax {
 }
 
 fn begin(machine: &mut SlotMachine) {
-    machine
-        .open(identity().topic_id, Box::new(|history| Arc::new(Counter).open(POLICY, identity(), history)));
+    machine.open(&identity(), Box::new(|history| Arc::new(Counter).open(POLICY, identity(), history)));
 }
 
 /// Opens a slot whose partition ends at `end`, without a commit.
@@ -363,7 +362,7 @@ fn a_panic_is_remembered_for_the_next_opening() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&seen);
     machine.open(
-        identity().topic_id,
+        &identity(),
         Box::new(move |history| {
             shared.lock().unwrap().extend_from_slice(history.poisoned);
             Arc::new(Counter).open(POLICY, identity(), history)
@@ -376,7 +375,7 @@ fn a_panic_is_remembered_for_the_next_opening() {
 #[test]
 fn a_partition_that_must_not_be_worked_on_closes_the_slot() {
     let mut machine = SlotMachine::new(settings());
-    machine.open(identity().topic_id, Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
+    machine.open(&identity(), Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
     for found in
         [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::EarlierCommits(vec![Vec::new()])]
     {
@@ -449,7 +448,7 @@ fn partitions_share_a_backlog_but_no_panic() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&seen);
     machine.open(
-        identity().topic_id,
+        &identity(),
         Box::new(move |history| {
             shared.lock().unwrap().push((history.partition, history.poisoned.len()));
             Arc::new(Counter).open(POLICY, identity(), History { poisoned: &[], ..history })

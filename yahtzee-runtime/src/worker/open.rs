@@ -73,7 +73,7 @@ impl SlotOpener<'_> {
         now_ms: u64,
     ) -> Result<Box<dyn SlotWriter>, JobFailure> {
         let mut writer = None;
-        machine.open(self.identity.topic_id, self.open_partition());
+        machine.open(&self.identity, self.open_partition());
         while let Some(request) = machine.poll(now_ms) {
             match request {
                 SlotRequest::Fence => {

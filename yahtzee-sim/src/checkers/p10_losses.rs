@@ -28,6 +28,9 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     // An opening that comes before the log has grown knows more than a later one.
     let mut ranges: BTreeMap<(u32, u32), Option<Ranges>> = BTreeMap::new();
     for opened in &evidence.world.watch.opened {
+        if learns_of_loss(opened) {
+            ranges.insert((opened.generation, opened.partition), None);
+        }
         let Some(newest) = opened.earlier.first().filter(|_| opened.committed.is_none()) else { continue };
         let key = (opened.generation, opened.partition);
         let known = damaged.get(&(newest.generation, opened.partition)).cloned().unwrap_or_default();
@@ -70,6 +73,15 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
         }
     }
     check_published(&damaged, evidence, findings);
+}
+
+/// Whether who reads on from its commit has learned of a loss that the commit does not tell: from there on it names by other bounds
+/// than those of its beginning.
+fn learns_of_loss(opened: &Opened) -> bool {
+    let Some((offset, metadata)) = &opened.committed else { return false };
+    let Ok((commit, _)) = Commit::read(Offset(*offset), metadata) else { return false };
+    let is_told = |loss: &LostTail| commit.losses().iter().any(|told| told.watermark_ms == loss.watermark_ms);
+    !opened.losses.iter().all(is_told)
 }
 
 /// The newest commit, and each older one of the same topic that had read further than those before it, if what it had read is not known

@@ -45,7 +45,7 @@ struct World {
     lost: Vec<Lost>,
     /// The running core, its next offset, and the step at which its generation began to fold anew.
     core: Option<(PartitionCore<Ids>, u64)>,
-    begun: usize,
+    opened: usize,
     published: usize,
 }
 
@@ -63,7 +63,7 @@ impl World {
             commits: BTreeMap::new(),
             lost: Vec::new(),
             core: None,
-            begun: 0,
+            opened: 0,
             published: 0,
         }
     }
@@ -117,18 +117,11 @@ impl World {
         self.core = None;
         let kept = self.log.len() as u64 - self.below(self.log.len().min(12) as u64 + 1);
         let (policy, mut watermark_ms) = (Policy::default(), None);
-        // Who has a commit does not ask what others had read.
-        let own = self
-            .commits
-            .get(&self.generation)
-            .map(|(offset, text)| Commit::read(*offset, text).unwrap().0.position());
         for (offset, entry) in (0..).zip(&self.log) {
             let Some(entry) = entry else { continue };
             watermark_ms = watermark_ms.max(Some(entry.timestamp_ms));
             let (first, last) = Production::accepts(watermark_ms, entry.timestamp_ms, &policy);
-            let is_noticed = own.is_none_or(|own| offset < own.0);
-            if offset >= kept && is_noticed && entry.is_read && (first..=last).contains(&Window(entry.minute))
-            {
+            if offset >= kept && entry.is_read && (first..=last).contains(&Window(entry.minute)) {
                 self.lost.push(Lost { id: entry.id, minute: entry.minute, step: self.step });
             }
         }
@@ -145,15 +138,18 @@ impl World {
     }
 
     fn losses(&self) -> Vec<LostTail> {
-        let earlier = self.commits.range(..self.generation).rev();
-        let earlier: Vec<CommittedOffset> = earlier
-            .map(|(_, (offset, text))| CommittedOffset { offset: *offset, metadata: text.clone() })
-            .collect();
-        let Some(mut earlier) =
-            EarlierCommits::read(&earlier, identity().topic_id, identity().window_length_ms).unwrap()
-        else {
-            return Vec::new();
+        let stored = |(_, (offset, text)): (&u32, &(Offset, String))| CommittedOffset {
+            offset: *offset,
+            metadata: text.clone(),
         };
+        let earlier: Vec<CommittedOffset> = self.commits.range(..self.generation).rev().map(stored).collect();
+        let own = self.commits.get_key_value(&self.generation).map(stored);
+        let Identity { topic_id, window_length_ms, .. } = identity();
+        let read = match own {
+            None => EarlierCommits::read(&earlier, topic_id, window_length_ms),
+            Some(own) => EarlierCommits::beyond(&own, &earlier, topic_id, window_length_ms),
+        };
+        let Some(mut earlier) = read.unwrap() else { return Vec::new() };
         let bounds = Bounds { start: Offset(self.start), end: Offset(self.log.len() as u64) };
         while let Some(from) = earlier.next_tail(&bounds) {
             earlier.take_tail(self.prints(from.0));
@@ -163,7 +159,7 @@ impl World {
 
     fn open(&mut self) {
         let own = self.commits.get(&self.generation).cloned();
-        let losses = if own.is_some() { Vec::new() } else { self.losses() };
+        let losses = self.losses();
         let end = self.log.len() as u64;
         let position = own.as_ref().map(|(offset, text)| Commit::read(*offset, text).unwrap().0.position().0);
         if position.is_some_and(|position| position > end) {
@@ -172,9 +168,7 @@ impl World {
         let start = own.as_ref().map(|(offset, text)| (*offset, text.as_str()));
         let history = History { losses: &losses, ..history(start, self.start, end) };
         let opened = PartitionCore::open(Arc::new(Ids), Policy::default(), self.identity(), history).unwrap();
-        if own.is_none() {
-            self.begun = self.step;
-        }
+        self.opened = self.step;
         self.core = Some((opened.core, opened.read_from.0));
     }
 
@@ -219,7 +213,7 @@ impl World {
         for (minute, ids, is_final) in seen(out) {
             self.published += 1;
             let lacks =
-                |lost: &&Lost| lost.minute == minute && lost.step < self.begun && ids & 1 << lost.id == 0;
+                |lost: &&Lost| lost.minute == minute && lost.step < self.opened && ids & 1 << lost.id == 0;
             if let Some(lost) = self.lost.iter().find(lacks) {
                 panic!(
                     "seed {}, step {}, generation {}: minute {minute} goes out (final: {is_final}) without {lost:?}",

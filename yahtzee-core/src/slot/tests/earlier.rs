@@ -43,7 +43,7 @@ fn losses(
     let lost = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&lost);
     machine.open(
-        topic_id,
+        &Identity { topic_id, ..identity() },
         Box::new(move |history: History<'_>| {
             shared.lock().unwrap().push(history.losses.to_vec());
             Arc::new(Counter).open(POLICY, Identity { topic_id, ..identity() }, history)
@@ -134,7 +134,7 @@ fn a_log_that_has_lost_control_records_alone_may_have_lost_others_behind_them() 
 /// What a generation commits that has read the first of the records of [`earlier_commit`].
 fn commit_of_one_record(of: Identity) -> CommittedOffset {
     let mut machine = SlotMachine::new(settings());
-    machine.open(of.topic_id, Box::new(move |history| Arc::new(Counter).open(POLICY, of, history)));
+    machine.open(&of, Box::new(move |history| Arc::new(Counter).open(POLICY, of, history)));
     assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(0) });
     feed(&mut machine, 0, 10);
     first_commit(&mut machine)
@@ -196,7 +196,7 @@ fn commit_behind(loss: LostTail, minutes: &[i64]) -> (CommittedOffset, RecordPri
     let open = move |history: History<'_>| {
         Arc::new(Counter).open(POLICY, identity(), History { losses: &[loss], ..history })
     };
-    machine.open(identity().topic_id, Box::new(open));
+    machine.open(&identity(), Box::new(open));
     assign_all(&mut machine, Bounds { start: Offset(0), end: Offset(1) });
     (0..).zip(minutes).for_each(|(offset, &minute)| feed(&mut machine, offset, minute));
     let committed = first_commit(&mut machine);
@@ -267,4 +267,54 @@ fn a_topic_made_anew_has_lost_everything() {
     let (earlier, last) = earlier_commit();
     let (_, found) = losses(&[earlier], [0, 9], &[last], [5; 16]);
     assert_eq!(found, [LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }]);
+}
+
+/// While a generation reads what the log keeps, the log may lose what those before had read.
+#[test]
+fn who_reads_on_is_told_of_what_earlier_generations_had_read_beyond_its_commit() {
+    let (furthest, last) = earlier_commit();
+    let mut machine = opened(settings(), 0);
+    feed(&mut machine, 0, 10);
+    let own = first_commit(&mut machine);
+    let foreign = CommittedOffset { offset: Offset(1), metadata: "foreign".to_owned() };
+    let bounds = Bounds { start: Offset(0), end: Offset(9) };
+    let check =
+        |own: &CommittedOffset, stored: &CommittedOffset, found: &[RecordPrint], expected: Option<&[u64]>| {
+            let Identity { topic_id, window_length_ms, .. } = identity();
+            let beyond =
+                EarlierCommits::beyond(own, std::slice::from_ref(stored), topic_id, window_length_ms)
+                    .unwrap();
+            let lost = beyond.map(|mut earlier| {
+                // The tail of one's own commit is compared when it is read again.
+                assert_eq!(earlier.next_tail(&bounds), Some(last.offset));
+                earlier.take_tail(found.to_vec());
+                assert_eq!(earlier.next_tail(&bounds), None);
+                earlier.losses(&bounds).iter().map(|loss| loss.kept_before.0).collect::<Vec<_>>()
+            });
+            assert_eq!(lost.as_deref(), expected);
+        };
+    check(&own, &furthest, &[last], Some(&[]));
+    check(&own, &furthest, &[], Some(&[2]));
+    check(&furthest, &own, &[], None);
+    // Of a commit of one's own that cannot be read nobody knows how far it had come.
+    check(&foreign, &furthest, &[], Some(&[2]));
+    check(&own, &foreign, &[], None);
+}
+
+#[test]
+fn a_generation_above_the_first_asks_for_the_commits_of_those_before_it_at_every_opening() {
+    let check = |generation: u32, expected: bool| {
+        let mut machine = SlotMachine::new(settings());
+        let of = Identity { generation, ..identity() };
+        machine.open(&of, Box::new(move |history| Arc::new(Counter).open(POLICY, of, history)));
+        let own = CommittedOffset { offset: Offset(0), metadata: String::new() };
+        for found in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![Some(own)])] {
+            machine.poll(0).unwrap();
+            answer(&mut machine, found, 0);
+        }
+        let asks = matches!(machine.poll(0), Some(SlotRequest::ReadEarlierCommits(_)));
+        assert_eq!(asks, expected, "generation {generation}");
+    };
+    check(1, false);
+    check(2, true);
 }

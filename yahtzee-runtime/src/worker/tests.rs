@@ -376,13 +376,44 @@ fn a_worker_that_outgrows_its_memory_ends_and_says_so() {
     check(Some(100), 0, true);
 }
 
+/// A job that has written its first record and folded a second one, which is not due when it is asked to stop. Then the
+/// process stands still.
+fn stops_with_something_to_write(stands_ms: u64) -> Worked {
+    let script = Script {
+        raw: records(2),
+        comes_later: 1,
+        polls: [poll(1, 0), poll(1, FLUSH_MS)].into(),
+        // Gauges are set at the end of either turn.
+        known_end_ms: [0, stands_ms].into(),
+        ..Script::default()
+    };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.plan.policy.flush_interval_ms = 2 * FLUSH_MS;
+    worked.runs = JobRuns::new(&worked.plan, &worked.settings, &worked.context);
+    worked
+}
+
 #[test]
 fn what_is_not_due_is_written_before_the_job_ends() {
-    let script = Script { raw: records(2), polls: [poll(1, 0), poll(1, 0)].into(), ..Script::default() };
-    let mut worked = Worked::new(Guarantee::Fenced, script);
+    let mut worked = stops_with_something_to_write(0);
     worked.run().unwrap();
     let calls = worked.calls_after_opening();
-    assert_eq!(calls[calls.len() - 2..], ["append 2", "commit [0]"]);
+    assert_eq!(calls, ["poll 1", "append 1", "commit [0]", "poll 1", "append 2", "commit [0]"]);
+}
+
+/// The process is stopped between its last turn and its last write.
+#[test]
+fn a_process_that_stood_still_before_its_last_write_ends_without_it() {
+    fn check(stands_ms: u64, is_ended: bool) {
+        let mut worked = stops_with_something_to_write(stands_ms);
+        worked.settings.pause_max = Some(Duration::from_secs(30));
+        let ended = worked.run();
+        assert_eq!(matches!(ended, Err(JobFailure::Paused(_))), is_ended, "{ended:?}");
+        let calls = worked.calls_after_opening();
+        assert_eq!(calls.contains(&"append 2".to_owned()), !is_ended, "{calls:?}");
+    }
+    check(30_000, false);
+    check(30_001, true);
 }
 
 /// The job's code sees the record once per process: then it is a dead letter.

@@ -68,6 +68,10 @@ pub(super) struct Script {
     pub(super) append_ms: VecDeque<u64>,
     /// Time that the question for the bounds takes.
     pub(super) bounds_ms: u64,
+    /// How many of the raw records come after that question.
+    pub(super) comes_later: u64,
+    /// Times that the reader takes to say which end it knows; after them it takes none.
+    pub(super) known_end_ms: VecDeque<u64>,
     /// Ticks while an append takes its time.
     pub(super) ticking: Option<StandstillWatch>,
     /// Outcomes of the next appends; those after them are fine.
@@ -214,7 +218,7 @@ impl Log for ScriptedLog {
         self.pass_ms(script.bounds_ms);
         let of_raw = Bounds {
             start: Offset(script.log_start),
-            end: Offset(script.raw.len() as u64 + script.control_records),
+            end: Offset(script.raw.len() as u64 - script.comes_later + script.control_records),
         };
         let of_idle = Bounds { start: Offset(0), end: Offset(1) };
         let bounds = |partition: &Partition| if *partition == RAW_PARTITION { of_raw } else { of_idle };
@@ -346,6 +350,8 @@ impl LogReader for ScriptedReader {
     }
 
     fn known_end(&self, _partition: Partition) -> Option<Offset> {
+        let known_end_ms = self.log.script().known_end_ms.pop_front().unwrap_or(0);
+        self.log.pass_ms(known_end_ms);
         None
     }
 }

@@ -193,9 +193,10 @@ impl KafkaSettings {
         )
     }
 
-    /// Returns the properties of the transactional producer of a slot.
+    /// Returns the properties of the transactional producer of a slot. It waits no longer for an answer than its transaction
+    /// lasts, whatever is configured: librdkafka creates no other.
     pub(super) fn slot_writer(&self, slot: &SlotName) -> ClientConfig {
-        self.with(
+        let mut config = self.with(
             WRITING,
             &[
                 ("enable.idempotence", "true"),
@@ -204,7 +205,12 @@ impl KafkaSettings {
                 ("transaction.timeout.ms", &millis(self.timeouts.transaction)),
                 ("message.timeout.ms", &millis(self.timeouts.delivery)),
             ],
-        )
+        );
+        let socket_ms = config.get(SOCKET_TIMEOUT).and_then(|value| value.parse().ok());
+        if socket_ms.is_some_and(|socket_ms: u128| socket_ms > self.timeouts.transaction.as_millis()) {
+            config.set(SOCKET_TIMEOUT, millis(self.timeouts.transaction));
+        }
+        config
     }
 
     /// Joins tuning, configured and decided properties, each over the former.
@@ -220,7 +226,7 @@ impl KafkaSettings {
                 .set("ssl.certificate.pem", &tls.cert_pem)
                 .set("ssl.key.pem", &tls.key_pem);
         }
-        config.set("socket.timeout.ms", millis(self.timeouts.request));
+        config.set(SOCKET_TIMEOUT, millis(self.timeouts.request));
         for (name, value) in &self.extra {
             config.set(name, value);
         }
@@ -231,6 +237,9 @@ impl KafkaSettings {
         config
     }
 }
+
+/// Longest wait of a client for an answer to what it has sent, in milliseconds.
+const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
 
 /// Properties in which no client uses librdkafka's defaults. [`KafkaSettings::extra`] overrides them.
 const CONNECTION: &[(&str, &str)] = &[
@@ -299,6 +308,8 @@ impl fmt::Debug for KafkaTls {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::producer::BaseProducer;
+
     use super::*;
 
     fn settings() -> KafkaSettings {
@@ -362,6 +373,29 @@ mod tests {
         let mut settings = settings();
         settings.timeouts.delivery = settings.timeouts.transaction + Duration::from_millis(1);
         assert!(matches!(settings.check(), Err(LogError::Refused { .. })));
+    }
+
+    /// librdkafka takes no producer that may wait longer for an answer than its transaction lasts.
+    #[test]
+    fn a_slot_writer_can_be_created_however_short_its_transactions_are() {
+        fn check(transaction_ms: u64, configured_ms: Option<&str>, expected_ms: &str) {
+            let mut settings = settings();
+            settings.timeouts.transaction = Duration::from_millis(transaction_ms);
+            settings.timeouts.delivery = settings.timeouts.transaction;
+            let configured = configured_ms.map(|value| (SOCKET_TIMEOUT.to_owned(), value.to_owned()));
+            settings.extra.extend(configured);
+            settings.check().unwrap();
+            let config = settings.slot_writer(&SlotName { group: "group".to_owned(), slot: 0 });
+            assert_eq!(config.get(SOCKET_TIMEOUT), Some(expected_ms), "{transaction_ms}, {configured_ms:?}");
+            let created = config.create::<BaseProducer>();
+            assert!(created.is_ok(), "{transaction_ms}, {configured_ms:?}: {:?}", created.err());
+        }
+        check(5_001, None, "5001");
+        check(10_000, None, "10000");
+        check(600_000, None, "10000");
+        check(5_001, Some("60000"), "5001");
+        check(5_001, Some("3000"), "3000");
+        check(600_000, Some("60000"), "60000");
     }
 
     #[test]

@@ -87,3 +87,55 @@ impl DeliverySettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number is another one, so that none stands for its neighbour.
+    #[test]
+    fn a_queue_has_the_bounds_and_times_of_its_task_and_what_its_role_asks_for() {
+        let ms = Duration::from_millis;
+        let settings = DeliverySettings {
+            batch_max: 1,
+            linger: ms(2),
+            queue_max: 3,
+            queue_bytes_max: 4,
+            span_max: 5,
+            patience: ms(6),
+            retry_after: ms(7),
+            back_off: WaitBounds { base: ms(8), cap: ms(9) },
+            repair_back_off: WaitBounds { base: ms(10), cap: ms(11) },
+            commit_interval: ms(12),
+            append_deadline: ms(13),
+            report_interval: ms(14),
+            stop_deadline: ms(15),
+        };
+        let waits_in_place = QueuePolicy {
+            batch_max: 1,
+            linger: ms(2),
+            queue_max: 3,
+            queue_bytes_max: 4,
+            patience: ms(6),
+            hand_over_after: None,
+            has_retry: false,
+            keeps_newest: false,
+            waits_after_failures: false,
+            back_off: WaitBounds { base: ms(8), cap: ms(9) },
+            repair_back_off: WaitBounds { base: ms(10), cap: ms(11) },
+        };
+        let hands_over = QueuePolicy { hand_over_after: Some(ms(7)), has_retry: true, ..waits_in_place };
+        let is_handed =
+            QueuePolicy { has_retry: true, keeps_newest: true, waits_after_failures: true, ..waits_in_place };
+        let check = |role, expected| assert_eq!(settings.policy(role), expected, "{role:?}");
+        check(DeliveryRole::Sink { has_retry: false }, waits_in_place);
+        check(DeliveryRole::Sink { has_retry: true }, hands_over);
+        check(DeliveryRole::Retry { shard: None }, is_handed);
+    }
+    /// What waits for a shard that is down for days must not keep it from rows of others.
+    #[test]
+    fn only_its_memory_limits_how_far_a_retry_process_reads_ahead() {
+        assert_eq!(DeliverySettings::of_retry().span_max, u64::MAX);
+        assert!(DeliverySettings::of_sink().span_max < u64::MAX);
+    }
+}

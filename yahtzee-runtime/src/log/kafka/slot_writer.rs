@@ -326,7 +326,121 @@ fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> Kafka
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
     use super::*;
+    use crate::log::kafka::KafkaTimeouts;
+
+    /// Longer than anybody waits here.
+    const FOR_EVER: Duration = Duration::from_hours(1);
+
+    type Broker = MockCluster<'static, DefaultProducerContext>;
+
+    /// A broker, and a writer that gives up a transaction earlier than its records.
+    fn broker_and_writer() -> (Broker, KafkaSlotWriter) {
+        let broker = MockCluster::new(1).unwrap();
+        let mut settings = KafkaSettings::new(broker.bootstrap_servers());
+        let transaction = ABORT + Duration::from_secs(2);
+        settings.timeouts = KafkaTimeouts {
+            request: Duration::from_secs(2),
+            delivery: transaction,
+            transaction,
+            ..settings.timeouts
+        };
+        let (settings, slot) = (Arc::new(settings), SlotName { group: "group".to_owned(), slot: 0 });
+        let groups = Arc::new(ConsumerGroups::new(Arc::clone(&settings)));
+        let writer = KafkaSlotWriter::open(&settings, &slot, &groups).unwrap();
+        (broker, writer)
+    }
+
+    fn record() -> NewRecord {
+        NewRecord {
+            topic: "topic".into(),
+            partition: Partition(0),
+            timestamp_ms: 1,
+            key: Vec::new(),
+            value: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    fn stand_still(broker: &Broker) {
+        broker.broker_round_trip_time(1, FOR_EVER).unwrap();
+    }
+
+    /// What it has left open would become part of the next write, or end it.
+    fn assert_is_unusable(writer: &mut KafkaSlotWriter) {
+        for records in [&[record()][..], &[]] {
+            let refused = writer.append(records).map(drop).unwrap_err();
+            assert!(!refused.is_transient() && refused.code() == "failed-before", "{refused}");
+        }
+    }
+
+    #[test]
+    fn records_that_nobody_acknowledges_are_not_durable() {
+        let (broker, mut writer) = broker_and_writer();
+        stand_still(&broker);
+        let error = writer.append(&[record()]).map(drop).unwrap_err();
+        assert!(failure::is_unanswered(&error), "{error}");
+        assert!(writer.outbox.verdict().has_timed_out());
+        assert_is_unusable(&mut writer);
+    }
+
+    #[test]
+    fn a_commit_that_nobody_answers_has_failed() {
+        let (broker, mut writer) = broker_and_writer();
+        let acknowledged = writer.append(&[record()]).unwrap();
+        stand_still(&broker);
+        let error = acknowledged.commit(&[]).unwrap_err();
+        assert!(failure::is_unanswered(&error), "{error}");
+        assert!(writer.outbox.verdict().has_timed_out());
+        assert!(writer.is_open, "an abort could undo nothing, or the wrong thing");
+        assert_is_unusable(&mut writer);
+    }
+
+    /// Or it holds back readers until its timeout.
+    #[test]
+    fn a_transaction_whose_commit_is_refused_is_aborted() {
+        let (broker, mut writer) = broker_and_writer();
+        let acknowledged = writer.append(&[record()]).unwrap();
+        broker.request_errors(RDKafkaApiKey::EndTxn, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_REQUEST]);
+        let error = acknowledged.commit(&[]).unwrap_err();
+        assert!(!failure::is_unanswered(&error), "{error}");
+        assert!(!writer.is_open);
+        assert_is_unusable(&mut writer);
+    }
+
+    #[test]
+    fn after_commits_that_nobody_tells_nothing_is_written() {
+        let (broker, mut writer) = broker_and_writer();
+        stand_still(&broker);
+        let error = writer.committed("topic", &[Partition(0)]).unwrap_err();
+        assert!(failure::is_unanswered(&error), "{error}");
+        assert_is_unusable(&mut writer);
+    }
+
+    #[test]
+    fn after_an_abort_that_nobody_answers_nothing_is_written() {
+        let (broker, mut writer) = broker_and_writer();
+        let acknowledged = writer.append(&[record()]).unwrap();
+        stand_still(&broker);
+        drop(acknowledged);
+        assert_is_unusable(&mut writer);
+    }
+
+    #[test]
+    fn no_call_waits_longer_than_its_own_time_and_that_of_its_transaction() {
+        let (_broker, mut writer) = broker_and_writer();
+        drop(writer.append(&[record()]).unwrap());
+        assert!(writer.left(FOR_EVER) <= own_time(writer.settings.timeouts.transaction));
+        assert_eq!(writer.left(Duration::ZERO), Duration::ZERO);
+        writer.give_up_at = Instant::now() + FOR_EVER;
+        assert_eq!(writer.left(ABORT), ABORT);
+        writer.give_up_at = Instant::now();
+        assert_eq!(writer.left(FOR_EVER), Duration::ZERO);
+    }
 
     #[test]
     fn a_transaction_is_given_up_and_aborted_before_its_coordinator_does_it() {

@@ -11,13 +11,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset as Place, TopicPartitionList};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_runtime::log::{Isolation, LogError, OffsetCommit, SlotName};
+use yahtzee_runtime::log::{CommittedOffset, Isolation, LogError, OffsetCommit, SlotName};
 
 use crate::conformance::Bench;
 use crate::conformance::support::{
-    Reading, append, append_values, at, commit, committed, create, read_all, read_until, record, write,
+    Reading, append, append_values, at, commit, committed, create, read_all, read_all_of, read_until, record,
+    write,
 };
-use crate::kafka::{KafkaBench, wait_until};
+use crate::kafka::{KafkaBench, connect, wait_until};
 
 /// Reads partition 0 to its end, records of open and aborted transactions included.
 fn read_uncommitted(bench: &KafkaBench, topic: &str) -> Reading {
@@ -49,6 +50,27 @@ fn a_writer_fenced_in_the_middle_of_a_write_leaves_nothing_visible() {
     assert_eq!(read_all(&*log, &topic, &[0]).values(0), ["successor"]);
     let all = read_uncommitted(&bench, &topic);
     assert_eq!(all.values(0), ["zombie", "successor"], "the zombie's record is in the log all the same");
+}
+
+/// What its writer does not abort holds back every reader of committed records until the transaction's timeout: here for
+/// longer than anybody waits.
+#[test]
+fn a_failed_write_holds_back_no_reader() {
+    let Some(bench) = KafkaBench::from_environment() else { return };
+    let mut settings = bench.settings();
+    settings.timeouts.transaction = Duration::from_mins(10);
+    let log = connect(settings);
+    let check = |hint: &str, goes_nowhere: Option<&str>, committed: Option<CommittedOffset>| {
+        let (topic, slot) = (create(&bench, hint, 1), slot(&bench, hint));
+        let topics = [topic.as_str()].into_iter().chain(goes_nowhere);
+        let records: Vec<_> = topics.map(|topic| record(topic, 0, "key", "failed")).collect();
+        let mut writer = log.slot_writer(&slot).expect("slot writer");
+        write(&mut *writer, &records, &topic, committed).expect_err("it cannot be stored");
+        append_values(&*log, &topic, 0, &["beside"]);
+        assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["beside"], "{hint}");
+    };
+    check("append", Some(&bench.topic("missing")), None);
+    check("commit", None, Some(at(5, "na\u{ef}ve")));
 }
 
 #[test]

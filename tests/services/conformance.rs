@@ -74,6 +74,7 @@ macro_rules! each_property {
                 aborts_what_is_not_committed,
                 aborts_when_the_thread_panics,
                 commits_without_records,
+                commits_all_offsets_of_a_write,
                 fences_the_earlier_writer_of_a_slot,
                 fences_a_writer_in_the_middle_of_a_write,
                 does_not_fence_other_slots,

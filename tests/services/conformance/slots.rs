@@ -63,6 +63,21 @@ pub(crate) fn commits_without_records(bench: &dyn Bench) {
     }
 }
 
+/// The commits of a write are all of its slot's partitions, in the raw topic and beside the summaries.
+pub(crate) fn commits_all_offsets_of_a_write(bench: &dyn Bench) {
+    let (log, group) = (bench.log(), bench.group("several"));
+    let (one, other) = (create(bench, "several", 2), create(bench, "several", 1));
+    let offset =
+        |topic, partition, committed| OffsetCommit { topic, partition: Partition(partition), committed };
+    let offsets = [offset(&one, 1, at(3, "b")), offset(&other, 0, at(4, "c")), offset(&one, 0, at(2, "a"))];
+    let mut writer = log.slot_writer(&slot(&group, 0)).expect("slot writer");
+    writer.append(&[record(&other, 0, "key", "value")]).expect("append").commit(&offsets).expect("commit");
+    let of =
+        |topic: &str, partitions: &[Partition]| log.committed(&group, topic, partitions).expect("committed");
+    assert_eq!(of(&one, &[Partition(0), Partition(1)]), [Some(at(2, "a")), Some(at(3, "b"))]);
+    assert_eq!(of(&other, &[Partition(0)]), [Some(at(4, "c"))]);
+}
+
 /// A successor fences: the predecessor's next write fails, changes nothing, and the successor goes on.
 pub(crate) fn fences_the_earlier_writer_of_a_slot(bench: &dyn Bench) {
     let (log, topic, group) = (bench.log(), create(bench, "fence", 1), bench.group("fence"));

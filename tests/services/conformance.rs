@@ -79,6 +79,7 @@ macro_rules! each_property {
                 fences_a_writer_in_the_middle_of_a_write,
                 does_not_fence_other_slots,
                 leaves_no_trace_of_a_failed_write,
+                leaves_no_trace_of_a_failed_commit,
             }
             topics {
                 describes_what_was_created,

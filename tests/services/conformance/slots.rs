@@ -134,6 +134,27 @@ pub(crate) fn leaves_no_trace_of_a_failed_write(bench: &dyn Bench) {
     assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["kept"]);
 }
 
+/// A write of which one commit cannot be stored leaves neither its records nor the other commit, and its writer writes no more.
+pub(crate) fn leaves_no_trace_of_a_failed_commit(bench: &dyn Bench) {
+    let (log, topic, group) = (bench.log(), create(bench, "untaken", 2), bench.group("untaken"));
+    let mut writer = log.slot_writer(&slot(&group, 0)).expect("slot writer");
+    let offset = |partition, metadata| OffsetCommit {
+        topic: &topic,
+        partition: Partition(partition),
+        committed: at(5, metadata),
+    };
+    let acknowledged = writer.append(&[record(&topic, 0, "key", "lost")]).expect("append");
+    acknowledged.commit(&[offset(0, "lost"), offset(1, "na\u{ef}ve")]).expect_err("metadata is ASCII");
+    for records in [&[record(&topic, 0, "key", "later")][..], &[]] {
+        assert!(writer.append(records).is_err(), "a writer that has failed stays unusable");
+    }
+    drop(writer);
+    let mut writer = log.slot_writer(&slot(&group, 0)).expect("slot writer");
+    assert_eq!(committed(&*log, &group, &topic), None);
+    write(&mut *writer, &[record(&topic, 0, "key", "kept")], &topic, None).expect("write");
+    assert_eq!(read_all_of(&*log, &topic, &[0], 1).values(0), ["kept"]);
+}
+
 fn slot(group: &str, slot: u32) -> SlotName {
     SlotName { group: group.to_owned(), slot }
 }

@@ -187,29 +187,31 @@ impl KafkaSettings {
 
     /// Returns the properties of a producer that fails records which are not durable after `deadline`.
     pub(super) fn appender(&self, deadline: Duration) -> ClientConfig {
-        self.with(
-            WRITING,
-            &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", &millis(deadline))],
-        )
+        self.producer(deadline, &[])
     }
 
     /// Returns the properties of the transactional producer of a slot. It waits no longer for an answer than its transaction
     /// lasts, whatever is configured: librdkafka creates no other.
     pub(super) fn slot_writer(&self, slot: &SlotName) -> ClientConfig {
-        let mut config = self.with(
-            WRITING,
+        let transaction = self.timeouts.transaction;
+        let mut config = self.producer(
+            self.timeouts.delivery,
             &[
-                ("enable.idempotence", "true"),
-                ("acks", "all"),
                 ("transactional.id", &self.prefixed(&slot.to_string())),
-                ("transaction.timeout.ms", &millis(self.timeouts.transaction)),
-                ("message.timeout.ms", &millis(self.timeouts.delivery)),
+                ("transaction.timeout.ms", &millis(transaction)),
             ],
         );
-        let socket_ms = config.get(SOCKET_TIMEOUT).and_then(|value| value.parse().ok());
-        if socket_ms.is_some_and(|socket_ms: u128| socket_ms > self.timeouts.transaction.as_millis()) {
-            config.set(SOCKET_TIMEOUT, millis(self.timeouts.transaction));
-        }
+        lower(&mut config, SOCKET_TIMEOUT, transaction);
+        config
+    }
+
+    /// Returns the properties of a producer. A record lingers for less than its deadline, whatever is configured: librdkafka
+    /// creates no other.
+    fn producer(&self, deadline: Duration, decided: &[(&str, &str)]) -> ClientConfig {
+        let deadline_ms = millis(deadline);
+        let of_all = [("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", &deadline_ms)];
+        let mut config = self.with(WRITING, &[&of_all, decided].concat());
+        lower(&mut config, LINGER, deadline.saturating_sub(Duration::from_millis(1)));
         config
     }
 
@@ -240,6 +242,9 @@ impl KafkaSettings {
 
 /// Longest wait of a client for an answer to what it has sent, in milliseconds.
 const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
+
+/// Longest wait of a record for others that are sent with it, in milliseconds.
+const LINGER: &str = "linger.ms";
 
 /// Properties in which no client uses librdkafka's defaults. [`KafkaSettings::extra`] overrides them.
 const CONNECTION: &[(&str, &str)] = &[
@@ -272,7 +277,7 @@ const READING: &[(&str, &str)] = &[
 const TAILING: &[(&str, &str)] = &[("fetch.wait.max.ms", "500")];
 
 const WRITING: &[(&str, &str)] =
-    &[("linger.ms", "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
+    &[(LINGER, "5"), ("compression.type", "lz4"), ("queue.buffering.max.kbytes", "262144")];
 
 fn isolation_level(isolation: Isolation) -> &'static str {
     match isolation {
@@ -284,6 +289,15 @@ fn isolation_level(isolation: Isolation) -> &'static str {
 /// Returns milliseconds, at least one: librdkafka takes 0 for "never".
 fn millis(duration: Duration) -> String {
     duration.as_millis().max(1).to_string()
+}
+
+/// Lowers a time to `most` where it is longer. What is no number stays, and is refused by librdkafka.
+fn lower(config: &mut ClientConfig, name: &str, most: Duration) {
+    let ms = config.get(name).and_then(|value| value.parse::<f64>().ok());
+    let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok());
+    if time.is_some_and(|time| time > most) {
+        config.set(name, most.as_millis().to_string());
+    }
 }
 
 impl fmt::Debug for KafkaSettings {
@@ -396,6 +410,30 @@ mod tests {
         check(5_001, Some("60000"), "5001");
         check(5_001, Some("3000"), "3000");
         check(600_000, Some("60000"), "60000");
+    }
+
+    /// Nor one whose records may linger until they have failed.
+    #[test]
+    fn a_producer_can_be_created_however_soon_its_records_must_be_durable() {
+        fn check(deadline_ms: u64, configured_ms: Option<&str>, expected_ms: &str) {
+            let mut settings = settings();
+            settings.timeouts.delivery = Duration::from_millis(deadline_ms);
+            settings.extra.extend(configured_ms.map(|value| (LINGER.to_owned(), value.to_owned())));
+            settings.check().unwrap();
+            let slot = SlotName { group: "group".to_owned(), slot: 0 };
+            for config in [settings.slot_writer(&slot), settings.appender(settings.timeouts.delivery)] {
+                assert_eq!(config.get(LINGER), Some(expected_ms), "{deadline_ms}, {configured_ms:?}");
+                let created = config.create::<BaseProducer>();
+                assert!(created.is_ok(), "{deadline_ms}, {configured_ms:?}: {:?}", created.err());
+            }
+        }
+        check(10_000, None, "5");
+        check(10_000, Some("50"), "50");
+        check(10_000, Some("0.5"), "0.5");
+        check(6, None, "5");
+        check(5, None, "4");
+        check(1, None, "0");
+        check(20, Some("50"), "19");
     }
 
     #[test]

@@ -43,7 +43,15 @@ impl Rig {
         let mut waits: Vec<Option<Duration>> = vec![None; self.newest_works().len()];
         while waits.iter().any(Option::is_none) {
             if at.elapsed() > PATIENCE {
-                bail!("{what}: after {} s some have not gone on: {waits:?}", PATIENCE.as_secs());
+                let ended = self
+                    .workers
+                    .iter_mut()
+                    .map(|worker| worker.process.ended())
+                    .collect::<Result<Vec<_>>>()?;
+                let after_s = PATIENCE.as_secs();
+                bail!(
+                    "{what}: after {after_s} s some have not gone on: {waits:?}; workers that have ended: {ended:?}"
+                );
             }
             for (wait, newest) in waits.iter_mut().zip(self.newest_works()) {
                 *wait = wait.or_else(|| newest?.checked_duration_since(at));

@@ -288,9 +288,10 @@ fn open(
     let partition = span.partition;
     let losses = losses.get(&partition).map_or(&[][..], Vec::as_slice);
     let log_start = log.bounds(raw, &[partition])?[0].start;
-    let start = match progress {
-        Some(CommittedOffset { offset, metadata }) => Start::Commit { offset: *offset, metadata },
-        None => behind_losses(span.origin(log_start), losses, log_start),
+    let (start, losses) = match progress {
+        // It says itself what was lost, and what of it lies behind.
+        Some(CommittedOffset { offset, metadata }) => (Start::Commit { offset: *offset, metadata }, &[][..]),
+        None => (behind_losses(span.origin(log_start), losses, log_start), losses),
     };
     let history = History {
         partition,

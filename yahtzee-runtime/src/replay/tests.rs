@@ -411,6 +411,22 @@ fn windows_that_lack_what_the_log_has_lost_are_left_out_and_named() {
     assert_eq!(tally.incomplete, named);
     assert_eq!(found, only(&whole, |window| !named.contains(&window)));
     assert!(found.len() < whole.len());
+    // Who goes on behind it does not pass it once more.
+    let first = ReplayRange { to: Some(Edge::Offset(Offset(20))), ..ReplayRange::default() };
+    let mut named_on_the_way = BTreeSet::new();
+    let mut progress = None;
+    for range in [first, ReplayRange::default()] {
+        let span = range.resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+        let mut reader = world.subject.reader();
+        let mut part =
+            PartitionReplay::open(&world.log, &mut reader, &world.subject, span, None, progress).unwrap();
+        while !part.is_done() {
+            part.turn().unwrap();
+        }
+        progress = part.acknowledged();
+        named_on_the_way.extend(part.finish().incomplete);
+    }
+    assert_eq!(named_on_the_way, named);
     // A range that ends before it knows nothing of it.
     let before = ReplayRange { to: Some(Edge::Offset(Offset(10))), ..ReplayRange::default() };
     assert_eq!(world.replay(before).1.incomplete, BTreeSet::new());

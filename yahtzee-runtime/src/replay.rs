@@ -26,7 +26,7 @@ use yahtzee_core::lost_tail::LostTail;
 use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::ResumeError;
 use yahtzee_core::record::Offset;
-use yahtzee_core::slot::{self, EarlierCommits, TAIL_RECORDS};
+use yahtzee_core::slot::{EarlierCommits, TAIL_RECORDS};
 
 use crate::log::scan::first_records;
 use crate::log::{Isolation, Log, LogError, MovingReader, require_topic};
@@ -147,14 +147,13 @@ fn known_losses(
     // Of the log as it is after the commits, so that it holds all that they tell of.
     let bounds = log.bounds(raw, &partitions)?;
     let mut known = Vec::new();
-    for ((&partition, stored), found) in partitions.iter().zip(&stored).zip(bounds) {
+    for ((&partition, stored), bounds) in partitions.iter().zip(&stored).zip(bounds) {
         let commits = EarlierCommits::read(stored, identity.topic_id, identity.window_length_ms);
         let refused = |reason| JobFailure::Refused {
             topic: raw.to_owned(),
             partition,
             refusal: ResumeError::Unreadable(reason),
         };
-        let bounds = slot::Bounds { start: found.start, end: found.end };
         known.extend(commits.map_err(refused)?.map(|commits| (partition, bounds, commits)));
     }
     loop {

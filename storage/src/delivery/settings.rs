@@ -132,6 +132,7 @@ mod tests {
         check(DeliveryRole::Sink { has_retry: true }, hands_over);
         check(DeliveryRole::Retry { shard: None }, is_handed);
     }
+
     /// What waits for a shard that is down for days must not keep it from rows of others.
     #[test]
     fn only_its_memory_limits_how_far_a_retry_process_reads_ahead() {

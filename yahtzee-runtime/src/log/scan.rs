@@ -57,9 +57,7 @@ pub fn first_records(
     let mut found: BTreeMap<Partition, Vec<RecordPrint>> = BTreeMap::new();
     read_until(log, &mut reader, from, |partition, record, _| {
         let records = found.entry(partition).or_default();
-        if records.len() < count {
-            records.extend(RecordPrint::of_stamped(&record));
-        }
+        records.extend(RecordPrint::of_stamped(&record));
         records.len() >= count
     })?;
     Ok(from.iter().map(|(partition, _)| found.remove(partition).unwrap_or_default()).collect())

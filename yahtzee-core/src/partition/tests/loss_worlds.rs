@@ -43,7 +43,7 @@ struct World {
     generation: u32,
     commits: BTreeMap<u32, (Offset, String)>,
     lost: Vec<Lost>,
-    /// The running core, its next offset, and the step at which its generation began to fold anew.
+    /// The running core, its next offset, and the step at which it was opened.
     core: Option<(PartitionCore<Ids>, u64)>,
     opened: usize,
     published: usize,

@@ -106,7 +106,8 @@ fn readers(earlier: &[OffsetCommit]) -> Vec<(&OffsetCommit, Commit, Identity)> {
     readers
 }
 
-/// The windows that records were accepted into which the log has lost since a commit, where some of them had been read before it.
+/// The windows that records were accepted into which the log has lost since a commit, where some of those that went together had been
+/// read before it.
 fn lost_windows(
     opened: &Opened,
     earlier: &OffsetCommit,
@@ -114,10 +115,11 @@ fn lost_windows(
     evidence: &Evidence<'_, '_>,
 ) -> BTreeSet<i64> {
     let log = &evidence.world.logs[opened.partition as usize];
-    let mut windows = BTreeSet::new();
+    let (mut windows, mut read_below) = (BTreeSet::new(), position);
     for life in earlier.life..opened.life {
         let kept = log.shared_between(life, life + 1);
-        if kept < position {
+        if kept < read_below {
+            read_below = kept;
             let truth = evidence.truth_of((opened.generation, opened.partition), life);
             let is_lost = |states: &[(u64, u64, u64)]| states.iter().any(|&(offset, ..)| offset >= kept);
             let series = truth.series.values().filter(|series| is_lost(&series.states));
@@ -141,7 +143,9 @@ fn expected_range(
     let policy = evidence.world.config.policy();
     let range = if identity.topic_id != topic_id(log.topic) {
         range(log, opened.log_start, None, 0, &policy)
-    } else if log.is_same_below(commit.position().0, earlier.life, opened.life) {
+    } else if opened.log_end >= commit.position().0
+        && log.is_same_below(commit.position().0, earlier.life, opened.life)
+    {
         None
     } else {
         // Where a record lies now that is not the one of before.

@@ -13,6 +13,7 @@
 //! | `clocks` | processes and producers whose clock is wrong |
 //! | `returns` | how soon processes go on after the broker has come back |
 //! | `gaps`, `logs`, `judge`, `stored`, `report` | which windows lost input, the verdict, and the line that is printed |
+//! | `stacks` | what the threads of a process are doing that has not gone on |
 //! | `lifetime` | that no process outlives the run |
 
 mod admin;
@@ -42,6 +43,7 @@ mod rows;
 mod scenarios;
 mod segments;
 mod servers;
+mod stacks;
 mod stored;
 mod stores;
 mod summaries;

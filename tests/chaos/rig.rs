@@ -27,6 +27,7 @@ use crate::reader::StoreReader;
 use crate::returns::BrokerReturn;
 use crate::scenarios::Scenario;
 use crate::servers::ServerProcess;
+use crate::stacks;
 use crate::stores::{Shards, StoreKind, StoreSide, Target, Way};
 use crate::summaries::Summaries;
 use crate::watch::{Seen, Sight, Watch};
@@ -371,9 +372,7 @@ impl Rig {
 
     /// Ends all processes with SIGTERM.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
-        let ingress = self.ingress.as_mut().and_then(|ingress| ingress.process.take());
-        let processes: Vec<Process> = workers.chain(ingress).chain(self.stores.take_processes()).collect();
+        let processes = self.take_processes();
         for process in &processes {
             self.launcher.note_memory(process);
             process.signal(Signal::TERM);
@@ -389,11 +388,20 @@ impl Rig {
         Ok(())
     }
 
-    /// Ends all processes at once, where a run has gone wrong.
+    /// Ends all processes at once, where a run has gone wrong. What their threads are doing is kept beside their logs.
     pub(crate) fn abandon(&mut self) {
-        self.workers.clear();
+        for process in self.take_processes() {
+            if let Err(error) = stacks::write_beside_log(&process) {
+                eprintln!("chaos: nobody knows what {} is doing: {error:#}", process.name);
+            }
+        }
         self.ingress = None;
-        drop(self.stores.take_processes());
+    }
+
+    fn take_processes(&mut self) -> Vec<Process> {
+        let workers = std::mem::take(&mut self.workers).into_iter().map(|worker| worker.process);
+        let ingress = self.ingress.as_mut().and_then(|ingress| ingress.process.take());
+        workers.chain(ingress).chain(self.stores.take_processes()).collect()
     }
 }
 

@@ -106,7 +106,7 @@ impl Launcher {
 
     /// Notes how much memory a process has used at most so far.
     pub(crate) fn note_memory(&mut self, process: &Process) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id()));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
         let peak_kb = status.ok().and_then(|status| {
             let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
             line.split_whitespace().nth(1)?.parse().ok()
@@ -139,6 +139,11 @@ impl Process {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// The operating system's number for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it has.

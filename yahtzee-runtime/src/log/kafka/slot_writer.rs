@@ -1,6 +1,7 @@
 //! The fenced writer of one slot: a transaction per write.
 
 use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -28,12 +29,15 @@ const PRODUCERS_PER_OPENING: u32 = 3;
 /// Timeout of an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
 const ABORT: Duration = Duration::from_secs(2);
 
+/// Time in which librdkafka's own, more telling error arrives after a call's time is up.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// A transactional producer. After any error it is unusable: a delayed commit or abort could hit the next
 /// transaction, so the next `init_transactions` of the slot settles what became of this one.
 pub(super) struct KafkaSlotWriter {
     settings: Arc<KafkaSettings>,
     slot: SlotName,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
     groups: Arc<ConsumerGroups>,
     /// Name of the consumer group, as transactions take it.
     group: Arc<ConsumerGroupMetadata>,
@@ -69,7 +73,7 @@ impl KafkaSlotWriter {
         let writer = Self {
             settings: Arc::clone(settings),
             slot: slot.clone(),
-            outbox,
+            outbox: Arc::new(outbox),
             groups: Arc::clone(groups),
             group: Arc::clone(group),
             is_open: false,
@@ -133,10 +137,16 @@ impl KafkaSlotWriter {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        repeat(self.left(self.settings.timeouts.request), |left| {
-            self.outbox.producer().send_offsets_to_transaction(&list, &self.group, left)
-        })
-        .map_err(|error| self.call_error("adding offsets", error))
+        let patience = self.left(self.settings.timeouts.request);
+        let (outbox, group) = (Arc::clone(&self.outbox), Arc::clone(&self.group));
+        let staged = answer_within(patience + MARGIN, move || {
+            repeat(patience, |left| outbox.producer().send_offsets_to_transaction(&list, &group, left))
+        });
+        match staged {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(self.call_error("adding offsets", error)),
+            None => Err(self.failure_error("adding offsets", KafkaFailure::of(Code::OperationTimedOut))),
+        }
     }
 
     fn commit_transaction(&mut self) -> Result<(), LogError> {
@@ -307,6 +317,21 @@ fn own_time(transaction: Duration) -> Duration {
     transaction.saturating_sub(ABORT)
 }
 
+/// Makes a call of librdkafka that may take longer than the time it is given, and returns its answer; `None` if there is none
+/// within `patience`. The call then goes on alone, with what it holds.
+///
+/// A request that needs the coordinator of a group is looked after only when the state of some broker changes, never because
+/// its time is up (issues 5456 and 5511 of librdkafka).
+fn answer_within<T: Send + 'static>(
+    patience: Duration,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, answer) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name("kafka-call".to_owned());
+    thread.spawn(move || drop(sender.send(call()))).ok()?;
+    answer.recv_timeout(patience).ok()
+}
+
 /// Makes a transaction call with the time that is left, and repeats it if librdkafka allows that.
 fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> KafkaResult<()> {
     let deadline = Instant::now() + within;
@@ -326,7 +351,7 @@ fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> Kafka
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::mocking::MockCluster;
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::producer::DefaultProducerContext;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
@@ -341,6 +366,11 @@ mod tests {
     /// A broker, and a writer that gives up a transaction earlier than its records.
     fn broker_and_writer() -> (Broker, KafkaSlotWriter) {
         let broker = MockCluster::new(1).unwrap();
+        let writer = writer(&broker);
+        (broker, writer)
+    }
+
+    fn writer(broker: &Broker) -> KafkaSlotWriter {
         let mut settings = KafkaSettings::new(broker.bootstrap_servers());
         let transaction = ABORT + Duration::from_secs(2);
         settings.timeouts = KafkaTimeouts {
@@ -351,8 +381,7 @@ mod tests {
         };
         let (settings, slot) = (Arc::new(settings), SlotName { group: "group".to_owned(), slot: 0 });
         let groups = Arc::new(ConsumerGroups::new(Arc::clone(&settings)));
-        let writer = KafkaSlotWriter::open(&settings, &slot, &groups).unwrap();
-        (broker, writer)
+        KafkaSlotWriter::open(&settings, &slot, &groups).unwrap()
     }
 
     fn record() -> NewRecord {
@@ -397,6 +426,26 @@ mod tests {
         assert!(failure::is_unanswered(&error), "{error}");
         assert!(writer.outbox.verdict().has_timed_out());
         assert!(writer.is_open, "an abort could undo nothing, or the wrong thing");
+        assert_is_unusable(&mut writer);
+    }
+
+    /// librdkafka waits for ever then: it looks again only when the state of a broker changes.
+    #[test]
+    fn offsets_that_no_coordinator_takes_are_given_up_in_time() {
+        let broker = MockCluster::new(2).unwrap();
+        broker.coordinator(MockCoordinator::Transaction("group.slot-0".to_owned()), 1).unwrap();
+        broker.coordinator(MockCoordinator::Group("group".to_owned()), 2).unwrap();
+        broker.broker_down(2).unwrap();
+        let mut writer = writer(&broker);
+        let committed = CommittedOffset { offset: Offset(1), metadata: String::new() };
+        let offsets = [OffsetCommit { topic: "topic", partition: Partition(0), committed }];
+        let (answered, answer) = mpsc::channel();
+        thread::spawn(move || {
+            let error = writer.append(&[]).unwrap().commit(&offsets).unwrap_err();
+            answered.send((error, writer)).expect("received below");
+        });
+        let (error, mut writer) = answer.recv_timeout(Duration::from_secs(30)).expect("not given up");
+        assert!(failure::is_unanswered(&error), "{error}");
         assert_is_unusable(&mut writer);
     }
 

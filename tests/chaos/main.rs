@@ -11,12 +11,13 @@
 //! | `rig`, `scenarios` | a run, and what is done to it: C to the pipeline, S to PostgreSQL |
 //! | `eras`, `segments` | what a generation of the job had to fold, and how a log comes to lose records |
 //! | `clocks` | processes and producers whose clock is wrong |
-//! | `returns` | how soon processes go on after the broker has come back |
+//! | `returns`, `broker_probe` | how soon processes go on after the broker has come back |
 //! | `gaps`, `logs`, `judge`, `stored`, `report` | which windows lost input, the verdict, and the line that is printed |
 //! | `stacks` | what the threads of a process are doing that has not gone on |
 //! | `lifetime` | that no process outlives the run |
 
 mod admin;
+mod broker_probe;
 mod clocks;
 mod cluster;
 mod commits;

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
+use crate::broker_probe;
 use crate::ingress::IngressSide;
 use crate::report::seconds;
 use crate::rig::{PATIENCE, POLL, Rig};
@@ -14,6 +15,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// How long each process took after one return.
 pub(crate) struct BrokerReturn {
+    /// How long the broker took itself, until it served a new client.
+    broker: Duration,
     workers: Vec<Duration>,
     sink: Duration,
     /// Of the records that the generator writes, as ingress does.
@@ -26,6 +29,7 @@ pub(crate) struct BrokerReturn {
 #[derive(Debug, Serialize)]
 pub(crate) struct ReturnFigures {
     returns: usize,
+    broker_return_max_s: f64,
     worker_return_p50_s: f64,
     worker_return_max_s: f64,
     sink_return_p50_s: f64,
@@ -37,9 +41,12 @@ pub(crate) struct ReturnFigures {
 }
 
 impl Rig {
-    /// Waits from a return of the broker, now, until every process has gone on, and notes how long each took.
+    /// Waits from a return of the broker, now, until every process has gone on, and notes how long each took from when on the broker
+    /// served a new client.
     pub(crate) fn measure_return(&mut self, what: &str) -> Result<()> {
         let at = Instant::now();
+        let groups = vec![self.cluster.group.clone(), self.stores.sink_group(&self.cluster.layout.version)];
+        let probe = broker_probe::probe(&self.cluster.brokers, groups, PATIENCE)?;
         let mut waits: Vec<Option<Duration>> = vec![None; self.newest_works().len()];
         while waits.iter().any(Option::is_none) {
             if at.elapsed() > PATIENCE {
@@ -50,12 +57,18 @@ impl Rig {
             }
             self.pause(POLL)?;
         }
-        let mut waits: Vec<Duration> = waits.into_iter().flatten().collect();
-        eprintln!("chaos: {what}: workers, sink, raw records and ingress went on after {waits:.2?}");
+        let served_at = probe.join().map_err(|_| anyhow!("the probe of the broker has panicked"))??;
+        let served_after = served_at.duration_since(at);
+        let mut waits: Vec<Duration> =
+            waits.into_iter().flatten().map(|wait| wait.saturating_sub(served_after)).collect();
+        eprintln!(
+            "chaos: {what}: new clients were served after {served_after:.2?}, and workers, sink, raw records and ingress went on \
+             {waits:.2?} later"
+        );
         let ingress = self.ingress.as_ref().and_then(|_| waits.pop());
         let raw = waits.pop().unwrap_or_default();
         let sink = waits.pop().unwrap_or_default();
-        self.returns.push(BrokerReturn { workers: waits, sink, raw, ingress });
+        self.returns.push(BrokerReturn { broker: served_after, workers: waits, sink, raw, ingress });
         Ok(())
     }
 
@@ -89,6 +102,7 @@ pub(crate) fn figures(returns: &[BrokerReturn]) -> (Option<ReturnFigures>, u64) 
     let longest = |waits: &[Duration]| seconds(waits[waits.len() - 1]);
     let figures = ReturnFigures {
         returns: returns.len(),
+        broker_return_max_s: returns.iter().map(|it| seconds(it.broker)).fold(0.0, f64::max),
         worker_return_p50_s: median(&workers),
         worker_return_max_s: longest(&workers),
         sink_return_p50_s: median(&sinks),
@@ -118,6 +132,7 @@ mod tests {
             let returns: Vec<BrokerReturn> = returns
                 .iter()
                 .map(|&[one, two, sink, raw]| BrokerReturn {
+                    broker: ms(7_000),
                     workers: vec![ms(one), ms(two)],
                     sink: ms(sink),
                     raw: ms(raw),

@@ -115,7 +115,7 @@ mod tests {
             let written = write(&mut writer, &lent, &[]);
             assert_eq!((written.marks.as_slice(), writer.calls), ([expected].as_slice(), 2), "{marks:?}");
         }
-        let at = |writes| Marked::At(SettledMark { offset: Offset(7), writes });
+        let at = |writes| Marked::At(SettledMark { offset: Offset(7), writes, ..SettledMark::default() });
         check([at(1), at(2)], at(2));
         check([at(1), Marked::Unknown], at(1));
         check([Marked::Behind, Marked::Unknown], Marked::Behind);

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn what_retention_has_taken_is_not_read_again() {
         fn check(mark: u64, log_start: u64, committed: u64, expected: Range<u64>) {
-            let found = SettledMark { offset: Offset(mark), writes: 1 };
+            let found = SettledMark { offset: Offset(mark), writes: 1, ..SettledMark::default() };
             let bounds = Bounds { start: Offset(log_start), end: Offset(90) };
             let expected = Offset(expected.start)..Offset(expected.end);
             assert_eq!(again(found, bounds, Offset(committed)), expected, "{mark} {log_start} {committed}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yahtzee_core::delivery::rules::ProductionDelivery;
-use yahtzee_core::delivery::{Interruption, SettledMark, SourceState, Ticket};
+use yahtzee_core::delivery::{Interruption, SettledMark, SourceState, Ticket, WriteRange};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
@@ -175,12 +175,12 @@ impl Source {
         self.lock().has_older
     }
 
-    /// Returns what a write of summaries of this stream to a shard settles.
-    pub(super) fn settling(&self, stream: usize, shard: Shard) -> Settling {
+    /// Returns what a write of summaries of this stream, all below `end`, to a shard settles.
+    pub(super) fn settling(&self, stream: usize, shard: Shard, end: Offset) -> Settling {
         let state = self.lock();
         Settling {
             source: state.partitions[stream].clone(),
-            offset: state.source.committable()[stream],
+            range: WriteRange { settled: state.source.committable()[stream], end },
             known: state.source.marks(stream).get(&shard.index()).copied().unwrap_or_default(),
         }
     }

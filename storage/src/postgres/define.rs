@@ -58,9 +58,9 @@ pub(super) async fn create_bookkeeping(
     shard: &PostgresShard,
 ) -> Result<(), ServerFailure> {
     // `IF NOT EXISTS` asks for the right to create even where there is nothing to do.
-    for (table, definition) in [("yahtzee.days", BOOKKEEPING), ("yahtzee.settled", marks::TABLE)] {
-        let question = "SELECT to_regclass($1) IS NOT NULL";
-        let known = connection.query(question, &[(&table, Type::TEXT)]).await?;
+    let is_created = "SELECT to_regclass('yahtzee.days') IS NOT NULL";
+    for (question, definition) in [(is_created, BOOKKEEPING), (marks::IS_CREATED, marks::TABLE)] {
+        let known = connection.query(question, &[]).await?;
         if !known.first().map_or(Ok(false), |row| row.try_get::<_, bool>(0))? {
             connection.run(definition).await?;
         }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::delivery::{SettledMark, WriteRange};
 use yahtzee_core::owner::Partition;
-use yahtzee_core::record::Offset;
 
 use super::outcome::Outcome;
 
@@ -26,8 +25,8 @@ pub struct SourcePartition {
 pub struct Settling {
     /// The partition.
     pub source: SourcePartition,
-    /// Everything below is settled already: the batch itself is not counted, as its outcomes are not known yet.
-    pub offset: Offset,
+    /// Where the summaries of the batch lie in it.
+    pub range: WriteRange,
     /// Mark that the database is known to have. If it has less, it was restored, and its mark stays as it is.
     pub known: SettledMark,
 }
@@ -48,7 +47,7 @@ impl Marked {
     /// Returns the mark after a transaction: `found` is what the database had before it.
     #[must_use]
     pub fn after(settling: &Settling, found: Option<SettledMark>) -> Self {
-        let moved = found.unwrap_or_default().after_write(settling.offset, settling.known);
+        let moved = found.unwrap_or_default().after_write(settling.range, settling.known);
         moved.map_or(Self::Behind, Self::At)
     }
 }

@@ -192,3 +192,21 @@ fn a_database_without_the_table_of_marks_gets_it_with_its_next_write() {
         assert_eq!(database.run("SELECT count(*) FROM yahtzee.settled"), [PARTITIONS.to_string()]);
     }
 }
+
+/// As in a database of a version that kept less: the first write adds what is missing.
+#[test]
+fn a_table_of_marks_without_the_end_of_what_was_written_gets_it_with_the_next_write() {
+    let Some(pipeline) = Pipeline::new() else { return };
+    pipeline.publish(0..200, 1);
+    pipeline.settle();
+    for database in &pipeline.databases {
+        database.run("ALTER TABLE yahtzee.settled DROP COLUMN written_end");
+    }
+    pipeline.publish(0..200, 2);
+    pipeline.settle();
+    assert_eq!(pipeline.rows(), [(2, 200)]);
+    for database in &pipeline.databases {
+        let ends = database.run("SELECT count(*) FROM yahtzee.settled WHERE written_end > 0");
+        assert_eq!(ends, [PARTITIONS.to_string()]);
+    }
+}

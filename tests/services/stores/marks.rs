@@ -1,6 +1,6 @@
 //! What a store keeps of the partitions that its rows come from.
 
-use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::delivery::{SettledMark, WriteRange};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_storage::store::{Day, Marked, Outcome, OwnedSummary, Settling, SourcePartition, SummaryStore};
@@ -13,8 +13,16 @@ fn source(partition: u32) -> SourcePartition {
     SourcePartition { group, topic, topic_id: [9; 16], partition: Partition(partition) }
 }
 
+/// A mark of a database whose writes all ended at [`END`].
 fn mark(offset: u64, writes: u64) -> SettledMark {
-    SettledMark { offset: Offset(offset), writes }
+    let written_end = if writes == 0 { Offset(0) } else { END };
+    SettledMark { offset: Offset(offset), writes, written_end }
+}
+
+const END: Offset = Offset(100);
+
+fn range(settled: u64) -> WriteRange {
+    WriteRange { settled: Offset(settled), end: END }
 }
 
 /// Writes the `turn`th summary of an owner as one batch, and returns what became of it and of the settlings.
@@ -43,7 +51,7 @@ pub(crate) fn moves_a_mark_with_every_write(bench: &dyn Bench) {
     let store = bench.store();
     assert_eq!(marks_of(&*store, &[source(0)]), [None]);
     let check = |turn: u64, offset: u64, known: SettledMark, outcome: &Outcome, expected: SettledMark| {
-        let settling = Settling { source: source(0), offset: Offset(offset), known };
+        let settling = Settling { source: source(0), range: range(offset), known };
         assert_eq!(write(&*store, turn, &[settling]), (outcome.clone(), vec![Marked::At(expected)]));
         assert_eq!(marks_of(&*store, &[source(0)]), [Some(expected)]);
     };
@@ -66,7 +74,7 @@ pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
     ];
     let settling = |source: SourcePartition, offset| Settling {
         source,
-        offset: Offset(offset),
+        range: range(offset),
         known: SettledMark::default(),
     };
     // In any order, and several at once.
@@ -83,21 +91,37 @@ pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
     assert_eq!(marks_of(&*store, &[]), []);
 }
 
+/// A write of what was read again ends where it ends; the mark tells of the furthest one.
+pub(crate) fn keeps_the_end_of_the_furthest_write(bench: &dyn Bench) {
+    let store = bench.store();
+    let check = |turn: u64, end: u64, expected: u64| {
+        let known = SettledMark { writes: turn - 1, ..SettledMark::default() };
+        let range = WriteRange { settled: Offset(1), end: Offset(end) };
+        write(&*store, turn, &[Settling { source: source(0), range, known }]);
+        let expected = SettledMark { offset: Offset(1), writes: turn, written_end: Offset(expected) };
+        assert_eq!(marks_of(&*store, &[source(0)]), [Some(expected)]);
+    };
+    check(1, 40, 40);
+    check(2, 30, 40);
+    check(3, 41, 41);
+}
+
 /// Rows are written all the same: revisions guard them.
 pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     let store = bench.store();
-    let settling = |known| Settling { source: source(0), offset: Offset(90), known };
+    let settling = |known| Settling { source: source(0), range: range(90), known };
     let behind = |turn: u64, known: SettledMark, expected: Option<SettledMark>| {
         let (outcome, marked) = write(&*store, turn, &[settling(known)]);
         assert_eq!((outcome, marked), (Outcome::Stored, vec![Marked::Behind]), "{known:?}");
         assert_eq!(marks_of(&*store, &[source(0)]), [expected]);
     };
     behind(1, mark(50, 3), None);
-    let fresh = Settling { offset: Offset(20), ..settling(SettledMark::default()) };
+    let fresh = Settling { range: range(20), ..settling(SettledMark::default()) };
     assert_eq!(write(&*store, 2, &[fresh]).1, [Marked::At(mark(20, 1))]);
     behind(3, mark(21, 1), Some(mark(20, 1)));
     behind(4, mark(20, 2), Some(mark(20, 1)));
+    behind(5, SettledMark { written_end: END.next(), ..mark(20, 1) }, Some(mark(20, 1)));
     let other = Settling { source: source(1), ..settling(SettledMark::default()) };
-    let (_, marked) = write(&*store, 5, &[settling(mark(20, 2)), other]);
+    let (_, marked) = write(&*store, 6, &[settling(mark(20, 2)), other]);
     assert_eq!(marked, [Marked::Behind, Marked::At(mark(90, 1))]);
 }

@@ -15,33 +15,50 @@ pub struct SettledMark {
     pub offset: Offset,
     /// Transactions that have written summaries of the partition.
     pub writes: u64,
+    /// Offset after the last summary that a transaction has written; 0 in marks of versions that did not keep it.
+    pub written_end: Offset,
 }
 
 impl SettledMark {
     /// Returns whether a database with this mark has lost transactions that it had at the mark `known`.
     ///
-    /// Both numbers only grow. `writes` grows with every transaction, also where a record that waits for RETRY holds the
-    /// offset back; the offset tells a database that has lost transactions and had as many new ones since.
+    /// All numbers only grow. `writes` grows with every transaction, also where a record that waits for RETRY holds the
+    /// offset back; the offset tells a database that has lost transactions and had as many new ones since. Of two processes of one
+    /// group one may have noticed and written as many transactions anew: until it has come as far as the other one had, `written_end`
+    /// tells that one.
     #[must_use]
     pub fn is_behind(self, known: Self) -> bool {
-        self.offset < known.offset || self.writes < known.writes
+        self.offset < known.offset || self.writes < known.writes || self.written_end < known.written_end
     }
 
-    /// Returns the mark after a transaction with summaries of the partition, below whose records everything up to `settled`
-    /// is settled already; `None` if the database has lost what it had at the mark `known`. Then the mark stays as it is,
-    /// so that it still tells what was lost.
+    /// Returns the mark after a transaction with summaries of the partition; `None` if the database has lost what it had at
+    /// the mark `known`. Then the mark stays as it is, so that it still tells what was lost.
     #[must_use]
-    pub fn after_write(self, settled: Offset, known: Self) -> Option<Self> {
-        let moved = Self { offset: self.offset.max(settled), writes: self.writes + 1 };
+    pub fn after_write(self, WriteRange { settled, end }: WriteRange, known: Self) -> Option<Self> {
+        let moved = Self {
+            offset: self.offset.max(settled),
+            writes: self.writes + 1,
+            written_end: self.written_end.max(end),
+        };
         (!self.is_behind(known)).then_some(moved)
     }
+}
+
+/// Where the summaries of a transaction lie in their partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteRange {
+    /// Everything below is settled already: the transaction itself is not counted, as its outcomes are not known yet.
+    pub settled: Offset,
+    /// Offset after the last summary of the transaction.
+    pub end: Offset,
 }
 
 /// Maximum size of the metadata of a commit, below Kafka's own limit of 4,096 bytes.
 const METADATA_BYTES_MAX: usize = 4_000;
 
-/// First word of the metadata: what follows, and its version.
-const FORMAT: &str = "settled1";
+/// First word of the metadata: what follows, and its version. Marks of the first one have no `written_end`.
+const FORMAT: &str = "settled2";
+const FORMAT_1: &str = "settled1";
 
 /// The marks that the shards were known to have when a commit was made.
 ///
@@ -73,8 +90,8 @@ impl CommittedMarks {
 
     fn encode(&self) -> (String, usize) {
         let (mut text, mut left_out) = (format!("{FORMAT} {}", URL_SAFE_NO_PAD.encode(self.topic_id)), 0);
-        for (shard, SettledMark { offset, writes }) in &self.by_shard {
-            let entry = format!(" {}:{offset}:{writes}", URL_SAFE_NO_PAD.encode(shard));
+        for (shard, SettledMark { offset, writes, written_end }) in &self.by_shard {
+            let entry = format!(" {}:{offset}:{writes}:{written_end}", URL_SAFE_NO_PAD.encode(shard));
             if text.len() + entry.len() <= METADATA_BYTES_MAX {
                 text += &entry;
             } else {
@@ -88,19 +105,28 @@ impl CommittedMarks {
     #[must_use]
     pub fn read(metadata: &str) -> Option<Self> {
         let mut words = metadata.split(' ');
-        if words.next() != Some(FORMAT) {
-            return None;
-        }
+        let has_written_end = match words.next()? {
+            FORMAT => true,
+            FORMAT_1 => false,
+            _ => return None,
+        };
         let topic_id = URL_SAFE_NO_PAD.decode(words.next()?).ok()?.try_into().ok()?;
-        Some(Self { topic_id, by_shard: words.map(entry).collect::<Option<_>>()? })
+        Some(Self {
+            topic_id,
+            by_shard: words.map(|word| entry(word, has_written_end)).collect::<Option<_>>()?,
+        })
     }
 }
 
-fn entry(word: &str) -> Option<(String, SettledMark)> {
+fn entry(word: &str, has_written_end: bool) -> Option<(String, SettledMark)> {
     let mut parts = word.split(':');
     let shard = String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
     let mut number = || parts.next()?.parse().ok();
-    let mark = SettledMark { offset: Offset(number()?), writes: number()? };
+    let mark = SettledMark {
+        offset: Offset(number()?),
+        writes: number()?,
+        written_end: Offset(if has_written_end { number()? } else { 0 }),
+    };
     parts.next().is_none().then_some((shard, mark))
 }
 
@@ -122,20 +148,33 @@ mod tests {
     use super::*;
 
     fn mark(offset: u64, writes: u64) -> SettledMark {
-        SettledMark { offset: Offset(offset), writes }
+        written_to(offset, writes, 0)
+    }
+
+    fn written_to(offset: u64, writes: u64, written_end: u64) -> SettledMark {
+        SettledMark { offset: Offset(offset), writes, written_end: Offset(written_end) }
     }
 
     proptest! {
         #[test]
         fn marks_are_read_as_they_were_written(
             topic_id: [u8; 16],
-            shards in prop::collection::btree_map(".{0,12}", (any::<u64>(), any::<u64>()), 0..20),
+            shards in prop::collection::btree_map(".{0,12}", any::<[u64; 3]>(), 0..20),
         ) {
-            let by_shard = shards.into_iter().map(|(name, (offset, writes))| (name, mark(offset, writes))).collect();
+            let by_shard = shards.into_iter().map(|(name, [offset, writes, end])| (name, written_to(offset, writes, end))).collect();
             let marks = CommittedMarks { topic_id, by_shard };
             let metadata = marks.metadata();
             prop_assert!(metadata.is_ascii() && metadata.len() < 4_096);
             prop_assert_eq!(CommittedMarks::read(&metadata), Some(marks));
+        }
+
+        #[test]
+        fn marks_of_the_first_format_are_read(topic_id: [u8; 16], offset: u64, writes: u64) {
+            let id = URL_SAFE_NO_PAD.encode(topic_id);
+            let shard = URL_SAFE_NO_PAD.encode("shard");
+            let read = CommittedMarks::read(&format!("settled1 {id} {shard}:{offset}:{writes}"));
+            let by_shard = BTreeMap::from([("shard".to_owned(), mark(offset, writes))]);
+            prop_assert_eq!(read, Some(CommittedMarks { topic_id, by_shard }));
         }
 
         #[test]
@@ -156,7 +195,7 @@ mod tests {
                 if elsewhere.is_none() {
                     let (before, _) = states[states.len() - 1];
                     rows = position + records;
-                    states.push((mark(position, before.writes + 1), rows));
+                    states.push((written_to(position, before.writes + 1, rows), rows));
                 }
                 position += records;
             }
@@ -170,13 +209,22 @@ mod tests {
 
     #[test]
     fn a_write_moves_the_mark_unless_the_database_is_behind() {
-        fn check(found: SettledMark, settled: u64, known: SettledMark, expected: Option<SettledMark>) {
-            assert_eq!(found.after_write(Offset(settled), known), expected, "{found:?}");
+        fn check(
+            found: SettledMark,
+            (settled, end): (u64, u64),
+            known: SettledMark,
+            expected: Option<SettledMark>,
+        ) {
+            let range = WriteRange { settled: Offset(settled), end: Offset(end) };
+            assert_eq!(found.after_write(range, known), expected, "{found:?}");
         }
-        check(mark(0, 0), 7, mark(0, 0), Some(mark(7, 1)));
-        check(mark(9, 4), 7, mark(9, 4), Some(mark(9, 5)));
-        check(mark(9, 4), 12, mark(9, 5), None);
-        check(mark(9, 9), 12, mark(10, 5), None);
+        check(mark(0, 0), (7, 9), mark(0, 0), Some(written_to(7, 1, 9)));
+        check(written_to(9, 4, 20), (7, 12), written_to(9, 4, 20), Some(written_to(9, 5, 20)));
+        check(mark(9, 4), (12, 14), mark(9, 5), None);
+        check(mark(9, 9), (12, 14), mark(10, 5), None);
+        check(written_to(9, 4, 20), (12, 30), written_to(9, 4, 21), None);
+        // Known from a version that did not keep it.
+        check(written_to(9, 4, 20), (12, 30), mark(9, 4), Some(written_to(12, 5, 30)));
     }
 
     #[test]
@@ -196,11 +244,15 @@ mod tests {
         check(&[(mark(10, 3), mark(10, 4))], 10);
         // As many transactions since, of a sink that knew nothing.
         check(&[(mark(50, 9), mark(80, 7))], 50);
+        // Or of one that has read again and has not come as far.
+        check(&[(written_to(10, 4, 40), written_to(10, 4, 70))], 10);
     }
 
     #[test]
     fn shards_beyond_the_limit_are_left_out() {
-        let shard = |number: u32| (format!("shard-with-a-long-name-{number}"), mark(u64::MAX, u64::MAX));
+        let shard = |number: u32| {
+            (format!("shard-with-a-long-name-{number}"), written_to(u64::MAX, u64::MAX, u64::MAX))
+        };
         let marks = CommittedMarks { topic_id: [7; 16], by_shard: (0..1_000).map(shard).collect() };
         let read = CommittedMarks::read(&marks.metadata()).unwrap();
         assert!(marks.metadata().len() <= METADATA_BYTES_MAX && !read.by_shard.is_empty());

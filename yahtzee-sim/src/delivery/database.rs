@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_core::delivery::{CommittedMarks, SettledMark};
-use yahtzee_core::record::Offset;
+use yahtzee_core::delivery::{CommittedMarks, SettledMark, WriteRange};
 
 use super::process::Role;
 use super::row::shard_of;
@@ -33,8 +32,7 @@ struct Backup {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settling {
     pub(super) source: SourceKey,
-    /// Everything below is settled.
-    pub(super) offset: Offset,
+    pub(super) range: WriteRange,
     /// What the database is known to have.
     pub(super) known: SettledMark,
 }
@@ -77,8 +75,8 @@ impl Outside<'_> {
     /// behind what it was known to have.
     pub(super) fn settle(&mut self, shard: usize, settling: &[Settling]) -> Vec<Option<SettledMark>> {
         let database = &mut self.around.databases[shard];
-        let settle = |&Settling { source, offset, known }: &Settling| {
-            let mark = self.mutant.shell.mark_after(database.mark(source), offset, known);
+        let settle = |&Settling { source, range, known }: &Settling| {
+            let mark = self.mutant.shell.mark_after(database.mark(source), range, known);
             if let Some(mark) = mark {
                 database.marks.insert(source, mark);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{
     Disposal, InFlight, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue, SourceState,
-    Step, Ticket, WaitBounds, begin,
+    Step, Ticket, WaitBounds, WriteRange, begin,
 };
 use yahtzee_core::record::Offset;
 
@@ -407,8 +407,11 @@ fn settling_of(role: Role, readings: &[Reading], shard: usize, batch: &[Pending]
     let sources: BTreeSet<usize> = batch.iter().map(|write| write.ticket.source).collect();
     let settling = |source: usize| {
         let state = &readings[source].state;
-        let (offset, known) = (state.committable()[0], state.marks(0).get(&shard).copied());
-        (source, Settling { source: key_of(role, source), offset, known: known.unwrap_or_default() })
+        let of_source = batch.iter().filter(|write| write.ticket.source == source);
+        let end = of_source.map(|write| write.ticket.offset.0 + 1).max().unwrap_or(0);
+        let range = WriteRange { settled: state.committable()[0], end: Offset(end) };
+        let known = state.marks(0).get(&shard).copied().unwrap_or_default();
+        (source, Settling { source: key_of(role, source), range, known })
     };
     sources.into_iter().map(settling).collect()
 }

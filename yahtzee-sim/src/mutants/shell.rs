@@ -1,7 +1,6 @@
 //! Mistakes around the shipped machines: each type replaces one rule of what surrounds them.
 
-use yahtzee_core::delivery::SettledMark;
-use yahtzee_core::record::Offset;
+use yahtzee_core::delivery::{SettledMark, WriteRange};
 use yahtzee_core::summary::Provenance;
 
 use crate::raw::RawLog;
@@ -203,8 +202,8 @@ mistake!(
 
 mistake!(
     MarkMovedWhenBehind,
-    fn mark_after(found: SettledMark, settled: Offset, _known: SettledMark) -> Option<SettledMark> {
-        found.after_write(settled, found)
+    fn mark_after(found: SettledMark, range: WriteRange, _known: SettledMark) -> Option<SettledMark> {
+        found.after_write(range, found)
     }
 );
 

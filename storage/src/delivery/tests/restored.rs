@@ -181,7 +181,7 @@ fn shards_that_a_commit_has_no_room_for_are_named() {
             topic_id: [1; 16],
             partition: Partition(0),
         };
-        let mark = SettledMark { offset: Offset(1_000_000_000), writes: 1_000_000 };
+        let mark = SettledMark { offset: Offset(1_000_000_000), writes: 1_000_000, ..SettledMark::default() };
         let marks = (0..shards as usize).map(|shard| (shard, mark)).collect();
         assert!(shared.metadata(&source, &marks).len() < 4_096);
         let remarks = world.health.remarks();

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
-use crate::broker_probe;
+use crate::broker_probe::BrokerProbe;
 use crate::ingress::IngressSide;
 use crate::report::seconds;
 use crate::rig::{PATIENCE, POLL, Rig};
@@ -46,7 +46,7 @@ impl Rig {
     pub(crate) fn measure_return(&mut self, what: &str) -> Result<()> {
         let at = Instant::now();
         let groups = vec![self.cluster.group.clone(), self.stores.sink_group(&self.cluster.layout.version)];
-        let probe = broker_probe::probe(&self.cluster.brokers, groups, PATIENCE)?;
+        let probe = BrokerProbe::start(&self.cluster.brokers, groups)?;
         let mut waits: Vec<Option<Duration>> = vec![None; self.newest_works().len()];
         while waits.iter().any(Option::is_none) {
             if at.elapsed() > PATIENCE {
@@ -57,8 +57,7 @@ impl Rig {
             }
             self.pause(POLL)?;
         }
-        let served_at = probe.join().map_err(|_| anyhow!("the probe of the broker has panicked"))??;
-        let served_after = served_at.duration_since(at);
+        let served_after = probe.served_since()?.saturating_duration_since(at);
         let mut waits: Vec<Duration> =
             waits.into_iter().flatten().map(|wait| wait.saturating_sub(served_after)).collect();
         eprintln!(

@@ -299,13 +299,9 @@ impl Commit {
     #[must_use]
     pub(crate) fn losses_since(
         &self,
-        is_same_topic: bool,
         (log_start, log_end): (Offset, Offset),
         found: &[RecordPrint],
     ) -> Vec<LostTail> {
-        if !is_same_topic {
-            return vec![LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }];
-        }
         let mut losses = self.losses.clone();
         if let Some(loss) = self.loss_since((log_start, log_end), found) {
             add_loss(&mut losses, loss);

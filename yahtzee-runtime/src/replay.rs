@@ -147,8 +147,8 @@ fn known_losses(
     // Of the log as it is after the commits, so that it holds all that they tell of.
     let bounds = log.bounds(raw, &partitions)?;
     let mut known = Vec::new();
-    for ((&partition, stored), bounds) in partitions.iter().zip(&stored).zip(bounds) {
-        let commits = EarlierCommits::read(stored, identity.topic_id, identity.window_length_ms);
+    for (&partition, bounds) in partitions.iter().zip(bounds) {
+        let commits = EarlierCommits::read(&stored, partition, identity);
         let refused = |reason| JobFailure::Refused {
             topic: raw.to_owned(),
             partition,

@@ -266,10 +266,14 @@ impl Slot {
                 SlotAnswer::Commits(self.found.iter().map(|found| stored(found.commit.as_ref())).collect())
             }
             SlotRequest::ReadEarlierCommits(partitions) => {
-                let found = self.found.iter().zip(self.machine.partitions());
-                let asked = found.filter(|(_, partition)| partitions.contains(partition));
-                let of = |found: &Found| found.earlier.iter().filter_map(|it| stored(Some(it))).collect();
-                SlotAnswer::EarlierCommits(asked.map(|(found, _)| of(found)).collect())
+                // Here each partition is a topic of its own that is made anew by itself: others tell nothing of it.
+                let of = |partition: Partition| {
+                    let mut found = self.found.iter().zip(self.machine.partitions());
+                    let (found, _) = found.find(|(_, of_slot)| **of_slot == partition)?;
+                    Some(found.earlier.iter().filter_map(|it| stored(Some(it))).collect())
+                };
+                let earlier = partitions.into_iter().map(|partition| of(partition).unwrap_or_default());
+                SlotAnswer::EarlierCommits(earlier.collect())
             }
             SlotRequest::ReadRecords { from, count } => {
                 let first = |(partition, from): (Partition, Offset)| {

@@ -1,8 +1,9 @@
 //! What earlier generations have committed of a partition that is to be folded anew.
 
-use crate::commit::{Commit, Unreadable};
+use crate::commit::{Commit, Identity, Unreadable};
 use crate::log_tail::{LogTail, RecordPrint};
 use crate::lost_tail::{LostTail, push_loss};
+use crate::owner::Partition;
 use crate::record::Offset;
 
 use super::{Bounds, CommittedOffset};
@@ -19,27 +20,55 @@ pub struct EarlierCommits {
     commits: Vec<Commit>,
     /// Of as many commits, in their order: the first records that the log has now where the tail was, if it can have any.
     tails: Vec<Vec<RecordPrint>>,
-    /// Whether they belong to the topic of now.
-    is_same_topic: bool,
+    topic: TopicThen,
     /// Whether the newest one is that of who asks, who compares its tail when it reads on from there.
     is_own: bool,
 }
 
+/// The raw topic of the newest commit, as seen from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TopicThen {
+    Same,
+    /// It was given more partitions since, so that the records of an owner lie in two.
+    FewerPartitions,
+    /// It was deleted and made anew.
+    Other,
+}
+
+impl TopicThen {
+    fn of(then: &Identity, now: &Identity) -> Self {
+        match (then.topic_id == now.topic_id, then.partition_count == now.partition_count) {
+            (false, _) => Self::Other,
+            (true, false) => Self::FewerPartitions,
+            (true, true) => Self::Same,
+        }
+    }
+}
+
 impl EarlierCommits {
-    /// Reads these commits, those of the newest generation first. `None` if none can be read. The windows that a commit with windows
-    /// of another length has named are to be found anew.
+    /// Reads the commits of a partition. `stored` are those of all partitions in their order, of each those of the newest generation
+    /// first. `None` if none can be read. The windows that a commit with windows of another length has named are to be found anew.
+    ///
+    /// A partition of which nothing was committed may be one that the topic did not have then: its owners have lost what lay in
+    /// another one.
     ///
     /// # Errors
     /// [`Unreadable::NewerFormat`] if one was written by a newer Yahtzee: it may tell of a loss.
     pub fn read(
-        stored: &[CommittedOffset],
-        topic_id: [u8; 16],
-        window_length_ms: u32,
+        stored: &[Vec<CommittedOffset>],
+        partition: Partition,
+        now: &Identity,
     ) -> Result<Option<Self>, Unreadable> {
+        let of_partition = stored.get(partition.0 as usize).map_or(&[][..], Vec::as_slice);
+        let read = Self::of_one(of_partition, now)?;
+        Ok(read.or_else(|| Self::of_others(stored, now)))
+    }
+
+    fn of_one(stored: &[CommittedOffset], now: &Identity) -> Result<Option<Self>, Unreadable> {
         let mut readable = Vec::new();
         for CommittedOffset { offset, metadata } in stored {
             match Commit::read(*offset, metadata) {
-                Ok((commit, identity)) if identity.window_length_ms != window_length_ms => {
+                Ok((commit, identity)) if identity.window_length_ms != now.window_length_ms => {
                     let losses = commit.losses().iter().map(|loss| loss.pending()).collect();
                     readable.push((commit.with_losses(losses), identity));
                 }
@@ -54,8 +83,23 @@ impl EarlierCommits {
         let older = of_same_topic.map(|(commit, _)| commit).filter(|older| older.tells_more_than(&newest));
         let older: Vec<Commit> = older.collect();
         let commits = [vec![newest], older].concat();
-        let is_same_topic = of_newest.topic_id == topic_id;
-        Ok(Some(Self { commits, tails: Vec::new(), is_same_topic, is_own: false }))
+        let topic = TopicThen::of(&of_newest, now);
+        Ok(Some(Self { commits, tails: Vec::new(), topic, is_own: false }))
+    }
+
+    /// Of a partition that may not have been there: the newest commit of any other, if it is of another topic or of fewer partitions.
+    fn of_others(stored: &[Vec<CommittedOffset>], now: &Identity) -> Option<Self> {
+        let all = stored.iter().flatten();
+        let readable = all.filter_map(|it| Commit::read(it.offset, &it.metadata).ok());
+        let (newest, identity) = readable.max_by_key(|(_, identity)| identity.generation)?;
+        let is_same = TopicThen::of(&identity, now) == TopicThen::Same;
+        (!is_same).then(|| Self {
+            commits: vec![newest],
+            tails: Vec::new(),
+            // All of its records have come since.
+            topic: TopicThen::Other,
+            is_own: false,
+        })
     }
 
     /// Reads the commits of earlier generations that had read further than a commit of one's own, and of what was lost since one's own
@@ -65,20 +109,24 @@ impl EarlierCommits {
     /// Those of [`Self::read`].
     pub fn beyond(
         own: &CommittedOffset,
-        stored: &[CommittedOffset],
-        topic_id: [u8; 16],
-        window_length_ms: u32,
+        stored: &[Vec<CommittedOffset>],
+        partition: Partition,
+        now: &Identity,
     ) -> Result<Option<Self>, Unreadable> {
         if Commit::read(own.offset, &own.metadata).is_err() {
-            return Self::read(stored, topic_id, window_length_ms);
+            return Self::read(stored, partition, now);
         }
-        let all = [std::slice::from_ref(own), stored].concat();
-        let read = Self::read(&all, topic_id, window_length_ms)?;
+        let of_partition = stored.get(partition.0 as usize).map_or(&[][..], Vec::as_slice);
+        let all = [std::slice::from_ref(own), of_partition].concat();
+        let read = Self::of_one(&all, now)?;
         Ok(read.filter(|read| read.commits.len() > 1).map(|read| Self { is_own: true, ..read }))
     }
 
     /// Returns where to look next for the end of what had been read, if the log still has such a place.
     pub fn next_tail(&mut self, bounds: &Bounds) -> Option<Offset> {
+        if self.topic != TopicThen::Same {
+            return None;
+        }
         while let Some(commit) = self.commits.get(self.tails.len()) {
             let offset = match commit.tail() {
                 _ if self.is_own && self.tails.is_empty() => None,
@@ -104,15 +152,28 @@ impl EarlierCommits {
     #[must_use]
     pub fn losses(&self, bounds: &Bounds) -> Vec<LostTail> {
         let Bounds { start, end } = *bounds;
+        let mut losses = match self.topic {
+            TopicThen::Same => self.lost_by_tails(bounds),
+            TopicThen::FewerPartitions => vec![everything_before(end)],
+            TopicThen::Other => vec![everything_before(Offset(0))],
+        };
+        losses.retain(|loss| loss.kept_before >= start);
+        for loss in losses.iter_mut().filter(|loss| loss.windows.is_none()) {
+            loss.kept_before = loss.kept_before.min(end);
+        }
+        losses
+    }
+
+    fn lost_by_tails(&self, &Bounds { start, end }: &Bounds) -> Vec<LostTail> {
         // What nobody has looked for is not there.
         let tails = self.tails.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
         let mut told = self.commits.iter().zip(tails);
         let Some((newest, found)) = told.next() else { return Vec::new() };
         let mut losses = match self.is_own {
             true => newest.losses().to_vec(),
-            false => newest.losses_since(self.is_same_topic, (start, end), found),
+            false => newest.losses_since((start, end), found),
         };
-        for (older, found) in told.filter(|_| self.is_same_topic) {
+        for (older, found) in told {
             for known in older.losses() {
                 if !losses.iter().any(|loss| loss.watermark_ms == known.watermark_ms) {
                     push_loss(&mut losses, *known);
@@ -120,10 +181,11 @@ impl EarlierCommits {
             }
             older.loss_since((start, end), found).into_iter().for_each(|loss| push_loss(&mut losses, loss));
         }
-        losses.retain(|loss| loss.kept_before >= start);
-        for loss in losses.iter_mut().filter(|loss| loss.windows.is_none()) {
-            loss.kept_before = loss.kept_before.min(end);
-        }
         losses
     }
+}
+
+/// Nothing is known of what was lost, only that it lay in front of this offset.
+fn everything_before(offset: Offset) -> LostTail {
+    LostTail { watermark_ms: None, kept_before: offset, windows: None }
 }

@@ -14,10 +14,7 @@ use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, Slot
 
 /// An opening under way.
 pub(super) struct Opening {
-    topic_id: [u8; 16],
-    window_length_ms: u32,
-    /// Whether there may be earlier generations.
-    is_raised: bool,
+    identity: Identity,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -39,8 +36,8 @@ struct PartitionAnswers {
 
 impl PartitionAnswers {
     /// Whether the commits of earlier generations are asked for: they may tell of a loss that nobody else knows.
-    fn asks_earlier(&self, is_raised: bool) -> bool {
-        is_raised || self.committed.is_none()
+    fn asks_earlier(&self, generation: u32) -> bool {
+        generation > 1 || self.committed.is_none()
     }
 
     /// Where to look next for the end of what an earlier generation had read, if the log still has the place.
@@ -69,16 +66,7 @@ impl Opening {
             bounds,
         };
         let found = partitions.iter().map(unknown).collect();
-        Self {
-            topic_id: identity.topic_id,
-            window_length_ms: identity.window_length_ms,
-            is_raised: identity.generation > 1,
-            open_partition,
-            done: 0,
-            is_asked: false,
-            found,
-            assignments: Vec::new(),
-        }
+        Self { identity: *identity, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
     }
 
     /// Returns what the shell has to find out next; `None` once all is known.
@@ -99,9 +87,10 @@ impl Opening {
             OpeningStep::Commits => Some(SlotRequest::ReadCommits),
             OpeningStep::Bounds => Some(SlotRequest::ReadBounds),
             OpeningStep::EarlierCommits => {
-                let asked = self.found.iter().filter(|found| found.asks_earlier(self.is_raised));
-                let partitions: Vec<_> = asked.map(|found| found.partition).collect();
-                (!partitions.is_empty()).then_some(SlotRequest::ReadEarlierCommits(partitions))
+                let asks = self.found.iter().any(|found| found.asks_earlier(self.identity.generation));
+                // Those of other partitions tell of a topic that was another one then.
+                let all = (0..self.identity.partition_count).map(Partition);
+                asks.then(|| SlotRequest::ReadEarlierCommits(all.collect()))
             }
             OpeningStep::Tails => {
                 let from: Vec<_> = self.found.iter_mut().filter_map(PartitionAnswers::next_tail).collect();
@@ -118,12 +107,11 @@ impl Opening {
                 self.found.iter_mut().zip(committed).for_each(|(found, it)| found.committed = it);
             }
             SlotAnswer::EarlierCommits(earlier) => {
-                let (topic_id, window_length_ms) = (self.topic_id, self.window_length_ms);
-                let asked = self.found.iter_mut().filter(|found| found.asks_earlier(self.is_raised));
-                for (found, commits) in asked.zip(earlier) {
+                let now = &self.identity;
+                for found in self.found.iter_mut().filter(|found| found.asks_earlier(now.generation)) {
                     found.earlier = match &found.committed {
-                        None => EarlierCommits::read(&commits, topic_id, window_length_ms),
-                        Some(own) => EarlierCommits::beyond(own, &commits, topic_id, window_length_ms),
+                        None => EarlierCommits::read(&earlier, found.partition, now),
+                        Some(own) => EarlierCommits::beyond(own, &earlier, found.partition, now),
                     };
                 }
             }

@@ -144,10 +144,10 @@ impl World {
         };
         let earlier: Vec<CommittedOffset> = self.commits.range(..self.generation).rev().map(stored).collect();
         let own = self.commits.get_key_value(&self.generation).map(stored);
-        let Identity { topic_id, window_length_ms, .. } = identity();
+        let (stored, partition, now) = (vec![earlier], Partition(0), identity());
         let read = match own {
-            None => EarlierCommits::read(&earlier, topic_id, window_length_ms),
-            Some(own) => EarlierCommits::beyond(&own, &earlier, topic_id, window_length_ms),
+            None => EarlierCommits::read(&stored, partition, &now),
+            Some(own) => EarlierCommits::beyond(&own, &stored, partition, &now),
         };
         let Some(mut earlier) = read.unwrap() else { return Vec::new() };
         let bounds = Bounds { start: Offset(self.start), end: Offset(self.log.len() as u64) };

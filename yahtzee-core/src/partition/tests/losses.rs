@@ -143,7 +143,7 @@ fn a_loss_is_handed_on_to_the_next_generation_until_retention_has_passed_it() {
     anew.read(&[10, 11, 20]);
     let commit = anew.core.acknowledged(0).unwrap();
     let LogTail::EndsWith(last) = commit.tail() else { panic!("records were read") };
-    let since = |log_start| commit.losses_since(true, (Offset(log_start), Offset(9)), &[last]);
+    let since = |log_start| commit.losses_since((Offset(log_start), Offset(9)), &[last]);
     assert_eq!(since(0).iter().map(|it| it.pending()).collect::<Vec<_>>(), [loss(13, 2)]);
     assert_eq!(since(3), []);
     let losses = since(0);

@@ -57,7 +57,7 @@ fn losses(
             SlotRequest::Fence => SlotAnswer::Fenced,
             SlotRequest::ReadCommits => SlotAnswer::Commits(vec![None, Some(own.clone())]),
             SlotRequest::ReadEarlierCommits(partitions) => {
-                assert_eq!(partitions, [Partition(0)], "the other one has a commit");
+                assert_eq!(partitions, [Partition(0)], "of the whole topic");
                 SlotAnswer::EarlierCommits(vec![earlier.to_vec()])
             }
             SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; 2]),
@@ -269,6 +269,44 @@ fn a_topic_made_anew_has_lost_everything() {
     assert_eq!(found, [LostTail { watermark_ms: None, kept_before: Offset(0), windows: None }]);
 }
 
+/// Owners have moved to other partitions, also to some that nothing was ever committed of.
+#[test]
+fn a_topic_that_had_fewer_partitions_has_lost_what_lay_in_front_of_now() {
+    let then = |topic_id| commit_of_one_record(Identity { topic_id, ..identity() });
+    let check = |stored: [&[CommittedOffset]; 2], partition_count: u32, expected: [Option<u64>; 2]| {
+        let now = Identity { generation: 2, partition_count, ..identity() };
+        let bounds = Bounds { start: Offset(0), end: Offset(9) };
+        let stored = stored.map(<[_]>::to_vec);
+        let losses = PARTITIONS.map(|partition| {
+            let mut earlier = EarlierCommits::read(&stored, partition, &now).unwrap()?;
+            if let Some(tail) = earlier.next_tail(&bounds) {
+                earlier.take_tail(vec![tail_of(&stored[0][0], tail)]);
+            }
+            earlier.losses(&bounds).pop()
+        });
+        let everything =
+            |kept_before| LostTail { watermark_ms: None, kept_before: Offset(kept_before), windows: None };
+        assert_eq!(losses, expected.map(|kept_before| kept_before.map(everything)));
+    };
+    let (same, other) = (then(identity().topic_id), then([9; 16]));
+    let foreign = CommittedOffset { offset: Offset(3), metadata: "foreign".to_owned() };
+    check([&[], &[]], 2, [None, None]);
+    check([std::slice::from_ref(&same), &[]], 1, [None, None]);
+    check([std::slice::from_ref(&same), &[]], 2, [Some(9), Some(0)]);
+    check([std::slice::from_ref(&other), &[]], 1, [Some(0), Some(0)]);
+    check([std::slice::from_ref(&other), &[]], 2, [Some(0), Some(0)]);
+    check([&[], std::slice::from_ref(&other)], 1, [Some(0), Some(0)]);
+    check([std::slice::from_ref(&same), std::slice::from_ref(&foreign)], 2, [Some(9), Some(0)]);
+}
+
+/// The record that a commit ends with, as it is found again.
+fn tail_of(committed: &CommittedOffset, at: Offset) -> RecordPrint {
+    let (commit, _) = Commit::read(committed.offset, &committed.metadata).unwrap();
+    let LogTail::EndsWith(last) = commit.tail() else { panic!("{commit:?}") };
+    assert_eq!(last.offset, at);
+    last
+}
+
 /// While a generation reads what the log keeps, the log may lose what those before had read.
 #[test]
 fn who_reads_on_is_told_of_what_earlier_generations_had_read_beyond_its_commit() {
@@ -280,10 +318,8 @@ fn who_reads_on_is_told_of_what_earlier_generations_had_read_beyond_its_commit()
     let bounds = Bounds { start: Offset(0), end: Offset(9) };
     let check =
         |own: &CommittedOffset, stored: &CommittedOffset, found: &[RecordPrint], expected: Option<&[u64]>| {
-            let Identity { topic_id, window_length_ms, .. } = identity();
             let beyond =
-                EarlierCommits::beyond(own, std::slice::from_ref(stored), topic_id, window_length_ms)
-                    .unwrap();
+                EarlierCommits::beyond(own, &[vec![stored.clone()]], Partition(0), &identity()).unwrap();
             let lost = beyond.map(|mut earlier| {
                 // The tail of one's own commit is compared when it is read again.
                 assert_eq!(earlier.next_tail(&bounds), Some(last.offset));

@@ -202,6 +202,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_is_one_for_every_partition() {
+        fn check(code: Code, offset: i64, expected: Result<Option<u64>, &str>) {
+            let settings = Arc::new(KafkaSettings::new("127.0.0.1:1"));
+            let client = GroupClient::open(settings, "group", Isolation::Committed).unwrap();
+            let entry =
+                |partition, offset, code| CommittedEntry { partition, offset, metadata: Vec::new(), code };
+            let entries = [entry(0, 5, Code::NoError), entry(1, offset, code)];
+            let read = client.commit_of(&entries, Partition(1));
+            let read =
+                read.map(|commit| commit.map(|it| it.offset.0)).map_err(|error| error.code().to_owned());
+            assert_eq!(read, expected.map_err(str::to_owned), "{code:?}");
+        }
+        check(Code::NoError, 7, Ok(Some(7)));
+        check(Code::NoError, -1001, Ok(None));
+        check(Code::UnstableOffsetCommit, -1001, Err("kafka:UnstableOffsetCommit"));
+        check(Code::GroupAuthorizationFailed, 7, Err("kafka:GroupAuthorizationFailed"));
+    }
+
+    #[test]
     fn only_ascii_metadata_and_kafka_offsets_are_committed() {
         fn check(offset: u64, metadata: &str, accepted: bool) {
             let commit = CommittedOffset { offset: Offset(offset), metadata: metadata.to_owned() };

@@ -221,10 +221,14 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::log::kafka::failure;
 
     /// An outbox whose broker is nowhere, and a record for a partition.
     fn outbox_and_record() -> (Outbox, impl Fn(u32) -> NewRecord) {
-        let mut config = ClientConfig::new();
+        outbox_and_record_with(ClientConfig::new())
+    }
+
+    fn outbox_and_record_with(mut config: ClientConfig) -> (Outbox, impl Fn(u32) -> NewRecord) {
         config.set("bootstrap.servers", "127.0.0.1:1");
         let record = |partition| NewRecord {
             topic: "topic".into(),
@@ -250,6 +254,28 @@ mod tests {
         }
         check(&[u32::MAX; 3], 0);
         check(&[0, u32::MAX, 0], 1);
+    }
+
+    /// Or what has timed out takes the room of others, and its client is used for ever.
+    #[test]
+    fn what_the_client_gives_up_is_not_in_flight() {
+        let mut config = ClientConfig::new();
+        config.set("message.timeout.ms", "1");
+        let (outbox, record) = outbox_and_record_with(config);
+        let (sender, answers) = mpsc::channel();
+        for partition in 0..2 {
+            let sender = sender.clone();
+            outbox.send(
+                &[record(partition)],
+                Box::new(move |result| sender.send(result).expect("received below")),
+            );
+        }
+        drop(sender);
+        for answer in answers {
+            assert!(failure::is_unanswered(&answer.unwrap_err()));
+        }
+        assert_eq!(outbox.in_flight(), 0);
+        assert!(outbox.is_spent());
     }
 
     /// A new producer would overtake what the old one has on its way.

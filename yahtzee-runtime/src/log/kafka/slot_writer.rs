@@ -334,14 +334,22 @@ fn answer_within<T: Send + 'static>(
 
 /// Makes a transaction call with the time that is left, and repeats it if librdkafka allows that.
 fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> KafkaResult<()> {
+    let may_be_repeated =
+        |error: &KafkaError| matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+    repeat_if(within, may_be_repeated, call)
+}
+
+fn repeat_if<E>(
+    within: Duration,
+    may_be_repeated: impl Fn(&E) -> bool,
+    call: impl Fn(Duration) -> Result<(), E>,
+) -> Result<(), E> {
     let deadline = Instant::now() + within;
     let mut attempts = 1;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match call(left) {
-            Err(KafkaError::Transaction(error))
-                if error.is_retriable() && attempts < ATTEMPTS && Instant::now() < deadline =>
-            {
+            Err(error) if may_be_repeated(&error) && attempts < ATTEMPTS && Instant::now() < deadline => {
                 attempts += 1;
             }
             outcome => return outcome,
@@ -351,6 +359,8 @@ fn repeat(within: Duration, call: impl Fn(Duration) -> KafkaResult<()>) -> Kafka
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::producer::DefaultProducerContext;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -489,6 +499,28 @@ mod tests {
         assert_eq!(writer.left(ABORT), ABORT);
         writer.give_up_at = Instant::now();
         assert_eq!(writer.left(FOR_EVER), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_call_is_repeated_a_few_times_while_there_is_time() {
+        const REPEAT: Result<(), bool> = Err(true);
+        const NEVER: Result<(), bool> = Err(false);
+        fn check(within: Duration, outcomes: &[Result<(), bool>], calls: usize) {
+            let made = Cell::new(0);
+            let call = |left: Duration| {
+                assert!(left <= within);
+                made.set(made.get() + 1);
+                outcomes[made.get() - 1]
+            };
+            let outcome = repeat_if(within, |&may_be_repeated: &bool| may_be_repeated, call);
+            assert_eq!((outcome, made.get()), (outcomes[calls - 1], calls), "{within:?} {outcomes:?}");
+        }
+        check(FOR_EVER, &[Ok(())], 1);
+        check(FOR_EVER, &[REPEAT, Ok(())], 2);
+        check(FOR_EVER, &[REPEAT, NEVER], 2);
+        check(FOR_EVER, &[REPEAT; 9], ATTEMPTS);
+        check(FOR_EVER, &[NEVER], 1);
+        check(Duration::ZERO, &[REPEAT, Ok(())], 1);
     }
 
     #[test]

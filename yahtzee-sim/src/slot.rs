@@ -66,8 +66,6 @@ struct PartitionReader {
     life: usize,
     /// What the log had lost before, as the core knows it.
     losses: Vec<LostTail>,
-    /// The log has lost what was read before the commit that this incarnation started from.
-    is_elsewhere: bool,
 }
 
 impl PartitionReader {
@@ -230,15 +228,33 @@ impl Slot {
         }
     }
 
+    /// Whether the raw topic was made anew since the slot began to open: a worker asks before it writes, and its platform starts it
+    /// again.
+    fn is_about_to_write_of_another_topic(&self, outside: &Outside<'_>) -> bool {
+        let is_due = self.machine.next_due() <= self.now_ms(outside);
+        self.machine.is_assigned()
+            && !self.machine.is_writing()
+            && is_due
+            && outside.logs[0].topic != self.topic
+    }
+
     /// Does what the machine asks for, or begins to.
     fn ask(&mut self, fault: Fault, outside: &mut Outside<'_>) {
+        if self.is_about_to_write_of_another_topic(outside) {
+            self.machine.close();
+            self.client.abandon();
+            self.readers.clear();
+            return self.open(outside.logs[0].topic, outside.mutant);
+        }
         let Some(request) = self.machine.poll(self.now_ms(outside)) else { return };
         let shell = outside.mutant.shell;
         let answer = match request {
             SlotRequest::Append(effects) => {
                 let lives = self.machine.partitions().iter().zip(&self.readers);
                 let lives: Vec<_> = lives.map(|(&partition, reader)| (partition, reader.life)).collect();
-                effects.iter().for_each(|(partition, _)| self.expect_known(*partition, outside.watch));
+                effects
+                    .iter()
+                    .for_each(|(partition, _)| self.expect_known(*partition, outside.logs, outside.watch));
                 let life_of = |partition| lives.iter().find(|it| it.0 == partition).map_or(0, |it| it.1);
                 return self.client.append(effects, life_of, shell);
             }
@@ -266,14 +282,7 @@ impl Slot {
                 SlotAnswer::Commits(self.found.iter().map(|found| stored(found.commit.as_ref())).collect())
             }
             SlotRequest::ReadEarlierCommits(partitions) => {
-                // Here each partition is a topic of its own that is made anew by itself: others tell nothing of it.
-                let of = |partition: Partition| {
-                    let mut found = self.found.iter().zip(self.machine.partitions());
-                    let (found, _) = found.find(|(_, of_slot)| **of_slot == partition)?;
-                    Some(found.earlier.iter().filter_map(|it| stored(Some(it))).collect())
-                };
-                let earlier = partitions.into_iter().map(|partition| of(partition).unwrap_or_default());
-                SlotAnswer::EarlierCommits(earlier.collect())
+                SlotAnswer::EarlierCommits(self.earlier_commits(&partitions))
             }
             SlotRequest::ReadRecords { from, count } => {
                 let first = |(partition, from): (Partition, Offset)| {
@@ -300,6 +309,16 @@ impl Slot {
         if let Err(refused) = self.machine.answer(answer, self.now_ms(outside)) {
             self.refused(&refused, outside);
         }
+    }
+
+    /// Here each partition loses records by itself: those of other slots tell nothing.
+    fn earlier_commits(&self, partitions: &[Partition]) -> Vec<Vec<CommittedOffset>> {
+        let of = |partition: &Partition| {
+            let mut found = self.found.iter().zip(self.machine.partitions());
+            let (found, _) = found.find(|(_, of_slot)| *of_slot == partition)?;
+            Some(found.earlier.iter().filter_map(|it| stored(Some(it))).collect())
+        };
+        partitions.iter().map(|partition| of(partition).unwrap_or_default()).collect()
     }
 
     fn find_commits(&mut self, outside: &Outside<'_>) {
@@ -341,9 +360,11 @@ impl Slot {
     }
 
     /// Nothing is made of a partition whose log has lost what was read before its commit.
-    fn expect_known(&self, partition: Partition, watch: &mut Watch) {
-        let readers = self.machine.partitions().iter().zip(&self.readers);
-        if readers.clone().any(|(&of_slot, reader)| of_slot == partition && reader.is_elsewhere) {
+    fn expect_known(&self, partition: Partition, logs: &[RawLog], watch: &mut Watch) {
+        let log = &logs[partition.0 as usize];
+        let readers = self.machine.partitions().iter().zip(&self.readers).zip(&self.found);
+        let mut of_partition = readers.filter(|((of_slot, _), _)| **of_slot == partition);
+        if of_partition.any(|((_, reader), found)| found.is_elsewhere(log, reader.life)) {
             watch.findings.fail(Property::Incomplete, || {
                 format!("partition {partition} goes on from a commit of which its log has lost a part")
             });
@@ -351,7 +372,7 @@ impl Slot {
     }
 
     fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &mut Outside<'_>) {
-        commits.iter().for_each(|commit| self.expect_known(commit.partition, outside.watch));
+        commits.iter().for_each(|commit| self.expect_known(commit.partition, outside.logs, outside.watch));
         let (readers, partitions) = (&self.readers, self.machine.partitions());
         let stored = commits.into_iter().map(|commit| {
             let index = partitions.iter().position(|&of_slot| of_slot == commit.partition);
@@ -429,7 +450,6 @@ impl Slot {
                 unsettled,
                 life: found.life,
                 losses,
-                is_elsewhere: found.is_elsewhere(&outside.logs[partition.0 as usize], found.life),
             });
         }
     }

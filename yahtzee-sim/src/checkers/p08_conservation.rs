@@ -2,6 +2,7 @@
 //! record that cannot be used, and every late one where asked for, is written: where writers are fenced exactly once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use yahtzee_core::commit::Commit;
 use yahtzee_core::record::{Offset, Poison, RecordOutcome};
@@ -113,6 +114,7 @@ fn check_letters(
     findings: &mut Findings,
 ) {
     let (lost, has_gap) = (lost(key, evidence), has_gap(key, evidence));
+    let given_anew = given_anew(key, evidence);
     let has_lost_tail = evidence.world.logs[key.1 as usize].life() > 0;
     // Who is refused writes nothing more.
     let is_refused = evidence.world.watch.refused.contains(&key);
@@ -137,7 +139,9 @@ fn check_letters(
         let is_late_called = has_gap || of_lives.iter().any(|called| called.1);
         let is_uncalled = dead.iter().any(|&reason| !is_called(reason)) || (*late > 0 && !is_late_called);
         let is_repeated = dead.len() > 1 || *late > 1;
-        let is_lost = is_refused || lost.iter().any(|range| range.contains(&offset));
+        // By one without a stamp a log is not known again.
+        let is_hidden = expected == Some(Poison::Timestamp) && contains(&given_anew, offset);
+        let is_lost = is_refused || is_hidden || contains(&lost, offset);
         if (is_missing && !is_lost) || is_uncalled || (is_repeated && !may_repeat) {
             findings.fail(Property::Conservation, || {
                 format!("partition {} offset {offset}: dead letters {dead:?}, {late} late records", key.1)
@@ -146,8 +150,24 @@ fn check_letters(
     }
 }
 
+fn contains(ranges: &[Range<u64>], offset: u64) -> bool {
+    ranges.iter().any(|range| range.contains(&offset))
+}
+
+/// Offsets that were read before a commit, and that the log had given to other records when somebody went on from there.
+fn given_anew(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
+    let log = &evidence.world.logs[key.1 as usize];
+    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
+    let range = opened.filter_map(|it| {
+        let (offset, text) = it.committed.as_ref()?;
+        let (commit, _) = Commit::read(Offset(*offset), text).ok()?;
+        Some(log.shared_between(it.life_of_commit, it.life)..commit.position().0)
+    });
+    range.filter(|range| !range.is_empty()).collect()
+}
+
 /// Offsets that were gone before anyone with a commit behind them could read them.
-fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<std::ops::Range<u64>> {
+fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
     let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
     let range = opened.map(|it| {
         let committed = it.committed.as_ref();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yahtzee_core::commit::{Commit, Identity};
 use yahtzee_core::log_tail::LogTail;
 use yahtzee_core::lost_tail::LostTail;
+use yahtzee_core::partition::ResumeKind;
 use yahtzee_core::record::Offset;
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_core::window::{Policy, Window};
@@ -18,27 +19,63 @@ use crate::raw::{RawEntry, RawLog};
 use crate::slot::topic_id;
 use crate::watch::Opened;
 
-/// By version and partition.
-type DamagedWindows = BTreeMap<(u32, u32), BTreeSet<i64>>;
+/// By window, the first life of the log in which it lacks records.
+type DamagedWindows = BTreeMap<i64, usize>;
 /// First and last windows that may be named.
 type Ranges = BTreeSet<(Window, Window)>;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    let mut damaged = DamagedWindows::new();
-    // An opening that comes before the log has grown knows more than a later one.
-    let mut ranges: BTreeMap<(u32, u32), Option<Ranges>> = BTreeMap::new();
-    for opened in &evidence.world.watch.opened {
-        if learns_of_loss(opened) {
-            ranges.insert((opened.generation, opened.partition), None);
+    check_ranges(evidence, findings);
+    let damaged = damaged(evidence);
+    for (&(version, partition), windows) in &damaged {
+        // Who was refused before the log had grown has named nothing yet, and published nothing.
+        if evidence.world.watch.refused.contains(&(version, partition)) {
+            continue;
         }
-        let Some(newest) = opened.earlier.first().filter(|_| opened.committed.is_none()) else { continue };
-        let key = (opened.generation, opened.partition);
+        for &window in windows.keys() {
+            if !evidence.is_incomplete(version, partition, window) {
+                findings.fail(Property::Incomplete, || {
+                    format!("version {version}, partition {partition}: window {window} lacks records that the log has lost")
+                });
+            }
+        }
+    }
+    check_published(&damaged, evidence, findings);
+}
+
+/// By version and partition, the windows that lack what the log has lost.
+fn damaged(evidence: &Evidence<'_, '_>) -> BTreeMap<(u32, u32), DamagedWindows> {
+    let mut damaged: BTreeMap<(u32, u32), DamagedWindows> = BTreeMap::new();
+    for opened in evidence.world.watch.opened.iter().filter(|opened| opened.committed.is_none()) {
+        let Some(newest) = opened.earlier.first() else { continue };
         let known = damaged.get(&(newest.generation, opened.partition)).cloned().unwrap_or_default();
         let readers = readers(&opened.earlier);
         let lost = readers
             .iter()
             .flat_map(|(earlier, commit, _)| lost_windows(opened, earlier, commit.position().0, evidence));
-        damaged.entry(key).or_default().extend(known.into_iter().chain(lost));
+        let of_key = damaged.entry((opened.generation, opened.partition)).or_default();
+        for (window, life) in known.into_iter().chain(lost) {
+            let first = of_key.entry(window).or_insert(life);
+            *first = life.min(*first);
+        }
+    }
+    damaged
+}
+
+/// No generation names more than it has to.
+fn check_ranges(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+    // An opening that comes before the log has grown knows more than a later one.
+    let mut ranges: BTreeMap<(u32, u32), Option<Ranges>> = BTreeMap::new();
+    for opened in &evidence.world.watch.opened {
+        let key = (opened.generation, opened.partition);
+        // Behind a gap nobody knows the watermark either.
+        if learns_of_loss(opened) || opened.verdict == ResumeKind::Unknown {
+            ranges.insert(key, None);
+        }
+        if opened.committed.is_some() || opened.earlier.is_empty() {
+            continue;
+        }
+        let readers = readers(&opened.earlier);
         let has_known_losses = readers.iter().any(|(_, commit, _)| !commit.losses().is_empty());
         let expected = readers
             .iter()
@@ -59,20 +96,6 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
             });
         }
     }
-    for (&(version, partition), windows) in &damaged {
-        // Who was refused before the log had grown has named nothing yet, and published nothing.
-        if evidence.world.watch.refused.contains(&(version, partition)) {
-            continue;
-        }
-        for &window in windows {
-            if !evidence.is_incomplete(version, partition, window) {
-                findings.fail(Property::Incomplete, || {
-                    format!("version {version}, partition {partition}: window {window} lacks records that the log has lost")
-                });
-            }
-        }
-    }
-    check_published(&damaged, evidence, findings);
 }
 
 /// Whether who reads on from its commit has learned of a loss that the commit does not tell: from there on it names by other bounds
@@ -113,9 +136,9 @@ fn lost_windows(
     earlier: &OffsetCommit,
     position: u64,
     evidence: &Evidence<'_, '_>,
-) -> BTreeSet<i64> {
+) -> DamagedWindows {
     let log = &evidence.world.logs[opened.partition as usize];
-    let (mut windows, mut read_below) = (BTreeSet::new(), position);
+    let (mut windows, mut read_below) = (DamagedWindows::new(), position);
     for life in earlier.life..opened.life {
         let kept = log.shared_between(life, life + 1);
         if kept < read_below {
@@ -123,7 +146,9 @@ fn lost_windows(
             let truth = evidence.truth_of((opened.generation, opened.partition), life);
             let is_lost = |states: &[(u64, u64, u64)]| states.iter().any(|&(offset, ..)| offset >= kept);
             let series = truth.series.values().filter(|series| is_lost(&series.states));
-            windows.extend(series.map(|series| series.window));
+            for series in series {
+                windows.entry(series.window).or_insert(life + 1);
+            }
         }
     }
     windows
@@ -202,12 +227,18 @@ fn range(
     None
 }
 
-fn check_published(damaged: &DamagedWindows, evidence: &Evidence<'_, '_>, findings: &mut Findings) {
+fn check_published(
+    damaged: &BTreeMap<(u32, u32), DamagedWindows>,
+    evidence: &Evidence<'_, '_>,
+    findings: &mut Findings,
+) {
     let length_ms = i64::from(evidence.world.config.policy().length_ms);
     for seen in evidence.visible() {
         let of_partition = damaged.get(&(seen.record.generation, seen.record.partition));
         let Some((windows, key)) = of_partition.zip(SummaryKey::decode(seen.key).ok()) else { continue };
-        if windows.contains(&(key.window_start_ms / length_ms)) {
+        // What was made of the log while it had them is right.
+        let lacks_from = windows.get(&(key.window_start_ms / length_ms));
+        if lacks_from.is_some_and(|life| seen.record.life >= *life) {
             findings.fail(Property::Incomplete, || {
                 format!("{}: published without the records that the log has lost", describe(seen.key))
             });

@@ -291,6 +291,15 @@ fn an_unchanged_commit_is_renewed_every_ten_minutes_and_not_otherwise() {
     }
 }
 
+/// One of a time when the job was fenced: without a fence nobody can end it.
+#[test]
+fn a_job_that_writes_at_least_once_starts_from_what_was_committed_before_a_transaction_that_hangs() {
+    let script = Script { has_hanging_transaction: true, polls: [poll(0, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::AtLeastOnce, script);
+    worked.run().unwrap();
+    assert!(worked.calls().contains(&"read from 0".to_owned()), "{:?}", worked.calls());
+}
+
 #[test]
 fn a_process_that_stood_still_ends_without_writing() {
     fn check(passes_ms: u64, is_ended: bool) {

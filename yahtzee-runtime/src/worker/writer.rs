@@ -40,7 +40,15 @@ impl SlotWriter for UnfencedWriter {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        self.log.committed(&self.group, topic, partitions)
+        // Of a time when the job was fenced, a transaction may hang that nobody here can end. What was committed before it is right:
+        // more is read again.
+        let below = |error: LogError| match error.is_transient() {
+            true => {
+                self.log.committed_below_open_transactions(&self.group, topic, partitions).map_err(|_| error)
+            }
+            false => Err(error),
+        };
+        self.log.committed(&self.group, topic, partitions).or_else(below)
     }
 
     fn append(&mut self, records: &[NewRecord]) -> Result<Acknowledged<'_>, LogError> {

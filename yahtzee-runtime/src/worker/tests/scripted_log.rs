@@ -58,6 +58,8 @@ pub(super) struct Script {
     pub(super) committed: Option<CommittedOffset>,
     /// The commit beside the summaries.
     pub(super) committed_beside: Option<CommittedOffset>,
+    /// Whether a transaction hangs over the commits of the job.
+    pub(super) has_hanging_transaction: bool,
     /// Commits of groups of earlier generations, by name.
     pub(super) earlier: Vec<(String, CommittedOffset)>,
     /// Whether there is a second partition, of one control record, and how many polls pass before its end is handed out.
@@ -230,6 +232,18 @@ impl Log for ScriptedLog {
     }
 
     fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
+        if self.script().has_hanging_transaction {
+            return Err(unavailable());
+        }
+        self.committed_below_open_transactions(group, topic, partitions)
+    }
+
+    fn committed_below_open_transactions(
         &self,
         group: &str,
         topic: &str,

@@ -29,6 +29,10 @@ const PRODUCERS_PER_OPENING: u32 = 3;
 /// Timeout of an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
 const ABORT: Duration = Duration::from_secs(2);
 
+/// Offsets are added within this part of the time of a request. A call that has lost its coordinator waits in vain, and a broker that
+/// fences itself at its return has been away for longer.
+const STAGE_PART: u32 = 2;
+
 /// Time in which librdkafka's own, more telling error arrives after a call's time is up.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -137,7 +141,7 @@ impl KafkaSlotWriter {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        let patience = self.left(self.settings.timeouts.request);
+        let patience = self.left(self.settings.timeouts.request / STAGE_PART);
         let (outbox, group) = (Arc::clone(&self.outbox), Arc::clone(&self.group));
         let staged = answer_within(patience + MARGIN, move || {
             repeat(patience, |left| outbox.producer().send_offsets_to_transaction(&list, &group, left))

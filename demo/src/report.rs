@@ -47,7 +47,7 @@ pub(crate) struct DemoReport {
     /// Outcomes of the generator's frames; absent without a generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) posting: Option<PosterCounts>,
-    /// The app with the most requests; absent without summaries.
+    /// The app with the most measurements in its summaries; absent without summaries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) busiest_owner: Option<OwnerReport>,
     /// Apps with summaries that this report leaves out.

@@ -45,7 +45,7 @@ const KEYWORDS: [&str; 51] = [
 ];
 
 pub(crate) fn new_job(global: &GlobalOptions, options: &NewJobOptions) -> Result<()> {
-    let taken: Vec<&str> = global.jobs.all().iter().map(|job| job.name()).collect();
+    let taken: Vec<(&str, &str)> = global.jobs.all().iter().map(|job| (job.name(), job.summary())).collect();
     check_is_free(&taken, &options.name)?;
     create(options)
 }
@@ -75,10 +75,15 @@ fn create(options: &NewJobOptions) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a name that the job and its crate cannot have beside what is there.
-fn check_is_free(taken: &[&str], name: &str) -> Result<()> {
-    if taken.contains(&name) {
+/// Refuses a name that the job, its summaries and its crate cannot have beside what is there: jobs, each with the stem of
+/// its summaries.
+fn check_is_free(taken: &[(&str, &str)], name: &str) -> Result<()> {
+    if taken.iter().any(|&(job, _)| job == name) {
         bail!("a job {name} is there already, see `yahtzee jobs`; choose another name");
+    }
+    let upper = name.replace('-', "_").to_uppercase();
+    if let Some((job, stem)) = taken.iter().find(|&&(_, stem)| stem == upper) {
+        bail!("{stem} names the summaries of job {job} already; choose another name, as in `{name}-count`");
     }
     if KEYWORDS.contains(&name) || CRATES.contains(&name) || name.split('-').next() == Some("yahtzee") {
         bail!("no crate beside the job's can be called {name}: choose another name, as in `{name}-count`");
@@ -193,7 +198,8 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_is_refused() {
         fn check(name: &str, expected: Option<&str>) {
-            let refused = check_is_free(&["errors", "dyno-load"], name).err().map(|error| error.to_string());
+            let taken = [("errors", "ERROR"), ("dyno-load", "DYNO_LOAD")];
+            let refused = check_is_free(&taken, name).err().map(|error| error.to_string());
             match expected {
                 None => assert_eq!(refused, None),
                 Some(part) => {
@@ -205,6 +211,7 @@ mod tests {
         check("type-count", None);
         check("errors", Some("yahtzee jobs"));
         check("dyno-load", Some("yahtzee jobs"));
+        check("error", Some("ERROR names the summaries of job errors"));
         for name in ["type", "match", "self", "std", "core", "test", "yahtzee", "yahtzee-jobs"] {
             check(name, Some(&format!("{name}-count")));
         }

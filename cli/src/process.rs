@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Figures;
@@ -45,8 +45,20 @@ impl Registry {
         &self.0
     }
 
-    /// Refuses a job whose summaries could overwrite their provenance.
+    /// Refuses jobs that cannot be told apart, and one whose summaries could overwrite their provenance.
     pub(crate) fn check(&self) -> Result<()> {
+        for (index, job) in self.0.iter().enumerate() {
+            let (name, stem) = (job.name(), job.summary());
+            for other in &self.0[..index] {
+                let theirs = other.name();
+                ensure!(name != theirs, "two jobs are called {name}; give one of them another `NAME`");
+                ensure!(
+                    stem != other.summary(),
+                    "jobs {theirs} and {name} both have the stem {stem} and would overwrite each other's summaries; give \
+                     one of them a `SUMMARY` of its own"
+                );
+            }
+        }
         let refused = self.0.iter().find_map(|job| Some((job.name(), job.reserved_field()?)));
         refused.map_or(Ok(()), |(name, number)| Err(ResumeError::ReservedField { number }).context(name))
     }
@@ -104,7 +116,46 @@ impl GlobalOptions {
 mod tests {
     use std::collections::BTreeSet;
 
+    use yahtzee_core::job::{Intake, Job};
+    use yahtzee_pipeline_proto::{RecordOf, raw, summary};
+
     use super::*;
+
+    /// Reads what `log-loss` reads, and does not say where its summaries go.
+    struct SharedStem;
+
+    impl Job for SharedStem {
+        const NAME: &'static str = "shared-stem";
+        const MEASUREMENT: &'static str = "LOG_LOSS";
+        const GENERATION: u32 = 1;
+        const DIMENSIONS: &'static [&'static str] = &[];
+        type Record<'a> = RecordOf<raw::LogLoss>;
+        type Accumulator = u64;
+        type Summary = summary::LogLoss;
+
+        fn fold(&self, _: &RecordOf<raw::LogLoss>, _: &mut Intake<'_, Self>) {}
+
+        fn summarize(&self, _: &u64) -> summary::LogLoss {
+            summary::LogLoss::default()
+        }
+    }
+
+    #[test]
+    fn jobs_that_cannot_be_told_apart_are_refused() {
+        fn check(further: &[Arc<dyn AnyJob>], expected: Option<&str>) {
+            let registry: Registry = [yahtzee_jobs::all(), further.to_vec()].concat().into();
+            let refused = registry.check().err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refused, None),
+                Some(part) => {
+                    assert!(refused.as_ref().is_some_and(|text| text.contains(part)), "{refused:?}")
+                }
+            }
+        }
+        check(&[], None);
+        check(&[yahtzee_jobs::find("errors").unwrap()], Some("two jobs are called errors"));
+        check(&[Arc::new(SharedStem)], Some("jobs log-loss and shared-stem both have the stem LOG_LOSS"));
+    }
 
     #[test]
     fn metric_names_are_unique_over_all_crates_and_prefixed() {

@@ -57,6 +57,10 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch per-app, per-minute metrics come out of log-drain traffic: everything in one process
+    ///
+    /// It has a configuration of its own, with topics of 8 partitions in 2 slots, and reads no file; variables of the form
+    /// `YAHTZEE_SECTION__KEY` apply. Other commands read what --data has kept when they are told so: `log.embedded.folder` is
+    /// DIR/log, `sink.embedded.folder` DIR/store, `topics.partitions` 8 and `worker.slots` 2.
     #[cfg(feature = "demo")]
     Demo(yahtzee_demo::DemoOptions),
     /// Create the topics, or compare them with the configuration

@@ -81,13 +81,20 @@ impl VerifyReport {
         self.jobs.iter().map(JobVerification::count).sum()
     }
 
+    fn equal(&self) -> u64 {
+        self.jobs.iter().flat_map(|job| job.places.values()).map(|counts| counts.equal).sum()
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text: String = self.jobs.iter().map(JobVerification::text).collect();
-        if self.differences() == 0 {
-            text += "all is equal\n";
-        } else {
+        if self.differences() > 0 {
             text += "what readers see is the newest revision; to publish what was recomputed as a newer one: yahtzee replay \
                      --as-generation G, with the same range\n";
+        } else if self.equal() > 0 {
+            text += "all is equal\n";
+        } else {
+            text += "nothing was compared: the range has no window that is closed and that the raw log holds whole; --open \
+                     compares open ones too\n";
         }
         text
     }
@@ -224,5 +231,37 @@ impl fmt::Display for Kind {
             Self::Ambiguous => "ambiguous",
             Self::Unreadable => "unreadable",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_of_nothing_is_not_called_equal() {
+        fn check(equal: u64, different: u64, expected: &str) {
+            let different =
+                if different > 0 { BTreeMap::from([(Kind::Missing, different)]) } else { BTreeMap::new() };
+            let job = JobVerification {
+                job: "errors",
+                generation: 1,
+                raw_topic: "ERROR.v1".to_owned(),
+                summaries: equal,
+                uncommitted_records: 0,
+                expired_summaries: 0,
+                partitions: Vec::new(),
+                places: BTreeMap::from([(ComparedPlace::Topic, RowCounts { equal, different })]),
+                differences: Vec::new(),
+                show: 0,
+            };
+            let text = VerifyReport { jobs: vec![job] }.text();
+            let last = text.lines().last().unwrap_or_default();
+            assert!(last.starts_with(expected), "{text}");
+        }
+        check(3, 0, "all is equal");
+        check(0, 0, "nothing was compared");
+        check(3, 1, "what readers see");
+        check(0, 1, "what readers see");
     }
 }

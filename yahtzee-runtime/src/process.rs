@@ -140,3 +140,26 @@ impl Process {
         self.runtime.spawn(future)
     }
 }
+
+/// The end of a process stops its parts, whatever it ends for: a start that fails halfway drops the I/O threads, and what
+/// they serve would otherwise report an end that nobody has asked for.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ends_has_stopped_its_parts() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (stop, health) = (StopSignal::new(), Health::default());
+        let process = Process { stop: stop.clone(), health, admin: None, runtime };
+        assert!(!stop.is_stopped());
+        drop(process);
+        assert!(stop.is_stopped());
+    }
+}

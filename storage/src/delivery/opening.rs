@@ -26,8 +26,8 @@ struct FoundPartition<'a> {
 }
 
 impl SourceOpening {
-    /// Finds out where to begin. A commit that lies beyond what a restored database has is moved back at once: from then
-    /// on a successor begins there as well, however far this process comes.
+    /// Finds out where to begin. A commit that lies beyond what a restored database has, or beyond the end of the log, is moved back
+    /// at once: from then on a successor begins there as well, however far this process comes, and however long the log has become.
     pub(super) fn of(shared: &TaskContext, source: &Source) -> Result<Self, LogError> {
         let (mut opening, mut committed, mut bounds) = (Self::default(), Vec::new(), Vec::new());
         for TopicStreams { topic, job, partitions, .. } in source.by_topic() {
@@ -66,6 +66,7 @@ impl SourceOpening {
                 // Reading all of it again changes no row that is newer.
                 tracing::error!(%topic, %partition, %committed, end = %bounds.end,
                     "the topic was made anew, or ends before what was stored from it: it is read again from its start");
+                self.moved_back.push(number);
             } else {
                 let known = shared.known_marks(known);
                 position = begin(committed, compared(&marks, &known).map(|(_, found, known)| (found, known)));
@@ -78,6 +79,7 @@ impl SourceOpening {
                 position = position.max(bounds.start);
                 if position < committed {
                     self.again.insert(number, committed);
+                    self.moved_back.push(number);
                 }
                 // What a shard that does not answer has is compared by its first write.
                 for (shard, mark) in known {
@@ -96,7 +98,7 @@ impl SourceOpening {
             let committed = CommittedOffset { offset: self.positions[number], metadata };
             OffsetCommit { topic, partition: *partition, committed }
         };
-        let commits: Vec<OffsetCommit<'_>> = self.again.keys().map(commit).collect();
+        let commits: Vec<OffsetCommit<'_>> = self.moved_back.iter().map(commit).collect();
         if commits.is_empty() { Ok(()) } else { shared.log.commit(&source.group, &commits) }
     }
 }

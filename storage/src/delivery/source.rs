@@ -45,6 +45,8 @@ pub(super) struct SourceOpening {
     pub(super) marks: Vec<BTreeMap<usize, SettledMark>>,
     /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
     pub(super) again: BTreeMap<usize, Offset>,
+    /// Streams that are read from an offset before their commit.
+    pub(super) moved_back: Vec<usize>,
     /// Summaries that retention has deleted before they were stored.
     pub(super) lost: u64,
     /// Summaries that shards have stored and that the log does not have any more.

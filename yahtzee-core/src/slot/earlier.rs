@@ -60,8 +60,10 @@ impl EarlierCommits {
         now: &Identity,
     ) -> Result<Option<Self>, Unreadable> {
         let of_partition = stored.get(partition.0 as usize).map_or(&[][..], Vec::as_slice);
-        let read = Self::of_one(of_partition, now)?;
-        Ok(read.or_else(|| Self::of_others(stored, now)))
+        match Self::of_one(of_partition, now)? {
+            None => Self::of_others(stored, now),
+            read => Ok(read),
+        }
     }
 
     fn of_one(stored: &[CommittedOffset], now: &Identity) -> Result<Option<Self>, Unreadable> {
@@ -87,19 +89,20 @@ impl EarlierCommits {
         Ok(Some(Self { commits, tails: Vec::new(), topic, is_own: false }))
     }
 
-    /// Of a partition that may not have been there: the newest commit of any other, if it is of another topic or of fewer partitions.
-    fn of_others(stored: &[Vec<CommittedOffset>], now: &Identity) -> Option<Self> {
-        let all = stored.iter().flatten();
-        let readable = all.filter_map(|it| Commit::read(it.offset, &it.metadata).ok());
-        let (newest, identity) = readable.max_by_key(|(_, identity)| identity.generation)?;
-        let is_same = TopicThen::of(&identity, now) == TopicThen::Same;
-        (!is_same).then(|| Self {
-            commits: vec![newest],
-            tails: Vec::new(),
-            // All of its records have come since.
-            topic: TopicThen::Other,
-            is_own: false,
-        })
+    /// Of a partition that may not have been there: whether any commit of another one is of another topic or of fewer partitions. One
+    /// of now hides none before it: its generation has not come to this partition, and so has passed nothing here.
+    fn of_others(stored: &[Vec<CommittedOffset>], now: &Identity) -> Result<Option<Self>, Unreadable> {
+        let mut was_other = false;
+        for CommittedOffset { offset, metadata } in stored.iter().flatten() {
+            match Commit::read(*offset, metadata) {
+                Ok((_, identity)) => was_other |= TopicThen::of(&identity, now) != TopicThen::Same,
+                Err(newer @ Unreadable::NewerFormat(_)) => return Err(newer),
+                Err(_) => {}
+            }
+        }
+        // All of its records have come since, and the commits are of other ones.
+        let (commits, tails, topic) = (Vec::new(), Vec::new(), TopicThen::Other);
+        Ok(was_other.then_some(Self { commits, tails, topic, is_own: false }))
     }
 
     /// Reads the commits of earlier generations that had read further than a commit of one's own, and of what was lost since one's own
@@ -176,7 +179,9 @@ impl EarlierCommits {
         for (older, found) in told {
             for known in older.losses() {
                 if !losses.iter().any(|loss| loss.watermark_ms == known.watermark_ms) {
-                    push_loss(&mut losses, *known);
+                    // Whoever else has passed it.
+                    let is_ahead = known.kept_before >= newest.position();
+                    push_loss(&mut losses, if is_ahead { known.pending() } else { *known });
                 }
             }
             older.loss_since((start, end), found).into_iter().for_each(|loss| push_loss(&mut losses, loss));

@@ -296,7 +296,37 @@ fn a_topic_that_had_fewer_partitions_has_lost_what_lay_in_front_of_now() {
     check([std::slice::from_ref(&other), &[]], 1, [Some(0), Some(0)]);
     check([std::slice::from_ref(&other), &[]], 2, [Some(0), Some(0)]);
     check([&[], std::slice::from_ref(&other)], 1, [Some(0), Some(0)]);
+    // Raised once more, before the generation in between had come to all partitions.
+    let of_now =
+        |partition_count| commit_of_one_record(Identity { generation: 2, partition_count, ..identity() });
+    check([&[of_now(1), other.clone()], &[]], 1, [None, Some(0)]);
+    check([&[of_now(2), same.clone()], &[]], 2, [None, Some(0)]);
+    check([&[of_now(2)], std::slice::from_ref(&same)], 2, [None, Some(9)]);
     check([std::slice::from_ref(&same), std::slice::from_ref(&foreign)], 2, [Some(9), Some(0)]);
+}
+
+/// It may tell of another topic.
+#[test]
+fn a_commit_of_a_newer_format_is_refused_also_where_only_other_partitions_have_one() {
+    let body = [u8::MAX];
+    let metadata = URL_SAFE_NO_PAD.encode([&body[..], &crc32c(&body).to_le_bytes()].concat());
+    let stored = [vec![CommittedOffset { offset: Offset(3), metadata }], vec![]];
+    let refused = EarlierCommits::read(&stored, Partition(1), &identity()).map(drop);
+    assert_eq!(refused, Err(Unreadable::NewerFormat(u8::MAX)));
+}
+
+/// It lies ahead of who reads on, whoever else has passed it.
+#[test]
+fn a_loss_that_an_earlier_generation_has_passed_is_passed_once_more_by_who_reads_on() {
+    let known = LostTail { watermark_ms: Some(12 * MINUTE_MS), kept_before: Offset(1), windows: None };
+    let (furthest, last) = commit_behind(known, &[10, 20]);
+    let own = commit_of_one_record(identity());
+    let bounds = Bounds { start: Offset(0), end: Offset(9) };
+    let mut beyond =
+        EarlierCommits::beyond(&own, &[vec![furthest]], Partition(0), &identity()).unwrap().unwrap();
+    assert_eq!(beyond.next_tail(&bounds), Some(last.offset));
+    beyond.take_tail(vec![last]);
+    assert_eq!(beyond.losses(&bounds), [known]);
 }
 
 /// The record that a commit ends with, as it is found again.

@@ -289,9 +289,11 @@ fn open(
     let losses = losses.get(&partition).map_or(&[][..], Vec::as_slice);
     let log_start = log.bounds(raw, &[partition])?[0].start;
     let (start, losses) = match progress {
-        // It says itself what was lost, and what of it lies behind.
-        Some(CommittedOffset { offset, metadata }) => (Start::Commit { offset: *offset, metadata }, &[][..]),
-        None => (behind_losses(span.origin(log_start), losses, log_start), losses),
+        Some(progress) => {
+            let CommittedOffset { offset, metadata } = progress;
+            (Start::Commit { offset: *offset, metadata }, losses_from(progress, losses))
+        }
+        None => (behind_losses(span.origin(log_start), losses, log_start), losses.to_vec()),
     };
     let history = History {
         partition,
@@ -300,7 +302,7 @@ fn open(
         log_start: if matches!(start, Start::Beginning) { log_start.max(span.start) } else { log_start },
         log_end: span.end,
         poisoned,
-        losses,
+        losses: &losses,
     };
     let opened = Arc::clone(&plan.job)
         .open(plan.policy, *identity, history)
@@ -314,6 +316,19 @@ pub(super) fn behind_losses<'a>(start: Start<'a>, losses: &[LostTail], log_start
     let Start::Time { offset, first_window } = start else { return start };
     let unnamed = losses.iter().filter(|loss| loss.windows.is_none()).map(|loss| loss.kept_before);
     Start::Time { offset: unnamed.fold(offset, Offset::min).max(log_start), first_window }
+}
+
+/// Returns what the log has lost for who goes on from `progress`: that says itself what was lost before, and what of it lies behind;
+/// what was lost since lies ahead.
+fn losses_from(CommittedOffset { offset, metadata }: &CommittedOffset, losses: &[LostTail]) -> Vec<LostTail> {
+    let Ok((progress, _)) = Commit::read(*offset, metadata) else { return losses.to_vec() };
+    let known = progress.losses();
+    let is_since = |loss: &&LostTail| {
+        let is_known = known.iter().any(|known| known.watermark_ms == loss.watermark_ms);
+        loss.kept_before >= progress.position() && !is_known
+    };
+    let since = losses.iter().filter(is_since).map(|loss| loss.pending());
+    known.iter().copied().chain(since).collect()
 }
 
 fn fold(

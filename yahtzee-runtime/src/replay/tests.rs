@@ -432,6 +432,48 @@ fn windows_that_lack_what_the_log_has_lost_are_left_out_and_named() {
     assert_eq!(world.replay(before).1.incomplete, BTreeSet::new());
 }
 
+/// The log may lose records while a replay is interrupted: its progress knows nothing of them.
+#[test]
+fn a_replay_that_goes_on_passes_what_was_lost_ahead_of_its_progress() {
+    let drawn: Vec<Drawn> = (0..40).map(|number| (500, 0, vec![0], number)).collect();
+    let loss = |kept_before| LostTail {
+        watermark_ms: Some(BEGIN_MS + kept_before as i64 * 500),
+        kept_before: Offset(kept_before),
+        windows: None,
+    };
+    let run = |world: &World, end: Option<u64>, progress: Option<CommittedOffset>| {
+        let range = ReplayRange { to: end.map(|end| Edge::Offset(Offset(end))), ..ReplayRange::default() };
+        let span = range.resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+        let mut reader = world.subject.reader();
+        let mut part =
+            PartitionReplay::open(&world.log, &mut reader, &world.subject, span, None, progress).unwrap();
+        let mut found = Vec::new();
+        while !part.is_done() {
+            found.extend(part.turn().unwrap());
+        }
+        let progress = part.acknowledged();
+        (found, progress, part.finish().incomplete)
+    };
+    let check = |before: &[u64], since: &[LostTail]| {
+        let mut world = World::of(&drawn, &[], None);
+        let of_before: Vec<LostTail> = before.iter().map(|&kept_before| loss(kept_before)).collect();
+        world.subject.losses.insert(ONLY, of_before.clone());
+        let (mut found, progress, mut named) = run(&world, Some(20), None);
+        world.subject.losses.insert(ONLY, [&of_before[..], since].concat());
+        let (rest, _, named_by_rest) = run(&world, None, progress);
+        found.extend(rest);
+        named.extend(named_by_rest);
+        let (expected, _, named_at_once) = run(&world, None, None);
+        assert!(!since.is_empty() && named_at_once.len() > before.len(), "{named_at_once:?}");
+        assert_eq!(named, named_at_once, "{before:?} and {since:?}");
+        assert!(by_key(found) == by_key(expected), "{before:?} and {since:?}");
+    };
+    check(&[], &[loss(30)]);
+    check(&[10], &[loss(30)]);
+    // A worker has passed it meanwhile.
+    check(&[10], &[LostTail { windows: Some((Window(1), Window(2))), ..loss(30) }]);
+}
+
 /// Who replays after a worker has refused a log does not publish what the worker would not.
 #[test]
 fn what_a_log_has_lost_is_known_before_a_worker_has_passed_it() {

@@ -470,6 +470,7 @@ fn a_replay_that_goes_on_passes_what_was_lost_ahead_of_its_progress() {
     };
     check(&[], &[loss(30)]);
     check(&[10], &[loss(30)]);
+    check(&[], &[loss(20)]);
     // A worker has passed it meanwhile.
     check(&[10], &[LostTail { windows: Some((Window(1), Window(2))), ..loss(30) }]);
 }

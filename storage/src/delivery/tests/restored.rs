@@ -257,6 +257,23 @@ fn a_log_that_ends_before_what_is_stored_is_noticed() {
     check(2, Some("3 summaries are stored and not in the log"));
 }
 
+/// Who goes on after a crash must not take the commit for good once the log has grown past it.
+#[test]
+fn a_commit_beyond_the_end_is_moved_back_before_anything_is_stored() {
+    let world = World::new(1, &["job"]);
+    world.publish(&[(0, 1), (1, 1)]);
+    let topics = &world.jobs[0];
+    let committed = CommittedOffset { offset: Offset(4), metadata: String::new() };
+    let commit = OffsetCommit { topic: &topics.summary, partition: topics.all_partitions()[0], committed };
+    world.log.commit(&sink_group("model", &topics.job, VERSION), &[commit]).unwrap();
+    world.store.set(0, Mode::Blocked);
+    let sink = world.sink(|_| {});
+    world.wait("a write that hangs", || world.store.calls() == 1);
+    assert_eq!(world.committed(0), Some(Offset(0)));
+    world.store.set(0, Mode::Works);
+    sink.end();
+}
+
 /// What retention has taken meanwhile cannot be read again.
 #[test]
 fn what_is_gone_from_the_log_is_lost_and_the_rest_read_again() {

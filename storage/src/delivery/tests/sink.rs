@@ -453,23 +453,6 @@ fn a_sink_whose_commit_lies_beyond_the_end_reads_the_topic_again() {
     assert_eq!(world.store.rows("job"), BTreeMap::from([(0, 1), (1, 1)]));
 }
 
-/// Who goes on after a crash must not take the commit for good once the log has grown past it.
-#[test]
-fn a_commit_beyond_the_end_is_moved_back_before_anything_is_stored() {
-    let world = World::new(1, &["job"]);
-    world.publish(&[(0, 1), (1, 1)]);
-    let topics = &world.jobs[0];
-    let committed = CommittedOffset { offset: Offset(4), metadata: String::new() };
-    let commit = OffsetCommit { topic: &topics.summary, partition: topics.all_partitions()[0], committed };
-    world.log.commit(&sink_group("model", &topics.job, VERSION), &[commit]).unwrap();
-    world.store.set(0, Mode::Blocked);
-    let sink = world.sink(|_| {});
-    world.wait("a write that hangs", || world.store.calls() == 1);
-    assert_eq!(world.committed(0), Some(Offset(0)));
-    world.store.set(0, Mode::Works);
-    sink.end();
-}
-
 /// A failed append makes the sink read again what waits behind a hanging write: each summary is still written once.
 #[test]
 fn what_waits_is_not_written_twice_when_the_sink_begins_anew() {

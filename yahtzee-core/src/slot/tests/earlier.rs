@@ -315,18 +315,85 @@ fn a_commit_of_a_newer_format_is_refused_also_where_only_other_partitions_have_o
     assert_eq!(refused, Err(Unreadable::NewerFormat(u8::MAX)));
 }
 
-/// It lies ahead of who reads on, whoever else has passed it.
+/// It lies ahead of who reads on, whoever else has passed it; what lies behind is named as it was.
 #[test]
 fn a_loss_that_an_earlier_generation_has_passed_is_passed_once_more_by_who_reads_on() {
     let known = LostTail { watermark_ms: Some(12 * MINUTE_MS), kept_before: Offset(1), windows: None };
-    let (furthest, last) = commit_behind(known, &[10, 20]);
-    let own = commit_of_one_record(identity());
+    let (furthest, last) = commit_behind(known, &[10, 20, 21]);
     let bounds = Bounds { start: Offset(0), end: Offset(9) };
-    let mut beyond =
-        EarlierCommits::beyond(&own, &[vec![furthest]], Partition(0), &identity()).unwrap().unwrap();
-    assert_eq!(beyond.next_tail(&bounds), Some(last.offset));
-    beyond.take_tail(vec![last]);
-    assert_eq!(beyond.losses(&bounds), [known]);
+    let check = |own: &CommittedOffset, is_ahead: bool| {
+        let stored = [vec![furthest.clone()]];
+        let mut beyond = EarlierCommits::beyond(own, &stored, Partition(0), &identity()).unwrap().unwrap();
+        assert_eq!(beyond.next_tail(&bounds), Some(last.offset));
+        beyond.take_tail(vec![last]);
+        let losses = beyond.losses(&bounds);
+        assert_eq!(losses.iter().map(|loss| loss.pending()).collect::<Vec<_>>(), [known]);
+        assert_eq!(losses[0].windows.is_none(), is_ahead, "{losses:?}");
+    };
+    check(&commit_of_one_record(identity()), true);
+    let mut machine = opened(settings(), 0);
+    (0..2).for_each(|offset| feed(&mut machine, offset, 10));
+    check(&first_commit(&mut machine), false);
+}
+
+/// The windows of another length are found anew; no place lies beyond the end of the log, and none below its start is named.
+#[test]
+fn what_a_commit_says_of_losses_is_told_of_the_log_of_now() {
+    let check =
+        |loss: LostTail, topic_id, window_length_ms, [start, end]: [u64; 2], expected: &[LostTail]| {
+            let (committed, last) = commit_behind(loss, &[10, 20]);
+            let now = Identity { topic_id, window_length_ms, ..identity() };
+            let bounds = Bounds { start: Offset(start), end: Offset(end) };
+            let mut earlier = EarlierCommits::read(&[vec![committed]], Partition(0), &now).unwrap().unwrap();
+            if earlier.next_tail(&bounds).is_some() {
+                earlier.take_tail(vec![last]);
+            }
+            assert_eq!(earlier.losses(&bounds), expected);
+        };
+    let Identity { topic_id, window_length_ms, .. } = identity();
+    let loss = |kept_before| LostTail {
+        watermark_ms: Some(60 * MINUTE_MS),
+        kept_before: Offset(kept_before),
+        windows: None,
+    };
+    check(loss(1), topic_id, 2 * window_length_ms, [0, 9], &[loss(1)]);
+    check(loss(50), topic_id, window_length_ms, [0, 9], &[loss(9)]);
+    let everything = LostTail { watermark_ms: None, kept_before: Offset(0), windows: None };
+    check(loss(1), [5; 16], window_length_ms, [0, 9], &[everything]);
+    check(loss(1), [5; 16], window_length_ms, [1, 9], &[]);
+}
+
+/// Those that have none to look for get no answer of another one.
+#[test]
+fn each_partition_gets_the_records_at_its_own_tail() {
+    let (earlier, last) = earlier_commit();
+    let mut machine = SlotMachine::new(SlotSettings { partitions: PARTITIONS.to_vec(), ..settings() });
+    let of = Identity { partition_count: 2, ..identity() };
+    let lost = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&lost);
+    machine.open(
+        &of,
+        Box::new(move |history: History<'_>| {
+            shared.lock().unwrap().push(history.losses.len());
+            Arc::new(Counter).open(POLICY, of, history)
+        }),
+    );
+    // Of a topic that was made anew nothing is looked for.
+    let other = commit_of_one_record(Identity { topic_id: [9; 16], ..of });
+    let of_two = Commit::read(earlier.offset, &earlier.metadata).unwrap().0.metadata(&of);
+    let earlier = CommittedOffset { metadata: of_two, ..earlier };
+    let bounds = Bounds { start: Offset(0), end: Offset(9) };
+    for found in [
+        SlotAnswer::Fenced,
+        SlotAnswer::Commits(vec![None, None]),
+        SlotAnswer::EarlierCommits(vec![vec![other], vec![earlier]]),
+        SlotAnswer::Bounds(vec![bounds; 2]),
+        SlotAnswer::Records(vec![vec![last]]),
+    ] {
+        machine.poll(0).unwrap();
+        answer(&mut machine, found, 0);
+    }
+    assert_eq!(*lost.lock().unwrap(), [1, 0]);
 }
 
 /// The record that a commit ends with, as it is found again.

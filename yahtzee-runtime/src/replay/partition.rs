@@ -320,7 +320,10 @@ pub(super) fn behind_losses<'a>(start: Start<'a>, losses: &[LostTail], log_start
 
 /// Returns what the log has lost for who goes on from `progress`: that says itself what was lost before, and what of it lies behind;
 /// what was lost since lies ahead.
-fn losses_from(CommittedOffset { offset, metadata }: &CommittedOffset, losses: &[LostTail]) -> Vec<LostTail> {
+pub(super) fn losses_from(
+    CommittedOffset { offset, metadata }: &CommittedOffset,
+    losses: &[LostTail],
+) -> Vec<LostTail> {
     let Ok((progress, _)) = Commit::read(*offset, metadata) else { return losses.to_vec() };
     let known = progress.losses();
     let is_since = |loss: &&LostTail| {

@@ -14,7 +14,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, key_of_record};
 use yahtzee_core::window::{Policy, Window};
 
-use super::partition::behind_losses;
+use super::partition::{behind_losses, losses_from};
 use super::*;
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{CommittedOffset, Isolation, Item, NewRecord, OffsetCommit, TopicSpec};
@@ -470,9 +470,12 @@ fn a_replay_that_goes_on_passes_what_was_lost_ahead_of_its_progress() {
     };
     check(&[], &[loss(30)]);
     check(&[10], &[loss(30)]);
-    check(&[], &[loss(20)]);
     // A worker has passed it meanwhile.
     check(&[10], &[LostTail { windows: Some((Window(1), Window(2))), ..loss(30) }]);
+    let (_, progress, _) = run(&World::of(&drawn, &[], None), Some(20), None);
+    let lies_ahead =
+        |kept_before| losses_from(progress.as_ref().unwrap(), &[loss(kept_before)]) == [loss(kept_before)];
+    assert_eq!([19, 20, 21].map(lies_ahead), [false, true, true]);
 }
 
 /// Who replays after a worker has refused a log does not publish what the worker would not.

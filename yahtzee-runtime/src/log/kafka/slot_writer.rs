@@ -11,7 +11,7 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 
 use super::failure::{self, KafkaFailure};
-use super::kept::{Keep as _, try_clients};
+use super::kept::{CLIENTS_PER_QUESTION, Keep as _, try_clients};
 use super::offsets::{ConsumerGroups, GroupClient, offset_list};
 use super::outbox::{MOST_IN_FLIGHT, Outbox};
 use super::settings::KafkaSettings;
@@ -28,10 +28,6 @@ const PRODUCERS_PER_OPENING: u32 = 3;
 
 /// Timeout of an abort, which only frees readers sooner: brokers abort by themselves after the transaction timeout.
 const ABORT: Duration = Duration::from_secs(2);
-
-/// Offsets are added within this part of the time of a request. A call that has lost its coordinator waits in vain, and a broker that
-/// fences itself at its return has been away for longer.
-const STAGE_PART: u32 = 2;
 
 /// Time in which librdkafka's own, more telling error arrives after a call's time is up.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -141,7 +137,7 @@ impl KafkaSlotWriter {
             return Ok(());
         }
         let list = offset_list(&self.settings, offsets)?;
-        let patience = self.left(self.settings.timeouts.request / STAGE_PART);
+        let patience = self.left(self.settings.timeouts.request / CLIENTS_PER_QUESTION);
         let (outbox, group) = (Arc::clone(&self.outbox), Arc::clone(&self.group));
         let staged = answer_within(patience + MARGIN, move || {
             repeat(patience, |left| outbox.producer().send_offsets_to_transaction(&list, &group, left))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use yahtzee_core::delivery::SettledMark;
+use yahtzee_core::delivery::{CommittedMarks, SettledMark};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::health::Condition;
@@ -205,6 +205,40 @@ fn a_commit_without_marks_is_believed() {
     world.log.commit(&sink_group("model", &topics.job, VERSION), &[commit]).unwrap();
     settle(&world);
     assert_eq!(world.store.rows("job"), rows([(1, 1)]));
+}
+
+/// Its offsets mean nothing in a topic that was made anew under the same name, and has grown past it.
+#[test]
+fn a_commit_of_another_topic_makes_all_be_read() {
+    fn check<const N: usize>(is_of_topic: bool, expected: [(u8, u64); N]) {
+        let world = World::new(1, &["job"]);
+        world.publish(&[(0, 1), (1, 1)]);
+        let (topics, partition) = (&world.jobs[0], world.jobs[0].all_partitions()[0]);
+        let topic_id = world.log.describe_topic(&topics.summary).unwrap().unwrap().id;
+        let marks = CommittedMarks {
+            topic_id: if is_of_topic { topic_id } else { topic_id.map(|byte| !byte) },
+            ..CommittedMarks::default()
+        };
+        let committed = CommittedOffset { offset: Offset(1), metadata: marks.metadata() };
+        let commit = OffsetCommit { topic: &topics.summary, partition, committed };
+        world.log.commit(&sink_group("model", &topics.job, VERSION), &[commit]).unwrap();
+        settle(&world);
+        assert_eq!(world.store.rows("job"), rows(expected));
+    }
+    check(true, [(1, 1)]);
+    check(false, [(0, 1), (1, 1)]);
+}
+
+#[test]
+fn a_mark_ends_behind_the_last_summary_that_was_written() {
+    let world = World::with_partitions(1, 1, &["job"]);
+    publish_and_settle(&world, &[(0, 1), (1, 1), (2, 1)]);
+    let (topics, partition) = (&world.jobs[0], world.jobs[0].all_partitions()[0]);
+    let group = sink_group("model", &topics.job, VERSION);
+    let committed = world.log.committed(&group, &topics.summary, &[partition]).unwrap()[0].clone().unwrap();
+    let marks = CommittedMarks::read(&committed.metadata).unwrap();
+    let ends: Vec<Offset> = marks.by_shard.values().map(|mark| mark.written_end).collect();
+    assert_eq!((committed.offset, ends), (Offset(3), vec![Offset(3)]));
 }
 
 /// What a shard got by way of RETRY is read again from RETRY.

@@ -73,6 +73,8 @@ pub struct PartitionReplay<'a> {
     /// The newest progress and the tally at it: a panic of the job leads back there.
     progress: Option<CommittedOffset>,
     tally_at_progress: ReplayTally,
+    /// The records below are counted in it.
+    counted_below: Offset,
     poisoned: Vec<RecordPrint>,
     last_progress: Instant,
 }
@@ -106,6 +108,7 @@ impl<'a> PartitionReplay<'a> {
             tally: ReplayTally::default(),
             progress,
             tally_at_progress: ReplayTally::default(),
+            counted_below: Offset(0),
             poisoned: Vec::new(),
             last_progress: Instant::now(),
         })
@@ -155,7 +158,7 @@ impl<'a> PartitionReplay<'a> {
 
     /// Folds one batch. Returns the record on which the job has panicked, if it has.
     fn read(&mut self) -> Result<Option<RecordPrint>, ReplayError> {
-        let Self { reader, core, effects, tally, span, next, .. } = self;
+        let Self { reader, core, effects, tally, span, next, counted_below, .. } = self;
         let (before, mut at) = (*next, None);
         let batch = reader.poll(POLL)?;
         let folded = catch_unwind(AssertUnwindSafe(|| -> Result<(), ResumeError> {
@@ -163,6 +166,7 @@ impl<'a> PartitionReplay<'a> {
                 match item {
                     Item::Record(_, record, _) if record.offset < span.end => {
                         at = Some(record);
+                        tally.records += u64::from(record.offset >= *counted_below);
                         fold(&mut **core, &record, effects, tally)?;
                         *next = record.offset.next();
                     }
@@ -239,7 +243,7 @@ impl<'a> PartitionReplay<'a> {
         let metadata = commit.metadata(self.core.identity());
         let progress = CommittedOffset { offset: commit.replay_offset(), metadata };
         self.progress = Some(progress.clone());
-        self.tally_at_progress = self.tally.clone();
+        (self.tally_at_progress, self.counted_below) = (self.tally.clone(), self.next);
         Some(progress)
     }
 
@@ -340,7 +344,6 @@ fn fold(
     effects: &mut Vec<Effect>,
     tally: &mut ReplayTally,
 ) -> Result<(), ResumeError> {
-    tally.records += 1;
     match core.ingest(*record, effects) {
         RecordOutcome::Folded(outcomes) => tally.outcomes.add(outcomes),
         RecordOutcome::Poison(_) => tally.poison += 1,

@@ -291,6 +291,12 @@ fn other_settings_are_refused_until_it_is_begun_afresh() {
     );
     assert!(!begin("into B", true).unwrap().is_continued);
     assert!(begin("into B", false).unwrap().is_continued);
+    // Nor does a plan for a topic that was deleted say anything of the one that has its name now.
+    let mut anew = world.subject.clone();
+    anew.identity.topic_id = anew.identity.topic_id.map(|byte| !byte);
+    let journal = Journal::new(&world.log, "test", "sum", "into B");
+    let refusal = journal.begin(anew, &[ONLY], &ReplayRange::default(), false).err().unwrap().to_string();
+    assert!(refusal.contains("a topic since deleted"), "{refusal}");
 }
 
 /// A plan is noted partition by partition, and a process may end in between: what an earlier one has noted of the others
@@ -365,6 +371,27 @@ fn after_a_panic_only_what_is_handed_out_again_is_acknowledged() {
     }
     assert_eq!(after[..before.len()], before, "they come a second time");
     assert!(part.acknowledged().is_some_and(|progress| progress.offset > Offset(4_000)));
+}
+
+#[test]
+fn a_panic_leads_back_to_the_counts_at_the_newest_progress() {
+    let drawn: Vec<Drawn> = (0..4_200).map(|_| (500, 0, vec![0], 0)).collect();
+    let world = World::of(&drawn, &[4_150], None);
+    let records = |acknowledges: bool| {
+        let span =
+            ReplayRange::default().resolve(&world.log, &world.subject, &[ONLY]).unwrap().swap_remove(0);
+        let mut reader = world.subject.reader();
+        let mut part =
+            PartitionReplay::open(&world.log, &mut reader, &world.subject, span, None, None).unwrap();
+        while !part.is_done() {
+            part.turn().unwrap();
+            if acknowledges {
+                let _ = part.acknowledged();
+            }
+        }
+        part.finish().records
+    };
+    assert_eq!([false, true].map(records), [4_200; 2]);
 }
 
 /// The windows that the first offset cuts are named by the first record, which is read again.
@@ -490,8 +517,8 @@ fn what_a_log_has_lost_is_known_before_a_worker_has_passed_it() {
         let committed = CommittedOffset { offset, metadata };
         let commit = OffsetCommit { topic: "SUM.v1", partition: ONLY, committed };
         world.log.commit(&group("sum", 3, &world.layout.version), &[commit]).unwrap();
-        // That of the commit, and a greater one that is to be published.
-        for generation in [3, 4] {
+        // That of the commit, and others that are to be published.
+        for generation in [2, 3, 4] {
             let subject = Subject::open(&world.log, plan, &world.layout, generation, 1).unwrap();
             let watermark_ms = Some(BEGIN_MS + 40 * 500);
             let loss =

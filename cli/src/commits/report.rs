@@ -220,7 +220,9 @@ impl Decoded {
         let open = commit.open().iter();
         let loss = |&LostTail { kept_before, windows, .. }: &LostTail| Loss {
             kept_before: kept_before.0,
-            first_window: windows.map(|(first, _)| text(first)),
+            first_window: windows
+                .filter(|(first, _)| *first != Window(i64::MIN))
+                .map(|(first, _)| text(first)),
             last_window: windows.map(|(_, last)| text(last)),
         };
         Self {
@@ -271,16 +273,19 @@ impl Decoded {
             text += &format!("        incomplete: {}\n", self.incomplete_windows.join(", "));
         }
         for Loss { kept_before, first_window, last_window } in &self.losses {
-            text += &match first_window.as_ref().zip(last_window.as_ref()) {
-                Some((first, last)) => {
-                    format!(
-                        "        lost: records of windows {first} to {last}, not published; kept before {kept_before}\n"
-                    )
+            let windows = match (first_window, last_window) {
+                (Some(first), Some(last)) if first == last => format!("window {first}"),
+                (Some(first), Some(last)) => format!("windows {first} to {last}"),
+                (None, Some(last)) => format!("all windows up to {last}"),
+                (_, None) => {
+                    text += &format!(
+                        "        lost: records, at or before {kept_before}; windows are named once that is read\n"
+                    );
+                    continue;
                 }
-                None => format!(
-                    "        lost: records, at or before {kept_before}; windows are named once that is read\n"
-                ),
             };
+            text +=
+                &format!("        lost: records of {windows}, not published; kept before {kept_before}\n");
         }
         text
     }
@@ -340,19 +345,22 @@ mod tests {
         assert!(behind(None).text().contains("! behind"), "{}", behind(None).text());
         check(&partition(|parts| parts.incomplete_through = Some("then".to_owned())), true);
         check(&partition(|parts| parts.incomplete_windows.push("then".to_owned())), true);
-        let loss = |first: Option<&str>| Loss {
+        let loss = |first: Option<&str>, last: Option<&str>| Loss {
             kept_before: 7,
             first_window: first.map(str::to_owned),
-            last_window: first.map(|_| "later".to_owned()),
+            last_window: last.map(str::to_owned),
         };
-        let named = partition(|parts| parts.losses.push(loss(Some("then"))));
-        check(&named, true);
-        assert!(
-            named.text().contains("lost: records of windows then to later, not published"),
-            "{}",
-            named.text()
-        );
-        let pending = partition(|parts| parts.losses.push(loss(None)));
+        for (first, windows) in [
+            (Some("then"), "windows then to later"),
+            (Some("later"), "window later"),
+            (None, "all windows up to later"),
+        ] {
+            let named = partition(|parts| parts.losses.push(loss(first, Some("later"))));
+            check(&named, true);
+            let expected = format!("lost: records of {windows}, not published");
+            assert!(named.text().contains(&expected), "{}", named.text());
+        }
+        let pending = partition(|parts| parts.losses.push(loss(None, None)));
         check(&pending, true);
         assert!(pending.text().contains("lost: records, at or before 7"), "{}", pending.text());
         check(&CommittedPartition { flags: vec![Flag::NearLogStart], ..partition(|_| {}) }, true);

@@ -99,12 +99,11 @@ impl ReplayedPartition {
                 .expect("a String takes any text");
         }
         if let (Some(first), Some(last)) = (self.open_windows.first(), self.open_windows.last()) {
-            let end = self.end_offset;
-            writeln!(
-                text,
-                "  partition {partition}: windows {first} to {last} are not closed before offset {end}"
-            )
-            .expect("a String takes any text");
+            let (end, is_one) = (self.end_offset, first == last);
+            let windows =
+                if is_one { format!("window {first} is") } else { format!("windows {first} to {last} are") };
+            writeln!(text, "  partition {partition}: {windows} not closed before offset {end}")
+                .expect("a String takes any text");
         }
         text
     }

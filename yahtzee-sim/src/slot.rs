@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use yahtzee_core::assignment::partitions_of;
 use yahtzee_core::commit::{AcceptanceSettings, Commit, Identity, IdentityMismatch, OwnerTag};
+use yahtzee_core::effect::Effect;
 use yahtzee_core::job::Job;
 use yahtzee_core::log_tail::RecordPrint;
 use yahtzee_core::lost_tail::LostTail;
@@ -197,6 +198,11 @@ impl Slot {
         assigned.map(|assigned| (assigned.partition().0, assigned.status().is_caught_up))
     }
 
+    /// Place of a partition among those of the slot.
+    fn index_of(&self, partition: Partition) -> Option<usize> {
+        self.machine.partitions().iter().position(|&of_slot| of_slot == partition)
+    }
+
     fn now_ms(&self, outside: &Outside<'_>) -> u64 {
         u64::try_from(outside.broker.now_ms - self.holder.started_ms).unwrap_or(0)
     }
@@ -249,15 +255,7 @@ impl Slot {
         let Some(request) = self.machine.poll(self.now_ms(outside)) else { return };
         let shell = outside.mutant.shell;
         let answer = match request {
-            SlotRequest::Append(effects) => {
-                let lives = self.machine.partitions().iter().zip(&self.readers);
-                let lives: Vec<_> = lives.map(|(&partition, reader)| (partition, reader.life)).collect();
-                effects
-                    .iter()
-                    .for_each(|(partition, _)| self.expect_known(*partition, outside.logs, outside.watch));
-                let life_of = |partition| lives.iter().find(|it| it.0 == partition).map_or(0, |it| it.1);
-                return self.client.append(effects, life_of, shell);
-            }
+            SlotRequest::Append(effects) => return self.start_append(effects, outside),
             SlotRequest::Commit(commits) => return self.start_commit(commits, outside),
             SlotRequest::Assign(assignments) => return self.assign(assignments, outside),
             SlotRequest::Fence
@@ -314,8 +312,7 @@ impl Slot {
     /// Here each partition loses records by itself: those of other slots tell nothing.
     fn earlier_commits(&self, partitions: &[Partition]) -> Vec<Vec<CommittedOffset>> {
         let of = |partition: &Partition| {
-            let mut found = self.found.iter().zip(self.machine.partitions());
-            let (found, _) = found.find(|(_, of_slot)| *of_slot == partition)?;
+            let found = &self.found[self.index_of(*partition)?];
             Some(found.earlier.iter().filter_map(|it| stored(Some(it))).collect())
         };
         partitions.iter().map(|partition| of(partition).unwrap_or_default()).collect()
@@ -342,11 +339,10 @@ impl Slot {
             return;
         }
         let log = &outside.logs[partition.0 as usize];
-        let is_of_partition = |(_, of_slot): &(&Found, &Partition)| *of_slot == partition;
-        let found = self.found.iter().zip(self.machine.partitions()).find(is_of_partition);
+        let found = self.index_of(*partition).map(|index| &self.found[index]);
         let is_for_loss = match reason {
             ResumeError::ShorterLog { .. } | ResumeError::OtherLog { .. } => {
-                found.is_some_and(|(found, _)| found.has_lost(log, log.life()))
+                found.is_some_and(|found| found.has_lost(log, log.life()))
             }
             ResumeError::Mismatch(IdentityMismatch::Topic) => log.topic > 0,
             _ => false,
@@ -362,21 +358,26 @@ impl Slot {
     /// Nothing is made of a partition whose log has lost what was read before its commit.
     fn expect_known(&self, partition: Partition, logs: &[RawLog], watch: &mut Watch) {
         let log = &logs[partition.0 as usize];
-        let readers = self.machine.partitions().iter().zip(&self.readers).zip(&self.found);
-        let mut of_partition = readers.filter(|((of_slot, _), _)| **of_slot == partition);
-        if of_partition.any(|((_, reader), found)| found.is_elsewhere(log, reader.life)) {
+        let index = self.index_of(partition);
+        if index.is_some_and(|index| self.found[index].is_elsewhere(log, self.readers[index].life)) {
             watch.findings.fail(Property::Incomplete, || {
                 format!("partition {partition} goes on from a commit of which its log has lost a part")
             });
         }
     }
 
+    fn start_append(&mut self, effects: Vec<(Partition, Effect)>, outside: &mut Outside<'_>) {
+        let lives = self.machine.partitions().iter().zip(&self.readers);
+        let lives: Vec<_> = lives.map(|(&partition, reader)| (partition, reader.life)).collect();
+        effects.iter().for_each(|(partition, _)| self.expect_known(*partition, outside.logs, outside.watch));
+        let life_of = |partition| lives.iter().find(|it| it.0 == partition).map_or(0, |it| it.1);
+        self.client.append(effects, life_of, outside.mutant.shell);
+    }
+
     fn start_commit(&mut self, commits: Vec<PartitionCommit>, outside: &mut Outside<'_>) {
         commits.iter().for_each(|commit| self.expect_known(commit.partition, outside.logs, outside.watch));
-        let (readers, partitions) = (&self.readers, self.machine.partitions());
         let stored = commits.into_iter().map(|commit| {
-            let index = partitions.iter().position(|&of_slot| of_slot == commit.partition);
-            let reader = index.map(|index| &readers[index]);
+            let reader = self.index_of(commit.partition).map(|index| &self.readers[index]);
             OffsetCommit {
                 generation: self.holder.version,
                 partition: commit.partition.0,

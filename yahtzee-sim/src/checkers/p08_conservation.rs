@@ -154,11 +154,15 @@ fn contains(ranges: &[Range<u64>], offset: u64) -> bool {
     ranges.iter().any(|range| range.contains(&offset))
 }
 
+/// The incarnations of a version that have opened a partition.
+fn opened<'e>(key: (u32, u32), evidence: &'e Evidence<'_, '_>) -> impl Iterator<Item = &'e Opened> {
+    evidence.world.watch.opened.iter().filter(move |it| (it.generation, it.partition) == key)
+}
+
 /// Offsets that were read before a commit, and that the log had given to other records when somebody went on from there.
 fn given_anew(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
     let log = &evidence.world.logs[key.1 as usize];
-    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    let range = opened.filter_map(|it| {
+    let range = opened(key, evidence).filter_map(|it| {
         let (offset, text) = it.committed.as_ref()?;
         let (commit, _) = Commit::read(Offset(*offset), text).ok()?;
         Some(log.shared_between(it.life_of_commit, it.life)..commit.position().0)
@@ -168,8 +172,7 @@ fn given_anew(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
 
 /// Offsets that were gone before anyone with a commit behind them could read them.
 fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
-    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    let range = opened.map(|it| {
+    let range = opened(key, evidence).map(|it| {
         let committed = it.committed.as_ref();
         let commit = committed.and_then(|(offset, text)| Commit::read(Offset(*offset), text).ok());
         commit.map_or(0, |(commit, _)| commit.position().0)..it.log_start
@@ -179,12 +182,10 @@ fn lost(key: (u32, u32), evidence: &Evidence<'_, '_>) -> Vec<Range<u64>> {
 
 /// Whether an incarnation had no commit although there had been one.
 fn has_forgotten(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
-    let opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    opened.filter(|it| it.committed.is_none()).count() > 1
+    opened(key, evidence).filter(|it| it.committed.is_none()).count() > 1
 }
 
 /// Whether an incarnation started behind a gap.
 fn has_gap(key: (u32, u32), evidence: &Evidence<'_, '_>) -> bool {
-    let mut opened = evidence.world.watch.opened.iter().filter(|it| (it.generation, it.partition) == key);
-    opened.any(Opened::has_gap)
+    opened(key, evidence).any(Opened::has_gap)
 }

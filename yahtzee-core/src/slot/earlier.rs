@@ -59,8 +59,7 @@ impl EarlierCommits {
         partition: Partition,
         now: &Identity,
     ) -> Result<Option<Self>, Unreadable> {
-        let of_partition = stored.get(partition.0 as usize).map_or(&[][..], Vec::as_slice);
-        match Self::of_one(of_partition, now)? {
+        match Self::of_one(of_partition(stored, partition), now)? {
             None => Self::of_others(stored, now),
             read => Ok(read),
         }
@@ -119,8 +118,7 @@ impl EarlierCommits {
         if Commit::read(own.offset, &own.metadata).is_err() {
             return Self::read(stored, partition, now);
         }
-        let of_partition = stored.get(partition.0 as usize).map_or(&[][..], Vec::as_slice);
-        let all = [std::slice::from_ref(own), of_partition].concat();
+        let all = [std::slice::from_ref(own), of_partition(stored, partition)].concat();
         let read = Self::of_one(&all, now)?;
         Ok(read.filter(|read| read.commits.len() > 1).map(|read| Self { is_own: true, ..read }))
     }
@@ -188,6 +186,10 @@ impl EarlierCommits {
         }
         losses
     }
+}
+
+fn of_partition(stored: &[Vec<CommittedOffset>], partition: Partition) -> &[CommittedOffset] {
+    stored.get(partition.0 as usize).map_or(&[], Vec::as_slice)
 }
 
 /// Nothing is known of what was lost, only that it lay in front of this offset.

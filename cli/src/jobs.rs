@@ -137,14 +137,15 @@ fn plan(config: &Config, job: &Arc<dyn AnyJob>) -> Result<JobPlan> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use yahtzee_core::job::{Intake, Job};
     use yahtzee_pipeline_proto::{RecordOf, raw, summary};
     use yahtzee_runtime::config::Environment;
 
     use super::*;
 
-    struct Undecided;
+    /// Reads what `log-loss` reads, and says neither where its summaries go nor what its policy is.
+    pub(crate) struct Undecided;
 
     impl Job for Undecided {
         const NAME: &'static str = "undecided";

@@ -81,12 +81,12 @@ fn check_is_free(taken: &[(&str, &str)], name: &str) -> Result<()> {
     if taken.iter().any(|&(job, _)| job == name) {
         bail!("a job {name} is there already, see `yahtzee jobs`; choose another name");
     }
-    let upper = name.replace('-', "_").to_uppercase();
-    if let Some((job, stem)) = taken.iter().find(|&&(_, stem)| stem == upper) {
-        bail!("{stem} names the summaries of job {job} already; choose another name, as in `{name}-count`");
-    }
     if KEYWORDS.contains(&name) || CRATES.contains(&name) || name.split('-').next() == Some("yahtzee") {
         bail!("no crate beside the job's can be called {name}: choose another name, as in `{name}-count`");
+    }
+    let upper = CrateNames::of(name)?.upper;
+    if let Some((job, stem)) = taken.iter().find(|&&(_, stem)| stem == upper) {
+        bail!("{stem} names the summaries of job {job} already; choose another name, as in `{name}-count`");
     }
     Ok(())
 }

@@ -116,29 +116,8 @@ impl GlobalOptions {
 mod tests {
     use std::collections::BTreeSet;
 
-    use yahtzee_core::job::{Intake, Job};
-    use yahtzee_pipeline_proto::{RecordOf, raw, summary};
-
     use super::*;
-
-    /// Reads what `log-loss` reads, and does not say where its summaries go.
-    struct SharedStem;
-
-    impl Job for SharedStem {
-        const NAME: &'static str = "shared-stem";
-        const MEASUREMENT: &'static str = "LOG_LOSS";
-        const GENERATION: u32 = 1;
-        const DIMENSIONS: &'static [&'static str] = &[];
-        type Record<'a> = RecordOf<raw::LogLoss>;
-        type Accumulator = u64;
-        type Summary = summary::LogLoss;
-
-        fn fold(&self, _: &RecordOf<raw::LogLoss>, _: &mut Intake<'_, Self>) {}
-
-        fn summarize(&self, _: &u64) -> summary::LogLoss {
-            summary::LogLoss::default()
-        }
-    }
+    use crate::jobs::tests::Undecided;
 
     #[test]
     fn jobs_that_cannot_be_told_apart_are_refused() {
@@ -154,7 +133,7 @@ mod tests {
         }
         check(&[], None);
         check(&[yahtzee_jobs::find("errors").unwrap()], Some("two jobs are called errors"));
-        check(&[Arc::new(SharedStem)], Some("jobs log-loss and shared-stem both have the stem LOG_LOSS"));
+        check(&[Arc::new(Undecided)], Some("jobs log-loss and undecided both have the stem LOG_LOSS"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!           ┌──────────── a failure drops the partitions and their state ────────────┐
 //!           ▼                                                                        │
-//!  open ─▶ Opening: Fence ▸ ReadCommits ▸ … ▸ ReadBounds ▸ … ▸ Assign ─▶ Running ⇄ Writing: Append ▸ Commit
+//!  open ─▶ Opening: PeekCommits ▸ Fence ▸ ReadCommits ▸ … ▸ Assign ─▶ Running ⇄ Writing: Append ▸ Commit
 //! ```
 //!
 //! A [`SlotMachine`] does no I/O and reads no clock. The shell asks it with [`SlotMachine::poll`] what is to be done,
@@ -65,6 +65,8 @@ pub struct SlotMachine {
     /// Records on which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
     /// dead letter at the second try.
     poisoned: Vec<Vec<RecordPrint>>,
+    /// Who had committed when this process looked first, by index of the partition.
+    predecessors: Option<Vec<Option<u32>>>,
     next_write_ms: u64,
     is_flushing: bool,
     /// Index of the partition of which the last write has left effects behind. The next write begins with it.
@@ -127,6 +129,7 @@ impl SlotMachine {
             poisoned: vec![Vec::new(); settings.partitions.len()],
             settings,
             rules,
+            predecessors: None,
             state: SlotState::Closed,
             assigned: Vec::new(),
             next_write_ms: 0,
@@ -140,7 +143,8 @@ impl SlotMachine {
     pub fn open(&mut self, identity: &Identity, open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        let opening = Opening::new(identity, open_partition, &self.settings.partitions);
+        let predecessors = self.predecessors.clone();
+        let opening = Opening::new(identity, open_partition, &self.settings.partitions, predecessors);
         self.state = SlotState::Opening(opening);
     }
 
@@ -196,7 +200,11 @@ impl SlotMachine {
     pub fn answer(&mut self, answer: SlotAnswer, now_ms: u64) -> Result<(), PartitionRefused> {
         match (&mut self.state, answer) {
             (SlotState::Opening(opening), answer) => {
-                opening.take(answer);
+                if let Err(refused) = opening.take(answer, self.rules) {
+                    self.close();
+                    return Err(refused);
+                }
+                self.predecessors = opening.predecessors();
                 if opening.next_request(self.rules).is_none() {
                     self.open_partitions(now_ms)?;
                 }

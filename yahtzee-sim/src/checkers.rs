@@ -101,9 +101,9 @@ impl<'w, 'm> Evidence<'w, 'm> {
     }
 }
 
-/// Runs all checkers that look at one run.
+/// Runs all checkers that look at one run, and adds what was found while it went on.
 pub(crate) fn check_all(evidence: &Evidence<'_, '_>) -> Vec<Failure> {
-    let mut findings = Findings::default();
+    let mut findings = evidence.world.watch.findings.clone();
     p01_final::check(evidence, &mut findings);
     p02_no_dip::check(evidence, &mut findings);
     p03_chain::check(evidence, &mut findings);

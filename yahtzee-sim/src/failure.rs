@@ -35,9 +35,11 @@ pub enum Property {
     Interleaving,
     /// No clock that is wrong moves a watermark further than the log allows.
     Clocks,
+    /// No process takes a slot back from a successor that has committed.
+    Succession,
 }
 
-const NAMES: [(Property, &str); 14] = [
+const NAMES: [(Property, &str); 15] = [
     (Property::Final, "P1 final"),
     (Property::NoDip, "P2 no dip"),
     (Property::Chain, "P3 chain"),
@@ -52,6 +54,7 @@ const NAMES: [(Property, &str); 14] = [
     (Property::Determinism, "P12 determinism"),
     (Property::Interleaving, "P14 interleaving"),
     (Property::Clocks, "P15 clocks"),
+    (Property::Succession, "P16 succession"),
 ];
 
 impl Property {
@@ -93,7 +96,7 @@ impl fmt::Display for Failure {
 const FAILURES_MAX: usize = 5;
 
 /// Failures as they are found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) failures: Vec<Failure>,
 }

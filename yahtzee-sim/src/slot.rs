@@ -14,8 +14,8 @@ use yahtzee_core::owner::Partition;
 use yahtzee_core::partition::{History, ResumeError, Status};
 use yahtzee_core::record::{Offset, RecordOutcome};
 use yahtzee_core::slot::{
-    Assignment, Bounds, CommittedOffset, PartitionCommit, PartitionRefused, SlotAnswer, SlotFailure,
-    SlotMachine, SlotRequest, SlotSettings,
+    Assignment, CommittedOffset, PartitionCommit, PartitionRefused, SlotFailure, SlotMachine, SlotRequest,
+    SlotSettings,
 };
 
 use crate::broker::{Answer, Broker, OffsetCommit};
@@ -29,6 +29,7 @@ use crate::shell::ReadStart;
 use crate::watch::{Opened, Watch};
 
 mod client;
+mod opening;
 
 use client::Client;
 
@@ -120,6 +121,10 @@ pub(crate) struct Slot {
     found: Vec<Found>,
     readers: Vec<PartitionReader>,
     turn: usize,
+    /// Who had committed when the process got its first answer, each of them a predecessor to it; `None` before.
+    predecessors: Option<Vec<u64>>,
+    /// A partition of which a process that was started later had committed when the slot began to open anew.
+    succeeded: Option<Partition>,
 }
 
 impl Slot {
@@ -142,6 +147,8 @@ impl Slot {
             found: Vec::new(),
             readers: Vec::new(),
             turn: 0,
+            predecessors: None,
+            succeeded: None,
         };
         new.open(topic, mutant);
         new
@@ -228,10 +235,24 @@ impl Slot {
             return;
         }
         self.readers.clear();
-        let is_restarted = failure == SlotFailure::Fenced && outside.config.reopens_when_fenced == 1;
-        if failure.opens_again() || is_restarted {
+        if failure.opens_again() {
+            self.succeeded = self.succeeded(outside);
             self.open(outside.logs[0].topic, outside.mutant);
+        } else if failure == SlotFailure::Fenced {
+            self.ended(outside);
         }
+    }
+
+    /// The process has ended because it has a successor. A platform may start it again.
+    fn ended(&mut self, outside: &Outside<'_>) {
+        if outside.config.reopens_when_fenced == 1 {
+            self.start_again(outside);
+        }
+    }
+
+    /// A new process, which knows nothing, in the place of this one.
+    fn start_again(&mut self, outside: &Outside<'_>) {
+        *self = Self::new(self.slot, self.holder, &self.config, outside.logs[0].topic, outside.mutant);
     }
 
     /// Whether the raw topic was made anew since the slot began to open: a worker asks before it writes, and its platform starts it
@@ -247,88 +268,23 @@ impl Slot {
     /// Does what the machine asks for, or begins to.
     fn ask(&mut self, fault: Fault, outside: &mut Outside<'_>) {
         if self.is_about_to_write_of_another_topic(outside) {
-            self.machine.close();
-            self.client.abandon();
-            self.readers.clear();
-            return self.open(outside.logs[0].topic, outside.mutant);
+            return self.start_again(outside);
         }
         let Some(request) = self.machine.poll(self.now_ms(outside)) else { return };
-        let shell = outside.mutant.shell;
+        let is_first_look = request == SlotRequest::PeekCommits;
         let answer = match request {
             SlotRequest::Append(effects) => return self.start_append(effects, outside),
             SlotRequest::Commit(commits) => return self.start_commit(commits, outside),
             SlotRequest::Assign(assignments) => return self.assign(assignments, outside),
-            SlotRequest::Fence
-            | SlotRequest::ReadCommits
-            | SlotRequest::ReadEarlierCommits(_)
-            | SlotRequest::ReadBounds
-            | SlotRequest::ReadRecords { .. }
-                if fault != Fault::None =>
-            {
-                return self.fail(SlotFailure::Unanswered, outside);
-            }
-            SlotRequest::Fence => {
-                outside.watch.latest.insert((self.holder.version, self.slot), self.holder.process);
-                if outside.config.is_fenced == 1 {
-                    let suffix = shell.transactional_suffix(self.holder.process);
-                    self.client.init((self.holder.version, self.slot, suffix), outside.broker);
-                }
-                SlotAnswer::Fenced
-            }
-            SlotRequest::ReadCommits => {
-                self.find_commits(outside);
-                SlotAnswer::Commits(self.found.iter().map(|found| stored(found.commit.as_ref())).collect())
-            }
-            SlotRequest::ReadEarlierCommits(partitions) => {
-                SlotAnswer::EarlierCommits(self.earlier_commits(&partitions))
-            }
-            SlotRequest::ReadRecords { from, count } => {
-                let first = |(partition, from): (Partition, Offset)| {
-                    let entries = (0..).zip(&outside.logs[partition.0 as usize].entries);
-                    let records = entries.skip_while(|&(offset, _)| offset < from.0);
-                    let prints = records.filter_map(|(offset, entry)| match entry {
-                        RawEntry::Control => None,
-                        RawEntry::Record(record) => RecordPrint::of_stamped(&record.lend(offset)),
-                    });
-                    prints.take(count).collect()
-                };
-                SlotAnswer::Records(from.into_iter().map(first).collect())
-            }
-            SlotRequest::ReadBounds => {
-                let bounds = |(&partition, found): (&Partition, &mut Found)| {
-                    let log = &outside.logs[partition.0 as usize];
-                    found.life = log.life();
-                    Bounds { start: Offset(shell.log_start(log)), end: Offset(shell.log_end(log)) }
-                };
-                let partitions = self.machine.partitions().iter().zip(&mut self.found);
-                SlotAnswer::Bounds(partitions.map(bounds).collect())
-            }
+            _ if fault != Fault::None => return self.fail(SlotFailure::Unanswered, outside),
+            question => self.answer(question, outside),
         };
-        if let Err(refused) = self.machine.answer(answer, self.now_ms(outside)) {
-            self.refused(&refused, outside);
-        }
-    }
-
-    /// Here each partition loses records by itself: those of other slots tell nothing.
-    fn earlier_commits(&self, partitions: &[Partition]) -> Vec<Vec<CommittedOffset>> {
-        let of = |partition: &Partition| {
-            let found = &self.found[self.index_of(*partition)?];
-            Some(found.earlier.iter().filter_map(|it| stored(Some(it))).collect())
-        };
-        partitions.iter().map(|partition| of(partition).unwrap_or_default()).collect()
-    }
-
-    fn find_commits(&mut self, outside: &Outside<'_>) {
-        let Outside { broker, mutant, .. } = outside;
-        for (found, partition) in self.found.iter_mut().zip(self.machine.partitions()) {
-            let (version, partition) = (self.holder.version, partition.0);
-            let beside = || broker.committed_beside(version, partition);
-            let beside = || mutant.shell.reads_commits_beside().then(beside).flatten();
-            found.commit = broker.committed(version, partition).or_else(beside).cloned();
-            let earlier = |version| {
-                broker.committed(version, partition).or_else(|| broker.committed_beside(version, partition))
-            };
-            found.earlier = (0..version).rev().filter_map(earlier).cloned().collect();
+        match self.machine.answer(answer, self.now_ms(outside)) {
+            // It takes no time.
+            Ok(()) if is_first_look => self.ask(fault, outside),
+            Ok(()) => {}
+            Err(PartitionRefused { reason: ResumeError::TakenOver, .. }) => self.ended(outside),
+            Err(refused) => self.refused(&refused, outside),
         }
     }
 

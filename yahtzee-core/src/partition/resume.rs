@@ -114,6 +114,8 @@ pub enum ResumeError {
         /// Offset at which this shows.
         offset: Offset,
     },
+    /// Another process has committed since this one had the partition open.
+    TakenOver,
     /// The policy cannot be worked with.
     Policy(PolicyError),
     /// The job's summary message has a field of the framework: see [`reserved_field`](crate::summary::reserved_field).
@@ -141,6 +143,9 @@ impl fmt::Display for ResumeError {
                  lost records whose measurements are in published summaries, and has given their offsets to others; find out \
                  why (an unclean election, a lost disk), then give the job a greater `generation` in `[jobs.NAME]`: it folds \
                  anew what the log keeps, and names the windows that lack records"
+            ),
+            Self::TakenOver => formatter.write_str(
+                "another worker has taken over while this one stood still or was cut off; this one must stop writing",
             ),
             Self::Policy(error) => error.fmt(formatter),
             Self::ReservedField { number } => write!(

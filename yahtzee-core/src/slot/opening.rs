@@ -10,11 +10,13 @@ use crate::record::Offset;
 
 use super::earlier::{EarlierCommits, TAIL_RECORDS};
 use super::rules::{OpeningStep, SlotRules};
-use super::{Assignment, Bounds, CommittedOffset, OpenPartition, SlotAnswer, SlotRequest};
+use super::{Assignment, Bounds, CommittedOffset, OpenPartition, PartitionRefused, SlotAnswer, SlotRequest};
 
 /// An opening under way.
 pub(super) struct Opening {
     identity: Identity,
+    /// Who had committed when this process looked first, in the order of the slot's partitions; `None` before.
+    predecessors: Option<Vec<Option<u32>>>,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -57,6 +59,7 @@ impl Opening {
         identity: &Identity,
         open_partition: Box<OpenPartition>,
         partitions: &[Partition],
+        predecessors: Option<Vec<Option<u32>>>,
     ) -> Self {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
         let unknown = |&partition: &Partition| PartitionAnswers {
@@ -66,7 +69,15 @@ impl Opening {
             bounds,
         };
         let found = partitions.iter().map(unknown).collect();
-        Self { identity: *identity, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
+        Self {
+            identity: *identity,
+            predecessors,
+            open_partition,
+            done: 0,
+            is_asked: false,
+            found,
+            assignments: Vec::new(),
+        }
     }
 
     /// Returns what the shell has to find out next; `None` once all is known.
@@ -83,6 +94,7 @@ impl Opening {
 
     fn request(&mut self, step: OpeningStep) -> Option<SlotRequest> {
         match step {
+            OpeningStep::Successor => Some(SlotRequest::PeekCommits),
             OpeningStep::Fence => Some(SlotRequest::Fence),
             OpeningStep::Commits => Some(SlotRequest::ReadCommits),
             OpeningStep::Bounds => Some(SlotRequest::ReadBounds),
@@ -100,9 +112,15 @@ impl Opening {
     }
 
     /// Takes the answer to the last request.
-    pub(super) fn take(&mut self, answer: SlotAnswer) {
+    ///
+    /// # Errors
+    /// If it shows that a successor has taken over.
+    pub(super) fn take(&mut self, answer: SlotAnswer, rules: &dyn SlotRules) -> Result<(), PartitionRefused> {
         match answer {
             SlotAnswer::Fenced => {}
+            SlotAnswer::Commits(committed) if rules.opening()[self.done] == OpeningStep::Successor => {
+                self.look_for_successor(&committed, rules)?;
+            }
             SlotAnswer::Commits(committed) => {
                 self.found.iter_mut().zip(committed).for_each(|(found, it)| found.committed = it);
             }
@@ -129,11 +147,37 @@ impl Opening {
                 }
                 // There may be further ones to look for.
                 self.is_asked = false;
-                return;
+                return Ok(());
             }
             SlotAnswer::Appended | SlotAnswer::Committed => panic!("{answer:?} while opening"),
         }
         (self.done, self.is_asked) = (self.done + 1, false);
+        Ok(())
+    }
+
+    fn look_for_successor(
+        &mut self,
+        committed: &[Option<CommittedOffset>],
+        rules: &dyn SlotRules,
+    ) -> Result<(), PartitionRefused> {
+        let own = self.identity.owner_tag.incarnation;
+        let committers: Vec<_> = committed.iter().map(incarnation_of).collect();
+        let predecessors = self.predecessors.get_or_insert_with(|| committers.clone());
+        let is_successor = |(committer, predecessor): (&Option<u32>, &Option<u32>)| {
+            committer.is_some_and(|committer| rules.is_successor(committer, *predecessor, own))
+        };
+        match committers.iter().zip(&*predecessors).position(is_successor) {
+            Some(index) => {
+                let partition = self.found[index].partition;
+                Err(PartitionRefused { partition, reason: ResumeError::TakenOver })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns who had committed when this process looked first, for its next opening.
+    pub(super) fn predecessors(&self) -> Option<Vec<Option<u32>>> {
+        self.predecessors.clone()
     }
 
     /// Opens the partition at `index` from what was found.
@@ -167,6 +211,12 @@ impl Opening {
 
 fn read(committed: &CommittedOffset) -> Result<Commit, Unreadable> {
     Commit::read(committed.offset, &committed.metadata).map(|(commit, _)| commit)
+}
+
+/// Returns the incarnation that has made a commit, if there is one and it can be read.
+fn incarnation_of(committed: &Option<CommittedOffset>) -> Option<u32> {
+    let CommittedOffset { offset, metadata } = committed.as_ref()?;
+    Commit::read(*offset, metadata).ok().map(|(_, identity)| identity.owner_tag.incarnation)
 }
 
 /// Returns the next offset that had not been read at a commit; its offset, if more cannot be read from it.

@@ -28,6 +28,9 @@ pub struct Bounds {
 /// A request of a slot: the shell carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotRequest {
+    /// Read what is committed of the slot's partitions, in their order, without a wait for whoever may be writing. Answered as
+    /// [`Self::ReadCommits`] is.
+    PeekCommits,
     /// Open the writer of the slot; under the fenced guarantee, fence every earlier writer of it.
     Fence,
     /// Read the committed offsets of the slot's partitions, in their order.

@@ -13,6 +13,8 @@ const RENEWAL_MS: u64 = 10 * 60 * 1_000;
 /// A step of opening a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
+    /// Look who has committed: at any attempt but the first, a process that has not done so before is a successor.
+    Successor,
     /// Fence earlier writers.
     Fence,
     /// Read committed offsets.
@@ -37,12 +39,20 @@ pub enum WriteStep {
 /// The decisions that a slot takes. The default of every function is the right one; nobody but the simulator implements
 /// others.
 pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
-    /// The order in which a slot is opened. Fence first: a predecessor could still write behind what was read. Ends
+    /// The order in which a slot is opened. Fence before anything is read that counts: a predecessor could still write behind
+    /// it. Before the fence, a look at whether there is a successor, which the fence would end. Ends
     /// last: what a predecessor emitted lies before them. A generation that has committed nothing folds anew what the log keeps, and
     /// only the one before it can tell what the log has lost.
-    fn opening(&self) -> [OpeningStep; 5] {
-        use OpeningStep::{Bounds, Commits, EarlierCommits, Fence, Tails};
-        [Fence, Commits, EarlierCommits, Bounds, Tails]
+    fn opening(&self) -> [OpeningStep; 6] {
+        use OpeningStep::{Bounds, Commits, EarlierCommits, Fence, Successor, Tails};
+        [Successor, Fence, Commits, EarlierCommits, Bounds, Tails]
+    }
+
+    /// Whether the incarnation that has made the newest commit of a partition is a successor: neither `own` nor the predecessor, who
+    /// had committed when this one looked first. A process that stood still, or was cut off, would else take the slot back from the
+    /// one that was started in its place. Commits that are read behind its fence tell nothing of this: it may be fenced itself.
+    fn is_successor(&self, committer: u32, predecessor: Option<u32>, own: u32) -> bool {
+        committer != own && Some(committer) != predecessor
     }
 
     /// The end up to which a partition catches up: everything below it may have been published by a predecessor.

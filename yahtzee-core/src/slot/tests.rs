@@ -13,6 +13,7 @@ use crate::partition::ResumeKind;
 use crate::summary::Provenance;
 
 mod earlier;
+mod succession;
 
 const MINUTE_MS: i64 = 60_000;
 const FLUSH_MS: u64 = 1_000;
@@ -100,6 +101,8 @@ fn opened(settings: SlotSettings, end: u64) -> SlotMachine {
 fn reopen(machine: &mut SlotMachine, committed: Option<CommittedOffset>, end: u64) -> Assignment {
     begin(machine);
     let bounds = Bounds { start: Offset(0), end: Offset(end) };
+    assert_eq!(machine.poll(0), Some(SlotRequest::PeekCommits));
+    machine.answer(SlotAnswer::Commits(vec![committed.clone()]), 0).unwrap();
     assert_eq!(machine.poll(0), Some(SlotRequest::Fence));
     machine.answer(SlotAnswer::Fenced, 0).unwrap();
     assert_eq!(machine.poll(0), Some(SlotRequest::ReadCommits));
@@ -122,7 +125,7 @@ fn assign_all(machine: &mut SlotMachine, bounds: Bounds) {
         let partitions = machine.partitions().len();
         let found = match request {
             SlotRequest::Fence => SlotAnswer::Fenced,
-            SlotRequest::ReadCommits => SlotAnswer::Commits(none(partitions)),
+            SlotRequest::PeekCommits | SlotRequest::ReadCommits => SlotAnswer::Commits(none(partitions)),
             SlotRequest::ReadEarlierCommits(of) => SlotAnswer::EarlierCommits(vec![Vec::new(); of.len()]),
             SlotRequest::ReadBounds => SlotAnswer::Bounds(vec![bounds; partitions]),
             SlotRequest::Assign(_) => return,
@@ -189,9 +192,9 @@ fn nothing_is_asked_while_an_answer_is_awaited() {
     assert_eq!((machine.poll(0), machine.next_due()), (None, u64::MAX));
     begin(&mut machine);
     assert_eq!(machine.next_due(), 0);
-    assert_eq!(machine.poll(0), Some(SlotRequest::Fence));
+    assert_eq!(machine.poll(0), Some(SlotRequest::PeekCommits));
     assert_eq!((machine.poll(0), machine.next_due()), (None, u64::MAX));
-    answer(&mut machine, SlotAnswer::Fenced, 0);
+    answer(&mut machine, SlotAnswer::Commits(vec![None]), 0);
     assert_eq!(machine.next_due(), 0);
 }
 
@@ -376,8 +379,8 @@ fn a_panic_is_remembered_for_the_next_opening() {
 fn a_partition_that_must_not_be_worked_on_closes_the_slot() {
     let mut machine = SlotMachine::new(settings());
     machine.open(&identity(), Box::new(|_| Err(ResumeError::Mismatch(IdentityMismatch::Topic))));
-    for found in
-        [SlotAnswer::Fenced, SlotAnswer::Commits(vec![None]), SlotAnswer::EarlierCommits(vec![Vec::new()])]
+    let nothing = SlotAnswer::Commits(vec![None]);
+    for found in [nothing.clone(), SlotAnswer::Fenced, nothing, SlotAnswer::EarlierCommits(vec![Vec::new()])]
     {
         machine.poll(0).unwrap();
         answer(&mut machine, found, 0);

@@ -76,6 +76,13 @@ impl SlotOpener<'_> {
         machine.open(&self.identity, self.open_partition());
         while let Some(request) = machine.poll(now_ms) {
             match request {
+                SlotRequest::PeekCommits => {
+                    let read = |topic: &str| {
+                        self.log.committed_below_open_transactions(self.group, topic, machine.partitions())
+                    };
+                    let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
+                    self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
+                }
                 SlotRequest::Fence => {
                     let name = SlotName { group: self.group.to_owned(), slot: *slot };
                     writer = Some(open_writer(self.log, &name, self.settings)?);

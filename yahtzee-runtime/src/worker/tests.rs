@@ -19,6 +19,7 @@ mod earlier;
 mod limits;
 mod scripted_log;
 mod standstill;
+mod succession;
 mod topic_check;
 
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};
@@ -165,8 +166,8 @@ fn a_slot_is_fenced_before_commits_and_ends_are_read_and_assigned_last() {
     fn check(guarantee: Guarantee, first: &str) {
         let mut worked = Worked::new(guarantee, Script { polls: [poll(0, 0)].into(), ..Script::default() });
         worked.run().unwrap();
-        let calls = [first, "committed", "groups", "bounds", "read from 0", "poll 0"];
-        assert_eq!(worked.calls()[..6], calls);
+        let calls = ["peek", first, "committed", "groups", "bounds", "read from 0", "poll 0"];
+        assert_eq!(worked.calls()[..7], calls);
     }
     check(Guarantee::Fenced, "fence");
     check(Guarantee::AtLeastOnce, "open appender");
@@ -222,7 +223,7 @@ fn after_a_failed_append_nothing_is_committed_and_the_slot_is_opened_again() {
         assert!(failure.is_transient(), "{failure}");
         assert_eq!(worked.calls_after_opening(), ["poll 3", "append 3"]);
         worked.run_again(&[poll(3, 0), poll(0, 0)]).unwrap();
-        assert_eq!(worked.calls()[1..5], ["committed", "groups", "bounds", "read from 0"]);
+        assert_eq!(worked.calls()[2..6], ["committed", "groups", "bounds", "read from 0"]);
         assert_eq!(worked.calls_after_opening()[..2], ["poll 3", "append 3"]);
     }
 }

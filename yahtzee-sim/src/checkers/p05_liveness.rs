@@ -6,8 +6,6 @@ use crate::failure::{Findings, Property};
 use yahtzee_core::summary::Provenance;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    let on_the_way = &evidence.world.watch.findings.failures;
-    findings.failures.extend(on_the_way.iter().filter(|it| it.property == Property::Liveness).cloned());
     if evidence.world.watch.refusals > 0 {
         findings.fail(Property::Liveness, || {
             format!("{} partitions were refused", evidence.world.watch.refusals)

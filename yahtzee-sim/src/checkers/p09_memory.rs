@@ -10,8 +10,6 @@ const SERIES_BYTES: u64 = 512;
 const WINDOW_BYTES: u64 = 4 << 10;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    let on_the_way = &evidence.world.watch.findings.failures;
-    findings.failures.extend(on_the_way.iter().filter(|it| it.property == Property::Memory).cloned());
     let config = &evidence.world.config;
     let bound = (config.lateness + 1 + config.future) * config.series_bound();
     let peak = evidence.world.watch.series_peak;

@@ -16,8 +16,6 @@ use crate::raw::RawEntry;
 use crate::watch::Opened;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    let on_the_way = &evidence.world.watch.findings.failures;
-    findings.failures.extend(on_the_way.iter().filter(|it| it.property == Property::Incomplete).cloned());
     if evidence.world.config.is_calm == 1 && evidence.world.broker.forgotten > 0 {
         findings
             .fail(Property::Incomplete, || "an offset has expired although its worker was alive".to_owned());

@@ -7,9 +7,6 @@ use super::{Evidence, describe};
 use crate::failure::{Findings, Property};
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
-    let found =
-        evidence.world.watch.findings.failures.iter().filter(|failure| failure.property == Property::Stores);
-    findings.failures.extend(found.cloned());
     let [one, two] = &evidence.world.deliveries.stores;
     let differing = one.iter().find(|(key, stored)| two.get(*key) != Some(*stored));
     let missing = two.keys().find(|key| !one.contains_key(*key));

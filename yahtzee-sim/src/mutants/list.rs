@@ -94,8 +94,11 @@ fn core_mutants() -> Vec<Mutant> {
 
 #[rustfmt::skip]
 fn slot_mutants() -> Vec<Mutant> {
-    use Property::{Commit, Conservation, Freshness, Incomplete, Liveness, NoDip};
+    use Property::{Commit, Conservation, Freshness, Incomplete, Liveness, NoDip, Succession};
     vec![
+        of_slot("successor-not-looked-for", &slot::SuccessorNotLookedFor, Succession, 1_000, "a process that was cut off takes the slot back from its successor"),
+        of_slot("successor-not-known", &slot::SuccessorNotKnown, Succession, 1_000, "whoever has committed meanwhile is taken for a predecessor"),
+        of_slot("predecessor-taken-for-successor", &slot::PredecessorTakenForSuccessor, Liveness, 1_000, "who fails before its first commit is taken to have a successor, and ends"),
         of_slot("earlier-commits-not-read", &slot::EarlierCommitsNotRead, Incomplete, 1_000, "a raised generation folds what the log keeps as if it were all there was"),
         of_slot("earlier-tail-not-read", &slot::EarlierTailNotRead, Incomplete, 1_000, "a log is taken to have lost records, because nobody has looked"),
         of_slot("commits-read-before-fence", &slot::CommitsReadBeforeFence, Conservation, 1_000, "a predecessor commits behind what was read"),

@@ -2,7 +2,9 @@
 
 use yahtzee_core::record::Offset;
 use yahtzee_core::rules::PlantedMistake;
-use yahtzee_core::slot::rules::OpeningStep::{self, Bounds, Commits, EarlierCommits, Fence, Tails};
+use yahtzee_core::slot::rules::OpeningStep::{
+    self, Bounds, Commits, EarlierCommits, Fence, Successor, Tails,
+};
 use yahtzee_core::slot::rules::{SlotRules, WriteStep};
 use yahtzee_core::slot::{self, SlotFailure, WriteMax};
 use yahtzee_core::window::Policy;
@@ -23,29 +25,50 @@ macro_rules! mistake {
 
 mistake!(
     CommitsReadBeforeFence,
-    fn opening() -> [OpeningStep; 5] {
-        [Commits, Fence, EarlierCommits, Bounds, Tails]
+    fn opening() -> [OpeningStep; 6] {
+        [Successor, Commits, Fence, EarlierCommits, Bounds, Tails]
     }
 );
 
 mistake!(
     EndsReadBeforeFence,
-    fn opening() -> [OpeningStep; 5] {
-        [Bounds, Fence, Commits, EarlierCommits, Tails]
+    fn opening() -> [OpeningStep; 6] {
+        [Successor, Bounds, Fence, Commits, EarlierCommits, Tails]
+    }
+);
+
+mistake!(
+    SuccessorNotLookedFor,
+    fn opening() -> [OpeningStep; 6] {
+        [Fence, Commits, EarlierCommits, Bounds, Tails, Tails]
+    }
+);
+
+mistake!(
+    SuccessorNotKnown,
+    fn is_successor(_committer: u32, _predecessor: Option<u32>, _own: u32) -> bool {
+        false
+    }
+);
+
+mistake!(
+    PredecessorTakenForSuccessor,
+    fn is_successor(committer: u32, _predecessor: Option<u32>, own: u32) -> bool {
+        committer != own
     }
 );
 
 mistake!(
     EarlierCommitsNotRead,
-    fn opening() -> [OpeningStep; 5] {
-        [Fence, Commits, Commits, Bounds, Tails]
+    fn opening() -> [OpeningStep; 6] {
+        [Successor, Fence, Commits, Commits, Bounds, Tails]
     }
 );
 
 mistake!(
     EarlierTailNotRead,
-    fn opening() -> [OpeningStep; 5] {
-        [Fence, Commits, EarlierCommits, Bounds, Bounds]
+    fn opening() -> [OpeningStep; 6] {
+        [Successor, Fence, Commits, EarlierCommits, Bounds, Bounds]
     }
 );
 

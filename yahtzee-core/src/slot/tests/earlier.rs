@@ -55,7 +55,9 @@ fn losses(
     while let Some(request) = machine.poll(0) {
         let done = match request {
             SlotRequest::Fence => SlotAnswer::Fenced,
-            SlotRequest::ReadCommits => SlotAnswer::Commits(vec![None, Some(own.clone())]),
+            SlotRequest::PeekCommits | SlotRequest::ReadCommits => {
+                SlotAnswer::Commits(vec![None, Some(own.clone())])
+            }
             SlotRequest::ReadEarlierCommits(partitions) => {
                 assert_eq!(partitions, [Partition(0)], "of the whole topic");
                 SlotAnswer::EarlierCommits(vec![earlier.to_vec()])
@@ -238,6 +240,7 @@ fn an_earlier_commit_of_a_newer_format_is_refused() {
     let newer = CommittedOffset { offset: Offset(3), metadata: text };
     let (earlier, _) = earlier_commit();
     let mut answers = [
+        SlotAnswer::Commits(vec![None]),
         SlotAnswer::Fenced,
         SlotAnswer::Commits(vec![None]),
         SlotAnswer::EarlierCommits(vec![vec![earlier, newer]]),
@@ -384,6 +387,7 @@ fn each_partition_gets_the_records_at_its_own_tail() {
     let earlier = CommittedOffset { metadata: of_two, ..earlier };
     let bounds = Bounds { start: Offset(0), end: Offset(9) };
     for found in [
+        SlotAnswer::Commits(vec![None, None]),
         SlotAnswer::Fenced,
         SlotAnswer::Commits(vec![None, None]),
         SlotAnswer::EarlierCommits(vec![vec![other], vec![earlier]]),
@@ -441,7 +445,8 @@ fn a_generation_above_the_first_asks_for_the_commits_of_those_before_it_at_every
         let of = Identity { generation, ..identity() };
         machine.open(&of, Box::new(move |history| Arc::new(Counter).open(POLICY, of, history)));
         let own = CommittedOffset { offset: Offset(0), metadata: String::new() };
-        for found in [SlotAnswer::Fenced, SlotAnswer::Commits(vec![Some(own)])] {
+        let committed = SlotAnswer::Commits(vec![Some(own)]);
+        for found in [committed.clone(), SlotAnswer::Fenced, committed] {
             machine.poll(0).unwrap();
             answer(&mut machine, found, 0);
         }

@@ -45,7 +45,7 @@ fn a_log_that_was_read_by_an_earlier_generation_and_is_whole_is_folded_whole() {
         let (calls, commit) = raised(guarantee, raw, &polls);
         // The tail of the newest one, of the one that had read further, and all of it.
         let reads = ["read from 0", "poll 2", "read from 2", "poll 2", "read from 0", "poll 4"];
-        assert_eq!(calls[2..10], [&["groups", "bounds"][..], &reads].concat());
+        assert_eq!(calls[3..11], [&["groups", "bounds"][..], &reads].concat());
         assert!(calls.contains(&"append 3. 1".to_owned()), "{calls:?}");
         let commit = commit.unwrap();
         assert!(commit.incomplete().is_empty() && commit.losses().is_empty(), "{commit:?}");
@@ -76,7 +76,7 @@ fn windows_that_lack_what_the_log_has_lost_are_named_and_not_published() {
 fn a_log_that_ends_below_what_an_earlier_generation_had_read_is_not_asked_for_its_end() {
     let (calls, commit) = raised(Guarantee::Fenced, records(2), &[poll(2, 0), poll(2, FLUSH_MS), poll(0, 0)]);
     // The tail of the newest one, which is still there, and all of it.
-    assert_eq!(calls[2..8], ["groups", "bounds", "read from 0", "poll 2", "read from 0", "poll 2"]);
+    assert_eq!(calls[3..9], ["groups", "bounds", "read from 0", "poll 2", "read from 0", "poll 2"]);
     assert!(!calls.iter().any(|call| call.starts_with("append")), "{calls:?}");
     assert_eq!(commit, None, "the first record after the loss is still to come");
 }

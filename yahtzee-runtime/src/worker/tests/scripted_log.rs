@@ -240,7 +240,7 @@ impl Log for ScriptedLog {
         if self.script().has_hanging_transaction {
             return Err(unavailable());
         }
-        self.committed_below_open_transactions(group, topic, partitions)
+        Ok(self.read_commits("committed", group, topic, partitions))
     }
 
     fn committed_below_open_transactions(
@@ -249,16 +249,7 @@ impl Log for ScriptedLog {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        let earlier = self.script().earlier.iter().find(|(name, _)| name == group).cloned();
-        let committed = match topic == RAW_TOPIC {
-            is_raw if earlier.is_some() => earlier.filter(|_| is_raw).map(|(_, committed)| committed),
-            true => {
-                self.note("committed");
-                self.script().committed.clone()
-            }
-            false => self.script().committed_beside.clone(),
-        };
-        Ok(partitions.iter().map(|it| committed.clone().filter(|_| *it == RAW_PARTITION)).collect())
+        Ok(self.read_commits("peek", group, topic, partitions))
     }
 
     fn groups(&self) -> Result<Vec<String>, LogError> {
@@ -300,6 +291,27 @@ impl Log for ScriptedLog {
 impl Appender for ScriptedLog {
     fn append(&self, records: &[NewRecord], done: AppendCallback) {
         done(Self::append(self, records));
+    }
+}
+
+impl ScriptedLog {
+    fn read_commits(
+        &self,
+        call: &str,
+        group: &str,
+        topic: &str,
+        partitions: &[Partition],
+    ) -> Vec<Option<CommittedOffset>> {
+        let earlier = self.script().earlier.iter().find(|(name, _)| name == group).cloned();
+        let committed = match topic == RAW_TOPIC {
+            is_raw if earlier.is_some() => earlier.filter(|_| is_raw).map(|(_, committed)| committed),
+            true => {
+                self.note(call);
+                self.script().committed.clone()
+            }
+            false => self.script().committed_beside.clone(),
+        };
+        partitions.iter().map(|it| committed.clone().filter(|_| *it == RAW_PARTITION)).collect()
     }
 }
 

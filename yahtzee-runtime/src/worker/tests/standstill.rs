@@ -54,7 +54,7 @@ fn a_process_that_stood_still_while_its_slots_open_takes_no_further_one() {
         let ended = worked.run();
         assert_eq!(matches!(ended, Err(JobFailure::Paused(_))), is_paused, "{ended:?}");
         let calls = worked.calls();
-        assert_eq!(calls == ["fence", "committed", "groups", "bounds"], is_paused, "{calls:?}");
+        assert_eq!(calls == ["peek", "fence", "committed", "groups", "bounds"], is_paused, "{calls:?}");
         assert_eq!(calls.contains(&"read from 0".to_owned()), !is_paused, "{calls:?}");
     }
     check(PAUSE_MAX_MS + 1, true, true);

@@ -1,0 +1,44 @@
+//! A job whose write was not answered opens its slots again, unless another process has taken them meanwhile.
+
+use super::*;
+
+/// The same commit, made by another process.
+fn by_another(own: &CommittedOffset, incarnation: u32) -> CommittedOffset {
+    let (commit, mut identity) = Commit::read(own.offset, &own.metadata).unwrap();
+    identity.owner_tag.incarnation = incarnation;
+    CommittedOffset { metadata: commit.metadata(&identity), ..own.clone() }
+}
+
+/// As after a standstill that was too short to end the process, but longer than a request waits.
+#[test]
+fn who_was_not_answered_does_not_take_its_slot_back_from_a_successor() {
+    fn check(guarantee: Guarantee, has_successor: bool) {
+        let script = Script {
+            raw: records(2),
+            polls: [poll(1, FLUSH_MS), poll(1, FLUSH_MS), poll(0, 0)].into(),
+            appends: [Err(unavailable())].into(),
+            ..Script::default()
+        };
+        let mut worked = Worked::new(guarantee, script);
+        let failure = worked.run().unwrap_err();
+        assert!(failure.is_transient(), "{failure}");
+        let own = worked.log.script().committed.clone().unwrap();
+        if has_successor {
+            worked.log.script().committed = Some(by_another(&own, worked.settings.incarnation + 1));
+        }
+        let ended = worked.run_again(&[poll(0, 0)]);
+        assert_eq!(worked.calls() == ["peek"], has_successor, "{:?}", worked.calls());
+        match has_successor {
+            true => {
+                let failure = ended.unwrap_err();
+                assert!(!failure.is_transient(), "{failure}");
+                assert!(failure.to_string().contains("another worker has taken over"), "{failure}");
+            }
+            false => ended.unwrap(),
+        }
+    }
+    for guarantee in BOTH {
+        check(guarantee, true);
+        check(guarantee, false);
+    }
+}

@@ -98,13 +98,18 @@ fn announce(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) {
 /// Logs how much memory the windows can take, and fails if that exceeds the limit.
 pub(crate) fn check_memory(config: &Config, worker: WorkerIndex, plans: &[JobPlan]) -> Result<()> {
     let bound = MemoryBound::of(plans, worker, config.worker.slots, config.layout.partitions);
+    let mebibytes = |bytes: u64| bytes >> 20;
     tracing::info!(
         series = bound.series,
-        mebibytes = bound.bytes >> 20,
-        memory_max_mib = memory_max_bytes(config).map(|bytes| bytes >> 20),
-        "memory bound of the windows, at usual sizes of their states; a worker that outgrows the maximum ends"
+        usual_mib = mebibytes(bound.usual_bytes),
+        greatest_mib = bound.greatest_bytes.map(mebibytes),
+        memory_max_mib = memory_max_bytes(config).map(mebibytes),
+        need = ?config.worker.memory_need,
+        "memory bound of windows and of what waits to be written: at usual sizes, and at the greatest that tenants can make of \
+         them; a worker that outgrows the maximum ends"
     );
-    bound.check(memory_max_bytes(config).unwrap_or(u64::MAX)).map_err(|error| anyhow!(error))
+    let limit_bytes = memory_max_bytes(config).unwrap_or(u64::MAX);
+    bound.check(config.worker.memory_need, limit_bytes).map_err(|error| anyhow!(error))
 }
 
 /// Returns the limit in force; `None` if none is configured and the machine does not say what it has.

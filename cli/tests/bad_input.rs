@@ -45,7 +45,9 @@ fn wrong_arguments() {
     let web = [log[0], log[1], ("DYNO", "web.1"), ("YAHTZEE_WORKERS", "2")];
     check(&["run"], &web, &["web.1", "process type `worker`", "--worker 0/2"]);
     let small = [log[0], log[1], ("YAHTZEE_WORKER__MEMORY_MAX_MIB", "64")];
-    check(&["run"], &small, &["64 MiB", "series_max", "worker.memory_max_mib"]);
+    check(&["run"], &small, &["at their usual sizes, and 64 MiB", "series_max", "worker.memory_max_mib"]);
+    let greatest = [log[0], log[1], ("YAHTZEE_WORKER__MEMORY_NEED", "greatest")];
+    check(&["run"], &greatest, &["at their greatest", "series_max", "worker.memory_max_mib"]);
     check(&["run", "no-such-job"], &log, &["no-such-job", "router-latency"]);
     // A mistake in a flag is what is told, whatever else is wrong.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

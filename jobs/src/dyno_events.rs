@@ -58,7 +58,7 @@ impl Job for DynoEvents {
             *figures.entry(format!("entered_{}", state_name(state))).or_default() += count as f64;
         }
         for (status, &count) in &summary.by_exit_status {
-            figures.insert(format!("exit_status_{status}"), count as f64);
+            figures.insert(format!("exit_status_{}", figures::key(*status)), count as f64);
         }
         figures::moments("memory_bytes", summary.memory_bytes.as_ref(), &mut figures);
         if let Some(quota) = &summary.memory_quota_permille {

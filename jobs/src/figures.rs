@@ -1,6 +1,6 @@
 //! Figures of summaries, for people and machines: named numbers with units in their names.
 
-use yahtzee::accumulate::{Accumulator, Distribution};
+use yahtzee::accumulate::{Accumulator, Counts, Distribution};
 pub use yahtzee::job::Figures;
 use yahtzee_pipeline_proto::summary;
 
@@ -37,6 +37,11 @@ pub(crate) fn gauge(gauge: Option<&summary::Gauge>, scale: f64, figures: &mut Fi
     if !gauge.saturated {
         figures.insert("mean".to_owned(), gauge.sum as f64 / gauge.count as f64 / scale);
     }
+}
+
+/// Returns the key of a counter as figures name it; `other` for all that [`Counts`] does not tell apart.
+pub(crate) fn key(key: u32) -> String {
+    if key == Counts::GREATER_KEYS { "other".to_owned() } else { key.to_string() }
 }
 
 /// Decodes the distribution; `None` if there is none that can be read.

@@ -57,7 +57,7 @@ impl Job for RouterLatency {
         figures.insert("requests".to_owned(), summary.requests as f64);
         figures.insert("bytes".to_owned(), summary.bytes as f64);
         for (status, &count) in &summary.by_status {
-            figures.insert(format!("status_{status}"), count as f64);
+            figures.insert(format!("status_{}", figures::key(*status)), count as f64);
         }
         figures::moments("service_ms", summary.service_moments_ms.as_ref(), &mut figures);
         figures::moments("connect_ms", summary.connect_moments_ms.as_ref(), &mut figures);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use prost::Message;
+use yahtzee_core::accumulate::{Accumulator, Counts, Distribution, Gauge, Moments};
 use yahtzee_core::commit::{Identity, OwnerTag};
-use yahtzee_core::effect::Effect;
+use yahtzee_core::effect::{Effect, summary_bytes_max};
 use yahtzee_core::erased::AnyJob;
 use yahtzee_core::job::Job;
 use yahtzee_core::owner::{Owner, Partition};
@@ -13,7 +14,13 @@ use yahtzee_core::record::{LogRecord, Offset, RecordOutcome};
 use yahtzee_core::summary::SummaryKey;
 use yahtzee_pipeline_proto::{Measurement, RecordOf, raw};
 
+use crate::dyno_events::DynoEvents;
+use crate::dyno_load::DynoLoad;
+use crate::dyno_memory::DynoMemory;
 use crate::figures::{self, Figures};
+use crate::language_metrics::LanguageMetrics;
+use crate::log_loss::LogLoss;
+use crate::router_latency::RouterLatency;
 
 const OWNER: Owner = Owner([3; 16]);
 /// Minute 0 of some hour, microseconds.
@@ -91,7 +98,7 @@ fn router_latency_counts_what_the_rules_say() {
         request(Some(200), Some(99), raw::Flag::NotARequest as u32),
     ];
     let record = RecordOf { measurements: requests, ..Default::default() };
-    let summaries = summaries(crate::router_latency::RouterLatency, &[record]);
+    let summaries = summaries(RouterLatency, &[record]);
     let [(dimensions, figures)] = &summaries[..] else { panic!("{summaries:?}") };
     assert_eq!(dimensions, &["web"]);
     check(figures, &[("requests", 4.0), ("status_200", 2.0), ("status_503", 1.0), ("status_101", 1.0)]);
@@ -109,8 +116,7 @@ fn load_and_memory_keep_process_types_apart() {
         ..Default::default()
     };
     let loads = vec![load("web", 2_460), load("worker", 500), load("web", 1_540)];
-    let loads =
-        summaries(crate::dyno_load::DynoLoad, &[RecordOf { measurements: loads, ..Default::default() }]);
+    let loads = summaries(DynoLoad, &[RecordOf { measurements: loads, ..Default::default() }]);
     assert_eq!(loads.len(), 2);
     check(&loads[0].1, &[("load_1m_mean", 2.0), ("load_1m_max", 2.46)]);
     check(&loads[1].1, &[("load_1m_mean", 0.5)]);
@@ -123,7 +129,7 @@ fn load_and_memory_keep_process_types_apart() {
         ..Default::default()
     }];
     let record = RecordOf { measurements: memories, ..Default::default() };
-    let memory = summaries(crate::dyno_memory::DynoMemory, &[record]);
+    let memory = summaries(DynoMemory, &[record]);
     check(&memory[0].1, &[("total_bytes_max", 536_870_912.0), ("quota_bytes_mean", 536_870_912.0)]);
     assert_eq!(memory[0].1.get("swap_bytes_mean"), None);
 }
@@ -175,8 +181,7 @@ fn dyno_events_are_counted_by_kind_state_and_exit_status() {
         enter(raw::DynoState::Up),
         report,
     ];
-    let summaries =
-        summaries(crate::dyno_events::DynoEvents, &[RecordOf { measurements: events, ..Default::default() }]);
+    let summaries = summaries(DynoEvents, &[RecordOf { measurements: events, ..Default::default() }]);
     let [(web, of_web), (worker, of_worker)] = &summaries[..] else { panic!("{summaries:?}") };
     assert_eq!((&web[..], &worker[..]), (&["web".to_owned()][..], &["worker".to_owned()][..]));
     check(of_web, &[("exited", 4.0), ("exit_status_137", 2.0), ("exit_status_0", 1.0), ("crashes", 1.0)]);
@@ -236,7 +241,7 @@ fn a_loss_is_spread_over_its_minutes() {
     };
     let losses = vec![loss("L10", 120, 10), loss("L10", 0, 1), loss("L13", 0, 5)];
     let record = RecordOf { measurements: losses, ..Default::default() };
-    let summaries = summaries(crate::log_loss::LogLoss, &[record]);
+    let summaries = summaries(LogLoss, &[record]);
     let of_code = |code: &str| {
         let of_code = summaries.iter().filter(|(dimensions, _)| dimensions == &[code]);
         let mut lost: Vec<_> = of_code.map(|(_, figures)| (figures["lost"], figures["notices"])).collect();
@@ -270,7 +275,7 @@ fn language_metrics_of_each_kind() {
         metric(20, "nothing", None),
     ];
     let record = RecordOf { measurements: metrics, ..Default::default() };
-    let summaries = summaries(crate::language_metrics::LanguageMetrics, &[record]);
+    let summaries = summaries(LanguageMetrics, &[record]);
     assert_eq!(summaries.len(), 4, "{summaries:?}");
     let of = |name: &str, kind: &str| {
         let is_wanted = |(dimensions, _): &&(Vec<String>, Figures)| dimensions == &["web", name, kind];
@@ -300,4 +305,57 @@ fn every_measurement_type_has_a_job() {
     read.dedup();
     types.sort_unstable();
     assert_eq!(read, types);
+}
+
+fn encoded(state: &impl Accumulator) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    bytes
+}
+
+/// A summary may be so much larger than its accumulator in memory, or it is not published.
+#[test]
+fn the_largest_states_are_published() {
+    fn check<J: Job>(job: &J, fields: &[&[u8]]) {
+        let mut state = Vec::new();
+        for field in fields {
+            prost::encoding::encode_varint(field.len() as u64, &mut state);
+            state.extend_from_slice(field);
+        }
+        let state = J::Accumulator::decode(&state).expect("its fields in their order");
+        let bytes = job.summarize(&state).encoded_len();
+        let series_key_and_provenance = 16 + 256 * J::DIMENSIONS.len() + 12 + 60;
+        let bytes_max = summary_bytes_max::<J::Accumulator>();
+        assert!(bytes + series_key_and_provenance <= bytes_max, "{}: {bytes} of {bytes_max}", J::NAME);
+    }
+    let mut distribution = Distribution::default();
+    // Every bucket there is, with a counter of the greatest width.
+    let values = (0..256_u64).chain((1..20).flat_map(|power| (128..256).map(move |value| value << power)));
+    values.for_each(|value| distribution.record_n(value, 1 << 62));
+    assert!(distribution.heap_bytes() + 200 > Distribution::HEAP_BYTES_MAX.unwrap());
+    let mut counts = Counts::default();
+    (0..2_000).for_each(|key| counts.add(u32::MAX - 1 - key, u64::MAX));
+    let mut moments = Moments::default();
+    (0..2).for_each(|_| moments.record(u64::MAX));
+    let mut gauge = Gauge::default();
+    (0..2).for_each(|_| gauge.record(i64::MIN, u64::MAX));
+    let (distribution, counts) = (encoded(&distribution), encoded(&counts));
+    let (moments, gauge, sum) = (encoded(&moments), encoded(&gauge), encoded(&u64::MAX));
+    check(&RouterLatency, &[&distribution, &moments, &moments, &counts, &sum]);
+    check(&DynoEvents, &[&counts, &counts, &counts, &moments, &moments]);
+    check(&DynoLoad, &[&moments, &moments, &moments]);
+    check(&DynoMemory, &[&moments, &moments, &moments, &moments, &moments]);
+    check(&LanguageMetrics, &[&sum, &sum, &gauge, &distribution]);
+    check(&LogLoss, &[&sum, &sum]);
+}
+
+#[test]
+fn counters_that_are_not_told_apart_are_other() {
+    let by_status = [(200, 3), (Counts::GREATER_KEYS, 4)].into();
+    let summary =
+        yahtzee_pipeline_proto::summary::RouterLatency { by_status, requests: 7, ..Default::default() };
+    check(
+        &<RouterLatency as Job>::figures(&summary),
+        &[("status_200", 3.0), ("status_other", 4.0), ("requests", 7.0)],
+    );
 }

@@ -25,7 +25,7 @@ fn without_colours(line: &str) -> String {
 /// The greatest memory bound that a worker printed for its windows, in MiB.
 pub(crate) fn memory_bound_mib(lines: &[String]) -> Option<f64> {
     let reports = lines.iter().filter(|line| line.contains("memory bound"));
-    let bounds = reports.filter_map(|line| line.split("mebibytes=").nth(1)?.split(' ').next()?.parse().ok());
+    let bounds = reports.filter_map(|line| line.split("usual_mib=").nth(1)?.split(' ').next()?.parse().ok());
     bounds.reduce(f64::max)
 }
 
@@ -41,8 +41,9 @@ mod tests {
 
     #[test]
     fn the_greatest_bound_counts() {
-        let line = |mib: u32| format!("INFO memory bound of the windows series=7 mebibytes={mib}");
-        assert_eq!(memory_bound_mib(&[line(76), line(153), "mebibytes=900".to_owned()]), Some(153.0));
+        let line =
+            |mib: u32| format!("INFO memory bound of the windows series=7 usual_mib={mib} greatest_mib=9000");
+        assert_eq!(memory_bound_mib(&[line(76), line(153), "usual_mib=900".to_owned()]), Some(153.0));
         assert_eq!(memory_bound_mib(&[]), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Effects: what the shell must write on behalf of a partition.
 
+use crate::accumulate::Accumulator;
 use crate::owner::Owner;
 use crate::record::{LogRecord, MeasurementCounts, Offset, Poison};
 use crate::summary::Provenance;
@@ -13,7 +14,7 @@ pub enum Effect {
     DeadLetter(DeadLetter),
     /// A record with measurements that came too late or too early, for the LATE topic.
     Late(Late),
-    /// A series that the job could not summarise, for the DLQ topic.
+    /// A summary that cannot be published, for the DLQ topic.
     Failed(FailedSummary),
 }
 
@@ -37,7 +38,10 @@ impl Effect {
                 (key.len(), value.len())
             }
             Self::Late(Late { value, .. }) => (0, value.len()),
-            Self::Failed(FailedSummary { key, .. }) => (key.len(), 0),
+            Self::Failed(FailedSummary { key, reason, .. }) => match reason {
+                SummaryFailure::Panic => (key.len(), 0),
+                SummaryFailure::TooLarge { value, .. } => (key.len(), value.len()),
+            },
         };
         size_of::<Self>() + key + value
     }
@@ -66,19 +70,63 @@ pub struct Emit {
     pub is_final: bool,
 }
 
-/// A series whose summary the job's code has panicked on. The other series and the partition go on.
+/// A summary that cannot be published. The other series and the partition go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedSummary {
     /// The owner of the series.
     pub owner: Owner,
     /// Wire form of its [`crate::summary::SummaryKey`].
     pub key: Vec<u8>,
-    /// Provenance that the summary would have had.
+    /// Provenance of the summary.
     pub provenance: Provenance,
+    /// Why.
+    pub reason: SummaryFailure,
+}
+
+/// Why a summary cannot be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SummaryFailure {
+    /// The job's code has panicked on it.
+    Panic,
+    /// It has more bytes than [`summary_bytes_max`].
+    TooLarge {
+        /// The first [`DEAD_LETTER_BYTES`] of the value.
+        value: Vec<u8>,
+        /// Length of the whole value in bytes.
+        value_bytes: usize,
+    },
+}
+
+impl SummaryFailure {
+    /// Returns the reason as metrics name it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
 }
 
 /// Bytes of a dead letter's key and of its value that are kept.
 pub const DEAD_LETTER_BYTES: usize = 4_096;
+
+/// Greatest size of a key and value that is written. Logs take 1 MiB for a record and what surrounds it.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
+
+/// Bytes of a summary beside what its accumulator holds: provenance, counts, texts.
+const SUMMARY_BYTES_BESIDE: usize = 4_096;
+
+/// Returns the greatest size of a summary, key and value, that a series with this accumulator may have: a fourth more than the
+/// accumulator can take in memory, and 4 KiB, so that what waits to be written is bounded as the state is; in any case
+/// [`RECORD_BYTES_MAX`].
+#[must_use]
+pub const fn summary_bytes_max<A: Accumulator>() -> usize {
+    let Some(heap_bytes) = A::HEAP_BYTES_MAX else { return RECORD_BYTES_MAX };
+    let accumulator = size_of::<A>().saturating_add(heap_bytes);
+    let bytes = (accumulator / 4 * 5).saturating_add(SUMMARY_BYTES_BESIDE);
+    if bytes < RECORD_BYTES_MAX { bytes } else { RECORD_BYTES_MAX }
+}
 
 /// A record that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

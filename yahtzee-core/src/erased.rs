@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use crate::commit::{Commit, Identity};
-use crate::effect::Effect;
+use crate::effect::{Effect, summary_bytes_max};
 use crate::job::{Figures, Job};
 use crate::partition::{History, Opened, PartitionCore, ResumeError, Status};
 use crate::record::{LogRecord, Offset, RecordOutcome};
@@ -31,6 +31,12 @@ pub trait AnyJob: Send + Sync {
     fn policy(&self) -> Policy;
     /// Bytes of its accumulator in one series and window, without what the accumulator allocates.
     fn accumulator_bytes(&self) -> u64;
+    /// Returns the most memory that a partition of the job can come to hold under a policy: every window open, every series in it with
+    /// the longest dimensions and the largest accumulator, every frame remembered. `None` where nothing bounds its accumulator. While
+    /// a list or table grows, the smaller one that it takes the place of is there too.
+    fn state_bytes_max(&self, policy: &Policy) -> Option<StateBytes>;
+    /// Returns the most bytes that a summary of the job takes while it waits to be written.
+    fn summary_effect_bytes_max(&self) -> u64;
     /// [`summary::reserved_field`] of [`Job::Summary`]: a job that has one is refused.
     fn reserved_field(&self) -> Option<u32>;
     /// [`Job::figures`] of a summary value.
@@ -77,6 +83,15 @@ impl<J: Job> AnyJob for J {
 
     fn accumulator_bytes(&self) -> u64 {
         size_of::<J::Accumulator>() as u64
+    }
+
+    fn state_bytes_max(&self, policy: &Policy) -> Option<StateBytes> {
+        StateBytes::most::<J::Accumulator>(policy, J::DIMENSIONS.len())
+    }
+
+    fn summary_effect_bytes_max(&self) -> u64 {
+        // A list of effects doubles as it grows.
+        (2 * size_of::<Effect>() + summary_bytes_max::<J::Accumulator>()) as u64
     }
 
     fn reserved_field(&self) -> Option<u32> {

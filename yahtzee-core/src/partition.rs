@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::commit::{Commit, Identity};
-use crate::effect::{DeadLetter, Effect, Emit, FailedSummary, Late};
+use crate::effect::{
+    DEAD_LETTER_BYTES, DeadLetter, Effect, Emit, FailedSummary, Late, SummaryFailure, summary_bytes_max,
+};
 use crate::fold::{Acceptance, Origin, RecordFold, Scratch};
 use crate::incomplete::IncompleteWindows;
 use crate::job::{Intake, Job, Record};
@@ -442,12 +444,18 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         let owner = self.windows.owner_of(series);
         let key = encode_key(self.windows.key_of(series), window, self.policy.length_ms);
         // The accumulator is only read, so that a panic leaves nothing half done.
-        match catch_unwind(AssertUnwindSafe(|| self.job.summarize(&series.accumulator))) {
-            Ok(summary) => {
-                Effect::Emit(Emit { owner, key, value: provenance.join_within(&summary, buffer), is_final })
+        let summarized = catch_unwind(AssertUnwindSafe(|| self.job.summarize(&series.accumulator)));
+        let reason = match summarized.map(|summary| provenance.join_within(&summary, buffer)) {
+            Ok(value) if key.len() + value.len() <= summary_bytes_max::<J::Accumulator>() => {
+                return Effect::Emit(Emit { owner, key, value, is_final });
             }
-            Err(_) => Effect::Failed(FailedSummary { owner, key, provenance }),
-        }
+            Ok(value) => {
+                let start = value[..value.len().min(DEAD_LETTER_BYTES)].to_vec();
+                SummaryFailure::TooLarge { value: start, value_bytes: value.len() }
+            }
+            Err(_) => SummaryFailure::Panic,
+        };
+        Effect::Failed(FailedSummary { owner, key, provenance, reason })
     }
 }
 

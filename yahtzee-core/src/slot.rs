@@ -241,8 +241,7 @@ impl SlotMachine {
     /// Folds a record of the partition at `index` of [`Self::assigned`]. After [`RecordOutcome::OtherLog`] the partition must
     /// not be worked on.
     pub fn ingest(&mut self, index: usize, record: LogRecord<'_>) -> RecordOutcome {
-        let assigned = &mut self.assigned[index];
-        assigned.core.ingest(record, &mut assigned.effects)
+        self.assigned[index].ingest(record)
     }
 
     /// Notes that every record below `next` of the partition at `index` was delivered. The last offsets can be
@@ -267,6 +266,12 @@ impl SlotMachine {
     #[must_use]
     pub fn backlog(&self) -> usize {
         self.assigned.iter().map(|assigned| assigned.effects.len()).sum()
+    }
+
+    /// Returns the memory of the effects that wait for a write, in bytes.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> usize {
+        self.assigned.iter().map(AssignedPartition::effects_bytes).sum()
     }
 
     /// Returns the partitions of the slot.
@@ -333,7 +338,7 @@ impl SlotMachine {
             let count = left.take(&assigned.effects, effects.is_empty(), self.rules);
             counts[index] = count as u64;
             assigned.core.begin_write();
-            effects.extend(assigned.effects.drain(..count).map(|effect| (assigned.partition, effect)));
+            effects.extend(assigned.take(count));
         }
         let has_rest = |&index: &usize| !self.assigned[index].effects.is_empty();
         self.rest = (first + 1..self.assigned.len()).chain(0..=first).find(has_rest);

@@ -237,6 +237,11 @@ fn push_window(start_ms: i64, length_ms: u32, key: &mut Vec<u8>) {
     key.extend_from_slice(&length_ms.to_be_bytes());
 }
 
+/// Greatest length of the key of a series: owner, and dimensions of 255 bytes each.
+pub(crate) fn series_key_bytes_max(dimensions: usize) -> usize {
+    size_of::<Owner>() + dimensions * (1 + usize::from(u8::MAX))
+}
+
 /// Appends each dimension with its length; longer ones than 255 bytes are cut at a character border.
 pub(crate) fn encode_dimensions<'a>(dimensions: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
     for dimension in dimensions {

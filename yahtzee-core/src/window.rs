@@ -158,11 +158,16 @@ impl Policy {
         FRAMES_MIN.max(self.series_max.saturating_mul(FRAMES_PER_SERIES))
     }
 
+    /// Windows that can be open together.
+    #[must_use]
+    pub fn open_windows_max(&self) -> u64 {
+        u64::from(self.lateness_windows) + 1 + u64::from(self.future_windows)
+    }
+
     /// Series that one partition can hold: those of all windows that can be open together, `other` ones included.
     #[must_use]
     pub fn series_bound(&self) -> u64 {
-        let windows = u64::from(self.lateness_windows) + 1 + u64::from(self.future_windows);
-        windows.saturating_mul(self.series_per_window() as u64)
+        self.open_windows_max().saturating_mul(self.series_per_window() as u64)
     }
 
     /// The first multiple of the flush interval after the monotonic time `now_ms`. Multiples, so that all partitions

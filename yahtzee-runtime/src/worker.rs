@@ -41,7 +41,7 @@ mod worker_topics;
 mod write;
 mod writer;
 
-pub use memory::{MemoryBound, memory_of_machine};
+pub use memory::{MemoryBound, MemoryNeed, memory_of_machine};
 pub use open::{committed, committed_below};
 pub use poison_limit::PoisonLimits;
 pub use progress::{JobProgress, Progress};
@@ -340,6 +340,9 @@ const WRITE_MAX: WriteMax = WriteMax { effects: 20_000, bytes: 16 << 20 };
 
 /// Effects of a slot that may wait before nothing is read any more.
 const READ_BACKLOG_MAX: usize = 5 * WRITE_MAX.effects;
+
+/// The same in bytes, of all slots of a job together.
+const READ_BACKLOG_BYTES_MAX: usize = 5 * WRITE_MAX.bytes;
 
 /// A slot of a job on this worker. It outlives failures, so that a record is not tried a third time after the job has
 /// panicked on it.

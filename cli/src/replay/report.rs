@@ -49,6 +49,7 @@ pub(crate) struct ReplayedPartition {
     pub(crate) first_window: Option<String>,
     pub(crate) last_window: Option<String>,
     pub(crate) summaries: u64,
+    pub(crate) failed_summaries: u64,
     pub(crate) incomplete_through: Option<String>,
     pub(crate) incomplete_windows: Vec<String>,
     pub(crate) open_windows: Vec<String>,
@@ -75,6 +76,7 @@ impl ReplayedPartition {
             first_window: tally.windows.first().map(text),
             last_window: tally.windows.last().map(text),
             summaries: tally.summaries,
+            failed_summaries: tally.failed,
             incomplete_through: tally.incomplete_through.as_ref().map(text),
             incomplete_windows: tally.incomplete.iter().map(text).collect(),
             open_windows: tally.still_open.iter().map(text).collect(),
@@ -97,6 +99,14 @@ impl ReplayedPartition {
             let windows = self.incomplete_windows.join(" ");
             writeln!(text, "  partition {partition}: windows {windows} have lost input")
                 .expect("a String takes any text");
+        }
+        if self.failed_summaries > 0 {
+            let failed = self.failed_summaries;
+            writeln!(
+                text,
+                "  partition {partition}: {failed} summaries cannot be published, the job's code panics on them or they are too large"
+            )
+            .expect("a String takes any text");
         }
         if let (Some(first), Some(last)) = (self.open_windows.first(), self.open_windows.last()) {
             let (end, is_one) = (self.end_offset, first == last);

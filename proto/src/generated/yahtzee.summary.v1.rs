@@ -53,7 +53,7 @@ pub struct RouterLatency {
     pub service_moments_ms: ::core::option::Option<Moments>,
     #[prost(message, optional, tag = "18")]
     pub connect_moments_ms: ::core::option::Option<Moments>,
-    /// exact status -> requests
+    /// status -> requests; 4294967295 for all but the 1,023 smallest
     #[prost(btree_map = "uint32, uint64", tag = "19")]
     pub by_status: ::prost::alloc::collections::BTreeMap<u32, u64>,
     /// with a status, notices excluded
@@ -101,7 +101,7 @@ pub struct DynoEvents {
     /// raw.DynoState -> changes to it
     #[prost(btree_map = "uint32, uint64", tag = "17")]
     pub by_state_entered: ::prost::alloc::collections::BTreeMap<u32, u64>,
-    /// exit status -> exits
+    /// exit status -> exits; 4294967295 as there
     #[prost(btree_map = "uint32, uint64", tag = "18")]
     pub by_exit_status: ::prost::alloc::collections::BTreeMap<u32, u64>,
     /// as reported before an R14 or R15

@@ -5,6 +5,8 @@ use crate::byte_reader::{ByteReader, put_varint};
 
 /// A plain count or sum of whole numbers; it stays at its greatest value instead of wrapping.
 impl Accumulator for u64 {
+    const HEAP_BYTES_MAX: Option<usize> = Some(0);
+
     fn merge(&mut self, other: &Self) {
         *self = self.saturating_add(*other);
     }
@@ -28,6 +30,8 @@ impl Accumulator for u64 {
 /// Two accumulators side by side, for states too small to need names. Wire form as [`accumulator!`](crate::accumulator!)
 /// gives a struct of two fields.
 impl<A: Accumulator, B: Accumulator> Accumulator for (A, B) {
+    const HEAP_BYTES_MAX: Option<usize> = heap_bytes_max_of(&[A::HEAP_BYTES_MAX, B::HEAP_BYTES_MAX]);
+
     fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);
         self.1.merge(&other.1);
@@ -84,6 +88,10 @@ macro_rules! accumulator {
         }
 
         impl $crate::accumulate::Accumulator for $name {
+            const HEAP_BYTES_MAX: Option<usize> = $crate::accumulate::heap_bytes_max_of(&[
+                $(<$kind as $crate::accumulate::Accumulator>::HEAP_BYTES_MAX,)+
+            ]);
+
             fn merge(&mut self, other: &Self) {
                 $($crate::accumulate::Accumulator::merge(&mut self.$field, &other.$field);)+
             }
@@ -104,6 +112,21 @@ macro_rules! accumulator {
             }
         }
     };
+}
+
+/// Returns the most heap memory of an accumulator with these fields.
+#[doc(hidden)]
+#[must_use]
+pub const fn heap_bytes_max_of(fields: &[Option<usize>]) -> Option<usize> {
+    let (mut sum, mut index) = (0_usize, 0);
+    while index < fields.len() {
+        match fields[index] {
+            Some(bytes) => sum = sum.saturating_add(bytes),
+            None => return None,
+        }
+        index += 1;
+    }
+    Some(sum)
 }
 
 /// Appends one field of a composed accumulator.

@@ -8,6 +8,10 @@ use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 /// Made for one to five keys. The first needs no heap (24 bytes in all); from the second on they stand in a
 /// sorted list, where adding a key costs a search and a shift. A counter that reaches `u64::MAX` stays there.
 ///
+/// More than [`KEYS_MAX`](Self::KEYS_MAX) keys are not told apart: the smallest have counters of their own, and all others count
+/// together under [`GREATER_KEYS`](Self::GREATER_KEYS). Which keys these are does not depend on the order: a key that is among the
+/// smallest in the end was among them all the time.
+///
 /// Encoding: varints, number of keys, then per key in ascending order the distance from the key before (the first from 0)
 /// and its counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,12 @@ impl Default for Entries {
 }
 
 impl Counts {
+    /// The most keys, [`GREATER_KEYS`](Self::GREATER_KEYS) included.
+    pub const KEYS_MAX: usize = 1_024;
+
+    /// The key of all that have none of their own, and the greatest one.
+    pub const GREATER_KEYS: u32 = u32::MAX;
+
     /// Adds `occurrences` to the counter of `key`. Adding 0 changes nothing, in particular it makes no key.
     pub fn add(&mut self, key: u32, occurrences: u64) {
         if occurrences == 0 {
@@ -94,11 +104,28 @@ impl Counts {
 fn add_sorted(list: &mut Vec<(u32, u64)>, key: u32, occurrences: u64) {
     match list.binary_search_by_key(&key, |entry| entry.0) {
         Ok(at) => list[at].1 = list[at].1.saturating_add(occurrences),
-        Err(at) => list.insert(at, (key, occurrences)),
+        Err(at) if list.len() < Counts::KEYS_MAX => list.insert(at, (key, occurrences)),
+        Err(at) => add_to_full(list, at, (key, occurrences)),
+    }
+}
+
+/// Adds a key to a list that has no room for it, so that the two greatest count together.
+fn add_to_full(list: &mut Vec<(u32, u64)>, at: usize, added: (u32, u64)) {
+    let greatest = match list.pop_if(|_| at < Counts::KEYS_MAX) {
+        Some(greatest) => {
+            list.insert(at, added);
+            greatest
+        }
+        None => added,
+    };
+    if let Some(last) = list.last_mut() {
+        *last = (Counts::GREATER_KEYS, last.1.saturating_add(greatest.1));
     }
 }
 
 impl Accumulator for Counts {
+    const HEAP_BYTES_MAX: Option<usize> = Some(Self::KEYS_MAX * size_of::<(u32, u64)>());
+
     fn merge(&mut self, other: &Self) {
         other.iter().for_each(|(key, count)| self.add(key, count));
     }
@@ -117,7 +144,9 @@ impl Accumulator for Counts {
         let mut reader = ByteReader::new(bytes);
         let mut counts = Self::default();
         let mut before = None;
-        for _ in 0..reader.varint()? {
+        let keys = reader.varint()?;
+        reader.ensure(keys <= Self::KEYS_MAX as u64, "more keys than are told apart")?;
+        for _ in 0..keys {
             let key = read_key(&mut reader, before)?;
             let count = reader.varint()?;
             reader.ensure(count > 0, "a key without occurrences")?;
@@ -219,6 +248,51 @@ mod tests {
         fn decoding_never_panics(bytes in vec(any::<u8>(), 0..40)) {
             laws::check_decode::<Counts>(&bytes);
         }
+    }
+
+    /// All keys that have ever been added decide which are told apart, and in no order.
+    fn told_apart(additions: &[(u32, u64)]) -> BTreeMap<u32, u64> {
+        let mut all = BTreeMap::new();
+        additions.iter().for_each(|&(key, count)| *all.entry(key).or_insert(0_u64) += count);
+        if all.len() > Counts::KEYS_MAX {
+            let first_of_rest = *all.keys().nth(Counts::KEYS_MAX - 1).unwrap();
+            let rest = all.split_off(&first_of_rest);
+            all.insert(u32::MAX, rest.values().sum());
+        }
+        all
+    }
+
+    fn many_keys() -> impl Strategy<Value = Vec<(u32, u64)>> {
+        let key = prop_oneof![20 => 0..1_400_u32, 1 => (u32::MAX - 1)..=u32::MAX];
+        vec((key, 1_u64..5), 0..3_000)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn of_too_many_keys_the_smallest_are_told_apart(a in many_keys(), b in many_keys()) {
+            let together = [a.as_slice(), &b].concat();
+            let all = counts(&together);
+            prop_assert!(all.iter().eq(told_apart(&together)));
+            prop_assert!(Some(all.heap_bytes()) <= Counts::HEAP_BYTES_MAX);
+            laws::check_fold(&counts(&a), &counts(&b), &all);
+            laws::check([counts(&a), counts(&b), all]);
+        }
+    }
+
+    #[test]
+    fn as_many_keys_as_are_told_apart_have_counters_of_their_own() {
+        let check = |keys: &[u32], expected: &[(u32, u64)]| {
+            let counts = counts(&keys.iter().map(|&key| (key, 1)).collect::<Vec<_>>());
+            let last: Vec<_> = counts.iter().skip(Counts::KEYS_MAX - 2).collect();
+            assert_eq!((counts.len(), &*last, counts.total()), (1_024, expected, keys.len() as u64));
+        };
+        let all: Vec<u32> = (0..1_024).collect();
+        check(&all, &[(1_022, 1), (1_023, 1)]);
+        check(&[&all[..], &[1_024]].concat(), &[(1_022, 1), (u32::MAX, 2)]);
+        check(&[&[u32::MAX], &all[..]].concat(), &[(1_022, 1), (u32::MAX, 2)]);
+        check(&[&[7_000], &all[1..], &[0]].concat(), &[(1_022, 1), (u32::MAX, 2)]);
     }
 
     fn additions() -> impl Strategy<Value = Vec<(u32, u64)>> {

@@ -193,6 +193,10 @@ fn rank_of(quantile: f64, count: u64) -> Option<u64> {
 }
 
 impl Accumulator for Distribution {
+    /// A counter of the greatest width for every bucket.
+    const HEAP_BYTES_MAX: Option<usize> =
+        Some(size_of::<Buckets>() + hdr::CELL_COUNT as usize * size_of::<u64>());
+
     fn merge(&mut self, other: &Self) {
         match (&mut self.state, &other.state) {
             (_, State::List(theirs)) => theirs.iter().for_each(|value| self.record(value)),

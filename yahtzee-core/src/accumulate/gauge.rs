@@ -78,6 +78,8 @@ impl Gauge {
 }
 
 impl Accumulator for Gauge {
+    const HEAP_BYTES_MAX: Option<usize> = Some(0);
+
     fn merge(&mut self, other: &Self) {
         self.latest = match (self.tally.count, other.tally.count) {
             (_, 0) => self.latest,

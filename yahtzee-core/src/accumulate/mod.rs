@@ -17,7 +17,7 @@ mod tally;
 
 pub use crate::byte_reader::DecodeError;
 #[doc(hidden)]
-pub use compose::{Parts, encode_part};
+pub use compose::{Parts, encode_part, heap_bytes_max_of};
 pub use counts::Counts;
 pub use distribution::Distribution;
 pub use gauge::Gauge;
@@ -33,6 +33,10 @@ pub use moments::Moments;
 /// 4. `decode` of what `encode` wrote gives the state back, and no other bytes decode to it;
 /// 5. no input panics: sums that reach the end of their range stay there and say so.
 pub trait Accumulator: Default + Clone + Send {
+    /// The most that [`heap_bytes`](Self::heap_bytes) can come to, whatever is folded in; `None` where nothing bounds it. A worker
+    /// tells by it at its start how much memory a job can come to need.
+    const HEAP_BYTES_MAX: Option<usize> = None;
+
     /// Folds in everything `other` holds, as if its measurements had been recorded here.
     fn merge(&mut self, other: &Self);
 

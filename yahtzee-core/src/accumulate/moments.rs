@@ -104,6 +104,8 @@ impl Moments {
 }
 
 impl Accumulator for Moments {
+    const HEAP_BYTES_MAX: Option<usize> = Some(0);
+
     fn merge(&mut self, other: &Self) {
         self.tally.merge(&other.tally);
         self.add_squares(other.sum_squares());

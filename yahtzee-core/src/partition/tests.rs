@@ -15,6 +15,7 @@ mod exhaustive;
 mod layout;
 mod loss_worlds;
 mod losses;
+mod memory;
 mod panics;
 mod settings;
 mod tail;

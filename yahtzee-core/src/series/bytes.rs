@@ -3,8 +3,14 @@
 use std::ops::Add;
 
 use crate::accumulate::Accumulator;
+use crate::owner::Owner;
 use crate::record::FrameKey;
+use crate::summary::series_key_bytes_max;
+use crate::window::Policy;
 
+use super::chunks::{Chunks, grown_capacity};
+use super::key::SeriesKey;
+use super::table::KeyTable;
 use super::windows::{SeriesState, WindowState, Windows};
 
 /// Memory of the open windows by what it is for, in bytes as they were asked for: what the allocator adds is not in it.
@@ -24,7 +30,26 @@ impl StateBytes {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.states + self.accumulators_heap + self.tables + self.frames
+        let beside = self.tables.saturating_add(self.frames);
+        self.states.saturating_add(self.accumulators_heap).saturating_add(beside)
+    }
+
+    /// See [`AnyJob::state_bytes_max`](crate::erased::AnyJob::state_bytes_max).
+    pub(crate) fn most<A: Accumulator>(policy: &Policy, dimensions: usize) -> Option<Self> {
+        let windows = usize::try_from(policy.open_windows_max()).unwrap_or(usize::MAX);
+        let per_window = policy.series_per_window();
+        let series = windows.saturating_mul(per_window);
+        let states = Chunks::<SeriesState<A>>::heap_bytes_max(per_window);
+        let changed = grown_capacity(per_window).saturating_mul(size_of::<u32>());
+        let key_heap_bytes = SeriesKey::heap_bytes_max(series_key_bytes_max(dimensions));
+        let of_series = KeyTable::<SeriesKey>::heap_bytes_max(series, key_heap_bytes, windows);
+        let of_owners = KeyTable::<Owner>::heap_bytes_max(series, 0, windows);
+        Some(Self {
+            states: windows.saturating_mul(states.saturating_add(changed)),
+            accumulators_heap: series.saturating_mul(A::HEAP_BYTES_MAX?),
+            tables: of_series.saturating_add(of_owners),
+            frames: windows.saturating_mul(set_bytes(policy.frames_max())),
+        })
     }
 }
 
@@ -52,9 +77,8 @@ impl<A: Accumulator> Windows<A> {
 
 impl<A: Accumulator> WindowState<A> {
     fn bytes(&self) -> StateBytes {
-        let states = self.states.capacity() * size_of::<SeriesState<A>>();
         StateBytes {
-            states: states + self.dirty.capacity() * size_of::<u32>(),
+            states: self.states.heap_bytes() + self.dirty.capacity() * size_of::<u32>(),
             accumulators_heap: self.states.iter().map(|state| state.accumulator.heap_bytes()).sum(),
             tables: 0,
             frames: set_bytes(self.frames.capacity()),
@@ -62,7 +86,9 @@ impl<A: Accumulator> WindowState<A> {
     }
 }
 
-/// Bytes of a standard set of frame keys: a power of two of places, each with a byte of control, 7/8 of them usable.
+/// Bytes of a standard set that has room for so many frame keys: a power of two of places, each with a byte of control, 7/8 of them
+/// usable.
 fn set_bytes(capacity: usize) -> usize {
-    if capacity == 0 { 0 } else { (capacity * 8 / 7).next_power_of_two() * (FrameKey::BYTES + 1) }
+    let places = if capacity == 0 { 0 } else { capacity.saturating_mul(8).div_ceil(7).next_power_of_two() };
+    places.saturating_mul(FrameKey::BYTES + 1)
 }

@@ -28,8 +28,19 @@ impl<T> Chunks<T> {
     }
 
     /// Elements that there is memory for.
-    pub(super) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum()
+    }
+
+    /// Memory of the list, without what its elements have on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.capacity() * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
+    }
+
+    /// The most that [`Self::heap_bytes`] of a list that never had more than `length` elements can come to.
+    pub(super) fn heap_bytes_max(length: usize) -> usize {
+        let chunks = length.div_ceil(CHUNK);
+        chunks * CHUNK * size_of::<T>() + grown_capacity(chunks) * size_of::<Vec<T>>()
     }
 
     pub(super) fn push(&mut self, element: T) {
@@ -48,6 +59,14 @@ impl<T> Chunks<T> {
         self.length = 0;
     }
 }
+
+/// Greatest capacity of a `Vec` that has grown to `length` elements one by one: it doubles.
+pub(super) fn grown_capacity(length: usize) -> usize {
+    if length == 0 { 0 } else { length.next_power_of_two().max(CAPACITY_MIN) }
+}
+
+/// Elements that a `Vec` makes room for at first, at most.
+const CAPACITY_MIN: usize = 8;
 
 impl<T> Index<usize> for Chunks<T> {
     type Output = T;

@@ -23,6 +23,11 @@ enum KeyBytes {
 }
 
 impl SeriesKey {
+    /// The most heap memory of a key of up to `bytes` bytes.
+    pub(super) fn heap_bytes_max(bytes: usize) -> usize {
+        if bytes > SHORT_BYTES { bytes } else { 0 }
+    }
+
     pub(super) fn new(key: &[u8], owner: KeyId) -> Self {
         Self { bytes: KeyBytes::new(key), owner }
     }

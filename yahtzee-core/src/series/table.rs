@@ -2,6 +2,7 @@
 
 use hashbrown::HashTable;
 
+use super::chunks::grown_capacity;
 use super::keyed_hash::KeyedHash;
 
 /// A key that a table finds.
@@ -135,6 +136,28 @@ impl<K: TableKey> KeyTable<K> {
         let numbers = (self.cells.capacity() + self.free.capacity()) * size_of::<u32>();
         keys + numbers + self.ids.allocation_size()
     }
+}
+
+impl<K> KeyTable<K> {
+    /// The most that [`Self::heap_bytes`] can come to with up to `keys` keys at once, of up to `key_heap_bytes` on the heap each, in
+    /// up to `windows` windows.
+    pub(super) fn heap_bytes_max(keys: usize, key_heap_bytes: usize, windows: usize) -> usize {
+        let slots = windows.next_power_of_two();
+        let with_reserve = keys.saturating_add(keys / 4 + 1);
+        let per_id = size_of::<K>().saturating_add(slots.saturating_mul(size_of::<u32>()));
+        let of_ids = with_reserve.saturating_mul(per_id).saturating_add(keys.saturating_mul(key_heap_bytes));
+        let of_free = grown_capacity(keys).saturating_mul(size_of::<u32>());
+        of_ids.saturating_add(of_free).saturating_add(hash_table_bytes_max(keys))
+    }
+}
+
+/// The most memory of a table of `u32` in which there are up to `entries` at once. It doubles when it is full, counting what was
+/// removed, unless it is more than half free; so at the last time it had fewer than 16/7 places for each entry.
+fn hash_table_bytes_max(entries: usize) -> usize {
+    const ALIGNMENT_AND_GROUP: usize = 64;
+    let places = entries.saturating_mul(32) / 7 + 8;
+    let power_of_two = 1_usize << places.ilog2();
+    power_of_two.saturating_mul(size_of::<u32>() + 1).saturating_add(ALIGNMENT_AND_GROUP)
 }
 
 /// Makes room by a quarter at a time: a table of many series must not stand half empty.

@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::erased::AnyPartition;
 use crate::owner::Partition;
 use crate::partition::Status;
-use crate::record::Offset;
+use crate::record::{LogRecord, Offset, RecordOutcome};
 use crate::series::StateBytes;
 
 use super::{CommittedOffset, PartitionCommit};
@@ -17,6 +17,8 @@ pub struct AssignedPartition {
     pub(super) partition: Partition,
     pub(super) core: Box<dyn AnyPartition>,
     pub(super) effects: Vec<Effect>,
+    /// Sum of [`Effect::bytes`] of those.
+    effects_bytes: usize,
     /// The newest durable commit of this opening.
     committed: Option<Commit>,
     pub(super) committed_at_ms: u64,
@@ -35,6 +37,7 @@ impl AssignedPartition {
             partition,
             core,
             effects: Vec::new(),
+            effects_bytes: 0,
             committed: None,
             committed_at_ms: now_ms,
             replay_offset: read_from,
@@ -60,11 +63,23 @@ impl AssignedPartition {
         self.core.state_bytes()
     }
 
-    /// Returns the memory of the open windows and of what waits to be written, in bytes. Goes through all of it: for
+    /// Returns the memory of the open windows and of what waits to be written, in bytes. Goes through all windows: for
     /// figures, not for every tick.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.state_bytes().total() + self.effects.iter().map(Effect::bytes).sum::<usize>()
+        self.state_bytes().total() + self.effects_bytes
+    }
+
+    /// Returns the memory of what waits to be written, in bytes.
+    pub(super) fn effects_bytes(&self) -> usize {
+        self.effects_bytes
+    }
+
+    pub(super) fn ingest(&mut self, record: LogRecord<'_>) -> RecordOutcome {
+        let before = self.effects.len();
+        let outcome = self.core.ingest(record, &mut self.effects);
+        self.count_from(before);
+        outcome
     }
 
     /// Returns the replay offset of the newest durable commit, or where reading started.
@@ -80,11 +95,29 @@ impl AssignedPartition {
     }
 
     pub(super) fn tick(&mut self, now_ms: u64) {
+        let before = self.effects.len();
         self.core.tick(now_ms, &mut self.effects);
+        self.count_from(before);
     }
 
     pub(super) fn flush(&mut self) {
+        let before = self.effects.len();
         self.core.flush(&mut self.effects);
+        self.count_from(before);
+    }
+
+    /// Takes `count` effects from the front.
+    pub(super) fn take(&mut self, count: usize) -> impl Iterator<Item = (Partition, Effect)> {
+        let (partition, taken) = (self.partition, self.effects.drain(..count));
+        let bytes = &mut self.effects_bytes;
+        taken.map(move |effect| {
+            *bytes -= effect.bytes();
+            (partition, effect)
+        })
+    }
+
+    fn count_from(&mut self, index: usize) {
+        self.effects_bytes += self.effects[index..].iter().map(Effect::bytes).sum::<usize>();
     }
 
     /// Whether a commit says anything that the newest durable one does not.

@@ -9,7 +9,7 @@ use yahtzee_core::window::Policy;
 
 use super::*;
 use crate::topics::TopicLayout;
-use crate::worker::Guarantee;
+use crate::worker::{Guarantee, MemoryNeed};
 
 /// A file of somebody who runs workers only.
 #[derive(Debug, Default, Deserialize)]
@@ -75,7 +75,7 @@ fn a_build_without_kafka_says_how_to_build_one_that_has_it() {
 #[test]
 fn every_key_of_a_worker_and_of_a_job_means_itself() {
     let text = "[worker]\nslots = 2\nguarantee = \"at-least-once\"\nwrite_deadline_ms = 3\npoison_run_max = 4\n\
-        poison_percent_max = 5\npause_max_ms = 6000\nmemory_max_mib = 7\n\
+        poison_percent_max = 5\npause_max_ms = 6000\nmemory_max_mib = 7\nmemory_need = \"greatest\"\n\
         [jobs.errors]\nwindow_length_ms = 8\nlateness_windows = 9\nfuture_windows = 10\nflush_interval_ms = 11\n\
         clock_skew_ms = 12\nseries_max = 13\nseries_per_owner_max = 14\npublish_late = true";
     let file: WorkerFile = parse_file(text, "test.toml", &Environment::new()).unwrap();
@@ -88,7 +88,7 @@ fn every_key_of_a_worker_and_of_a_job_means_itself() {
         (Duration::from_millis(3), Duration::from_millis(6_000))
     );
     assert_eq!((worker.poison.run_max, worker.poison.percent_max), (4, 5));
-    assert_eq!(worker.memory_max_bytes, Some(7 << 20));
+    assert_eq!((worker.memory_max_bytes, worker.memory_need), (Some(7 << 20), MemoryNeed::Greatest));
     let expected = Policy {
         length_ms: 8,
         lateness_windows: 9,

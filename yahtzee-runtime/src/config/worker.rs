@@ -8,7 +8,7 @@ use yahtzee_core::assignment::WorkerIndex;
 use super::environment::Environment;
 use super::error::ConfigError;
 use crate::topics::TopicLayout;
-use crate::worker::{Guarantee, PoisonLimits};
+use crate::worker::{Guarantee, MemoryNeed, PoisonLimits};
 
 /// Longest time that brokers allow a transaction by default, less what it outlives its records by, in milliseconds.
 const WRITE_DEADLINE_MS_MAX: u64 = 890_000;
@@ -36,6 +36,9 @@ pub struct WorkerSection {
     /// Memory that windows may come to need by the caps of the jobs, in MiB; a worker that could need more does not
     /// start. 0 (default) for all of the machine's or the control group's.
     pub memory_max_mib: u64,
+    /// What must fit into it: `usual` (default), what the caps come to at usual sizes of their states, or `greatest`, what no tenant
+    /// can exceed.
+    pub memory_need: MemoryNeed,
 }
 
 impl Default for WorkerSection {
@@ -48,6 +51,7 @@ impl Default for WorkerSection {
             poison_percent_max: 50,
             pause_max_ms: 30_000,
             memory_max_mib: 0,
+            memory_need: MemoryNeed::Usual,
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct WorkerConfig {
     pub pause_max: Duration,
     /// Memory that windows may come to need, in bytes; `None` for all of the machine's.
     pub memory_max_bytes: Option<u64>,
+    /// What must fit into it at the start.
+    pub memory_need: MemoryNeed,
 }
 
 impl WorkerSection {
@@ -109,6 +115,7 @@ impl WorkerSection {
             poison: PoisonLimits { run_max: self.poison_run_max, percent_max: self.poison_percent_max },
             pause_max: Duration::from_millis(self.pause_max_ms),
             memory_max_bytes: (self.memory_max_mib > 0).then_some(memory_max_bytes),
+            memory_need: self.memory_need,
         })
     }
 

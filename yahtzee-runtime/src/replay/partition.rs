@@ -47,6 +47,8 @@ pub struct ReplayTally {
     pub outcomes: MeasurementCounts,
     /// Final summaries of wanted windows.
     pub summaries: u64,
+    /// Further ones that cannot be published: the job's code panics on them, or they are too large.
+    pub failed: u64,
     /// Windows with such summaries.
     pub windows: BTreeSet<Window>,
     /// This window and all before it may lack input: no summary of them comes out.
@@ -221,6 +223,11 @@ impl<'a> PartitionReplay<'a> {
     fn take(&mut self) -> Vec<Recomputed> {
         self.handed_out += self.effects.len() as u64;
         let effects = std::mem::take(&mut self.effects);
+        let is_failed = |effect: &&Effect| match effect {
+            Effect::Failed(failed) => self.wanted_window(failed.owner, &failed.key).is_some(),
+            _ => false,
+        };
+        self.tally.failed += effects.iter().filter(is_failed).count() as u64;
         let wanted: Vec<Recomputed> = effects.into_iter().filter_map(|effect| self.wanted(effect)).collect();
         self.tally.summaries += wanted.len() as u64;
         self.tally.windows.extend(wanted.iter().map(|summary| summary.window));
@@ -229,10 +236,16 @@ impl<'a> PartitionReplay<'a> {
 
     fn wanted(&self, effect: Effect) -> Option<Recomputed> {
         let Effect::Emit(emit) = effect else { return None };
-        let key = SummaryKey::decode(&emit.key).expect("the core writes its own keys");
+        let window = self.wanted_window(emit.owner, &emit.key)?;
+        Some(Recomputed { window, emit })
+    }
+
+    /// Returns the window of a summary of `of`, if it is wanted.
+    fn wanted_window(&self, of: Owner, key: &[u8]) -> Option<Window> {
+        let key = SummaryKey::decode(key).expect("the core writes its own keys");
         let window = Window::of_ms(key.window_start_ms, key.window_length_ms);
-        let is_wanted = self.span.wants(window) && self.owner.is_none_or(|owner| owner == emit.owner);
-        is_wanted.then_some(Recomputed { window, emit })
+        let is_wanted = self.span.wants(window) && self.owner.is_none_or(|owner| owner == of);
+        is_wanted.then_some(window)
     }
 
     /// Notes that all returned summaries are durable; returns the progress that this allows, to be stored for a later

@@ -42,6 +42,9 @@ struct Entry {
     panics: bool,
 }
 
+/// A total that cannot be summarised.
+const UNLUCKY: u64 = 1 << 40;
+
 impl RawMessage for Entry {
     fn frame_id(&self) -> &[u8] {
         &self.frame_id
@@ -71,6 +74,7 @@ impl Job for Sum {
     }
 
     fn summarize(&self, total: &u64) -> Total {
+        assert_ne!(*total, UNLUCKY, "told to");
         Total { total: *total }
     }
 
@@ -352,6 +356,23 @@ fn a_record_that_the_job_panics_on_is_left_out_as_workers_leave_it_out() {
     let open = tally.still_open.len() as u64;
     // One measurement per record, two records per window.
     assert_eq!(folded + 2 * open, 38);
+}
+
+/// They are as final as the others, and nobody must look for them in the topic.
+#[test]
+fn summaries_that_cannot_be_published_are_counted() {
+    let world = World::of(&[], &[], None);
+    let record = |window: i64, number| {
+        let timestamp_ms = BEGIN_MS + window * i64::from(LENGTH_MS);
+        let entry = Entry { frame_id: Vec::new(), times_ms: vec![timestamp_ms], number, panics: false };
+        let (key, value) = (OWNER.0.to_vec(), entry.encode_to_vec());
+        let (topic, headers) = ("SUM.v1".into(), Vec::new());
+        NewRecord { topic, partition: ONLY, timestamp_ms, key, value, headers }
+    };
+    let records = [record(0, 1), record(1, UNLUCKY), record(2, 2), record(20, 3)];
+    world.log.appender(Duration::from_secs(60)).unwrap().append_and_wait(&records).unwrap();
+    let (found, tally, _) = world.replay(ReplayRange::default());
+    assert_eq!((found.len(), tally.summaries, tally.failed, tally.still_open.len()), (2, 2, 1, 1));
 }
 
 /// Windows that were handed out before a panic count for nothing after it: progress must not go past those that follow.

@@ -1,10 +1,11 @@
 //! Records of the DLQ and LATE topics. Wire form: `yahtzee-proto/yahtzee/dead_letters.proto`.
 
 use prost::Message;
-use yahtzee_core::effect::{DEAD_LETTER_BYTES, DeadLetter, Emit, FailedSummary, Late};
+use yahtzee_core::effect::{
+    DEAD_LETTER_BYTES, DeadLetter, FailedSummary, Late, RECORD_BYTES_MAX, SummaryFailure,
+};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
-use yahtzee_core::summary::Provenance;
 
 use super::worker_topics::WorkerTopics;
 
@@ -29,51 +30,30 @@ pub(super) fn dead_letter(
     (partition, key, message.encode_to_vec())
 }
 
-/// Greatest size of a key and value that is written. Logs take 1 MiB for a record and what surrounds it.
-pub(super) const RECORD_BYTES_MAX: usize = 1_000_000;
-
-/// A final summary that is not published.
-pub(super) struct Unpublished<'a> {
-    reason: &'static str,
-    key: &'a [u8],
-    value: &'a [u8],
-    provenance: Provenance,
-}
-
-impl<'a> Unpublished<'a> {
-    /// A summary that is too large for any log.
-    pub(super) fn too_large(emit: &'a Emit) -> Self {
-        let provenance = Provenance::of_value(&emit.value).expect("the core writes its own summaries");
-        Self { reason: "summary-too-large", key: &emit.key, value: &emit.value, provenance }
-    }
-
-    /// A summary that the job's code has panicked on.
-    pub(super) fn failed(failed: &'a FailedSummary) -> Self {
-        Self { reason: "summary-panic", key: &failed.key, value: &[], provenance: failed.provenance }
-    }
-
-    /// Returns partition, key and value of its record in the DLQ topic.
-    pub(super) fn dead_letter(
-        &self,
-        topics: &WorkerTopics,
-        partition: Partition,
-    ) -> (Partition, Vec<u8>, Vec<u8>) {
-        let start = |bytes: &[u8]| bytes[..bytes.len().min(DEAD_LETTER_BYTES)].to_vec();
-        let offset = self.provenance.last_offset;
-        let message = yahtzee_proto::DeadLetter {
-            job: topics.job.to_owned(),
-            topic: topics.summary.to_string(),
-            partition: partition.0,
-            offset,
-            timestamp_ms: 0,
-            reason: self.reason.to_owned(),
-            key: start(self.key),
-            value: start(self.value),
-            value_bytes: self.value.len() as u64,
-        };
-        let key = format!("{}/{}/{partition}/{offset}", topics.job, topics.summary);
-        (partition, key.into_bytes(), message.encode_to_vec())
-    }
+/// Returns partition, key and value of the record of a final summary that is not published.
+pub(super) fn failed_summary(
+    failed: FailedSummary,
+    topics: &WorkerTopics,
+    partition: Partition,
+) -> (Partition, Vec<u8>, Vec<u8>) {
+    let (reason, value, value_bytes) = match failed.reason {
+        SummaryFailure::Panic => ("summary-panic", Vec::new(), 0),
+        SummaryFailure::TooLarge { value, value_bytes } => ("summary-too-large", value, value_bytes),
+    };
+    let offset = failed.provenance.last_offset;
+    let message = yahtzee_proto::DeadLetter {
+        job: topics.job.to_owned(),
+        topic: topics.summary.to_string(),
+        partition: partition.0,
+        offset,
+        timestamp_ms: 0,
+        reason: reason.to_owned(),
+        key: failed.key[..failed.key.len().min(DEAD_LETTER_BYTES)].to_vec(),
+        value,
+        value_bytes: value_bytes as u64,
+    };
+    let key = format!("{}/{}/{partition}/{offset}", topics.job, topics.summary);
+    (partition, key.into_bytes(), message.encode_to_vec())
 }
 
 /// Returns partition, key and value of the record of what came too late or too early.
@@ -111,6 +91,7 @@ mod tests {
     use yahtzee_core::effect::Effect;
     use yahtzee_core::owner::Owner;
     use yahtzee_core::record::{MeasurementCounts, Poison};
+    use yahtzee_core::summary::Provenance;
 
     use super::super::write::record_of;
     use super::*;
@@ -197,27 +178,22 @@ mod tests {
         }
     }
 
-    #[derive(Clone, PartialEq, Message)]
-    struct Blob {
-        #[prost(bytes = "vec", tag = "16")]
-        bytes: Vec<u8>,
-    }
-
     #[test]
-    fn a_summary_that_no_log_takes_is_a_dead_letter() {
-        let provenance =
-            Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final: true };
-        let body = Blob { bytes: vec![7; RECORD_BYTES_MAX] };
-        let (owner, key) = (Owner([6; 16]), vec![3; 40]);
-        let emit = Emit { owner, key: key.clone(), value: provenance.join(&body), is_final: true };
-        let bytes = emit.value.len() as u64;
-        let record = record_of(Effect::Emit(emit), &topics(), Partition(1), 5);
-        assert_eq!((&*record.topic, record.partition), ("DLQ.ERROR.v1", Partition(1)));
-        let letter = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
-        assert_eq!(
-            (letter.reason.as_str(), letter.topic.as_str()),
-            ("summary-too-large", "ERROR_SUMMARY.v1")
-        );
-        assert_eq!((letter.offset, letter.key, letter.value_bytes), (9, key, bytes));
+    fn a_summary_that_cannot_be_published_is_a_dead_letter() {
+        let check = |reason: SummaryFailure, name: &str, value: &[u8], value_bytes: u64| {
+            let provenance =
+                Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final: true };
+            let (owner, key) = (Owner([6; 16]), vec![3; 40]);
+            let failed = FailedSummary { owner, key: key.clone(), provenance, reason };
+            let record = record_of(Effect::Failed(failed), &topics(), Partition(1), 5);
+            assert_eq!((&*record.topic, record.partition), ("DLQ.ERROR.v1", Partition(1)));
+            let letter = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
+            assert_eq!((letter.reason.as_str(), letter.topic.as_str()), (name, "ERROR_SUMMARY.v1"));
+            assert_eq!((letter.offset, letter.key), (9, key));
+            assert_eq!((&*letter.value, letter.value_bytes), (value, value_bytes));
+        };
+        check(SummaryFailure::Panic, "summary-panic", &[], 0);
+        let too_large = SummaryFailure::TooLarge { value: vec![7; 20], value_bytes: 2_000_000 };
+        check(too_large, "summary-too-large", &[7; 20], 2_000_000);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use serde::{Deserialize, Serialize};
 use yahtzee_core::assignment::{WorkerIndex, partitions_of, slots_of};
 
-use super::JobPlan;
+use super::{JobPlan, READ_BACKLOG_BYTES_MAX, WRITE_MAX};
 
 /// Mean bytes of a series in one window beside its accumulator: key, offsets, count, frame ids, what the accumulator
 /// allocates. As measured with router latency and uneven traffic, under "What state takes" in `benches/README.md`.
@@ -13,15 +14,33 @@ const BYTES_BESIDE_ACCUMULATOR: u64 = 250;
 /// Bytes of a summary that waits to be written: its key and value as measured there, and what holds them.
 const EFFECT_BYTES: u64 = 360;
 
-/// The most series that the windows of a worker's jobs can hold, by configuration, and the memory that they need then.
+/// Bytes of what a job has to write at most when it reads on, and of what is being written.
+const WAITING_BYTES: u64 = (READ_BACKLOG_BYTES_MAX + 2 * WRITE_MAX.bytes) as u64;
+
+/// The memory that the windows of a worker's jobs, and the summaries that wait to be written, can come to need by configuration.
+/// What the allocator adds, buffers of clients, and what one poll brings at once are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBound {
-    /// Series over all jobs, partitions and open windows.
+    /// The most series over all jobs, partitions and open windows.
     pub series: u64,
     /// Bytes for them at a mean size per series of each job, and for the summaries of one slot of each job, which can all
     /// be due at once. Tenants decide how large a state becomes: that it stays below the limit is seen to while the worker
     /// runs ([`JobFailure::OutOfMemory`](super::JobFailure::OutOfMemory)).
-    pub bytes: u64,
+    pub usual_bytes: u64,
+    /// Bytes that they cannot outgrow, whatever tenants send: every frame remembered, every accumulator and summary as large as it can
+    /// be, all summaries due at once. `None` where the accumulator of a job has no bound.
+    pub greatest_bytes: Option<u64>,
+}
+
+/// The bytes that must fit, for a worker to start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryNeed {
+    /// [`MemoryBound::usual_bytes`]. A worker that outgrows its limit all the same ends.
+    #[default]
+    Usual,
+    /// [`MemoryBound::greatest_bytes`]. No worker ever outgrows its limit.
+    Greatest,
 }
 
 impl MemoryBound {
@@ -31,32 +50,60 @@ impl MemoryBound {
         let partitions = |slot| partitions_of(slot, slot_count, partition_count).count() as u64;
         let slots: Vec<u64> = slots_of(worker, slot_count).map(partitions).collect();
         let (all, of_greatest) = (slots.iter().sum::<u64>(), slots.iter().max().copied().unwrap_or(0));
-        let of_job = |plan: &JobPlan| {
-            let series = |partitions: u64| partitions.saturating_mul(plan.policy.series_bound());
-            let state = series(all).saturating_mul(BYTES_BESIDE_ACCUMULATOR + plan.job.accumulator_bytes());
-            let effects = series(of_greatest).saturating_mul(EFFECT_BYTES);
-            Self { series: series(all), bytes: state.saturating_add(effects) }
-        };
-        let add = |sum: Self, of_job: Self| Self {
-            series: sum.series.saturating_add(of_job.series),
-            bytes: sum.bytes.saturating_add(of_job.bytes),
-        };
-        plans.iter().map(of_job).fold(Self { series: 0, bytes: 0 }, add)
+        let bounds = plans.iter().map(|plan| Self::of_job(plan, all, of_greatest));
+        bounds.fold(Self { series: 0, usual_bytes: 0, greatest_bytes: Some(0) }, Self::and)
     }
 
-    /// Refuses a bound that does not fit into `limit_bytes`.
+    /// The bound of a job with so many partitions, and so many in its greatest slot.
+    fn of_job(plan: &JobPlan, partitions: u64, of_greatest_slot: u64) -> Self {
+        let JobPlan { job, policy, .. } = plan;
+        let series = |partitions: u64| partitions.saturating_mul(policy.series_bound());
+        let usual_state =
+            series(partitions).saturating_mul(BYTES_BESIDE_ACCUMULATOR + job.accumulator_bytes());
+        let usual_effects = series(of_greatest_slot).saturating_mul(EFFECT_BYTES);
+        let summaries = series(partitions).saturating_mul(job.summary_effect_bytes_max());
+        let greatest = |state: u64| {
+            let state = partitions.saturating_mul(state);
+            state.saturating_add(summaries).saturating_add(if partitions > 0 { WAITING_BYTES } else { 0 })
+        };
+        Self {
+            series: series(partitions),
+            usual_bytes: usual_state.saturating_add(usual_effects),
+            greatest_bytes: job.state_bytes_max(policy).map(|most| greatest(most.total() as u64)),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let greatest = self.greatest_bytes.zip(other.greatest_bytes);
+        Self {
+            series: self.series.saturating_add(other.series),
+            usual_bytes: self.usual_bytes.saturating_add(other.usual_bytes),
+            greatest_bytes: greatest.map(|(one, other)| one.saturating_add(other)),
+        }
+    }
+
+    /// Refuses a bound whose `need` does not fit into `limit_bytes`.
     ///
     /// # Errors
     /// The text of what is too much, and what to do.
-    pub fn check(self, limit_bytes: u64) -> Result<(), String> {
-        if self.bytes <= limit_bytes {
+    pub fn check(self, need: MemoryNeed, limit_bytes: u64) -> Result<(), String> {
+        let Self { series, usual_bytes, greatest_bytes } = self;
+        let (bytes, sizes) = match (need, greatest_bytes) {
+            (MemoryNeed::Usual, _) => (usual_bytes, "at their usual sizes"),
+            (MemoryNeed::Greatest, Some(bytes)) => (bytes, "at their greatest"),
+            (MemoryNeed::Greatest, None) => {
+                return Err("a job has an accumulator without a greatest size, so that nothing is sure to be enough memory for it; \
+                            give `worker.memory_need = \"usual\"`, or the accumulator its `HEAP_BYTES_MAX`"
+                    .to_owned());
+            }
+        };
+        if bytes <= limit_bytes {
             return Ok(());
         }
         Err(format!(
-            "windows can come to hold {} series, {} MiB at their usual sizes, and {} MiB are allowed; lower `series_max` of \
+            "windows can come to hold {series} series, {} MiB {sizes}, and {} MiB are allowed; lower `series_max` of \
              the jobs, run more workers, or raise `worker.memory_max_mib`",
-            self.series,
-            self.bytes >> 20,
+            bytes >> 20,
             limit_bytes >> 20
         ))
     }
@@ -86,7 +133,7 @@ mod tests {
 
     /// All windows of all partitions count, and the summaries of the slot with the most partitions, which are due at once.
     #[test]
-    fn the_greatest_slot_of_a_worker_decides_what_waits_to_be_written() {
+    fn the_greatest_slot_of_a_worker_decides_what_usually_waits_to_be_written() {
         let plan = JobPlan::new(Arc::new(CountJob));
         let per_partition = plan.policy.series_bound();
         let check = |worker: (u32, u32), slots: u32, all: u64, of_greatest: u64| {
@@ -94,7 +141,11 @@ mod tests {
             let bound = MemoryBound::of(&[plan.clone(), plan.clone()], worker, slots, 5);
             let state = all * (BYTES_BESIDE_ACCUMULATOR + plan.job.accumulator_bytes());
             let bytes = 2 * per_partition * (state + of_greatest * EFFECT_BYTES);
-            assert_eq!(bound, MemoryBound { series: 2 * all * per_partition, bytes }, "{worker} {slots}");
+            assert_eq!(
+                (bound.series, bound.usual_bytes),
+                (2 * all * per_partition, bytes),
+                "{worker} {slots}"
+            );
         };
         check((0, 1), 1, 5, 5);
         check((0, 1), 2, 5, 3);
@@ -104,12 +155,50 @@ mod tests {
         check((2, 3), 2, 0, 0);
     }
 
+    /// With every partition it grows by the same, and by nothing else.
+    #[test]
+    fn at_the_greatest_every_partition_counts_with_all_its_summaries() {
+        let plan = JobPlan::new(Arc::new(CountJob));
+        let plans = std::slice::from_ref(&plan);
+        let greatest =
+            |partitions| MemoryBound::of(plans, WorkerIndex::ALONE, 1, partitions).greatest_bytes.unwrap();
+        let of_partition = plan.job.state_bytes_max(&plan.policy).unwrap().total() as u64
+            + plan.policy.series_bound() * plan.job.summary_effect_bytes_max();
+        assert_eq!(greatest(1), of_partition + WAITING_BYTES);
+        assert_eq!(greatest(3), 3 * of_partition + WAITING_BYTES);
+        let idle = MemoryBound::of(plans, WorkerIndex::new(2, 3).unwrap(), 2, 2);
+        assert_eq!(idle.greatest_bytes, Some(0));
+        assert!(plan.job.summary_effect_bytes_max() > EFFECT_BYTES);
+    }
+
     #[test]
     fn what_does_not_fit_is_refused_with_what_to_do() {
-        let bound = MemoryBound { series: 1_000_000, bytes: 256_000_000 };
-        assert_eq!(bound.check(256_000_000), Ok(()));
-        let refusal = bound.check(255_000_000).unwrap_err();
-        assert!(refusal.contains("1000000 series") && refusal.contains("series_max"), "{refusal}");
+        let check = |need: MemoryNeed, limit_bytes: u64, refusal: &[&str]| {
+            let bound =
+                MemoryBound { series: 1_000_000, usual_bytes: 256 << 20, greatest_bytes: Some(900 << 20) };
+            let error = bound.check(need, limit_bytes).err().unwrap_or_default();
+            assert_eq!(error.is_empty(), refusal.is_empty(), "{error}");
+            assert!(refusal.iter().all(|part| error.contains(part)), "{error}");
+        };
+        let (usual, greatest) = (MemoryNeed::Usual, MemoryNeed::Greatest);
+        check(usual, 256 << 20, &[]);
+        check(usual, 255 << 20, &["1000000 series, 256 MiB at their usual sizes", "255 MiB", "series_max"]);
+        check(greatest, 900 << 20, &[]);
+        check(
+            greatest,
+            899 << 20,
+            &["1000000 series, 900 MiB at their greatest", "899 MiB", "memory_max_mib"],
+        );
+    }
+
+    #[test]
+    fn without_a_greatest_size_nothing_is_sure_to_be_enough() {
+        let bound = MemoryBound { series: 1, usual_bytes: 1, greatest_bytes: None };
+        assert_eq!(bound.check(MemoryNeed::Usual, 1), Ok(()));
+        let refusal = bound.check(MemoryNeed::Greatest, u64::MAX).unwrap_err();
+        assert!(refusal.contains("memory_need") && refusal.contains("HEAP_BYTES_MAX"), "{refusal}");
+        let known = MemoryBound { greatest_bytes: Some(7), ..bound };
+        assert_eq!((known.and(bound).greatest_bytes, known.and(known).greatest_bytes), (None, Some(14)));
     }
 
     #[test]

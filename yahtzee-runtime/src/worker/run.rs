@@ -20,7 +20,9 @@ use super::pause::PauseCheck;
 use super::poison_limit::PoisonLimit;
 use super::topic_check::TopicCheck;
 use super::write::write_due;
-use super::{JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_MAX, WorkerSettings};
+use super::{
+    JobFailure, JobPlan, JobSlot, ProcessContext, READ_BACKLOG_BYTES_MAX, READ_BACKLOG_MAX, WorkerSettings,
+};
 
 /// Longest wait of one poll; a stop is seen as soon.
 const POLL: Duration = Duration::from_millis(50);
@@ -112,7 +114,7 @@ impl<'a> Run<'a> {
 
     /// Reads one batch, unless too much waits to be written, and writes what is due.
     fn turn(&mut self) -> Result<(), JobFailure> {
-        if self.slots.iter().all(|slot| slot.machine.backlog() < READ_BACKLOG_MAX) {
+        if self.has_room() {
             self.read(self.wait())?;
         }
         self.end_if_paused()?;
@@ -132,6 +134,13 @@ impl<'a> Run<'a> {
             self.metrics.report_trailing_stamps();
         }
         Ok(())
+    }
+
+    /// Whether what waits to be written leaves room for more.
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.slots.iter().map(|slot| slot.machine.backlog_bytes()).sum();
+        let is_short = |slot: &JobSlot| slot.machine.backlog() < READ_BACKLOG_MAX;
+        bytes < READ_BACKLOG_BYTES_MAX && self.slots.iter().all(is_short)
     }
 
     /// Returns how long to wait for records: until the first slot has something to write.

@@ -1,6 +1,6 @@
 //! The writes of one slot: what its machine asks for, done against the log.
 
-use yahtzee_core::effect::{Destination, Effect, Emit};
+use yahtzee_core::effect::{Effect, Emit};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::slot::{PartitionCommit, SlotAnswer, SlotMachine, SlotRequest};
 use yahtzee_core::summary::{SummaryKey, record_key};
@@ -10,7 +10,6 @@ use crate::clock::wall_clock_ms;
 use crate::log::{Acknowledged, NewRecord, OffsetCommit, SlotWriter};
 use crate::metric_names;
 
-use super::dead_letters::Unpublished;
 use super::worker_topics::WorkerTopics;
 use super::{JobFailure, dead_letters};
 
@@ -91,24 +90,17 @@ fn stamp_ms(machine: &SlotMachine) -> i64 {
 /// Returns what is written of an effect: nothing of a change that cannot be published, since the final summary follows, which
 /// is written as a dead letter.
 fn fit(effect: Effect, topics: &WorkerTopics) -> Option<Effect> {
-    let (reason, owner, key, is_final) = match &effect {
-        Effect::Emit(emit) if is_too_large(emit) => ("too_large", emit.owner, &emit.key, emit.is_final),
-        Effect::Failed(failed) => ("panic", failed.owner, &failed.key, failed.provenance.is_final),
-        _ => return Some(effect),
-    };
+    let Effect::Failed(failed) = &effect else { return Some(effect) };
+    let reason = failed.reason.name();
     metric_names::SUMMARY_FAILED.with(&[topics.job, reason]).increment(1);
-    if !is_final {
+    if !failed.provenance.is_final {
         return None;
     }
     tracing::error!(
-        job = topics.job, reason, %owner, key = ?SummaryKey::decode(key).ok(),
+        job = topics.job, reason, owner = %failed.owner, key = ?SummaryKey::decode(&failed.key).ok(),
         "a summary cannot be published: it goes to the DLQ, and to no store"
     );
     Some(effect)
-}
-
-fn is_too_large(emit: &Emit) -> bool {
-    emit.key.len() + emit.value.len() > dead_letters::RECORD_BYTES_MAX
 }
 
 pub(super) fn record_of(
@@ -117,11 +109,9 @@ pub(super) fn record_of(
     partition: Partition,
     timestamp_ms: i64,
 ) -> NewRecord {
-    let is_dead = matches!(&effect, Effect::Emit(emit) if is_too_large(emit));
-    let topic = topics.of(if is_dead { Destination::DeadLetters } else { effect.destination() });
+    let topic = topics.of(effect.destination());
     let (partition, key, value) = match effect {
-        Effect::Emit(emit) if is_dead => Unpublished::too_large(&emit).dead_letter(topics, partition),
-        Effect::Failed(failed) => Unpublished::failed(&failed).dead_letter(topics, partition),
+        Effect::Failed(failed) => dead_letters::failed_summary(failed, topics, partition),
         Effect::Emit(emit) => {
             let key = record_key(emit.key, topics.generation);
             (emit.owner.partition(topics.partitions), key, emit.value)

@@ -1,13 +1,12 @@
 //! P9: no partition keeps more series than configured: windows that can be open, times the room of one; and their real
-//! bytes stay in proportion. That no shard has more rows waiting than configured is checked at every step of a process.
+//! bytes are within what the job says of its policy. That no shard has more rows waiting than configured is checked at every step of
+//! a process.
+
+use yahtzee_core::erased::AnyJob as _;
 
 use super::Evidence;
 use crate::failure::{Findings, Property};
-
-/// Bytes of a series in a window, generously: its state twice, as lists grow, its key, its places in the tables.
-const SERIES_BYTES: u64 = 512;
-/// Bytes of a window, and of the tables, that are there for the first series.
-const WINDOW_BYTES: u64 = 4 << 10;
+use crate::job::SimJob;
 
 pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     let config = &evidence.world.config;
@@ -16,8 +15,8 @@ pub(super) fn check(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
     if peak > bound {
         findings.fail(Property::Memory, || format!("{peak} series in one partition, {bound} configured"));
     }
-    // The window that was closed last is kept for the next one.
-    let bytes_bound = (bound + config.series_bound()) * SERIES_BYTES + WINDOW_BYTES;
+    let most = SimJob { version: 1 }.state_bytes_max(&config.policy()).expect("it folds numbers");
+    let bytes_bound = (most.total() - most.frames) as u64;
     let bytes_peak = evidence.world.watch.bytes_peak;
     if bytes_peak > bytes_bound {
         findings

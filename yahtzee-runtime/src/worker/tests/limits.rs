@@ -41,6 +41,31 @@ fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
     assert_eq!(writes(&calls[..second_poll]), 2, "the second one makes room");
 }
 
+/// A few large effects can be too much as well.
+#[test]
+fn nothing_is_read_while_too_many_bytes_wait_to_be_written() {
+    let large_and_late = || {
+        let mut record = RawRecord { timestamp_ms: START_MS + 3_600_000, ..record(0, 1) };
+        prost::encoding::bytes::encode(100, &vec![7_u8; 1 << 20], &mut record.value);
+        record
+    };
+    let check = |effects: usize, writes_before_reading: usize| {
+        let raw = vec![large_and_late(); effects];
+        let polls = [poll(effects, 0), poll(0, 0), poll(0, 0)].into();
+        let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+        worked.plan.policy.publishes_late = true;
+        worked.runs.slots = job_slots(&worked.plan, &worked.settings);
+        worked.run().unwrap();
+        let calls = worked.calls_after_opening();
+        let second_poll = calls.iter().position(|call| call == "poll 0").unwrap();
+        let appends = calls[..second_poll].iter().filter(|call| call.starts_with("append")).count();
+        assert_eq!(appends, writes_before_reading, "{effects}");
+    };
+    // Of 1 MiB and a little more each, fifteen go into a write, and seventy-nine leave room to read on.
+    check(94, 1);
+    check(95, 2);
+}
+
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end
 /// writes the rest.
 #[test]

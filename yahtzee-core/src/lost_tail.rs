@@ -29,6 +29,12 @@ impl LostTail {
     pub fn pending(self) -> Self {
         Self { windows: None, ..self }
     }
+
+    /// Whether one of `known` is this loss, as somebody else has found it: what had been read before it is the same.
+    #[must_use]
+    pub fn is_among(&self, known: &[Self]) -> bool {
+        known.iter().any(|known| known.watermark_ms == self.watermark_ms)
+    }
 }
 
 /// Adds a loss to those before it, oldest first. What it took was appended after those, or had been kept by them.

@@ -176,7 +176,7 @@ impl EarlierCommits {
         };
         for (older, found) in told {
             for known in older.losses() {
-                if !losses.iter().any(|loss| loss.watermark_ms == known.watermark_ms) {
+                if !known.is_among(&losses) {
                     // Whoever else has passed it.
                     let is_ahead = known.kept_before >= newest.position();
                     push_loss(&mut losses, if is_ahead { known.pending() } else { *known });

@@ -343,10 +343,7 @@ pub(super) fn losses_from(
 ) -> Vec<LostTail> {
     let Ok((progress, _)) = Commit::read(*offset, metadata) else { return losses.to_vec() };
     let known = progress.losses();
-    let is_since = |loss: &&LostTail| {
-        let is_known = known.iter().any(|known| known.watermark_ms == loss.watermark_ms);
-        loss.kept_before >= progress.position() && !is_known
-    };
+    let is_since = |loss: &&LostTail| loss.kept_before >= progress.position() && !loss.is_among(known);
     let since = losses.iter().filter(is_since).map(|loss| loss.pending());
     known.iter().copied().chain(since).collect()
 }

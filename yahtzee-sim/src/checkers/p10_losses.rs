@@ -103,7 +103,7 @@ fn check_ranges(evidence: &Evidence<'_, '_>, findings: &mut Findings) {
 fn learns_of_loss(opened: &Opened) -> bool {
     let Some((offset, metadata)) = &opened.committed else { return false };
     let Ok((commit, _)) = Commit::read(Offset(*offset), metadata) else { return false };
-    let is_told = |loss: &LostTail| commit.losses().iter().any(|told| told.watermark_ms == loss.watermark_ms);
+    let is_told = |loss: &LostTail| loss.is_among(commit.losses());
     !opened.losses.iter().all(is_told)
 }
 

@@ -56,7 +56,14 @@ fn run_step(step: Step, runner: &Runner, servers: &mut Servers) -> Result<Outcom
             eprintln!("$ {}", command_line(&step.command()));
             servers.start()?;
         }
-        Step::Test => runner.run(step.command().envs(servers.environment()))?,
+        Step::Test => {
+            let environment = servers.environment();
+            runner.run(step.command().arg("--no-run"))?;
+            runner.run(step::simulator().arg("--no-run"))?;
+            let simulator = runner.start_beside(&mut step::simulator())?;
+            runner.run(step.command().envs(environment))?;
+            runner.finish(simulator)?;
+        }
         Step::Deny if !runner.succeeds("cargo", &["deny", "--version"]) => {
             return Ok(Outcome::Skipped("cargo-deny is not installed: `cargo install cargo-deny --locked`"));
         }

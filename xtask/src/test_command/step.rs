@@ -59,6 +59,13 @@ impl Step {
     }
 }
 
+/// The tests that need nothing but processors, and those for minutes: [`Step::Test`] runs them beside the others.
+pub(super) fn simulator() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--workspace", "--locked", "--test", "sim"]);
+    cargo
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -1,5 +1,6 @@
 //! Opening the slots of a job: what their machines ask for, done against the log, until each is assigned.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -44,7 +45,8 @@ pub(super) fn open(
 ) -> Result<OpenJob, JobFailure> {
     let (topics, identity) = check_topics(plan, log, settings)?;
     let group = group(plan.job.name(), plan.generation, &settings.layout.version);
-    let opener = SlotOpener { plan, log, settings, group: &group, topics: &topics, identity };
+    let answers = JobAnswers::default();
+    let opener = SlotOpener { plan, log, settings, group: &group, topics: &topics, identity, answers };
     let (mut writers, mut from) = (Vec::new(), Vec::new());
     for slot in slots {
         may_go_on()?;
@@ -62,6 +64,16 @@ struct SlotOpener<'a> {
     group: &'a str,
     topics: &'a WorkerTopics,
     identity: Identity,
+    answers: JobAnswers,
+}
+
+/// Answers that serve all slots of a job, by partition of the topic: each costs a client of its own.
+#[derive(Default)]
+struct JobAnswers {
+    /// What is committed while nothing is fenced yet.
+    committed: OnceCell<Vec<Option<CommittedOffset>>>,
+    /// What earlier generations have committed.
+    earlier: OnceCell<Vec<Vec<CommittedOffset>>>,
 }
 
 impl SlotOpener<'_> {
@@ -77,10 +89,9 @@ impl SlotOpener<'_> {
         while let Some(request) = machine.poll(now_ms) {
             match request {
                 SlotRequest::PeekCommits => {
-                    let read = |topic: &str| {
-                        self.log.committed_below_open_transactions(self.group, topic, machine.partitions())
-                    };
-                    let commits = committed(read, &self.topics.raw, &self.topics.summary)?;
+                    let all = self.committed_before_fences()?;
+                    let of = |partition: &Partition| all[partition.0 as usize].clone();
+                    let commits = machine.partitions().iter().map(of).collect();
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::Fence => {
@@ -95,13 +106,9 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadEarlierCommits(partitions) => {
-                    let commits = committed_below(
-                        &**self.log,
-                        self.plan,
-                        &self.settings.layout,
-                        self.plan.generation,
-                        &partitions,
-                    )?;
+                    let all = self.committed_by_earlier_generations()?;
+                    let of = |partition: &Partition| all[partition.0 as usize].clone();
+                    let commits = partitions.iter().map(of).collect();
                     self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
                 }
                 SlotRequest::ReadRecords { from, count } => {
@@ -124,6 +131,23 @@ impl SlotOpener<'_> {
             }
         }
         Ok(writer.expect("a slot asks for its fence before it is assigned"))
+    }
+
+    /// All partitions of the raw topic.
+    fn partitions(&self) -> Vec<Partition> {
+        (0..self.settings.layout.partitions).map(Partition).collect()
+    }
+
+    fn committed_before_fences(&self) -> Result<&Vec<Option<CommittedOffset>>, JobFailure> {
+        let partitions = self.partitions();
+        let read = |topic: &str| self.log.committed_below_open_transactions(self.group, topic, &partitions);
+        once(&self.answers.committed, || committed(read, &self.topics.raw, &self.topics.summary))
+    }
+
+    fn committed_by_earlier_generations(&self) -> Result<&Vec<Vec<CommittedOffset>>, JobFailure> {
+        let (layout, generation) = (&self.settings.layout, self.plan.generation);
+        let ask = || committed_below(&**self.log, self.plan, layout, generation, &self.partitions());
+        once(&self.answers.earlier, ask)
     }
 
     fn open_partition(&self) -> Box<OpenPartition> {
@@ -151,6 +175,17 @@ impl SlotOpener<'_> {
                 committed = ?assignment.committed.as_ref().map(|committed| committed.offset),
                 "input was lost: the windows it may have hit are incomplete and will not be published"
             );
+        }
+    }
+}
+
+/// Asks only where nobody has got an answer yet.
+fn once<T>(answer: &OnceCell<T>, ask: impl FnOnce() -> Result<T, LogError>) -> Result<&T, JobFailure> {
+    match answer.get() {
+        Some(answer) => Ok(answer),
+        None => {
+            let found = ask()?;
+            Ok(answer.get_or_init(|| found))
         }
     }
 }

@@ -17,9 +17,10 @@ use crate::log::CommittedOffset;
 
 mod earlier;
 mod limits;
+mod opening;
 mod scripted_log;
 mod standstill;
-mod succession;
+
 mod topic_check;
 
 use scripted_log::{Poll, RAW_ID, RawRecord, Script, ScriptedLog, unavailable};

@@ -1,4 +1,4 @@
-//! A job whose write was not answered opens its slots again, unless another process has taken them meanwhile.
+//! Opening the slots of a job: what is asked, and who has a successor and does not open them again.
 
 use super::*;
 
@@ -40,5 +40,17 @@ fn who_was_not_answered_does_not_take_its_slot_back_from_a_successor() {
     for guarantee in BOTH {
         check(guarantee, true);
         check(guarantee, false);
+    }
+}
+
+/// What all slots have to know is asked for once, at every opening.
+#[test]
+fn slots_share_the_answers_that_concern_the_whole_topic() {
+    let script = Script { idle_partition: Some(0), polls: [poll(0, 0)].into(), ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    for opening in 1..=2 {
+        worked.run_again(&[poll(0, 0)]).unwrap();
+        let count = |call: &str| worked.calls().iter().filter(|made| *made == call).count();
+        assert_eq!((count("peek"), count("groups"), count("fence")), (1, 1, 2), "opening {opening}");
     }
 }

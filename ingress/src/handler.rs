@@ -219,11 +219,7 @@ fn decode(
 ) -> Result<Bytes, BodyError> {
     match encoding {
         Encoding::Plain => Ok(body),
-        Encoding::Gzip => {
-            let plain = gunzip(&body, max_bytes)?;
-            share.take(plain.len())?;
-            Ok(plain.into())
-        }
+        Encoding::Gzip => Ok(gunzip(&body, max_bytes, share)?.into()),
     }
 }
 

@@ -125,19 +125,33 @@ impl RequestBody {
     }
 }
 
-/// Decompresses gzip. The limit holds for what comes out, whatever the input claims: logs that repeat themselves shrink
-/// to a hundredth and less, so that a ratio would tell nothing.
+/// Bytes that are decompressed at once.
+const GUNZIP_STEP_BYTES: usize = 16 << 10;
+
+/// Decompresses gzip into memory of `share`, which is taken before it is used. The limit holds for what comes out, whatever the input
+/// claims: logs that repeat themselves shrink to a hundredth and less, so that a ratio would tell nothing.
 ///
 /// # Errors
-/// If the result is larger than `max_bytes`; if it is not gzip.
-pub fn gunzip(compressed: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
-    let mut plain = Vec::new();
-    let one_more = u64::try_from(max_bytes).expect("fits").saturating_add(1);
-    let read = MultiGzDecoder::new(compressed).take(one_more).read_to_end(&mut plain);
-    if plain.len() > max_bytes {
-        return Err(BodyError::TooLarge);
+/// If the result is larger than `max_bytes`; if it is not gzip; if other bodies take the memory.
+pub fn gunzip(compressed: &[u8], max_bytes: usize, share: &mut BodyShare) -> Result<Vec<u8>, BodyError> {
+    let (mut plain, mut step) = (Vec::new(), vec![0; GUNZIP_STEP_BYTES]);
+    let mut decoder = MultiGzDecoder::new(compressed);
+    loop {
+        let read = decoder.read(&mut step).map_err(|_| BodyError::Unreadable)?;
+        if read == 0 {
+            return Ok(plain);
+        }
+        if plain.len() + read > max_bytes {
+            return Err(BodyError::TooLarge);
+        }
+        if plain.capacity() - plain.len() < read {
+            // Twice as much each time, but no more than a whole body.
+            let more = plain.capacity().max(GUNZIP_STEP_BYTES).min(max_bytes - plain.capacity());
+            share.take(more)?;
+            plain.reserve_exact(plain.capacity() + more - plain.len());
+        }
+        plain.extend_from_slice(&step[..read]);
     }
-    read.map(|_| plain).map_err(|_| BodyError::Unreadable)
 }
 
 #[cfg(test)]
@@ -207,10 +221,36 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn plenty() -> BodyShare {
+        BodyMemory::new(usize::MAX).share()
+    }
+
+    /// The memory is asked for before there is more in it: what is not there is not taken.
+    #[test]
+    fn what_is_decompressed_takes_its_memory_as_it_comes() {
+        fn check(plain_bytes: usize, memory_bytes: usize, is_enough: bool) {
+            let memory = BodyMemory::new(memory_bytes);
+            let (mut share, max_bytes) = (memory.share(), 200_000);
+            let plain = vec![b'x'; plain_bytes];
+            let expected = if is_enough { Ok(plain.clone()) } else { Err(BodyError::NoMemory) };
+            let result = gunzip(&gzip(&plain), max_bytes, &mut share);
+            assert!(result.as_ref().is_ok_and(|it| it.capacity() <= memory_bytes) || !is_enough);
+            assert_eq!(result, expected, "{plain_bytes} of {memory_bytes}");
+        }
+        check(0, 0, true);
+        check(1, GUNZIP_STEP_BYTES, true);
+        check(1, GUNZIP_STEP_BYTES - 1, false);
+        check(GUNZIP_STEP_BYTES + 1, 2 * GUNZIP_STEP_BYTES, true);
+        check(GUNZIP_STEP_BYTES + 1, 2 * GUNZIP_STEP_BYTES - 1, false);
+        // A body of the greatest size takes no more than that.
+        check(200_000, 200_000, true);
+        check(200_000, 199_999, false);
+    }
+
     #[test]
     fn limits_hold_after_decompression() {
         fn check(plain: &[u8], max_bytes: usize, expected: Result<usize, BodyError>) {
-            let result = gunzip(&gzip(plain), max_bytes).map(|plain| plain.len());
+            let result = gunzip(&gzip(plain), max_bytes, &mut plenty()).map(|plain| plain.len());
             assert_eq!(result, expected, "{} bytes, at most {max_bytes}", plain.len());
         }
         check(b"hello", 5, Ok(5));
@@ -225,19 +265,19 @@ mod tests {
     fn what_is_not_gzip_is_unreadable() {
         let whole = gzip(b"hello hello hello");
         for input in [&b"245 <158>1 ..."[..], b"", &whole[..whole.len() - 9]] {
-            assert_eq!(gunzip(input, 1_000), Err(BodyError::Unreadable));
+            assert_eq!(gunzip(input, 1_000, &mut plenty()), Err(BodyError::Unreadable));
         }
     }
 
     proptest! {
         #[test]
         fn gzip_round_trips(plain in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-            prop_assert_eq!(gunzip(&gzip(&plain), 2_000), Ok(plain));
+            prop_assert_eq!(gunzip(&gzip(&plain), 2_000, &mut plenty()), Ok(plain));
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(input in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = gunzip(&input, 1_000);
+            let _ = gunzip(&input, 1_000, &mut plenty());
         }
     }
 }

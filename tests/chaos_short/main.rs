@@ -9,7 +9,7 @@
 use std::io::{BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -19,8 +19,40 @@ const BROKER: (&str, &str) = ("YAHTZEE_TEST_KAFKA", "kafka");
 const POSTGRES: (&str, &str) = ("YAHTZEE_TEST_POSTGRES", "postgres");
 const POSTGRES_2: (&str, &str) = ("YAHTZEE_TEST_POSTGRES_2", "postgres");
 
-/// Held for writing by who takes the broker away, for reading by the others, which may run at one time.
-static BROKER_USE: RwLock<()> = RwLock::new(());
+/// The scenarios that run now; the broker is taken away from none of the others. Two at a time use two processors well, however many
+/// threads the tests have.
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+const RUNNING_MAX: usize = 2;
+
+/// A scenario's place among those that run at one time.
+struct Place(usize);
+
+impl Place {
+    fn beside_others() -> Self {
+        Self::take(1)
+    }
+
+    fn alone() -> Self {
+        Self::take(RUNNING_MAX)
+    }
+
+    fn take(places: usize) -> Self {
+        let (running, ended) = &RUNNING;
+        let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_no_room = |running: &mut usize| *running + places > RUNNING_MAX;
+        let mut running = ended.wait_while(running, has_no_room).unwrap_or_else(PoisonError::into_inner);
+        *running += places;
+        Self(places)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (running, ended) = &RUNNING;
+        *running.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        ended.notify_all();
+    }
+}
 
 /// Whether the servers are there. If not, says so; on a build server it fails.
 fn have(servers: &[(&str, &str)]) -> bool {
@@ -87,37 +119,37 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn c1_killed_workers_change_nothing() {
-    let _use = BROKER_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::beside_others();
     check("C1 --for 8s --rate 5000");
 }
 
 #[test]
 fn c1_killed_workers_change_nothing_in_the_stores_at_least_once() {
-    let _use = BROKER_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::beside_others();
     check("C1 --for 8s --rate 5000 --guarantee at-least-once");
 }
 
 #[test]
 fn c2_zombies_change_nothing() {
-    let _use = BROKER_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::beside_others();
     check("C2 --for 6s --rate 5000");
 }
 
 #[test]
 fn c3_rolling_restarts_change_nothing() {
-    let _use = BROKER_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::beside_others();
     check("C3 --for 6s --rate 5000");
 }
 
 #[test]
 fn c4_a_broker_that_goes_away_changes_nothing() {
-    let _use = BROKER_USE.write().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::alone();
     check("C4 --for 6s");
 }
 
 #[test]
 fn s0_a_store_that_fails_in_many_ways_has_everything_in_the_end() {
-    let _use = BROKER_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let _place = Place::beside_others();
     if !have(&[BROKER, POSTGRES, POSTGRES_2]) {
         return;
     }

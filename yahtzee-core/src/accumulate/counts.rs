@@ -104,8 +104,18 @@ impl Counts {
 fn add_sorted(list: &mut Vec<(u32, u64)>, key: u32, occurrences: u64) {
     match list.binary_search_by_key(&key, |entry| entry.0) {
         Ok(at) => list[at].1 = list[at].1.saturating_add(occurrences),
-        Err(at) if list.len() < Counts::KEYS_MAX => list.insert(at, (key, occurrences)),
+        Err(at) if list.len() < Counts::KEYS_MAX => {
+            make_room(list);
+            list.insert(at, (key, occurrences));
+        }
         Err(at) => add_to_full(list, at, (key, occurrences)),
+    }
+}
+
+/// Doubles a full list, up to as many keys as there can be: a clone has begun at any length.
+fn make_room(list: &mut Vec<(u32, u64)>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len().clamp(1, Counts::KEYS_MAX - list.len()));
     }
 }
 
@@ -279,6 +289,19 @@ mod tests {
             laws::check_fold(&counts(&a), &counts(&b), &all);
             laws::check([counts(&a), counts(&b), all]);
         }
+    }
+
+    /// A clone has no spare room, and grows from there.
+    #[test]
+    fn however_many_keys_a_clone_begins_with_it_stays_within_the_bound() {
+        let check = |keys: u32, further: u32| {
+            let all: Vec<_> = (0..keys).map(|key| (key, 1)).collect();
+            let mut copy = counts(&all).clone();
+            (keys..keys + further).for_each(|key| copy.add(key, 1));
+            assert!(Some(copy.heap_bytes()) <= Counts::HEAP_BYTES_MAX, "{keys} and {further} keys");
+        };
+        [1, 2, 3, 600, 1_000, 1_023, 1_024].into_iter().for_each(|keys| check(keys, 1));
+        [0, 3, 600, 1_023].into_iter().for_each(|keys| check(keys, 2_000));
     }
 
     #[test]

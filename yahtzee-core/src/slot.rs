@@ -65,8 +65,8 @@ pub struct SlotMachine {
     /// Records on which the job has panicked, by index of the partition. They outlive a failure: the record becomes a
     /// dead letter at the second try.
     poisoned: Vec<Vec<RecordPrint>>,
-    /// Who had committed when this process looked first, by index of the partition.
-    predecessors: Option<Vec<Option<u32>>>,
+    /// Incarnations that had committed when this process looked first.
+    predecessors: Option<Vec<u32>>,
     next_write_ms: u64,
     is_flushing: bool,
     /// Index of the partition of which the last write has left effects behind. The next write begins with it.

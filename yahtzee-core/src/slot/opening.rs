@@ -15,8 +15,8 @@ use super::{Assignment, Bounds, CommittedOffset, OpenPartition, PartitionRefused
 /// An opening under way.
 pub(super) struct Opening {
     identity: Identity,
-    /// Who had committed when this process looked first, in the order of the slot's partitions; `None` before.
-    predecessors: Option<Vec<Option<u32>>>,
+    /// Incarnations that had committed of any partition of the slot when this process looked first; `None` before.
+    predecessors: Option<Vec<u32>>,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -59,7 +59,7 @@ impl Opening {
         identity: &Identity,
         open_partition: Box<OpenPartition>,
         partitions: &[Partition],
-        predecessors: Option<Vec<Option<u32>>>,
+        predecessors: Option<Vec<u32>>,
     ) -> Self {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
         let unknown = |&partition: &Partition| PartitionAnswers {
@@ -114,7 +114,7 @@ impl Opening {
     /// Takes the answer to the last request.
     ///
     /// # Errors
-    /// If it shows that a successor has taken over.
+    /// If it shows that a successor has taken over, or that a newer program has committed.
     pub(super) fn take(&mut self, answer: SlotAnswer, rules: &dyn SlotRules) -> Result<(), PartitionRefused> {
         match answer {
             SlotAnswer::Fenced => {}
@@ -161,22 +161,23 @@ impl Opening {
         rules: &dyn SlotRules,
     ) -> Result<(), PartitionRefused> {
         let own = self.identity.owner_tag.incarnation;
-        let committers: Vec<_> = committed.iter().map(incarnation_of).collect();
-        let predecessors = self.predecessors.get_or_insert_with(|| committers.clone());
-        let is_successor = |(committer, predecessor): (&Option<u32>, &Option<u32>)| {
-            committer.is_some_and(|committer| rules.is_successor(committer, *predecessor, own))
-        };
-        match committers.iter().zip(&*predecessors).position(is_successor) {
-            Some(index) => {
-                let partition = self.found[index].partition;
-                Err(PartitionRefused { partition, reason: ResumeError::TakenOver })
-            }
+        let mut committers = Vec::new();
+        for (found, committed) in self.found.iter().zip(committed) {
+            let refused = |reason| PartitionRefused { partition: found.partition, reason };
+            let committer =
+                incarnation_of(committed).map_err(|reason| refused(ResumeError::Unreadable(reason)))?;
+            committers.extend(committer.map(|committer| (found.partition, committer)));
+        }
+        let all = || committers.iter().map(|&(_, committer)| committer).collect();
+        let predecessors = self.predecessors.get_or_insert_with(all);
+        match committers.iter().find(|(_, committer)| rules.is_successor(*committer, predecessors, own)) {
+            Some(&(partition, _)) => Err(PartitionRefused { partition, reason: ResumeError::TakenOver }),
             None => Ok(()),
         }
     }
 
     /// Returns who had committed when this process looked first, for its next opening.
-    pub(super) fn predecessors(&self) -> Option<Vec<Option<u32>>> {
+    pub(super) fn predecessors(&self) -> Option<Vec<u32>> {
         self.predecessors.clone()
     }
 
@@ -213,10 +214,17 @@ fn read(committed: &CommittedOffset) -> Result<Commit, Unreadable> {
     Commit::read(committed.offset, &committed.metadata).map(|(commit, _)| commit)
 }
 
-/// Returns the incarnation that has made a commit, if there is one and it can be read.
-fn incarnation_of(committed: &Option<CommittedOffset>) -> Option<u32> {
-    let CommittedOffset { offset, metadata } = committed.as_ref()?;
-    Commit::read(*offset, metadata).ok().map(|(_, identity)| identity.owner_tag.incarnation)
+/// Returns the incarnation that has made a commit, if there is one and it says so.
+///
+/// # Errors
+/// If a newer program has made it: this one cannot go on from it, and must not fence its maker for nothing.
+fn incarnation_of(committed: &Option<CommittedOffset>) -> Result<Option<u32>, Unreadable> {
+    let Some(CommittedOffset { offset, metadata }) = committed else { return Ok(None) };
+    match Commit::read(*offset, metadata) {
+        Ok((_, identity)) => Ok(Some(identity.owner_tag.incarnation)),
+        Err(newer @ Unreadable::NewerFormat(_)) => Err(newer),
+        Err(Unreadable::Foreign | Unreadable::OtherOffset { .. }) => Ok(None),
+    }
 }
 
 /// Returns the next offset that had not been read at a commit; its offset, if more cannot be read from it.

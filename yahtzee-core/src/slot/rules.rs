@@ -48,11 +48,12 @@ pub trait SlotRules: Sealed + std::fmt::Debug + Sync {
         [Successor, Fence, Commits, EarlierCommits, Bounds, Tails]
     }
 
-    /// Whether the incarnation that has made the newest commit of a partition is a successor: neither `own` nor the predecessor, who
-    /// had committed when this one looked first. A process that stood still, or was cut off, would else take the slot back from the
-    /// one that was started in its place. Commits that are read behind its fence tell nothing of this: it may be fenced itself.
-    fn is_successor(&self, committer: u32, predecessor: Option<u32>, own: u32) -> bool {
-        committer != own && Some(committer) != predecessor
+    /// Whether the incarnation that has made the newest commit of a partition is a successor: neither `own` nor one of the
+    /// `predecessors`, who had committed of any partition of the slot when this one looked first. A process that stood still, or was
+    /// cut off, would else take the slot back from the one that was started in its place. Commits that are read behind its fence tell
+    /// nothing of this: it may be fenced itself.
+    fn is_successor(&self, committer: u32, predecessors: &[u32], own: u32) -> bool {
+        committer != own && !predecessors.contains(&committer)
     }
 
     /// The end up to which a partition catches up: everything below it may have been published by a predecessor.

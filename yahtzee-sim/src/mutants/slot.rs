@@ -46,14 +46,14 @@ mistake!(
 
 mistake!(
     SuccessorNotKnown,
-    fn is_successor(_committer: u32, _predecessor: Option<u32>, _own: u32) -> bool {
+    fn is_successor(_committer: u32, _predecessors: &[u32], _own: u32) -> bool {
         false
     }
 );
 
 mistake!(
     PredecessorTakenForSuccessor,
-    fn is_successor(committer: u32, _predecessor: Option<u32>, own: u32) -> bool {
+    fn is_successor(committer: u32, _predecessors: &[u32], own: u32) -> bool {
         committer != own
     }
 );

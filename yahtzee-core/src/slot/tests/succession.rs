@@ -1,6 +1,11 @@
 //! Who was cut off or stood still does not take its slot back from a successor.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
+use crate::commit::Unreadable;
+use crate::crc32c::crc32c;
 use crate::incomplete::IncompleteWindows;
 use crate::rules::Production;
 
@@ -64,17 +69,67 @@ fn what_is_read_behind_the_own_fence_makes_nobody_a_predecessor() {
     assert!(!looks(&mut machine, successor));
 }
 
+/// Looks twice at who has committed of the partitions of a slot. Returns the partition that a successor has committed.
+fn looks_at_partitions(
+    at_first: &[Option<CommittedOffset>],
+    later: &[Option<CommittedOffset>],
+) -> Option<Partition> {
+    let partitions = (0..).map(Partition).take(later.len()).collect();
+    let mut machine = SlotMachine::new(SlotSettings { partitions, ..settings() });
+    let mut look = |committed: &[Option<CommittedOffset>]| {
+        begin(&mut machine);
+        assert_eq!(machine.poll(0), Some(SlotRequest::PeekCommits));
+        let refused = machine.answer(SlotAnswer::Commits(committed.to_vec()), 0).err();
+        machine.failed(SlotFailure::Unanswered);
+        refused.map(|refused| refused.partition)
+    };
+    assert_eq!(look(at_first), None);
+    look(later)
+}
+
 /// One partition of many is enough.
 #[test]
 fn each_partition_of_a_slot_is_looked_at() {
-    let partitions = vec![Partition(0), Partition(1), Partition(2)];
-    let mut machine = SlotMachine::new(SlotSettings { partitions, ..settings() });
     let successor = Some(commit_of(identity().owner_tag.incarnation + 1));
-    for (committed, is_refused) in [(vec![None; 3], false), (vec![None, None, successor], true)] {
+    assert_eq!(looks_at_partitions(&[None, None, None], &[None, None, None]), None);
+    assert_eq!(looks_at_partitions(&[None, None, None], &[None, None, successor]), Some(Partition(2)));
+}
+
+/// A predecessor that was itself just starting has committed of some partitions at the first look, and of others before it was
+/// fenced.
+#[test]
+fn who_had_committed_of_one_partition_is_no_successor_in_another() {
+    let own = identity().owner_tag.incarnation;
+    let [older, predecessor, successor] = [own + 1, own + 2, own + 3].map(|it| Some(commit_of(it)));
+    let check = |at_first: [&Option<CommittedOffset>; 2],
+                 later: [&Option<CommittedOffset>; 2],
+                 succeeded: Option<u32>| {
+        let found = looks_at_partitions(&at_first.map(Clone::clone), &later.map(Clone::clone));
+        assert_eq!(found, succeeded.map(Partition), "{at_first:?} {later:?}");
+    };
+    check([&predecessor, &older], [&predecessor, &predecessor], None);
+    check([&predecessor, &None], [&predecessor, &predecessor], None);
+    check([&older, &predecessor], [&predecessor, &older], None);
+    check([&predecessor, &older], [&predecessor, &successor], Some(1));
+    check([&predecessor, &older], [&successor, &predecessor], Some(0));
+}
+
+/// A program that cannot read a commit cannot work on it either, and whoever has made it must not be fenced for nothing.
+#[test]
+fn a_commit_of_a_newer_format_is_refused_before_anybody_is_fenced() {
+    let body = [u8::MAX];
+    let metadata = URL_SAFE_NO_PAD.encode([&body[..], &crc32c(&body).to_le_bytes()].concat());
+    let newer = CommittedOffset { offset: Offset(3), metadata };
+    for is_first_look in [true, false] {
+        let mut machine = SlotMachine::new(settings());
+        if !is_first_look {
+            assert!(looks(&mut machine, None));
+            machine.failed(SlotFailure::Unanswered);
+        }
         begin(&mut machine);
         assert_eq!(machine.poll(0), Some(SlotRequest::PeekCommits));
-        let refused = machine.answer(SlotAnswer::Commits(committed), 0).err().map(|it| it.partition);
-        assert_eq!(refused, is_refused.then_some(Partition(2)));
-        machine.failed(SlotFailure::Unanswered);
+        let refused = machine.answer(SlotAnswer::Commits(vec![Some(newer.clone())]), 0).unwrap_err();
+        assert_eq!(refused.reason, ResumeError::Unreadable(Unreadable::NewerFormat(u8::MAX)));
+        assert_eq!((machine.is_closed(), machine.poll(0)), (true, None));
     }
 }

@@ -325,7 +325,7 @@ fn the_largest_states_are_published() {
         let state = J::Accumulator::decode(&state).expect("its fields in their order");
         let bytes = job.summarize(&state).encoded_len();
         let series_key_and_provenance = 16 + 256 * J::DIMENSIONS.len() + 12 + 60;
-        let bytes_max = summary_bytes_max::<J::Accumulator>();
+        let bytes_max = summary_bytes_max::<J::Accumulator>(J::DIMENSIONS.len());
         assert!(bytes + series_key_and_provenance <= bytes_max, "{}: {bytes} of {bytes_max}", J::NAME);
     }
     let mut distribution = Distribution::default();

@@ -3,7 +3,7 @@
 use crate::accumulate::Accumulator;
 use crate::owner::Owner;
 use crate::record::{LogRecord, MeasurementCounts, Offset, Poison};
-use crate::summary::Provenance;
+use crate::summary::{Provenance, summary_key_bytes_max};
 
 /// Something to be written. Order matters, and so does that none is left out: a commit waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,17 +114,18 @@ pub const DEAD_LETTER_BYTES: usize = 4_096;
 /// Greatest size of a key and value that is written. Logs take 1 MiB for a record and what surrounds it.
 pub const RECORD_BYTES_MAX: usize = 1_000_000;
 
-/// Bytes of a summary beside what its accumulator holds: provenance, counts, texts.
-const SUMMARY_BYTES_BESIDE: usize = 4_096;
+/// Bytes of a summary beside its key and what its accumulator holds: provenance, counts, texts; or of one that cannot be published.
+const SUMMARY_BYTES_BESIDE: usize = DEAD_LETTER_BYTES;
 
-/// Returns the greatest size of a summary, key and value, that a series with this accumulator may have: a fourth more than the
-/// accumulator can take in memory, and 4 KiB, so that what waits to be written is bounded as the state is; in any case
-/// [`RECORD_BYTES_MAX`].
+/// Returns the greatest size of a summary, key and value, that a series with this accumulator and so many dimensions may have: the
+/// longest key, a fourth more than the accumulator can take in memory, and 4 KiB, so that what waits to be written is bounded as the
+/// state is; in any case [`RECORD_BYTES_MAX`].
 #[must_use]
-pub const fn summary_bytes_max<A: Accumulator>() -> usize {
+pub const fn summary_bytes_max<A: Accumulator>(dimensions: usize) -> usize {
     let Some(heap_bytes) = A::HEAP_BYTES_MAX else { return RECORD_BYTES_MAX };
     let accumulator = size_of::<A>().saturating_add(heap_bytes);
-    let bytes = (accumulator / 4 * 5).saturating_add(SUMMARY_BYTES_BESIDE);
+    let beside = summary_key_bytes_max(dimensions).saturating_add(SUMMARY_BYTES_BESIDE);
+    let bytes = (accumulator / 4).saturating_mul(5).saturating_add(beside);
     if bytes < RECORD_BYTES_MAX { bytes } else { RECORD_BYTES_MAX }
 }
 

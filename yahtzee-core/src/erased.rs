@@ -91,7 +91,7 @@ impl<J: Job> AnyJob for J {
 
     fn summary_effect_bytes_max(&self) -> u64 {
         // A list of effects doubles as it grows.
-        (2 * size_of::<Effect>() + summary_bytes_max::<J::Accumulator>()) as u64
+        (2 * size_of::<Effect>() + summary_bytes_max::<J::Accumulator>(J::DIMENSIONS.len())) as u64
     }
 
     fn reserved_field(&self) -> Option<u32> {

@@ -76,7 +76,7 @@ pub trait Job: Sized + Send + Sync + 'static {
     fn fold(&self, record: &Self::Record<'_>, intake: &mut Intake<'_, Self>);
 
     /// Returns the message that is published of a series. One that is larger than its accumulator could be, by more than a fourth
-    /// and 4 KiB, or than a log takes, is not published: it goes to the DLQ topic with the reason `summary-too-large`
+    /// and, beside its key, 4 KiB, or than a log takes, is not published: it goes to the DLQ topic with the reason `summary-too-large`
     /// ([`summary_bytes_max`](crate::effect::summary_bytes_max)).
     fn summarize(&self, accumulator: &Self::Accumulator) -> Self::Summary;
 

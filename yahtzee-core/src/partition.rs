@@ -446,7 +446,9 @@ impl<J: Job, R: Rules> PartitionCore<J, R> {
         // The accumulator is only read, so that a panic leaves nothing half done.
         let summarized = catch_unwind(AssertUnwindSafe(|| self.job.summarize(&series.accumulator)));
         let reason = match summarized.map(|summary| provenance.join_within(&summary, buffer)) {
-            Ok(value) if key.len() + value.len() <= summary_bytes_max::<J::Accumulator>() => {
+            Ok(value)
+                if key.len() + value.len() <= summary_bytes_max::<J::Accumulator>(J::DIMENSIONS.len()) =>
+            {
                 return Effect::Emit(Emit { owner, key, value, is_final });
             }
             Ok(value) => {

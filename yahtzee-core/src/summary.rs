@@ -238,8 +238,13 @@ fn push_window(start_ms: i64, length_ms: u32, key: &mut Vec<u8>) {
 }
 
 /// Greatest length of the key of a series: owner, and dimensions of 255 bytes each.
-pub(crate) fn series_key_bytes_max(dimensions: usize) -> usize {
-    size_of::<Owner>() + dimensions * (1 + usize::from(u8::MAX))
+pub(crate) const fn series_key_bytes_max(dimensions: usize) -> usize {
+    size_of::<Owner>() + dimensions * (1 + u8::MAX as usize)
+}
+
+/// Greatest length of the key of a summary: that of its series, and its window.
+pub(crate) const fn summary_key_bytes_max(dimensions: usize) -> usize {
+    series_key_bytes_max(dimensions) + WINDOW_BYTES
 }
 
 /// Appends each dimension with its length; longer ones than 255 bytes are cut at a character border.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::accumulate::{Accumulator, DecodeError, Distribution};
 use crate::effect::RECORD_BYTES_MAX;
+use crate::erased::AnyJob;
 
 /// A job whose every measurement makes its accumulator as large as it can be, if it is told so.
 #[derive(Debug)]
@@ -148,62 +149,137 @@ fn an_accumulator_without_a_bound_gives_a_partition_none() {
     assert_eq!(StateBytes::most::<(u64, Unbounded)>(&Policy::default(), 0), None);
 }
 
+/// Every policy that is not refused has a bound that is a number, and a partition of it one that is no smaller than that of less.
+#[test]
+fn the_bound_of_the_largest_policies_is_a_number() {
+    let check = |policy: Policy| {
+        policy.check().unwrap();
+        let bound = StateBytes::most::<(Distribution, u64)>(&policy, 64).unwrap();
+        let series = usize::try_from(policy.series_bound()).unwrap();
+        let least =
+            series * (Distribution::HEAP_BYTES_MAX.unwrap() + size_of::<(Distribution, u64)>() + 64 * 256);
+        assert!(bound.total() > least && bound.total() / 2 < least, "{policy:?} {bound:?}");
+    };
+    let largest = Policy { series_max: Policy::SERIES_MAX, ..Policy::default() };
+    check(largest);
+    check(Policy { lateness_windows: 199, future_windows: 0, ..largest });
+    check(Policy { lateness_windows: 0, future_windows: 199, series_per_owner_max: usize::MAX, ..largest });
+}
+
 /// What waits to be written is bounded as what is held.
 #[test]
-fn a_summary_that_outgrows_its_accumulator_is_no_summary() {
-    fn check<A: Accumulator>(expected: usize) {
-        assert_eq!(summary_bytes_max::<A>(), expected);
+fn a_summary_may_be_a_fourth_larger_than_its_accumulator_beside_key_and_4_kib() {
+    fn check<A: Accumulator>(dimensions: usize, expected: usize) {
+        assert_eq!(summary_bytes_max::<A>(dimensions), expected);
     }
-    check::<u64>(8 + 2 + 4_096);
-    check::<Unbounded>(RECORD_BYTES_MAX);
-    check::<(u64, Unbounded)>(RECORD_BYTES_MAX);
+    let key = |dimensions: usize| 16 + 256 * dimensions + 12;
+    check::<u64>(0, 8 + 2 + 4_096 + key(0));
+    check::<u64>(8, 8 + 2 + 4_096 + key(8));
+    check::<Unbounded>(0, RECORD_BYTES_MAX);
+    check::<(u64, Unbounded)>(3, RECORD_BYTES_MAX);
+    check::<Endless>(0, RECORD_BYTES_MAX);
     let distribution = 24 + Distribution::HEAP_BYTES_MAX.unwrap();
-    check::<Distribution>(distribution / 4 * 5 + 4_096);
+    check::<Distribution>(1, distribution / 4 * 5 + 4_096 + key(1));
+}
 
-    /// [`Ids`] with a summary of as many bytes as it has counted.
-    #[derive(Debug)]
-    struct Padded;
+/// An accumulator of which somebody says that it may take any memory.
+#[derive(Clone, Default)]
+struct Endless;
 
-    impl Job for Padded {
-        const NAME: &'static str = "padded";
-        const MEASUREMENT: &'static str = "IDS";
-        const GENERATION: u32 = 1;
-        const DIMENSIONS: &'static [&'static str] = &[];
-        type Record<'a> = IdRecord;
-        type Accumulator = u64;
-        type Summary = LargeSummary;
+impl Accumulator for Endless {
+    const HEAP_BYTES_MAX: Option<usize> = Some(usize::MAX);
 
-        fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, Self>) {
-            for id in &record.ids {
-                intake.add(id.minute * MINUTE_MS * 1_000, [], |bytes| *bytes += u64::from(id.id));
-            }
-        }
+    fn merge(&mut self, _other: &Self) {}
 
-        fn summarize(&self, bytes: &u64) -> LargeSummary {
-            LargeSummary { state: vec![7; *bytes as usize] }
+    fn encode(&self, _out: &mut Vec<u8>) {}
+
+    fn decode(_bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A job with so many dimensions, and a summary of as many bytes as it has counted.
+#[derive(Debug)]
+struct Padded<const DIMENSIONS: usize>;
+
+impl<const DIMENSIONS: usize> Job for Padded<DIMENSIONS> {
+    const NAME: &'static str = "padded";
+    const MEASUREMENT: &'static str = "IDS";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &["dimension"; DIMENSIONS];
+    type Record<'a> = IdRecord;
+    type Accumulator = u64;
+    type Summary = LargeSummary;
+
+    fn fold(&self, record: &IdRecord, intake: &mut Intake<'_, Self>) {
+        for Id { minute, id, dimension } in &record.ids {
+            let dimensions = [dimension.as_str(); DIMENSIONS];
+            intake.add(minute * MINUTE_MS * 1_000, dimensions, |bytes| *bytes += u64::from(*id));
         }
     }
 
-    let summary = |bytes: u32| {
-        let history = history(None, 0, 0);
-        let opened = PartitionCore::<Padded>::open(Arc::new(Padded), Policy::default(), identity(), history);
-        let (mut core, mut out) = (opened.unwrap().core, Vec::new());
-        let ids = vec![Id { minute: 10, id: bytes, dimension: String::new() }];
-        let value = IdRecord { frame_id: Vec::new(), ids }.encode_to_vec();
-        let record = LogRecord { offset: Offset(0), timestamp_ms: 600_000, key: &OWNER.0, value: &value };
-        core.ingest(record, &mut out);
-        core.flush(&mut out);
-        out.pop().unwrap()
-    };
-    let Effect::Emit(empty) = summary(0) else { panic!() };
-    // A field of more than 127 bytes has a tag of 2 bytes and a length of 2.
-    let largest = summary_bytes_max::<u64>() - empty.key.len() - empty.value.len() - 4;
-    let largest = u32::try_from(largest).unwrap();
-    let Effect::Emit(emit) = summary(largest) else { panic!("{largest} bytes are not too many") };
-    assert_eq!(emit.key.len() + emit.value.len(), summary_bytes_max::<u64>());
-    let Effect::Failed(failed) = summary(largest + 1) else { panic!("one more is too many") };
-    assert_eq!((failed.key, failed.provenance.count), (emit.key, 1));
-    let SummaryFailure::TooLarge { value, value_bytes } = failed.reason else { panic!() };
-    assert_eq!(value_bytes, emit.value.len() + 1);
-    assert_eq!((value.len(), &value[..8]), (value_bytes.min(DEAD_LETTER_BYTES), &emit.value[..8]));
+    fn summarize(&self, bytes: &u64) -> LargeSummary {
+        LargeSummary { state: vec![7; *bytes as usize] }
+    }
+}
+
+/// The summary of one series with the longest dimensions.
+fn padded_summary<const DIMENSIONS: usize>(bytes: usize) -> Effect {
+    let (job, history) = (Arc::new(Padded::<DIMENSIONS>), history(None, 0, 0));
+    let opened = PartitionCore::<Padded<DIMENSIONS>>::open(job, Policy::default(), identity(), history);
+    let (mut core, mut out) = (opened.unwrap().core, Vec::new());
+    let id = u32::try_from(bytes).unwrap();
+    let ids = vec![Id { minute: 10, id, dimension: "y".repeat(300) }];
+    let value = IdRecord { frame_id: Vec::new(), ids }.encode_to_vec();
+    let record = LogRecord { offset: Offset(0), timestamp_ms: 600_000, key: &OWNER.0, value: &value };
+    core.ingest(record, &mut out);
+    core.flush(&mut out);
+    out.pop().unwrap()
+}
+
+#[test]
+fn a_summary_that_outgrows_its_accumulator_is_no_summary() {
+    fn check<const DIMENSIONS: usize>() {
+        let bytes_max = summary_bytes_max::<u64>(DIMENSIONS);
+        let Effect::Emit(empty) = padded_summary::<DIMENSIONS>(0) else { panic!("{DIMENSIONS}") };
+        // A field of more than 127 bytes has a tag of 2 bytes and a length of 2.
+        let largest = bytes_max - empty.key.len() - empty.value.len() - 4;
+        let Effect::Emit(emit) = padded_summary::<DIMENSIONS>(largest) else { panic!("{largest}") };
+        assert_eq!(emit.key.len() + emit.value.len(), bytes_max);
+        let Effect::Failed(failed) = padded_summary::<DIMENSIONS>(largest + 1) else {
+            panic!("{DIMENSIONS}")
+        };
+        assert_eq!((failed.key, failed.provenance.count), (emit.key, 1));
+        let SummaryFailure::TooLarge { value, value_bytes } = failed.reason else { panic!() };
+        assert_eq!(value_bytes, emit.value.len() + 1);
+        assert_eq!((value.len(), &value[..8]), (value_bytes.min(DEAD_LETTER_BYTES), &emit.value[..8]));
+    }
+    check::<0>();
+    check::<1>();
+    check::<8>();
+    // Their keys alone are larger than what a summary may have beside its accumulator.
+    check::<16>();
+    check::<40>();
+}
+
+/// Whether it is published or not.
+#[test]
+fn no_summary_takes_more_than_is_told_while_it_waits() {
+    fn check<const DIMENSIONS: usize>(bytes: usize) {
+        let effect = padded_summary::<DIMENSIONS>(bytes);
+        // The list that it waits in has as much room again.
+        let waiting = effect.bytes() + size_of::<Effect>();
+        let most = AnyJob::summary_effect_bytes_max(&Padded::<DIMENSIONS>) as usize;
+        assert!(waiting <= most, "{DIMENSIONS} dimensions, {bytes} bytes: {waiting} > {most}");
+    }
+    for bytes in [0, 2_000, 4_000, 4_096, 5_000, 900_000, 2_000_000] {
+        check::<0>(bytes);
+        check::<1>(bytes);
+        check::<8>(bytes);
+        check::<40>(bytes);
+    }
 }

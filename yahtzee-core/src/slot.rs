@@ -51,6 +51,8 @@ pub struct SlotSettings {
     pub policy: Policy,
     /// Number of waiting effects that are written before the interval is over.
     pub backlog_max: usize,
+    /// The same in bytes.
+    pub backlog_bytes_max: usize,
     /// Bound of one write.
     pub write_max: WriteMax,
 }
@@ -320,7 +322,10 @@ impl SlotMachine {
 
     /// Whether too much waits, or what the last write has left, or everything must go out.
     fn has_to_write(&self) -> bool {
-        self.is_flushing || self.backlog() >= if self.rest.is_some() { 1 } else { self.settings.backlog_max }
+        let effects = if self.rest.is_some() { 1 } else { self.settings.backlog_max };
+        self.is_flushing
+            || self.backlog() >= effects
+            || self.backlog_bytes() >= self.settings.backlog_bytes_max
     }
 
     /// Takes the effects that wait, as many as a write may have.

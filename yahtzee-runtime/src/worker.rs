@@ -344,6 +344,12 @@ const READ_BACKLOG_MAX: usize = 5 * WRITE_MAX.effects;
 /// The same in bytes, of all slots of a job together.
 const READ_BACKLOG_BYTES_MAX: usize = 5 * WRITE_MAX.bytes;
 
+/// Bytes of a slot's effects that may wait before they are written without waiting for a tick, where a job has `slots` of them: where
+/// all together hold up reading, one at least writes.
+fn backlog_bytes_max(slots: usize) -> usize {
+    WRITE_MAX.bytes.min(READ_BACKLOG_BYTES_MAX.div_ceil(slots.max(1)))
+}
+
 /// A slot of a job on this worker. It outlives failures, so that a record is not tried a third time after the job has
 /// panicked on it.
 struct JobSlot {
@@ -352,12 +358,14 @@ struct JobSlot {
 }
 
 fn job_slots(plan: &JobPlan, settings: &WorkerSettings) -> Vec<JobSlot> {
+    let backlog_bytes_max = backlog_bytes_max(slots_of(settings.worker, settings.slots).count());
     let slot = |slot| {
         let partitions = partitions_of(slot, settings.slots, settings.layout.partitions).collect();
         let machine = SlotMachine::new(SlotSettings {
             partitions,
             policy: plan.policy,
             backlog_max: BACKLOG_MAX,
+            backlog_bytes_max,
             write_max: WRITE_MAX,
         });
         JobSlot { slot, machine }

@@ -135,6 +135,7 @@ impl Slot {
             partitions: partitions.collect(),
             policy: config.policy(),
             backlog_max: size(config.backlog_max),
+            backlog_bytes_max: usize::MAX,
             write_max: config.write_max(),
         };
         let mut new = Self {

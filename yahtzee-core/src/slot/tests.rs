@@ -80,7 +80,13 @@ fn identity() -> Identity {
 }
 
 fn settings() -> SlotSettings {
-    SlotSettings { partitions: vec![Partition(0)], policy: POLICY, backlog_max: 5, write_max: at_most(100) }
+    SlotSettings {
+        partitions: vec![Partition(0)],
+        policy: POLICY,
+        backlog_max: 5,
+        backlog_bytes_max: usize::MAX,
+        write_max: at_most(100),
+    }
 }
 
 fn at_most(effects: usize) -> WriteMax {
@@ -259,6 +265,26 @@ fn a_large_backlog_is_written_before_it_is_due_and_what_a_write_leaves_at_once()
     assert_eq!(appended(machine.poll(1)), [-1, -1]);
     answer(&mut machine, SlotAnswer::Appended, 1);
     assert_eq!(committed(machine.poll(1)).unwrap().1, 6);
+}
+
+/// A few large effects are a backlog too.
+#[test]
+fn as_many_bytes_as_may_wait_are_written_before_they_are_due() {
+    let with_two_finals = |backlog_bytes_max: usize| {
+        let mut machine = opened(SlotSettings { backlog_bytes_max, ..settings() }, 100);
+        obey(&mut machine, 0);
+        (0..3_u64).for_each(|offset| feed(&mut machine, offset, 3 * offset.cast_signed()));
+        assert_eq!(machine.backlog(), 2);
+        machine
+    };
+    let waiting = with_two_finals(usize::MAX).backlog_bytes();
+    let check = |backlog_bytes_max: usize, is_due: bool| {
+        let mut machine = with_two_finals(backlog_bytes_max);
+        assert_eq!(machine.next_due() == 0, is_due, "{backlog_bytes_max}");
+        assert_eq!(machine.poll(1).is_some(), is_due, "{backlog_bytes_max}");
+    };
+    check(waiting, true);
+    check(waiting + 1, false);
 }
 
 /// The bytes of a write are bounded like its effects, and an effect that is larger alone does not stop the slot.

@@ -39,7 +39,7 @@ pub enum MemoryNeed {
     /// [`MemoryBound::usual_bytes`]. A worker that outgrows its limit all the same ends.
     #[default]
     Usual,
-    /// [`MemoryBound::greatest_bytes`]. No worker ever outgrows its limit.
+    /// [`MemoryBound::greatest_bytes`]. A worker never outgrows its limit, but for what one poll brings at once.
     Greatest,
 }
 

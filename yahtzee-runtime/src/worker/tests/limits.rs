@@ -41,14 +41,16 @@ fn nothing_is_read_while_too_much_of_any_slot_waits_to_be_written() {
     assert_eq!(writes(&calls[..second_poll]), 2, "the second one makes room");
 }
 
+/// A record of 1 MiB that comes an hour too late.
+fn large_and_late() -> RawRecord {
+    let mut record = RawRecord { timestamp_ms: START_MS + 3_600_000, ..record(0, 1) };
+    prost::encoding::bytes::encode(100, &vec![7_u8; 1 << 20], &mut record.value);
+    record
+}
+
 /// A few large effects can be too much as well.
 #[test]
 fn nothing_is_read_while_too_many_bytes_wait_to_be_written() {
-    let large_and_late = || {
-        let mut record = RawRecord { timestamp_ms: START_MS + 3_600_000, ..record(0, 1) };
-        prost::encoding::bytes::encode(100, &vec![7_u8; 1 << 20], &mut record.value);
-        record
-    };
     let check = |effects: usize, writes_before_reading: usize| {
         let raw = vec![large_and_late(); effects];
         let polls = [poll(effects, 0), poll(0, 0), poll(0, 0)].into();
@@ -64,6 +66,33 @@ fn nothing_is_read_while_too_many_bytes_wait_to_be_written() {
     // Of 1 MiB and a little more each, fifteen go into a write, and seventy-nine leave room to read on.
     check(94, 1);
     check(95, 2);
+}
+
+/// Else the job would stand still until the next tick.
+#[test]
+fn what_holds_up_reading_is_written_without_waiting_for_the_next_tick() {
+    let mut raw = vec![record(0, 1)];
+    raw.extend((0..95).map(|_| large_and_late()));
+    let polls = [poll(1, 0), poll(95, 1), poll(0, 0)].into();
+    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+    worked.plan.policy.publishes_late = true;
+    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    let late = |call: &String| call.split(' ').filter(|&word| word == "LATE").count();
+    let written: Vec<usize> = calls.iter().map(late).filter(|&late| late > 0).collect();
+    // The first write has the final summary of the window before too.
+    assert_eq!(written, [15, 15, 15, 15, 15, 15, 5]);
+}
+
+/// Of as many slots as a job may have, one at least has something to write when reading is held up.
+#[test]
+fn some_slot_always_makes_room() {
+    for slots in [1, 2, 4, 5, 6, 7, 100, READ_BACKLOG_BYTES_MAX] {
+        let of_slot = backlog_bytes_max(slots);
+        assert!((1..=WRITE_MAX.bytes).contains(&of_slot), "{slots}");
+        assert!((of_slot - 1) * slots < READ_BACKLOG_BYTES_MAX, "{slots}");
+    }
 }
 
 /// What becomes due at once is spread over writes of a bounded size, between which the job reads on; an ordered end

@@ -230,6 +230,14 @@ mod tests {
         check(&[1, 5, 1, 1], false);
         check(&[1, 0xff, 0xff, 0xff, 0xff, 0x1f, 1], false); // 33 bits
         check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5, 1], false); // claims 2^64 - 1 keys
+        let of_keys = |keys: usize| {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, keys as u64);
+            (0..keys).for_each(|_| bytes.extend([1, 1]));
+            bytes
+        };
+        check(&of_keys(Counts::KEYS_MAX), true);
+        check(&of_keys(Counts::KEYS_MAX + 1), false); // one more than are told apart
     }
 
     proptest! {
@@ -289,6 +297,13 @@ mod tests {
             laws::check_fold(&counts(&a), &counts(&b), &all);
             laws::check([counts(&a), counts(&b), all]);
         }
+    }
+
+    #[test]
+    fn counters_that_count_together_stay_at_the_greatest_value() {
+        let told_apart = (0..1_023).map(|key| (key, 1));
+        let counts = counts(&told_apart.chain([(5_000, u64::MAX), (6_000, 2)]).collect::<Vec<_>>());
+        assert_eq!((counts.len(), counts.get(Counts::GREATER_KEYS)), (1_024, u64::MAX));
     }
 
     /// A clone has no spare room, and grows from there.

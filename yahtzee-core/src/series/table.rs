@@ -235,6 +235,58 @@ mod tests {
         }
     }
 
+    /// Puts keys `from..through` into `slot`.
+    fn fill(table: &mut KeyTable<Owner>, slot: usize, keys: std::ops::Range<u32>) {
+        for key in keys {
+            let owner = Owner(u128::from(key).to_be_bytes());
+            let hash = table.hash(&owner.0);
+            let id = table.find(hash, &owner.0).unwrap_or_else(|| table.insert(hash, owner));
+            *table.cell_mut(id, slot) = 1;
+        }
+    }
+
+    fn empty(table: &mut KeyTable<Owner>, slot: usize, keys: std::ops::Range<u32>) {
+        for key in keys {
+            let owner = u128::from(key).to_be_bytes();
+            let id = table.find(table.hash(&owner), &owner).unwrap();
+            table.clear(id, slot);
+        }
+    }
+
+    /// Each part by itself: none may hide behind the room that another has.
+    #[test]
+    fn no_part_of_a_table_takes_more_than_is_told() {
+        fn check(keys: u32, windows: usize) {
+            let mut table = KeyTable::new(KeyedHash::new([7; 16]));
+            while table.slots() < windows {
+                table.widen();
+            }
+            fill(&mut table, windows - 1, 0..keys);
+            empty(&mut table, windows - 1, 1..keys);
+            let most = KeyTable::<Owner>::heap_bytes_max(keys as usize, 0, windows);
+            let most_beside_hashes = most - hash_table_bytes_max(keys as usize);
+            let beside_hashes = table.heap_bytes() - table.ids.allocation_size();
+            assert!(beside_hashes <= most_beside_hashes, "{keys} keys, {windows} windows: {beside_hashes}");
+        }
+        (1..300).for_each(|keys| [1, 2, 3, 5].into_iter().for_each(|windows| check(keys, windows)));
+    }
+
+    /// A table that is kept nearly full doubles for what was removed.
+    #[test]
+    fn a_table_of_which_keys_come_and_go_takes_no_more_than_is_told() {
+        fn check(keys: u32) {
+            let mut table = KeyTable::new(KeyedHash::new([7; 16]));
+            fill(&mut table, 0, 0..keys);
+            for turn in 0..8 * keys {
+                empty(&mut table, 0, turn..turn + 1);
+                fill(&mut table, 0, turn + keys..turn + keys + 1);
+                let bytes = table.ids.allocation_size();
+                assert!(bytes <= hash_table_bytes_max(keys as usize + 1), "{keys} keys: {bytes}");
+            }
+        }
+        [1, 2, 3, 7, 13, 27, 50, 100, 220, 440].into_iter().for_each(check);
+    }
+
     proptest! {
         #[test]
         fn a_table_holds_what_was_put_into_it(

@@ -277,7 +277,16 @@ fn as_many_bytes_as_may_wait_are_written_before_they_are_due() {
         assert_eq!(machine.backlog(), 2);
         machine
     };
-    let waiting = with_two_finals(usize::MAX).backlog_bytes();
+    let waiting = {
+        let mut machine = with_two_finals(usize::MAX);
+        let (bytes, assigned) = (machine.backlog_bytes(), &machine.assigned()[0]);
+        assert_eq!(assigned.memory_bytes(), assigned.state_bytes().total() + bytes);
+        machine.flush();
+        let Some(SlotRequest::Append(effects)) = machine.poll(1) else { panic!("nothing is written") };
+        assert_eq!(effects.iter().map(|(_, effect)| effect.bytes()).sum::<usize>(), bytes);
+        assert_eq!(machine.backlog_bytes(), 0);
+        bytes
+    };
     let check = |backlog_bytes_max: usize, is_due: bool| {
         let mut machine = with_two_finals(backlog_bytes_max);
         assert_eq!(machine.next_due() == 0, is_due, "{backlog_bytes_max}");

@@ -93,7 +93,7 @@ mod tests {
     use yahtzee_core::record::{MeasurementCounts, Poison};
     use yahtzee_core::summary::Provenance;
 
-    use super::super::write::record_of;
+    use super::super::write::{fit, record_of};
     use super::*;
 
     fn topics() -> WorkerTopics {
@@ -180,20 +180,34 @@ mod tests {
 
     #[test]
     fn a_summary_that_cannot_be_published_is_a_dead_letter() {
-        let check = |reason: SummaryFailure, name: &str, value: &[u8], value_bytes: u64| {
+        let check = |key_bytes: usize, reason: SummaryFailure, name: &str, value: &[u8], value_bytes: u64| {
             let provenance =
                 Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final: true };
-            let (owner, key) = (Owner([6; 16]), vec![3; 40]);
+            let (owner, key) = (Owner([6; 16]), vec![3; key_bytes]);
             let failed = FailedSummary { owner, key: key.clone(), provenance, reason };
             let record = record_of(Effect::Failed(failed), &topics(), Partition(1), 5);
             assert_eq!((&*record.topic, record.partition), ("DLQ.ERROR.v1", Partition(1)));
             let letter = yahtzee_proto::DeadLetter::decode(&*record.value).unwrap();
             assert_eq!((letter.reason.as_str(), letter.topic.as_str()), (name, "ERROR_SUMMARY.v1"));
-            assert_eq!((letter.offset, letter.key), (9, key));
+            assert_eq!((letter.offset, letter.key), (9, key[..key.len().min(DEAD_LETTER_BYTES)].to_vec()));
+            assert_eq!(record.key, b"errors/ERROR_SUMMARY.v1/1/9");
             assert_eq!((&*letter.value, letter.value_bytes), (value, value_bytes));
         };
-        check(SummaryFailure::Panic, "summary-panic", &[], 0);
+        check(40, SummaryFailure::Panic, "summary-panic", &[], 0);
+        check(9_000, SummaryFailure::Panic, "summary-panic", &[], 0);
         let too_large = SummaryFailure::TooLarge { value: vec![7; 20], value_bytes: 2_000_000 };
-        check(too_large, "summary-too-large", &[7; 20], 2_000_000);
+        check(40, too_large, "summary-too-large", &[7; 20], 2_000_000);
+    }
+
+    /// The final one of the series follows.
+    #[test]
+    fn a_change_that_cannot_be_published_is_no_dead_letter() {
+        for is_final in [true, false] {
+            let provenance =
+                Provenance { generation: 1, first_offset: 2, last_offset: 9, count: 3, is_final };
+            let (owner, key) = (Owner([6; 16]), vec![3; 40]);
+            let failed = FailedSummary { owner, key, provenance, reason: SummaryFailure::Panic };
+            assert_eq!(fit(Effect::Failed(failed), &topics()).is_some(), is_final);
+        }
     }
 }

@@ -166,6 +166,8 @@ mod tests {
             + plan.policy.series_bound() * plan.job.summary_effect_bytes_max();
         assert_eq!(greatest(1), of_partition + WAITING_BYTES);
         assert_eq!(greatest(3), 3 * of_partition + WAITING_BYTES);
+        let in_slots = MemoryBound::of(plans, WorkerIndex::ALONE, 2, 3);
+        assert_eq!(in_slots.greatest_bytes, Some(greatest(3)), "whichever slot they are in");
         let idle = MemoryBound::of(plans, WorkerIndex::new(2, 3).unwrap(), 2, 2);
         assert_eq!(idle.greatest_bytes, Some(0));
         assert!(plan.job.summary_effect_bytes_max() > EFFECT_BYTES);

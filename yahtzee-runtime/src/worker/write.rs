@@ -89,7 +89,7 @@ fn stamp_ms(machine: &SlotMachine) -> i64 {
 
 /// Returns what is written of an effect: nothing of a change that cannot be published, since the final summary follows, which
 /// is written as a dead letter.
-fn fit(effect: Effect, topics: &WorkerTopics) -> Option<Effect> {
+pub(super) fn fit(effect: Effect, topics: &WorkerTopics) -> Option<Effect> {
     let Effect::Failed(failed) = &effect else { return Some(effect) };
     let reason = failed.reason.name();
     metric_names::SUMMARY_FAILED.with(&[topics.job, reason]).increment(1);

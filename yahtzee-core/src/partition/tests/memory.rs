@@ -121,6 +121,31 @@ fn full_windows_hold_nearly_as_much_as_the_policy_says() {
     }
 }
 
+/// It is kept for the window that opens next.
+#[test]
+fn what_a_closed_window_leaves_is_counted() {
+    let policy = Policy { lateness_windows: 1, series_per_owner_max: 1_000, ..Policy::default() };
+    let (mut core, mut offset) = (open(policy), 0);
+    fill(&mut core, &mut offset, 100, 99, &(0..100).collect::<Vec<_>>());
+    fill(&mut core, &mut offset, 100, 100, &[0]);
+    let before = core.state_bytes();
+    fill(&mut core, &mut offset, 101, 100, &[0]);
+    let after = core.state_bytes();
+    assert_eq!(core.status().open_windows, 1);
+    assert_eq!((after.states, after.frames), (before.states, before.frames));
+}
+
+/// However few series it has, a window remembers many frames.
+#[test]
+fn a_window_that_remembers_all_frames_it_may_is_within_the_bound() {
+    let policy = Policy { series_max: 1, lateness_windows: 0, future_windows: 0, ..Policy::default() };
+    let (mut core, most) = (open(policy), most(&policy));
+    let mut offset = 0;
+    (0..policy.frames_max() + 10).for_each(|_| fill(&mut core, &mut offset, 100, 100, &[0]));
+    let bytes = core.state_bytes();
+    assert!(is_within(bytes, most) && bytes.frames * 2 > most.frames, "{bytes:?} {most:?}");
+}
+
 /// An accumulator of which nobody says how large it can be.
 #[derive(Clone, Default)]
 struct Unbounded(Vec<u8>);
@@ -253,10 +278,12 @@ fn a_summary_that_outgrows_its_accumulator_is_no_summary() {
         let Effect::Failed(failed) = padded_summary::<DIMENSIONS>(largest + 1) else {
             panic!("{DIMENSIONS}")
         };
-        assert_eq!((failed.key, failed.provenance.count), (emit.key, 1));
+        assert_eq!((&failed.key, failed.provenance.count), (&emit.key, 1));
         let SummaryFailure::TooLarge { value, value_bytes } = failed.reason else { panic!() };
         assert_eq!(value_bytes, emit.value.len() + 1);
         assert_eq!((value.len(), &value[..8]), (value_bytes.min(DEAD_LETTER_BYTES), &emit.value[..8]));
+        let failed = padded_summary::<DIMENSIONS>(largest + 1);
+        assert_eq!(failed.bytes(), size_of::<Effect>() + emit.key.len() + value.len());
     }
     check::<0>();
     check::<1>();

@@ -85,6 +85,21 @@ fn what_holds_up_reading_is_written_without_waiting_for_the_next_tick() {
     assert_eq!(written, [15, 15, 15, 15, 15, 15, 5]);
 }
 
+/// So that a write does not have to wait for others of its kind.
+#[test]
+fn a_whole_write_is_due_at_once() {
+    let mut raw = vec![record(0, 1)];
+    raw.extend((0..16).map(|_| large_and_late()));
+    let polls = [poll(1, 0), poll(16, 1), poll(0, 0)].into();
+    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+    worked.plan.policy.publishes_late = true;
+    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
+    worked.run().unwrap();
+    let calls = worked.calls_after_opening();
+    let at = |wanted: &str| calls.iter().position(|call| call.contains(wanted)).unwrap();
+    assert!(at("poll 16") < at("LATE") && at("LATE") < at("poll 0"), "{calls:?}");
+}
+
 /// Of as many slots as a job may have, one at least has something to write when reading is held up.
 #[test]
 fn some_slot_always_makes_room() {

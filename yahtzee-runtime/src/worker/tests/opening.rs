@@ -54,3 +54,28 @@ fn slots_share_the_answers_that_concern_the_whole_topic() {
         assert_eq!((count("peek"), count("groups"), count("fence")), (1, 1, 2), "opening {opening}");
     }
 }
+
+/// Who cannot look may have a successor.
+#[test]
+fn nobody_is_fenced_as_long_as_nobody_says_who_has_committed() {
+    for guarantee in BOTH {
+        let script = Script { raw: records(1), is_peek_unanswered: true, ..Script::default() };
+        let mut worked = Worked::new(guarantee, script);
+        let failure = worked.run().unwrap_err();
+        assert!(failure.is_transient(), "{failure}");
+        assert_eq!(worked.calls(), ["peek"]);
+    }
+}
+
+/// The commits of the raw topic go with it; those beside the summaries stay.
+#[test]
+fn a_successor_is_known_by_its_commit_beside_the_summaries_too() {
+    let polls = [poll(1, FLUSH_MS), poll(1, FLUSH_MS)].into();
+    let script = Script { raw: records(2), polls, ..Script::default() };
+    let mut worked = Worked::new(Guarantee::Fenced, script);
+    worked.run().unwrap();
+    let own = worked.log.script().committed.take().unwrap();
+    worked.log.script().committed_beside = Some(by_another(&own, worked.settings.incarnation + 1));
+    let failure = worked.run_again(&[poll(0, 0)]).unwrap_err();
+    assert!(failure.to_string().contains("another worker has taken over"), "{failure}");
+}

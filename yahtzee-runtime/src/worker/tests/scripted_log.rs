@@ -60,6 +60,8 @@ pub(super) struct Script {
     pub(super) committed_beside: Option<CommittedOffset>,
     /// Whether a transaction hangs over the commits of the job.
     pub(super) has_hanging_transaction: bool,
+    /// Whether the log does not answer who looks who has committed.
+    pub(super) is_peek_unanswered: bool,
     /// Commits of groups of earlier generations, by name.
     pub(super) earlier: Vec<(String, CommittedOffset)>,
     /// Whether there is a second partition, of one control record, and how many polls pass before its end is handed out.
@@ -249,7 +251,9 @@ impl Log for ScriptedLog {
         topic: &str,
         partitions: &[Partition],
     ) -> Result<Vec<Option<CommittedOffset>>, LogError> {
-        Ok(self.read_commits("peek", group, topic, partitions))
+        let is_unanswered = self.script().is_peek_unanswered;
+        let commits = self.read_commits("peek", group, topic, partitions);
+        if is_unanswered { Err(unavailable()) } else { Ok(commits) }
     }
 
     fn groups(&self) -> Result<Vec<String>, LogError> {

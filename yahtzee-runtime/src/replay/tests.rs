@@ -373,6 +373,14 @@ fn summaries_that_cannot_be_published_are_counted() {
     world.log.appender(Duration::from_secs(60)).unwrap().append_and_wait(&records).unwrap();
     let (found, tally, _) = world.replay(ReplayRange::default());
     assert_eq!((found.len(), tally.summaries, tally.failed, tally.still_open.len()), (2, 2, 1, 1));
+    // Of the windows that are wanted only.
+    let failed_to = |windows: i64| {
+        let to_ms = BEGIN_MS + windows * i64::from(LENGTH_MS);
+        let range = ReplayRange { from: Some(Edge::Time(BEGIN_MS)), to: Some(Edge::Time(to_ms)) };
+        let (found, tally, _) = world.replay(range);
+        (found.len(), tally.failed)
+    };
+    assert_eq!([failed_to(1), failed_to(2), failed_to(3)], [(1, 0), (1, 1), (2, 1)]);
 }
 
 /// Windows that were handed out before a panic count for nothing after it: progress must not go past those that follow.

@@ -2,8 +2,12 @@
 //!
 //! One record per offset, its window the minute it was received in or an earlier one; `L = 1`. After every record
 //! but the last the schedule does nothing, commits, crashes, or commits and crashes.
+//!
+//! A crash leaves nothing but the newest commit, the topic and how far the log was read; and until the next one it makes no difference
+//! to what is folded whether a commit was stored. So a partition is opened once for each of these that any schedule leads to, and
+//! read to the end of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,7 +56,7 @@ pub struct Counterexample {
     pub schedule: Vec<usize>,
 }
 
-/// Runs all `4^records` logs under all `4^(records - 1)` schedules. Returns how many runs there were.
+/// Runs all `4^records` logs under all `4^(records - 1)` schedules. Returns how many pairs of them there are.
 ///
 /// # Errors
 /// The first counterexample of one of the threads.
@@ -79,15 +83,32 @@ fn check_log(log: &[usize], mutant: &Mutant) -> Result<u64, Counterexample> {
     let values: Vec<Vec<u8>> =
         log.iter().enumerate().map(|(offset, &minute)| value(offset, minute)).collect();
     let expected = truth(log);
-    let schedules = CHOICES.pow(u32::try_from(log.len() - 1).expect("a few"));
-    for number in 0..schedules {
-        let mut schedule = digits(number, CHOICES, log.len() - 1);
-        schedule.push(0);
-        if run(log, &values, &schedule, mutant).as_ref() != Some(&expected) {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![Crash::default()]);
+    while let Some(crash) = open.pop() {
+        let (end, next) = run(log, &values, &crash, mutant);
+        if end.as_ref() != Some(&expected) {
+            let mut schedule = crash.schedule;
+            schedule.resize(log.len(), 0);
             return Err(Counterexample { log: log.to_vec(), schedule });
         }
+        open.extend(next.into_iter().filter(|crash| seen.insert(crash.left())));
     }
-    Ok(schedules as u64)
+    Ok(CHOICES.pow(u32::try_from(log.len() - 1).expect("a few")) as u64)
+}
+
+/// What a crash leaves.
+#[derive(Clone, Debug, Default)]
+struct Crash {
+    /// What has happened after each record that was read: as many as there were.
+    schedule: Vec<usize>,
+    committed: Option<(Offset, String)>,
+    topic: Topic,
+}
+
+impl Crash {
+    fn left(&self) -> (usize, Option<(Offset, String)>, Topic) {
+        (self.schedule.len(), self.committed.clone(), self.topic.clone())
+    }
 }
 
 fn digits(mut number: usize, base: usize, length: usize) -> Vec<usize> {
@@ -135,12 +156,15 @@ fn open(committed: Option<&(Offset, String)>, end: usize, mutant: &Mutant) -> (B
     (opened.core, opened.read_from.0 as usize)
 }
 
-/// What the topic ends with; `None` where a reader saw a dip.
-fn run(log: &[usize], values: &[Vec<u8>], schedule: &[usize], mutant: &Mutant) -> Option<Topic> {
-    let (mut topic, mut committed): (_, Option<(Offset, String)>) = (Topic::new(), None);
-    let (mut core, mut next) = open(None, 0, mutant);
+/// Reads the log from a crash to its end. Returns what the topic ends with, `None` where a reader saw a dip; and every crash that
+/// could come next.
+fn run(log: &[usize], values: &[Vec<u8>], crash: &Crash, mutant: &Mutant) -> (Option<Topic>, Vec<Crash>) {
+    let (mut topic, first) = (crash.topic.clone(), crash.schedule.len());
+    let (mut core, mut next) = open(crash.committed.as_ref(), first, mutant);
     let (mut out, mut now_ms) = (Vec::new(), 0);
-    for (last, &step) in schedule.iter().enumerate() {
+    // Without a commit, and with each that there was.
+    let (mut committed, mut crashes) = (vec![(crash.schedule.clone(), crash.committed.clone())], Vec::new());
+    for last in first..log.len() {
         while next <= last {
             let timestamp_ms = log[next] as i64 * LENGTH_MS + LENGTH_MS / 2;
             let record = LogRecord {
@@ -154,19 +178,25 @@ fn run(log: &[usize], values: &[Vec<u8>], schedule: &[usize], mutant: &Mutant) -
             now_ms += 10;
             core.tick(now_ms, &mut out);
         }
-        publish(&out, &mut topic)?;
+        if publish(&out, &mut topic).is_none() {
+            return (None, crashes);
+        }
         let commit = core.acknowledged(out.len() as u64);
         out.clear();
-        if step & COMMIT != 0
-            && let Some(commit) = commit
-        {
-            committed = Some(stored(&commit, &*core));
+        let without = committed[0].0.clone();
+        committed.iter_mut().for_each(|(schedule, _)| schedule.push(0));
+        if let Some(commit) = commit {
+            committed.push(([without, vec![COMMIT]].concat(), Some(stored(&commit, &*core))));
         }
-        if step & CRASH != 0 {
-            (core, next) = open(committed.as_ref(), last + 1, mutant);
+        if last + 1 < log.len() {
+            crashes.extend(committed.iter().map(|(schedule, committed)| {
+                let mut schedule = schedule.clone();
+                schedule[last] |= CRASH;
+                Crash { schedule, committed: committed.clone(), topic: topic.clone() }
+            }));
         }
     }
-    Some(topic)
+    (Some(topic), crashes)
 }
 
 fn stored(commit: &Commit, core: &dyn AnyPartition) -> (Offset, String) {

@@ -8,6 +8,7 @@
 
 mod compose;
 mod counts;
+mod distinct;
 mod distribution;
 mod gauge;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use crate::byte_reader::DecodeError;
 #[doc(hidden)]
 pub use compose::{Parts, encode_part, heap_bytes_max_of};
 pub use counts::Counts;
+pub use distinct::Distinct;
 pub use distribution::Distribution;
 pub use gauge::Gauge;
 pub use moments::Moments;

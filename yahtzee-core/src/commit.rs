@@ -337,8 +337,7 @@ impl Commit {
     /// Whether this one has read further than the commit of a later generation, which knows of no loss that it would find: that one was
     /// still reading what the log keeps, or somebody has stepped back to this one since.
     pub(crate) fn tells_more_than(&self, later: &Self) -> bool {
-        let is_found = |loss: &LostTail| loss.watermark_ms == self.watermark_ms;
-        self.position > later.position && !later.losses.iter().any(is_found)
+        self.position > later.position && !LostTail::is_known_after(self.watermark_ms, &later.losses)
     }
 
     /// Returns the text to be stored with the offset: ASCII, below 4,096 bytes. Layout: see [`metadata`].

@@ -33,7 +33,13 @@ impl LostTail {
     /// Whether one of `known` is this loss, as somebody else has found it: what had been read before it is the same.
     #[must_use]
     pub fn is_among(&self, known: &[Self]) -> bool {
-        known.iter().any(|known| known.watermark_ms == self.watermark_ms)
+        Self::is_known_after(self.watermark_ms, known)
+    }
+
+    /// Whether one of `known` is a loss of what followed this watermark.
+    #[must_use]
+    pub fn is_known_after(watermark_ms: Option<i64>, known: &[Self]) -> bool {
+        known.iter().any(|known| known.watermark_ms == watermark_ms)
     }
 }
 

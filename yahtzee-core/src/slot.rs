@@ -145,8 +145,7 @@ impl SlotMachine {
     pub fn open(&mut self, identity: &Identity, open_partition: Box<OpenPartition>) {
         self.close();
         self.next_write_ms = 0;
-        let predecessors = self.predecessors.clone();
-        let opening = Opening::new(identity, open_partition, &self.settings.partitions, predecessors);
+        let opening = Opening::new(identity, open_partition, &self.settings.partitions);
         self.state = SlotState::Opening(opening);
     }
 
@@ -202,11 +201,10 @@ impl SlotMachine {
     pub fn answer(&mut self, answer: SlotAnswer, now_ms: u64) -> Result<(), PartitionRefused> {
         match (&mut self.state, answer) {
             (SlotState::Opening(opening), answer) => {
-                if let Err(refused) = opening.take(answer, self.rules) {
+                if let Err(refused) = opening.take(answer, self.rules, &mut self.predecessors) {
                     self.close();
                     return Err(refused);
                 }
-                self.predecessors = opening.predecessors();
                 if opening.next_request(self.rules).is_none() {
                     self.open_partitions(now_ms)?;
                 }

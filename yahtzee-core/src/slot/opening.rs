@@ -15,8 +15,6 @@ use super::{Assignment, Bounds, CommittedOffset, OpenPartition, PartitionRefused
 /// An opening under way.
 pub(super) struct Opening {
     identity: Identity,
-    /// Incarnations that had committed of any partition of the slot when this process looked first; `None` before.
-    predecessors: Option<Vec<u32>>,
     open_partition: Box<OpenPartition>,
     /// Steps that are answered or had nothing to ask.
     done: usize,
@@ -59,7 +57,6 @@ impl Opening {
         identity: &Identity,
         open_partition: Box<OpenPartition>,
         partitions: &[Partition],
-        predecessors: Option<Vec<u32>>,
     ) -> Self {
         let bounds = Bounds { start: Offset(0), end: Offset(0) };
         let unknown = |&partition: &Partition| PartitionAnswers {
@@ -69,15 +66,7 @@ impl Opening {
             bounds,
         };
         let found = partitions.iter().map(unknown).collect();
-        Self {
-            identity: *identity,
-            predecessors,
-            open_partition,
-            done: 0,
-            is_asked: false,
-            found,
-            assignments: Vec::new(),
-        }
+        Self { identity: *identity, open_partition, done: 0, is_asked: false, found, assignments: Vec::new() }
     }
 
     /// Returns what the shell has to find out next; `None` once all is known.
@@ -111,15 +100,21 @@ impl Opening {
         }
     }
 
-    /// Takes the answer to the last request.
+    /// Takes the answer to the last request. `predecessors` are the incarnations that had committed of any partition of the slot when
+    /// this process looked first; `None` before.
     ///
     /// # Errors
     /// If it shows that a successor has taken over, or that a newer program has committed.
-    pub(super) fn take(&mut self, answer: SlotAnswer, rules: &dyn SlotRules) -> Result<(), PartitionRefused> {
+    pub(super) fn take(
+        &mut self,
+        answer: SlotAnswer,
+        rules: &dyn SlotRules,
+        predecessors: &mut Option<Vec<u32>>,
+    ) -> Result<(), PartitionRefused> {
         match answer {
             SlotAnswer::Fenced => {}
             SlotAnswer::Commits(committed) if rules.opening()[self.done] == OpeningStep::Successor => {
-                self.look_for_successor(&committed, rules)?;
+                self.look_for_successor(&committed, rules, predecessors)?;
             }
             SlotAnswer::Commits(committed) => {
                 self.found.iter_mut().zip(committed).for_each(|(found, it)| found.committed = it);
@@ -156,9 +151,10 @@ impl Opening {
     }
 
     fn look_for_successor(
-        &mut self,
+        &self,
         committed: &[Option<CommittedOffset>],
         rules: &dyn SlotRules,
+        predecessors: &mut Option<Vec<u32>>,
     ) -> Result<(), PartitionRefused> {
         let own = self.identity.owner_tag.incarnation;
         let mut committers = Vec::new();
@@ -169,16 +165,11 @@ impl Opening {
             committers.extend(committer.map(|committer| (found.partition, committer)));
         }
         let all = || committers.iter().map(|&(_, committer)| committer).collect();
-        let predecessors = self.predecessors.get_or_insert_with(all);
+        let predecessors = predecessors.get_or_insert_with(all);
         match committers.iter().find(|(_, committer)| rules.is_successor(*committer, predecessors, own)) {
             Some(&(partition, _)) => Err(PartitionRefused { partition, reason: ResumeError::TakenOver }),
             None => Ok(()),
         }
-    }
-
-    /// Returns who had committed when this process looked first, for its next opening.
-    pub(super) fn predecessors(&self) -> Option<Vec<u32>> {
-        self.predecessors.clone()
     }
 
     /// Opens the partition at `index` from what was found.

@@ -89,9 +89,7 @@ impl SlotOpener<'_> {
         while let Some(request) = machine.poll(now_ms) {
             match request {
                 SlotRequest::PeekCommits => {
-                    let all = self.committed_before_fences()?;
-                    let of = |partition: &Partition| all[partition.0 as usize].clone();
-                    let commits = machine.partitions().iter().map(of).collect();
+                    let commits = of_partitions(self.committed_before_fences()?, machine.partitions());
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::Fence => {
@@ -106,9 +104,7 @@ impl SlotOpener<'_> {
                     self.answer(machine, SlotAnswer::Commits(commits), now_ms)?;
                 }
                 SlotRequest::ReadEarlierCommits(partitions) => {
-                    let all = self.committed_by_earlier_generations()?;
-                    let of = |partition: &Partition| all[partition.0 as usize].clone();
-                    let commits = partitions.iter().map(of).collect();
+                    let commits = of_partitions(self.committed_by_earlier_generations()?, &partitions);
                     self.answer(machine, SlotAnswer::EarlierCommits(commits), now_ms)?;
                 }
                 SlotRequest::ReadRecords { from, count } => {
@@ -177,6 +173,11 @@ impl SlotOpener<'_> {
             );
         }
     }
+}
+
+/// Returns what belongs to each of these partitions, of `all` of the topic.
+fn of_partitions<T: Clone>(all: &[T], partitions: &[Partition]) -> Vec<T> {
+    partitions.iter().map(|partition| all[partition.0 as usize].clone()).collect()
 }
 
 /// Asks only where nobody has got an answer yet.

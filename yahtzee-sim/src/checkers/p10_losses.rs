@@ -115,10 +115,9 @@ fn readers(earlier: &[OffsetCommit]) -> Vec<(&OffsetCommit, Commit, Identity)> {
         let Ok((commit, identity)) = Commit::read(Offset(stored.offset), &stored.metadata) else { continue };
         let is_further = match (readers.first(), readers.last()) {
             (Some((_, newest, of_newest)), Some((_, furthest, _))) => {
-                let is_known = |loss: &LostTail| loss.watermark_ms == commit.watermark_ms();
                 identity.topic_id == of_newest.topic_id
                     && commit.position() > furthest.position()
-                    && !newest.losses().iter().any(is_known)
+                    && !LostTail::is_known_after(commit.watermark_ms(), newest.losses())
             }
             _ => true,
         };

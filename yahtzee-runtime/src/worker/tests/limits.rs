@@ -48,17 +48,22 @@ fn large_and_late() -> RawRecord {
     record
 }
 
+/// The calls of a job that publishes what comes too late.
+fn calls_with_late(raw: Vec<RawRecord>, polls: &[Poll]) -> Vec<String> {
+    let polls = polls.iter().copied().collect();
+    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
+    worked.plan.policy.publishes_late = true;
+    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
+    worked.run().unwrap();
+    worked.calls_after_opening()
+}
+
 /// A few large effects can be too much as well.
 #[test]
 fn nothing_is_read_while_too_many_bytes_wait_to_be_written() {
     let check = |effects: usize, writes_before_reading: usize| {
         let raw = vec![large_and_late(); effects];
-        let polls = [poll(effects, 0), poll(0, 0), poll(0, 0)].into();
-        let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
-        worked.plan.policy.publishes_late = true;
-        worked.runs.slots = job_slots(&worked.plan, &worked.settings);
-        worked.run().unwrap();
-        let calls = worked.calls_after_opening();
+        let calls = calls_with_late(raw, &[poll(effects, 0), poll(0, 0), poll(0, 0)]);
         let second_poll = calls.iter().position(|call| call == "poll 0").unwrap();
         let appends = calls[..second_poll].iter().filter(|call| call.starts_with("append")).count();
         assert_eq!(appends, writes_before_reading, "{effects}");
@@ -73,12 +78,7 @@ fn nothing_is_read_while_too_many_bytes_wait_to_be_written() {
 fn what_holds_up_reading_is_written_without_waiting_for_the_next_tick() {
     let mut raw = vec![record(0, 1)];
     raw.extend((0..95).map(|_| large_and_late()));
-    let polls = [poll(1, 0), poll(95, 1), poll(0, 0)].into();
-    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
-    worked.plan.policy.publishes_late = true;
-    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
-    worked.run().unwrap();
-    let calls = worked.calls_after_opening();
+    let calls = calls_with_late(raw, &[poll(1, 0), poll(95, 1), poll(0, 0)]);
     let late = |call: &String| call.split(' ').filter(|&word| word == "LATE").count();
     let written: Vec<usize> = calls.iter().map(late).filter(|&late| late > 0).collect();
     // The first write has the final summary of the window before too.
@@ -90,12 +90,7 @@ fn what_holds_up_reading_is_written_without_waiting_for_the_next_tick() {
 fn a_whole_write_is_due_at_once() {
     let mut raw = vec![record(0, 1)];
     raw.extend((0..16).map(|_| large_and_late()));
-    let polls = [poll(1, 0), poll(16, 1), poll(0, 0)].into();
-    let mut worked = Worked::new(Guarantee::Fenced, Script { raw, polls, ..Script::default() });
-    worked.plan.policy.publishes_late = true;
-    worked.runs.slots = job_slots(&worked.plan, &worked.settings);
-    worked.run().unwrap();
-    let calls = worked.calls_after_opening();
+    let calls = calls_with_late(raw, &[poll(1, 0), poll(16, 1), poll(0, 0)]);
     let at = |wanted: &str| calls.iter().position(|call| call.contains(wanted)).unwrap();
     assert!(at("poll 16") < at("LATE") && at("LATE") < at("poll 0"), "{calls:?}");
 }

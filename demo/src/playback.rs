@@ -1,5 +1,6 @@
 //! Files and pipes of `--input`, and how far each has been written.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::panic::resume_unwind;
@@ -75,28 +76,40 @@ pub(crate) struct Playback {
 
 impl Playback {
     /// Reads all inputs, pipes side by side: one process may write to several. One that cannot be read is noted, and costs the
-    /// others nothing.
+    /// others nothing. They are returned and noted in the order in which they were named, whichever pipe ends first.
     pub(crate) fn open_all(inputs: &[InputFile], recorded: &Mutex<Recorded>, stop: &StopSignal) -> Vec<Self> {
-        std::thread::scope(|scope| {
+        let opened = std::thread::scope(|scope| {
             let open = |input| Self::open(input, recorded, stop);
-            let pipes: Vec<_> = inputs.iter().filter(|input| !input.path.is_file()).collect();
-            let pipes: Vec<_> = pipes.into_iter().map(|input| scope.spawn(move || open(input))).collect();
-            let files: Vec<_> = inputs.iter().filter(|input| input.path.is_file()).filter_map(open).collect();
-            let pipes =
-                pipes.into_iter().map(|pipe| pipe.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            files.into_iter().chain(pipes.flatten()).collect()
-        })
+            let (files, pipes): (Vec<_>, Vec<_>) =
+                inputs.iter().enumerate().partition(|(_, input)| input.path.is_file());
+            let spawn = |(index, input)| (index, scope.spawn(move || open(input)));
+            let pipes: Vec<_> = pipes.into_iter().map(spawn).collect();
+            let mut opened: BTreeMap<usize, _> =
+                files.into_iter().map(|(index, input)| (index, open(input))).collect();
+            for (index, pipe) in pipes {
+                opened.insert(index, pipe.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            opened
+        });
+        let noted = |unreadable| note_unreadable(recorded, unreadable);
+        opened.into_values().filter_map(|opened| opened.map_err(noted).ok()).collect()
     }
 
-    fn open(input: &InputFile, recorded: &Mutex<Recorded>, stop: &StopSignal) -> Option<Self> {
-        let recording = input.read(recorded, stop);
-        let recording = recording.inspect_err(|error| note_unreadable(recorded, &input.path, error)).ok()?;
+    fn open(
+        input: &InputFile,
+        recorded: &Mutex<Recorded>,
+        stop: &StopSignal,
+    ) -> Result<Self, UnreadableInput> {
+        let recording = input.read(recorded, stop).map_err(|error| UnreadableInput {
+            file: input.path.display().to_string(),
+            reason: error.to_string(),
+        })?;
         {
             let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
             recorded.bad_lines += recording.bad_lines();
             recorded.readable_lines += recording.lines() as u64;
         }
-        Some(Self { owner: input.owner, recording, next: 0, names: LineNames::default() })
+        Ok(Self { owner: input.owner, recording, next: 0, names: LineNames::default() })
     }
 
     /// Returns the lines to be written next; `None` behind the last.
@@ -105,10 +118,9 @@ impl Playback {
     }
 }
 
-fn note_unreadable(recorded: &Mutex<Recorded>, path: &Path, error: &io::Error) {
-    tracing::warn!(file = %path.display(), %error, "an input cannot be read");
-    let input = UnreadableInput { file: path.display().to_string(), reason: error.to_string() };
-    recorded.lock().unwrap_or_else(PoisonError::into_inner).unreadable_inputs.push(input);
+fn note_unreadable(recorded: &Mutex<Recorded>, unreadable: UnreadableInput) {
+    tracing::warn!(file = %unreadable.file, error = %unreadable.reason, "an input cannot be read");
+    recorded.lock().unwrap_or_else(PoisonError::into_inner).unreadable_inputs.push(unreadable);
 }
 
 #[cfg(test)]

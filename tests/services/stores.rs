@@ -41,7 +41,7 @@ macro_rules! each_property {
             marks {
                 moves_a_mark_with_every_write,
                 keeps_the_marks_of_partitions_apart,
-                keeps_the_end_of_the_furthest_write,
+                keeps_the_last_writers,
                 leaves_a_mark_that_is_behind,
             }
             keys {

@@ -24,6 +24,6 @@ mod waits;
 pub use outcome::{Disposal, OutcomeKind};
 pub use policy::QueuePolicy;
 pub use queue::{Deliverable, Finished, InFlight, Offer, PendingWrite, ShardMode, ShardQueue, Step};
-pub use settled::{CommittedMarks, SettledMark, WriteRange, begin};
+pub use settled::{CommittedMarks, KnownMark, SettledMark, WRITERS_MAX, WriteId, begin};
 pub use source::{Interruption, SourceState, Ticket};
 pub use waits::WaitBounds;

@@ -70,6 +70,8 @@ pub(crate) struct Surroundings {
     orphans: Vec<OrphanWrite>,
     /// Rows written so far, by which flaky shards fail.
     asked: u64,
+    /// Openings of sources so far.
+    openings: u64,
 }
 
 /// An offset of a group, with what was committed with it.

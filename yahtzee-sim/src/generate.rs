@@ -156,6 +156,8 @@ struct Generator {
     clock: u64,
     /// In so many of 1,000 rounds the database of a shard is restored; backups are more frequent.
     restore: u64,
+    /// Where the database of the store with two sinks is restored while they take short turns: what the turns are drawn from.
+    duel_rng: Option<Rng>,
     ops: Vec<Op>,
     processes: Vec<Process>,
     next_process: u64,
@@ -174,6 +176,8 @@ impl Generator {
         let clock = if clocks { loss_rng.within(50, 300) } else { 0 };
         let restores = config.is_calm == 0 && loss_rng.chance(150);
         let restore = if restores { loss_rng.within(30, 150) } else { 0 };
+        let mut duel_rng = Rng::new(mix(mix(loss_rng.clone().word())));
+        let duel_rng = (restores && duel_rng.chance(500)).then_some(duel_rng);
         Self {
             config,
             rates,
@@ -184,6 +188,7 @@ impl Generator {
             tail_loss,
             clock,
             restore,
+            duel_rng,
             ops,
             processes,
             next_process: 1,
@@ -526,6 +531,7 @@ impl Generator {
     fn backups(&mut self) {
         let rng = &mut self.loss_rng;
         let (store, shard) = (rng.below(STORES as u64), rng.below(SHARDS as u64));
+        let store = if self.duel_rng.is_some() { 1 } else { store };
         if rng.chance(3 * self.restore) {
             self.ops.push(Op::Backup { store, shard });
         } else if rng.chance(self.restore) {
@@ -533,6 +539,13 @@ impl Generator {
             if rng.chance(300) {
                 self.ops.push(Op::Reopen { store });
             }
+        }
+        if let Some(rng) = &mut self.duel_rng
+            && rng.chance(700)
+        {
+            let (sink, records) = (1 + rng.below(2), rng.within(1, 5));
+            let (is_reversed, crashes) = (rng.chance(300), rng.chance(400));
+            self.ops.push(Op::Sink { sink, records, is_reversed, crashes });
         }
     }
 }

@@ -3,7 +3,8 @@
 //! In the style of [`yahtzee_core::rules::Rules`]: the default of every function is the right one, and a mutant
 //! replaces one of them. What a slot decides itself is in [`yahtzee_core::slot::rules`].
 
-use yahtzee_core::delivery::{SettledMark, WriteRange};
+use yahtzee_core::delivery::{KnownMark, SettledMark, WriteId};
+use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, record_key};
 
 use crate::raw::RawLog;
@@ -126,8 +127,13 @@ pub(crate) trait ShellRules: Sync {
     }
 
     /// The mark of a database after a write: see [`SettledMark::after_write`].
-    fn mark_after(&self, found: SettledMark, range: WriteRange, known: SettledMark) -> Option<SettledMark> {
-        found.after_write(range, known)
+    fn mark_after(
+        &self,
+        found: SettledMark,
+        (settled, write): (Offset, WriteId),
+        known: KnownMark,
+    ) -> Option<SettledMark> {
+        found.after_write(settled, write, known)
     }
 
     /// Whether a store takes `new` in place of `old`.

@@ -12,13 +12,15 @@ pub(super) fn write(
     settling: &[Settling],
 ) -> WrittenBatch {
     let mut written = writer.write_and_settle(batch, settling);
+    let mut settling = settling.to_vec();
     loop {
         let hidden = hidden_by_poison(batch, &written.outcomes);
         if hidden.is_empty() {
             return written;
         }
         let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
-        let WrittenBatch { outcomes, marks } = writer.write_and_settle(&again, settling);
+        settling.iter_mut().zip(&written.marks).for_each(|(settling, &marked)| settling.follow(marked));
+        let WrittenBatch { outcomes, marks } = writer.write_and_settle(&again, &settling);
         for (index, outcome) in hidden.into_iter().zip(outcomes) {
             written.outcomes[index] = outcome;
         }
@@ -53,12 +55,13 @@ fn hidden_by_poison(batch: &[Summary<'_>], outcomes: &[Outcome]) -> Vec<usize> {
 mod tests {
     use std::collections::VecDeque;
 
-    use yahtzee_core::delivery::SettledMark;
+    use yahtzee_core::delivery::{KnownMark, SettledMark, WriteId};
+    use yahtzee_core::owner::Partition;
     use yahtzee_core::record::Offset;
     use yahtzee_runtime::cause::Cause;
 
     use super::*;
-    use crate::store::{Day, OwnedSummary};
+    use crate::store::{Day, OwnedSummary, SourcePartition};
     use crate::test_world::summaries::{key, value};
 
     /// Stores the newest of each key, unless its revision is poison; notes what it was asked.
@@ -69,11 +72,14 @@ mod tests {
         calls: usize,
         /// The mark that each call answers with.
         marks: VecDeque<Marked>,
+        /// What each call knew.
+        known: Vec<KnownMark>,
     }
 
     impl ShardWriter for Picky {
-        fn write_and_settle(&mut self, batch: &[Summary<'_>], _: &[Settling]) -> WrittenBatch {
+        fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
             self.calls += 1;
+            self.known.extend(settling.iter().map(|settling| settling.known));
             let outcome = |summary: &Summary<'_>| {
                 let is_newest =
                     |other: &Summary<'_>| other.key != summary.key || other.revision() <= summary.revision();
@@ -121,6 +127,26 @@ mod tests {
         check([Marked::Behind, Marked::Unknown], Marked::Behind);
         check([Marked::Unknown, at(1)], at(1));
         check([Marked::Unknown, Marked::Unknown], Marked::Unknown);
+    }
+
+    /// Else the database could lose the first try before the second, and nobody would notice.
+    #[test]
+    fn a_try_knows_what_the_one_before_it_has_written() {
+        let owned = owned(&[(1, 1), (1, 2)]);
+        let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
+        let mut mark = SettledMark { writes: 1, ..SettledMark::default() };
+        mark.writers[0] = WriteId { writer: 5, number: 9 };
+        let source = SourcePartition {
+            group: "group".into(),
+            topic: "topic".into(),
+            topic_id: [1; 16],
+            partition: Partition(0),
+        };
+        let settling = Settling { source, settled: Offset(0), writer: 5, known: KnownMark::Nothing };
+        let mut writer =
+            Picky { poison: vec![2], marks: [Marked::At(mark), Marked::Unknown].into(), ..Picky::default() };
+        write(&mut writer, &lent, &[settling]);
+        assert_eq!(writer.known, [KnownMark::Nothing, mark.known()]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use yahtzee_core::delivery::{CommittedMarks, SettledMark, begin};
+use yahtzee_core::delivery::{CommittedMarks, KnownMark, SettledMark, begin};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{Bounds, CommittedOffset, LogError, OffsetCommit};
@@ -54,7 +54,9 @@ impl SourceOpening {
 
     fn open(&mut self, shared: &TaskContext, number: usize, found: FoundPartition<'_>) {
         let FoundPartition { stream: Stream { topic, partition, .. }, committed, bounds, marks } = found;
-        let (mut marks, mut position) = (marks, bounds.start);
+        let mut position = bounds.start;
+        let mut known_marks: BTreeMap<usize, KnownMark> =
+            marks.iter().map(|(&shard, mark)| (shard, mark.known())).collect();
         for (&shard, mark) in marks.iter().filter(|(_, mark)| mark.offset > bounds.end) {
             self.vanished += shared.report_vanished(shard, topic, *partition, bounds.end..mark.offset);
         }
@@ -83,12 +85,12 @@ impl SourceOpening {
                 }
                 // What a shard that does not answer has is compared by its first write.
                 for (shard, mark) in known {
-                    marks.entry(shard).or_insert(mark);
+                    known_marks.entry(shard).or_insert(mark);
                 }
             }
         }
         self.positions.push(position);
-        self.marks.push(marks);
+        self.marks.push(known_marks);
     }
 
     fn move_commits_back(&self, shared: &TaskContext, source: &Source) -> Result<(), LogError> {
@@ -106,8 +108,8 @@ impl SourceOpening {
 /// Returns the shards that have answered and that the commit names, each with the mark found and the one known.
 fn compared(
     marks: &BTreeMap<usize, SettledMark>,
-    known: &BTreeMap<usize, SettledMark>,
-) -> impl Iterator<Item = (usize, SettledMark, SettledMark)> {
+    known: &BTreeMap<usize, KnownMark>,
+) -> impl Iterator<Item = (usize, SettledMark, KnownMark)> {
     marks.iter().filter_map(|(shard, found)| Some((*shard, *found, *known.get(shard)?)))
 }
 
@@ -118,14 +120,8 @@ fn again(found: SettledMark, bounds: Bounds, committed: Offset) -> Range<Offset>
 
 impl TaskContext {
     /// Returns the metadata of a commit: the marks that shards are known to have.
-    pub(super) fn metadata(
-        &self,
-        partition: &SourcePartition,
-        marks: &BTreeMap<usize, SettledMark>,
-    ) -> String {
-        // A shard without a write has nothing to lose.
-        let written = marks.iter().filter(|(_, mark)| mark.writes > 0);
-        let by_shard = written.map(|(&shard, &mark)| (self.shard_names[shard].clone(), mark)).collect();
+    pub(super) fn metadata(&self, partition: &SourcePartition, marks: &BTreeMap<usize, KnownMark>) -> String {
+        let by_shard = marks.iter().map(|(&shard, &mark)| (self.shard_names[shard].clone(), mark)).collect();
         let marks = CommittedMarks { topic_id: partition.topic_id, by_shard };
         self.report_unmarked(marks.left_out());
         marks.metadata()
@@ -147,7 +143,7 @@ impl TaskContext {
     }
 
     /// Returns the marks of a commit by the number of the shard.
-    fn known_marks(&self, committed: Option<CommittedMarks>) -> BTreeMap<usize, SettledMark> {
+    fn known_marks(&self, committed: Option<CommittedMarks>) -> BTreeMap<usize, KnownMark> {
         let by_shard = committed.map(|committed| committed.by_shard).unwrap_or_default();
         let names = self.shard_names.iter().enumerate();
         names.filter_map(|(shard, name)| Some((shard, *by_shard.get(name)?))).collect()

@@ -1,10 +1,9 @@
 //! The thread of one shard: writes batches and acts on their outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step, Ticket};
-use yahtzee_core::record::Offset;
+use yahtzee_core::delivery::{Disposal, InFlight, OutcomeKind, Step};
 use yahtzee_runtime::cause::Cause;
 use yahtzee_runtime::health::Condition;
 
@@ -76,19 +75,14 @@ impl ShardThread {
     /// Writes rows to the store, and calls the observer for those stored.
     fn call(&mut self, rows: &[PendingRow]) -> Vec<Outcome> {
         let summaries: Vec<Summary<'_>> = rows.iter().map(|row| row.row.summary.lend()).collect();
-        // By source and stream.
-        let mut ends: BTreeMap<(usize, usize), Offset> = BTreeMap::new();
-        for Ticket { source, stream, offset, .. } in rows.iter().map(|row| row.ticket) {
-            let end = ends.entry((source, stream)).or_default();
-            *end = offset.next().max(*end);
-        }
-        let settling = |(&(source, stream), &end): (&(usize, usize), &Offset)| {
-            self.shared.sources[source].settling(stream, self.shard, end)
-        };
-        let settling: Vec<Settling> = ends.iter().map(settling).collect();
+        let streams: BTreeSet<(usize, usize)> =
+            rows.iter().map(|row| (row.ticket.source, row.ticket.stream)).collect();
+        let settling =
+            |&(source, stream): &(usize, usize)| self.shared.sources[source].settling(stream, self.shard);
+        let settling: Vec<Settling> = streams.iter().map(settling).collect();
         let started = self.shared.now();
         let WrittenBatch { outcomes, marks } = batch::write(&mut *self.writer, &summaries, &settling);
-        for ((source, stream), marked) in ends.into_keys().zip(marks) {
+        for ((source, stream), marked) in streams.into_iter().zip(marks) {
             self.shared.sources[source].marked(stream, self.shard, marked);
         }
         self.queue().metrics.record_write(rows.len(), self.shared.now().saturating_sub(started));

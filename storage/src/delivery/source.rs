@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yahtzee_core::delivery::rules::ProductionDelivery;
-use yahtzee_core::delivery::{Interruption, SettledMark, SourceState, Ticket, WriteRange};
+use yahtzee_core::delivery::{Interruption, KnownMark, SourceState, Ticket};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
@@ -42,7 +42,7 @@ pub(super) struct SourceOpening {
     pub(super) partitions: Vec<SourcePartition>,
     pub(super) positions: Vec<Offset>,
     /// What the databases of shards are known to have.
-    pub(super) marks: Vec<BTreeMap<usize, SettledMark>>,
+    pub(super) marks: Vec<BTreeMap<usize, KnownMark>>,
     /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
     pub(super) again: BTreeMap<usize, Offset>,
     /// Streams that are read from an offset before their commit.
@@ -138,7 +138,7 @@ impl Source {
     pub(super) fn open(&self, opening: SourceOpening) -> u64 {
         let mut state = self.lock();
         state.failure = None;
-        let epoch = state.source.open(&opening.positions);
+        let epoch = state.source.open(&opening.positions, fastrand::u64(1..));
         for (stream, marks) in opening.marks.into_iter().enumerate() {
             marks.into_iter().for_each(|(shard, mark)| state.source.know(stream, shard, mark));
         }
@@ -177,12 +177,13 @@ impl Source {
         self.lock().has_older
     }
 
-    /// Returns what a write of summaries of this stream, all below `end`, to a shard settles.
-    pub(super) fn settling(&self, stream: usize, shard: Shard, end: Offset) -> Settling {
+    /// Returns what a write of summaries of this stream to a shard settles.
+    pub(super) fn settling(&self, stream: usize, shard: Shard) -> Settling {
         let state = self.lock();
         Settling {
             source: state.partitions[stream].clone(),
-            range: WriteRange { settled: state.source.committable()[stream], end },
+            settled: state.source.committable()[stream],
+            writer: state.source.writer(),
             known: state.source.marks(stream).get(&shard.index()).copied().unwrap_or_default(),
         }
     }
@@ -192,7 +193,7 @@ impl Source {
     pub(super) fn marked(&self, stream: usize, shard: Shard, marked: Marked) {
         match marked {
             Marked::Unknown => {}
-            Marked::At(mark) => self.with(|state| state.know(stream, shard.index(), mark)),
+            Marked::At(mark) => self.with(|state| state.know(stream, shard.index(), mark.known())),
             Marked::Behind => self.change(|state| {
                 state.source.restored();
                 true
@@ -304,6 +305,34 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an opening knows of a database, an earlier one did not, although it may have written more.
+    #[test]
+    fn every_opening_writes_under_an_id_of_its_own() {
+        let name = || "source".to_owned();
+        let stream = Stream { job: 0, topic: "topic".into(), partition: Partition(0) };
+        let source = Source::new(name(), name(), name(), vec![stream], None);
+        let partition = SourcePartition {
+            group: "group".into(),
+            topic: "topic".into(),
+            topic_id: [1; 16],
+            partition: Partition(0),
+        };
+        let open = || {
+            let (partitions, marks) = (vec![partition.clone()], vec![BTreeMap::new()]);
+            source.open(SourceOpening {
+                partitions,
+                marks,
+                positions: vec![Offset(0)],
+                ..SourceOpening::default()
+            });
+            let settling = source.settling(0, Shard(0));
+            (settling.next_write(), settling.next_write())
+        };
+        let ((first, second), (anew, _)) = (open(), open());
+        assert!(first.writer != 0 && first.writer == second.writer && first.number < second.number);
+        assert!(anew.writer != first.writer && anew.number > second.number);
+    }
 
     /// A source opens after every failure: what retention has taken meanwhile adds up, and what the log lacks is still the same.
     #[test]

@@ -50,14 +50,15 @@ impl PostgresWriter {
 
     async fn write_all(&mut self, whole: Portion<'_>, settling: &[Settling], written: &mut WrittenBatch) {
         let outcomes = &mut written.outcomes;
-        let mut work = vec![whole];
+        let (mut work, mut settling) = (vec![whole], settling.to_vec());
         while let Some(portion) = work.pop() {
             if portion.is_empty() {
                 continue;
             }
-            match self.write_portion(&portion, settling).await {
+            match self.write_portion(&portion, &settling).await {
                 Ok((settled, marks)) => {
                     settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
+                    settling.iter_mut().zip(&marks).for_each(|(settling, &marked)| settling.follow(marked));
                     written.marks = marks;
                 }
                 Err(failure) if failure.is_local() => {

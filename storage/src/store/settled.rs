@@ -1,9 +1,11 @@
 //! What a shard keeps of the partitions that its rows come from, in the transaction that writes them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use yahtzee_core::delivery::{SettledMark, WriteRange};
+use yahtzee_core::delivery::{KnownMark, SettledMark, WriteId};
 use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
 
 use super::outcome::Outcome;
 
@@ -25,10 +27,29 @@ pub struct SourcePartition {
 pub struct Settling {
     /// The partition.
     pub source: SourcePartition,
-    /// Where the summaries of the batch lie in it.
-    pub range: WriteRange,
-    /// Mark that the database is known to have. If it has less, it was restored, and its mark stays as it is.
-    pub known: SettledMark,
+    /// Everything below is settled: the batch itself is not counted.
+    pub settled: Offset,
+    /// Id of the writer: see [`WriteId::writer`].
+    pub writer: u64,
+    /// What the database is known to have. If it has less, it was restored, and its mark stays as it is.
+    pub known: KnownMark,
+}
+
+impl Settling {
+    /// Returns the id of the next transaction that settles it. Numbers grow in the whole process, so that they do with every writer,
+    /// however it came about.
+    #[must_use]
+    pub fn next_write(&self) -> WriteId {
+        static WRITES: AtomicU64 = AtomicU64::new(0);
+        WriteId { writer: self.writer, number: WRITES.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
+    /// Takes the answer to a transaction, before another one of the same batch.
+    pub fn follow(&mut self, marked: Marked) {
+        if let Marked::At(mark) = marked {
+            self.known = mark.known();
+        }
+    }
 }
 
 /// Answer to a [`Settling`].
@@ -47,7 +68,8 @@ impl Marked {
     /// Returns the mark after a transaction: `found` is what the database had before it.
     #[must_use]
     pub fn after(settling: &Settling, found: Option<SettledMark>) -> Self {
-        let moved = found.unwrap_or_default().after_write(settling.range, settling.known);
+        let found = found.unwrap_or_default();
+        let moved = found.after_write(settling.settled, settling.next_write(), settling.known);
         moved.map_or(Self::Behind, Self::At)
     }
 }

@@ -201,9 +201,9 @@ fn a_database_without_the_table_of_marks_gets_it_with_its_next_write() {
 
 /// As in a database of a version that kept less: the first write adds what is missing.
 #[test]
-fn a_table_of_marks_without_the_end_of_what_was_written_gets_it_with_the_next_write() {
+fn a_table_of_marks_without_writers_gets_them_with_the_next_write() {
     check_completed(
-        "ALTER TABLE yahtzee.settled DROP COLUMN written_end",
-        "SELECT count(*) FROM yahtzee.settled WHERE written_end > 0",
+        "ALTER TABLE yahtzee.settled DROP COLUMN writers, DROP COLUMN numbers, ADD COLUMN written_end bigint NOT NULL DEFAULT 0",
+        "SELECT count(*) FROM yahtzee.settled WHERE cardinality(writers) > 0 AND cardinality(numbers) = cardinality(writers)",
     );
 }

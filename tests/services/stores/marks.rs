@@ -1,6 +1,6 @@
 //! What a store keeps of the partitions that its rows come from.
 
-use yahtzee_core::delivery::{SettledMark, WriteRange};
+use yahtzee_core::delivery::{KnownMark, SettledMark, WRITERS_MAX, WriteId};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_storage::store::{Day, Marked, Outcome, OwnedSummary, Settling, SourcePartition, SummaryStore};
@@ -13,16 +13,37 @@ fn source(partition: u32) -> SourcePartition {
     SourcePartition { group, topic, topic_id: [9; 16], partition: Partition(partition) }
 }
 
-/// A mark of a database whose writes all ended at [`END`].
-fn mark(offset: u64, writes: u64) -> SettledMark {
-    let written_end = if writes == 0 { Offset(0) } else { END };
-    SettledMark { offset: Offset(offset), writes, written_end }
+/// What a mark tells, but for the numbers that a process gives to its writes.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    offset: u64,
+    writes: u64,
+    /// Last first.
+    writers: Vec<u64>,
 }
 
-const END: Offset = Offset(100);
+fn seen(offset: u64, writes: u64, writers: &[u64]) -> Seen {
+    Seen { offset, writes, writers: writers.to_vec() }
+}
 
-fn range(settled: u64) -> WriteRange {
-    WriteRange { settled: Offset(settled), end: END }
+impl Seen {
+    fn of(mark: SettledMark) -> Self {
+        let writers: Vec<u64> = mark.writers.iter().map(|last| last.writer).collect();
+        let count = writers.iter().filter(|&&writer| writer != 0).count();
+        seen(mark.offset.0, mark.writes, &writers[..count])
+    }
+}
+
+/// The mark in an answer.
+fn answered(marked: Marked) -> SettledMark {
+    match marked {
+        Marked::At(mark) => mark,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn settling(source: SourcePartition, settled: u64, writer: u64, known: KnownMark) -> Settling {
+    Settling { source, settled: Offset(settled), writer, known }
 }
 
 /// Writes the `turn`th summary of an owner as one batch, and returns what became of it and of the settlings.
@@ -50,18 +71,25 @@ fn marks_of(store: &dyn SummaryStore, of: &[SourcePartition]) -> Vec<Option<Sett
 pub(crate) fn moves_a_mark_with_every_write(bench: &dyn Bench) {
     let store = bench.store();
     assert_eq!(marks_of(&*store, &[source(0)]), [None]);
-    let check = |turn: u64, offset: u64, known: SettledMark, outcome: &Outcome, expected: SettledMark| {
-        let settling = Settling { source: source(0), range: range(offset), known };
-        assert_eq!(write(&*store, turn, &[settling]), (outcome.clone(), vec![Marked::At(expected)]));
-        assert_eq!(marks_of(&*store, &[source(0)]), [Some(expected)]);
+    let check = |turn: u64, by: (u64, KnownMark), offset: u64, outcome: &Outcome, expected: Seen| {
+        let (found, marked) = write(&*store, turn, &[settling(source(0), offset, by.0, by.1)]);
+        let mark = answered(marked[0]);
+        assert_eq!((found, Seen::of(mark)), (outcome.clone(), expected));
+        assert_eq!(marks_of(&*store, &[source(0)]), [Some(mark)]);
+        mark.known()
     };
-    check(1, 10, mark(0, 0), &Outcome::Stored, mark(10, 1));
-    check(2, 30, mark(10, 1), &Outcome::Stored, mark(30, 2));
+    // A writer whose id needs all bits.
+    let (one, two) = (u64::MAX, 7);
+    let first = check(1, (one, KnownMark::Nothing), 10, &Outcome::Stored, seen(10, 1, &[one]));
+    let second = check(2, (one, first), 30, &Outcome::Stored, seen(30, 2, &[one]));
     // A sink that knows less, as after a crash or beside another one, moves nothing back.
-    check(3, 20, mark(10, 1), &Outcome::Stored, mark(30, 3));
-    check(3, 40, mark(0, 0), &Outcome::Stale, mark(40, 4));
+    let third = check(3, (two, first), 20, &Outcome::Stored, seen(30, 3, &[two, one]));
+    let fourth = check(4, (one, second), 20, &Outcome::Stored, seen(30, 4, &[one, two]));
+    check(4, (two, third), 40, &Outcome::Stale, seen(40, 5, &[two, one]));
+    check(5, (two, fourth), 40, &Outcome::Stored, seen(40, 6, &[two, one]));
     drop(store);
-    assert_eq!(marks_of(&*bench.reopen(), &[source(0)]), [Some(mark(40, 4))]);
+    let found = marks_of(&*bench.reopen(), &[source(0)]);
+    assert_eq!(found[0].map(Seen::of), Some(seen(40, 6, &[two, one])));
 }
 
 pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
@@ -72,56 +100,73 @@ pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
         SourcePartition { topic: "RETRY.ERROR_SUMMARY.v1".into(), ..source(0) },
         SourcePartition { topic_id: [8; 16], ..source(0) },
     ];
-    let settling = |source: SourcePartition, offset| Settling {
-        source,
-        range: range(offset),
-        known: SettledMark::default(),
+    let of = |source: SourcePartition, offset| settling(source, offset, offset, KnownMark::Nothing);
+    let found = |of: &[SourcePartition]| -> Vec<Option<Seen>> {
+        marks_of(&*store, of).into_iter().map(|mark| mark.map(Seen::of)).collect()
     };
     // In any order, and several at once.
-    let several = [settling(others[0].clone(), 7), settling(source(0), 10)];
-    let (_, marked) = write(&*store, 1, &several);
-    assert_eq!(marked, [Marked::At(mark(7, 1)), Marked::At(mark(10, 1))]);
+    let (_, marked) = write(&*store, 1, &[of(others[0].clone(), 7), of(source(0), 10)]);
+    let marked: Vec<Seen> = marked.into_iter().map(answered).map(Seen::of).collect();
+    assert_eq!(marked, [seen(7, 1, &[7]), seen(10, 1, &[10])]);
     let all = [vec![source(0)], others.to_vec()].concat();
-    assert_eq!(marks_of(&*store, &all), [Some(mark(10, 1)), Some(mark(7, 1)), None, None, None]);
+    assert_eq!(found(&all), [Some(seen(10, 1, &[10])), Some(seen(7, 1, &[7])), None, None, None]);
     for (number, other) in (20..).zip(&others[1..]) {
-        write(&*store, 2, &[settling(other.clone(), number)]);
+        write(&*store, 2, &[of(other.clone(), number)]);
     }
-    let expected = [mark(10, 1), mark(7, 1), mark(20, 1), mark(21, 1), mark(22, 1)];
-    assert_eq!(marks_of(&*store, &all), expected.map(Some));
-    assert_eq!(marks_of(&*store, &[]), []);
+    let expected = [10, 7, 20, 21, 22].map(|number| Some(seen(number, 1, &[number])));
+    assert_eq!(found(&all), expected);
+    assert_eq!(found(&[]), []);
 }
 
-/// A write of what was read again ends where it ends; the mark tells of the furthest one.
-pub(crate) fn keeps_the_end_of_the_furthest_write(bench: &dyn Bench) {
+/// The writers that have been idle for longest are forgotten; what the others have written stays known.
+pub(crate) fn keeps_the_last_writers(bench: &dyn Bench) {
     let store = bench.store();
-    let check = |turn: u64, end: u64, expected: u64| {
-        let known = SettledMark { writes: turn - 1, ..SettledMark::default() };
-        let range = WriteRange { settled: Offset(1), end: Offset(end) };
-        write(&*store, turn, &[Settling { source: source(0), range, known }]);
-        let expected = SettledMark { offset: Offset(1), writes: turn, written_end: Offset(expected) };
-        assert_eq!(marks_of(&*store, &[source(0)]), [Some(expected)]);
+    let by = |turn: u64, writer: u64, known| {
+        answered(write(&*store, turn, &[settling(source(0), 1, writer, known)]).1[0])
     };
-    check(1, 40, 40);
-    check(2, 30, 40);
-    check(3, 41, 41);
+    let all = WRITERS_MAX as u64 + 2;
+    let marks: Vec<SettledMark> = (1..=all).map(|writer| by(writer, writer, KnownMark::Nothing)).collect();
+    let newest: Vec<u64> = (3..=all).rev().collect();
+    assert_eq!(Seen::of(marks[marks.len() - 1]), seen(1, all, &newest));
+    // From the middle to the front.
+    let mark = by(all + 1, 5, marks[4].known());
+    let expected: Vec<u64> =
+        [5].into_iter().chain(newest.into_iter().filter(|&writer| writer != 5)).collect();
+    assert_eq!(Seen::of(mark), seen(1, all + 1, &expected));
+    let numbers = |mark: SettledMark| {
+        let mut writers = mark.writers;
+        writers.sort_by_key(|last| last.writer);
+        writers.map(|last| last.number)
+    };
+    // Each number has gone with its writer: 3, 4 and 5 come first in this order, and only that of 5 is another one.
+    let (before, after) = (numbers(marks[marks.len() - 1]), numbers(mark));
+    let changed: Vec<usize> = (0..WRITERS_MAX).filter(|&place| before[place] != after[place]).collect();
+    assert_eq!(changed, [2]);
+    assert!(after[2] > before[2]);
 }
 
 /// Rows are written all the same: revisions guard them.
 pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     let store = bench.store();
-    let settling = |known| Settling { source: source(0), range: range(90), known };
-    let behind = |turn: u64, known: SettledMark, expected: Option<SettledMark>| {
-        let (outcome, marked) = write(&*store, turn, &[settling(known)]);
+    let behind = |turn: u64, known: KnownMark, expected: Option<SettledMark>| {
+        let (outcome, marked) = write(&*store, turn, &[settling(source(0), 90, 6, known)]);
         assert_eq!((outcome, marked), (Outcome::Stored, vec![Marked::Behind]), "{known:?}");
         assert_eq!(marks_of(&*store, &[source(0)]), [expected]);
     };
-    behind(1, mark(50, 3), None);
-    let fresh = Settling { range: range(20), ..settling(SettledMark::default()) };
-    assert_eq!(write(&*store, 2, &[fresh]).1, [Marked::At(mark(20, 1))]);
-    behind(3, mark(21, 1), Some(mark(20, 1)));
-    behind(4, mark(20, 2), Some(mark(20, 1)));
-    behind(5, SettledMark { written_end: END.next(), ..mark(20, 1) }, Some(mark(20, 1)));
-    let other = Settling { source: source(1), ..settling(SettledMark::default()) };
-    let (_, marked) = write(&*store, 6, &[settling(mark(20, 2)), other]);
-    assert_eq!(marked, [Marked::Behind, Marked::At(mark(90, 1))]);
+    let numbers = |offset, writes| KnownMark::Numbers { offset: Offset(offset), writes };
+    let by = |writer, number| KnownMark::Write(WriteId { writer, number });
+    behind(1, numbers(50, 3), None);
+    behind(2, by(6, 1), None);
+    let mark = answered(write(&*store, 3, &[settling(source(0), 20, 5, KnownMark::Nothing)]).1[0]);
+    let number = mark.writers[0].number;
+    behind(4, numbers(21, 1), Some(mark));
+    behind(5, numbers(20, 2), Some(mark));
+    behind(6, by(5, number + 1), Some(mark));
+    behind(7, by(6, number), Some(mark));
+    let other = settling(source(1), 90, 6, KnownMark::Nothing);
+    let (_, marked) = write(&*store, 8, &[settling(source(0), 90, 6, numbers(20, 2)), other]);
+    assert_eq!(marked[0], Marked::Behind);
+    assert_eq!(Seen::of(answered(marked[1])), seen(90, 1, &[6]));
+    let (_, marked) = write(&*store, 9, &[settling(source(0), 90, 6, numbers(20, 1))]);
+    assert_eq!(Seen::of(answered(marked[0])), seen(90, 2, &[6, 5]));
 }

@@ -7,6 +7,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::record::Offset;
 
+/// A transaction that has written summaries to the database of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteId {
+    /// The opening of a source that has written: an id that no other one has, and not 0. What one opening writes, it writes
+    /// knowing of what it has written before, which a process that has begun anew does not.
+    pub writer: u64,
+    /// Its number among the transactions of this writer in this database: greater than those before it.
+    pub number: u64,
+}
+
+/// Writers of which a [`SettledMark`] keeps the last transaction.
+pub const WRITERS_MAX: usize = 8;
+
 /// How far the database of a shard has the summaries of one partition. The database keeps it and changes it in the
 /// transaction that writes rows, so that both are lost together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,50 +28,81 @@ pub struct SettledMark {
     pub offset: Offset,
     /// Transactions that have written summaries of the partition.
     pub writes: u64,
-    /// Offset after the last summary that a transaction has written; 0 in marks of versions that did not keep it.
-    pub written_end: Offset,
+    /// The last transaction of each of the last writers, that of the last one first; the places behind them are 0. All are 0 in marks
+    /// of versions that did not keep them.
+    pub writers: [WriteId; WRITERS_MAX],
+}
+
+/// What the database of a shard was known to have of a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KnownMark {
+    /// Nothing, or nobody has asked.
+    #[default]
+    Nothing,
+    /// This transaction, and with it all that were before it.
+    Write(WriteId),
+    /// A mark of a version that did not keep the writers: so much at least.
+    Numbers {
+        /// See [`SettledMark::offset`].
+        offset: Offset,
+        /// See [`SettledMark::writes`].
+        writes: u64,
+    },
 }
 
 impl SettledMark {
-    /// Returns whether a database with this mark has lost transactions that it had at the mark `known`.
+    /// Returns what is known of a database that has this mark.
+    #[must_use]
+    pub fn known(&self) -> KnownMark {
+        match self.writers[0] {
+            WriteId { writer: 0, .. } if self.writes == 0 => KnownMark::Nothing,
+            WriteId { writer: 0, .. } => KnownMark::Numbers { offset: self.offset, writes: self.writes },
+            last => KnownMark::Write(last),
+        }
+    }
+
+    /// Returns whether a database with this mark has lost transactions that it was known to have.
     ///
-    /// All numbers only grow. `writes` grows with every transaction, also where a record that waits for RETRY holds the
-    /// offset back; the offset tells a database that has lost transactions and had as many new ones since. Of two processes of one
-    /// group one may have noticed and written as many transactions anew: until it has come as far as the other one had, `written_end`
-    /// tells that one.
+    /// It has not if it has the transaction that was its last one: a database is restored to a state that it once had. Numbers do
+    /// not tell that, as whoever does not know of the loss writes as many transactions anew, to the same offsets. A writer of which
+    /// the mark does not tell counts as lost: it may have been pushed out by [`WRITERS_MAX`] others, none of which has committed
+    /// since, and then what they have written is read again in vain.
     #[must_use]
-    pub fn is_behind(self, known: Self) -> bool {
-        self.offset < known.offset || self.writes < known.writes || self.written_end < known.written_end
+    pub fn is_behind(&self, known: KnownMark) -> bool {
+        match known {
+            KnownMark::Nothing => false,
+            KnownMark::Write(WriteId { writer, number }) => {
+                !self.writers.iter().any(|last| last.writer == writer && last.number >= number)
+            }
+            KnownMark::Numbers { offset, writes } => self.offset < offset || self.writes < writes,
+        }
     }
 
-    /// Returns the mark after a transaction with summaries of the partition; `None` if the database has lost what it had at
-    /// the mark `known`. Then the mark stays as it is, so that it still tells what was lost.
+    /// Returns the mark after the transaction `write`, below whose summaries everything is settled up to `settled`: what it settles
+    /// itself does not count, as its outcomes are not known yet. `None` if the database has lost what it was known to have. Then the
+    /// mark stays as it is, so that it still tells what was lost.
     #[must_use]
-    pub fn after_write(self, WriteRange { settled, end }: WriteRange, known: Self) -> Option<Self> {
-        let moved = Self {
-            offset: self.offset.max(settled),
-            writes: self.writes + 1,
-            written_end: self.written_end.max(end),
-        };
-        (!self.is_behind(known)).then_some(moved)
+    pub fn after_write(&self, settled: Offset, write: WriteId, known: KnownMark) -> Option<Self> {
+        if self.is_behind(known) {
+            return None;
+        }
+        let place = self.writers.iter().position(|last| last.writer == write.writer);
+        let mut writers = self.writers;
+        writers[..=place.unwrap_or(WRITERS_MAX - 1)].rotate_right(1);
+        // A transaction may come after a later one of its writer, if that has not waited for its answer.
+        let before = place.map_or(0, |_| writers[0].number);
+        writers[0] = WriteId { number: write.number.max(before), ..write };
+        Some(Self { offset: self.offset.max(settled), writes: self.writes + 1, writers })
     }
-}
-
-/// Where the summaries of a transaction lie in their partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteRange {
-    /// Everything below is settled already: the transaction itself is not counted, as its outcomes are not known yet.
-    pub settled: Offset,
-    /// Offset after the last summary of the transaction.
-    pub end: Offset,
 }
 
 /// Maximum size of the metadata of a commit, below Kafka's own limit of 4,096 bytes.
 const METADATA_BYTES_MAX: usize = 4_000;
 
-/// First word of the metadata: what follows, and its version. Marks of the first one have no `written_end`.
-const FORMAT: &str = "settled2";
-const FORMAT_1: &str = "settled1";
+/// First word of the metadata: what follows, and its version. The earlier ones had no writers: offset and number of writes by shard,
+/// the second one a further number.
+const FORMAT: &str = "settled3";
+const EARLIER_FORMATS: [&str; 2] = ["settled1", "settled2"];
 
 /// The marks that the shards were known to have when a commit was made.
 ///
@@ -70,7 +114,7 @@ pub struct CommittedMarks {
     /// Id of the topic that the offsets belong to.
     pub topic_id: [u8; 16],
     /// Marks by the name of the shard.
-    pub by_shard: BTreeMap<String, SettledMark>,
+    pub by_shard: BTreeMap<String, KnownMark>,
 }
 
 impl CommittedMarks {
@@ -90,8 +134,15 @@ impl CommittedMarks {
 
     fn encode(&self) -> (String, usize) {
         let (mut text, mut left_out) = (format!("{FORMAT} {}", URL_SAFE_NO_PAD.encode(self.topic_id)), 0);
-        for (shard, SettledMark { offset, writes, written_end }) in &self.by_shard {
-            let entry = format!(" {}:{offset}:{writes}:{written_end}", URL_SAFE_NO_PAD.encode(shard));
+        for (shard, known) in &self.by_shard {
+            let shard = URL_SAFE_NO_PAD.encode(shard);
+            let entry = match known {
+                KnownMark::Nothing => continue,
+                KnownMark::Write(WriteId { writer, number }) => {
+                    format!(" {shard}:{}:{number}", URL_SAFE_NO_PAD.encode(writer.to_be_bytes()))
+                }
+                KnownMark::Numbers { offset, writes } => format!(" {shard}::{offset}:{writes}"),
+            };
             if text.len() + entry.len() <= METADATA_BYTES_MAX {
                 text += &entry;
             } else {
@@ -105,159 +156,50 @@ impl CommittedMarks {
     #[must_use]
     pub fn read(metadata: &str) -> Option<Self> {
         let mut words = metadata.split(' ');
-        let has_written_end = match words.next()? {
-            FORMAT => true,
-            FORMAT_1 => false,
+        let entry = match words.next()? {
+            FORMAT => entry,
+            earlier if EARLIER_FORMATS.contains(&earlier) => earlier_entry,
             _ => return None,
         };
         let topic_id = URL_SAFE_NO_PAD.decode(words.next()?).ok()?.try_into().ok()?;
-        Some(Self {
-            topic_id,
-            by_shard: words.map(|word| entry(word, has_written_end)).collect::<Option<_>>()?,
-        })
+        Some(Self { topic_id, by_shard: words.map(entry).collect::<Option<_>>()? })
     }
 }
 
-fn entry(word: &str, has_written_end: bool) -> Option<(String, SettledMark)> {
-    let mut parts = word.split(':');
-    let shard = String::from_utf8(URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
-    let mut number = || parts.next()?.parse().ok();
-    let mark = SettledMark {
-        offset: Offset(number()?),
-        writes: number()?,
-        written_end: Offset(if has_written_end { number()? } else { 0 }),
+fn entry(word: &str) -> Option<(String, KnownMark)> {
+    let (shard, known) = word.split_once(':')?;
+    let (writer, numbers) = known.split_once(':')?;
+    let known = if writer.is_empty() {
+        let (offset, writes) = numbers.split_once(':')?;
+        KnownMark::Numbers { offset: Offset(offset.parse().ok()?), writes: writes.parse().ok()? }
+    } else {
+        let writer = u64::from_be_bytes(URL_SAFE_NO_PAD.decode(writer).ok()?.try_into().ok()?);
+        KnownMark::Write(WriteId { writer, number: numbers.parse().ok()? })
     };
-    parts.next().is_none().then_some((shard, mark))
+    Some((shard_name(shard)?, known))
+}
+
+fn earlier_entry(word: &str) -> Option<(String, KnownMark)> {
+    let mut parts = word.split(':');
+    let shard = shard_name(parts.next()?)?;
+    let mut number = || parts.next()?.parse().ok();
+    Some((shard, KnownMark::Numbers { offset: Offset(number()?), writes: number()? }))
+}
+
+fn shard_name(encoded: &str) -> Option<String> {
+    String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
 }
 
 /// Returns where a partition must be read from: at the commit, or at the mark of the shard that has lost most. Each
-/// shard has the mark that was found in its database and the one that it had at the commit.
+/// shard has the mark that was found in its database and what it was known to have at the commit.
 ///
 /// What a shard has lost lies at or above its mark: everything below was settled before the database came to the state
 /// that it has now.
 #[must_use]
-pub fn begin(committed: Offset, shards: impl IntoIterator<Item = (SettledMark, SettledMark)>) -> Offset {
+pub fn begin(committed: Offset, shards: impl IntoIterator<Item = (SettledMark, KnownMark)>) -> Offset {
     let behind = shards.into_iter().filter(|(found, known)| found.is_behind(*known));
     behind.map(|(found, _)| found.offset).fold(committed, Offset::min)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn mark(offset: u64, writes: u64) -> SettledMark {
-        written_to(offset, writes, 0)
-    }
-
-    fn written_to(offset: u64, writes: u64, written_end: u64) -> SettledMark {
-        SettledMark { offset: Offset(offset), writes, written_end: Offset(written_end) }
-    }
-
-    proptest! {
-        #[test]
-        fn marks_are_read_as_they_were_written(
-            topic_id: [u8; 16],
-            shards in prop::collection::btree_map(".{0,12}", any::<[u64; 3]>(), 0..20),
-        ) {
-            let by_shard = shards.into_iter().map(|(name, [offset, writes, end])| (name, written_to(offset, writes, end))).collect();
-            let marks = CommittedMarks { topic_id, by_shard };
-            let metadata = marks.metadata();
-            prop_assert!(metadata.is_ascii() && metadata.len() < 4_096);
-            prop_assert_eq!(CommittedMarks::read(&metadata), Some(marks));
-        }
-
-        #[test]
-        fn marks_of_the_first_format_are_read(topic_id: [u8; 16], offset: u64, writes: u64) {
-            let id = URL_SAFE_NO_PAD.encode(topic_id);
-            let shard = URL_SAFE_NO_PAD.encode("shard");
-            let read = CommittedMarks::read(&format!("settled1 {id} {shard}:{offset}:{writes}"));
-            let by_shard = BTreeMap::from([("shard".to_owned(), mark(offset, writes))]);
-            prop_assert_eq!(read, Some(CommittedMarks { topic_id, by_shard }));
-        }
-
-        #[test]
-        fn foreign_metadata_has_no_marks(metadata in ".{0,40}") {
-            prop_assert_eq!(CommittedMarks::read(&metadata), None);
-        }
-
-        /// A database that writes the records of one partition in batches, each with the mark that delivery gives it, and
-        /// is set back to an earlier state, whatever has gone elsewhere meanwhile.
-        #[test]
-        fn nothing_that_a_restored_database_has_lost_lies_below_the_beginning(
-            batches in prop::collection::vec((1..5_u64, prop::option::weighted(0.2, Just(()))), 1..30),
-            point: prop::sample::Index,
-        ) {
-            // The states after each transaction, with the records that are in them.
-            let (mut states, mut position, mut rows) = (vec![(mark(0, 0), 0)], 0, 0);
-            for (records, elsewhere) in batches {
-                if elsewhere.is_none() {
-                    let (before, _) = states[states.len() - 1];
-                    rows = position + records;
-                    states.push((written_to(position, before.writes + 1, rows), rows));
-                }
-                position += records;
-            }
-            let (known, _) = states[states.len() - 1];
-            let (found, has_rows_below) = states[point.index(states.len())];
-            let begin = begin(Offset(position), [(found, known)]);
-            prop_assert_eq!(begin < Offset(position), found != known);
-            prop_assert!(has_rows_below == rows || begin <= Offset(has_rows_below));
-        }
-    }
-
-    #[test]
-    fn a_write_moves_the_mark_unless_the_database_is_behind() {
-        fn check(
-            found: SettledMark,
-            (settled, end): (u64, u64),
-            known: SettledMark,
-            expected: Option<SettledMark>,
-        ) {
-            let range = WriteRange { settled: Offset(settled), end: Offset(end) };
-            assert_eq!(found.after_write(range, known), expected, "{found:?}");
-        }
-        check(mark(0, 0), (7, 9), mark(0, 0), Some(written_to(7, 1, 9)));
-        check(written_to(9, 4, 20), (7, 12), written_to(9, 4, 20), Some(written_to(9, 5, 20)));
-        check(mark(9, 4), (12, 14), mark(9, 5), None);
-        check(mark(9, 9), (12, 14), mark(10, 5), None);
-        check(written_to(9, 4, 20), (12, 30), written_to(9, 4, 21), None);
-        // Known from a version that did not keep it.
-        check(written_to(9, 4, 20), (12, 30), mark(9, 4), Some(written_to(12, 5, 30)));
-    }
-
-    #[test]
-    fn a_shard_holds_the_beginning_back_only_while_it_is_behind() {
-        fn check(shards: &[(SettledMark, SettledMark)], expected: u64) {
-            assert_eq!(begin(Offset(90), shards.iter().copied()), Offset(expected), "{shards:?}");
-        }
-        check(&[], 90);
-        // Idle for long.
-        check(&[(mark(10, 3), mark(10, 3)), (mark(80, 7), mark(80, 7))], 90);
-        // Written to after the commit.
-        check(&[(mark(88, 9), mark(80, 7))], 90);
-        // Restored, or empty; of several the one that has lost most counts.
-        check(&[(mark(60, 5), mark(80, 7)), (mark(10, 3), mark(10, 3))], 60);
-        check(&[(mark(60, 5), mark(80, 7)), (mark(0, 0), mark(10, 3))], 0);
-        // A record that waited for RETRY has held the offset back.
-        check(&[(mark(10, 3), mark(10, 4))], 10);
-        // As many transactions since, of a sink that knew nothing.
-        check(&[(mark(50, 9), mark(80, 7))], 50);
-        // Or of one that has read again and has not come as far.
-        check(&[(written_to(10, 4, 40), written_to(10, 4, 70))], 10);
-    }
-
-    #[test]
-    fn shards_beyond_the_limit_are_left_out() {
-        let shard = |number: u32| {
-            (format!("shard-with-a-long-name-{number}"), written_to(u64::MAX, u64::MAX, u64::MAX))
-        };
-        let marks = CommittedMarks { topic_id: [7; 16], by_shard: (0..1_000).map(shard).collect() };
-        let read = CommittedMarks::read(&marks.metadata()).unwrap();
-        assert!(marks.metadata().len() <= METADATA_BYTES_MAX && !read.by_shard.is_empty());
-        assert!(read.by_shard.iter().all(|(name, mark)| marks.by_shard[name] == *mark));
-        assert_eq!(read.by_shard.len() + marks.left_out(), 1_000);
-        assert_eq!(read.left_out(), 0);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rules::DeliveryRules;
-use super::settled::SettledMark;
+use super::settled::KnownMark;
 use super::tracker::OffsetTracker;
 use crate::record::Offset;
 
@@ -36,12 +36,13 @@ pub enum Interruption {
 pub struct SourceState {
     rules: &'static dyn DeliveryRules,
     epoch: u64,
+    writer: u64,
     /// By stream.
     trackers: Vec<OffsetTracker>,
     /// By stream: what was committed last.
     committed: Vec<Offset>,
     /// By stream and shard: what the database of the shard is known to have.
-    marks: Vec<BTreeMap<usize, SettledMark>>,
+    marks: Vec<BTreeMap<usize, KnownMark>>,
     interruption: Option<Interruption>,
 }
 
@@ -50,13 +51,15 @@ impl SourceState {
     #[must_use]
     pub fn new(rules: &'static dyn DeliveryRules) -> Self {
         let (trackers, committed, marks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rules, epoch: 0, trackers, committed, marks, interruption: None }
+        Self { rules, epoch: 0, writer: 0, trackers, committed, marks, interruption: None }
     }
 
     /// Begins anew at these positions, by stream, and returns the epoch of the opening. Whatever an earlier opening
-    /// still does is without effect here.
-    pub fn open(&mut self, positions: &[Offset]) -> u64 {
+    /// still does is without effect here. `writer` is an id that no opening of any process has had, and not 0: what this one
+    /// knows of databases is not what an earlier one knew.
+    pub fn open(&mut self, positions: &[Offset], writer: u64) -> u64 {
         self.epoch += 1;
+        self.writer = writer;
         self.trackers = positions.iter().copied().map(OffsetTracker::new).collect();
         self.committed = positions.to_vec();
         self.marks = vec![BTreeMap::new(); positions.len()];
@@ -127,14 +130,20 @@ impl SourceState {
         self.interruption.get_or_insert(Interruption::Restored);
     }
 
+    /// Returns the id under which this opening writes: see [`super::WriteId::writer`].
+    #[must_use]
+    pub fn writer(&self) -> u64 {
+        self.writer
+    }
+
     /// Notes what the database of a shard has.
-    pub fn know(&mut self, stream: usize, shard: usize, mark: SettledMark) {
+    pub fn know(&mut self, stream: usize, shard: usize, mark: KnownMark) {
         self.marks[stream].insert(shard, mark);
     }
 
     /// Returns what the databases of shards are known to have of a stream; nothing of shards that were never written to.
     #[must_use]
-    pub fn marks(&self, stream: usize) -> &BTreeMap<usize, SettledMark> {
+    pub fn marks(&self, stream: usize) -> &BTreeMap<usize, KnownMark> {
         &self.marks[stream]
     }
 
@@ -208,7 +217,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200),
         ) {
             let mut source = SourceState::new(&ProductionDelivery);
-            let epoch = source.open(&[Offset(0)]);
+            let epoch = source.open(&[Offset(0)], 1);
             let (mut next, mut open) = (0, Vec::new());
             for (is_take, index) in steps {
                 if is_take {
@@ -234,9 +243,9 @@ mod tests {
     #[test]
     fn what_an_earlier_opening_still_does_changes_nothing() {
         let mut source = SourceState::new(&ProductionDelivery);
-        let before = source.open(&[Offset(0)]);
+        let before = source.open(&[Offset(0)], 1);
         assert_eq!(source.take(ticket(before, 0), 10), Ok(()));
-        let after = source.open(&[Offset(0)]);
+        let after = source.open(&[Offset(0)], 1);
         assert_eq!(source.take(ticket(after, 0), 10), Ok(()));
         source.settle(ticket(before, 0));
         source.hold(ticket(before, 0));
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn what_the_log_did_not_take_is_read_again() {
         let mut source = SourceState::new(&ProductionDelivery);
-        let epoch = source.open(&[Offset(0)]);
+        let epoch = source.open(&[Offset(0)], 1);
         assert_eq!(source.take(ticket(epoch, 0), 10), Ok(()));
         source.appended(ticket(epoch, 0), false);
         // A repair at the same time must not hide it: the failure is what is waited for.

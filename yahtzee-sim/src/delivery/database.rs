@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use yahtzee_core::delivery::{CommittedMarks, SettledMark, WriteRange};
+use yahtzee_core::delivery::{CommittedMarks, KnownMark, SettledMark, WriteId};
+use yahtzee_core::record::Offset;
 
 use super::process::Role;
 use super::row::shard_of;
@@ -32,9 +33,11 @@ struct Backup {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settling {
     pub(super) source: SourceKey,
-    pub(super) range: WriteRange,
+    /// Below it everything is settled.
+    pub(super) settled: Offset,
+    pub(super) write: WriteId,
     /// What the database is known to have.
-    pub(super) known: SettledMark,
+    pub(super) known: KnownMark,
 }
 
 /// A write that the store has not answered when its process died.
@@ -75,8 +78,8 @@ impl Outside<'_> {
     /// behind what it was known to have.
     pub(super) fn settle(&mut self, shard: usize, settling: &[Settling]) -> Vec<Option<SettledMark>> {
         let database = &mut self.around.databases[shard];
-        let settle = |&Settling { source, range, known }: &Settling| {
-            let mark = self.mutant.shell.mark_after(database.mark(source), range, known);
+        let settle = |&Settling { source, settled, write, known }: &Settling| {
+            let mark = self.mutant.shell.mark_after(database.mark(source), (settled, write), known);
             if let Some(mark) = mark {
                 database.marks.insert(source, mark);
             }
@@ -86,16 +89,16 @@ impl Outside<'_> {
     }
 
     /// The metadata of a commit: the marks that shards are known to have.
-    pub(super) fn metadata(&self, marks: &BTreeMap<usize, SettledMark>) -> String {
+    pub(super) fn metadata(&self, marks: &BTreeMap<usize, KnownMark>) -> String {
         let carries_marks = self.mutant.shell.carries_marks();
-        let written = marks.iter().filter(|(_, mark)| carries_marks && mark.writes > 0);
+        let written = marks.iter().filter(|_| carries_marks);
         let by_shard = written.map(|(shard, &mark)| (shard.to_string(), mark)).collect();
         CommittedMarks { topic_id: [0; 16], by_shard }.metadata()
     }
 }
 
 /// The marks of a commit by shard.
-pub(super) fn marks_of(metadata: &str) -> BTreeMap<usize, SettledMark> {
+pub(super) fn marks_of(metadata: &str) -> BTreeMap<usize, KnownMark> {
     let by_shard = CommittedMarks::read(metadata).unwrap_or_default().by_shard;
     (0..SHARDS).filter_map(|shard| Some((shard, *by_shard.get(&shard.to_string())?))).collect()
 }

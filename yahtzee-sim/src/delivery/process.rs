@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use yahtzee_core::delivery::rules::DeliveryRules;
 use yahtzee_core::delivery::{
-    Disposal, InFlight, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue, SourceState,
-    Step, Ticket, WaitBounds, WriteRange, begin,
+    Disposal, InFlight, KnownMark, Offer, OutcomeKind, PendingWrite, QueuePolicy, SettledMark, ShardQueue,
+    SourceState, Step, Ticket, WaitBounds, WriteId, begin,
 };
 use yahtzee_core::record::Offset;
 
@@ -43,6 +43,8 @@ struct Reading {
 /// See the module.
 pub(super) struct Process {
     role: Role,
+    /// Writes so far.
+    writes: u64,
     policy: QueuePolicy,
     readings: Vec<Reading>,
     queues: Vec<ShardQueue<SimRow>>,
@@ -59,6 +61,7 @@ impl Process {
         let readings = if role == Role::Sink { 1 } else { SHARDS };
         Self {
             role,
+            writes: 0,
             policy,
             readings: vec![reading; readings],
             queues: (0..SHARDS).map(|_| ShardQueue::new(policy, rules)).collect(),
@@ -114,9 +117,9 @@ impl Process {
 
     /// The process is gone; what it has sent to the store arrives all the same.
     pub(super) fn abandon(&mut self, outside: &mut Outside<'_>) {
-        for (shard, batch) in self.in_flight.iter_mut().enumerate() {
-            if let Some(batch) = batch.take() {
-                let settling = settling_of(self.role, &self.readings, shard, &batch);
+        for (shard, batch) in std::mem::take(&mut self.in_flight).into_iter().enumerate() {
+            if let Some(batch) = batch {
+                let settling = self.settling_of(shard, &batch);
                 let settling = settling.into_iter().map(|(_, settling)| settling).collect();
                 let rows = batch.iter().map(|write| write.row.clone()).collect();
                 outside.around.orphans.push(OrphanWrite { shard, rows, settling });
@@ -150,7 +153,8 @@ impl Process {
             return;
         }
         let (position, marks) = opening(self.role, source, outside);
-        let epoch = reading.state.open(&[position]);
+        outside.around.openings += 1;
+        let epoch = reading.state.open(&[position], outside.around.openings);
         marks.into_iter().for_each(|(shard, mark)| reading.state.know(0, shard, mark));
         reading.next = usize::try_from(position.0).expect("simulated logs are short");
         (reading.epoch, reading.stalled) = (Some(epoch), None);
@@ -257,7 +261,7 @@ impl Process {
     }
 
     fn write(&mut self, shard: usize, batch: InFlight<SimRow>, is_reversed: bool, outside: &mut Outside<'_>) {
-        let settling = settling_of(self.role, &self.readings, shard, &batch);
+        let settling = self.settling_of(shard, &batch);
         let rows = batch.iter().map(|write| &write.row);
         let outcomes = if is_reversed {
             let mut outcomes = outside.write(shard, rows.rev());
@@ -281,13 +285,27 @@ impl Process {
         }
     }
 
+    /// What a batch settles, by the sources of its rows.
+    fn settling_of(&mut self, shard: usize, batch: &[Pending]) -> Vec<(usize, Settling)> {
+        self.writes += 1;
+        let sources: BTreeSet<usize> = batch.iter().map(|write| write.ticket.source).collect();
+        let settling = |source: usize| {
+            let state = &self.readings[source].state;
+            let settled = state.committable()[0];
+            let write = WriteId { writer: state.writer(), number: self.writes };
+            let known = state.marks(0).get(&shard).copied().unwrap_or_default();
+            (source, Settling { source: key_of(self.role, source), settled, write, known })
+        };
+        sources.into_iter().map(settling).collect()
+    }
+
     /// Moves the marks of the database, in the transaction of the rows.
     fn settle(&mut self, shard: usize, settling: &[(usize, Settling)], outside: &mut Outside<'_>) {
         let of_sources: Vec<Settling> = settling.iter().map(|(_, settling)| *settling).collect();
         for ((source, _), mark) in settling.iter().zip(outside.settle(shard, &of_sources)) {
             let state = &mut self.readings[*source].state;
             match mark {
-                Some(mark) => state.know(0, shard, mark),
+                Some(mark) => state.know(0, shard, mark.known()),
                 None => state.restored(),
             }
         }
@@ -368,7 +386,7 @@ impl Process {
 
 /// Where a source is read from, and what the databases of the shards are known to have. A commit beyond what a restored
 /// database has is moved back at once.
-fn opening(role: Role, source: usize, outside: &mut Outside<'_>) -> (Offset, BTreeMap<usize, SettledMark>) {
+fn opening(role: Role, source: usize, outside: &mut Outside<'_>) -> (Offset, BTreeMap<usize, KnownMark>) {
     let Committed { offset, metadata } = committed(role, source, outside).clone();
     let (known, committed_at) = (marks_of(&metadata), Offset(offset as u64));
     let answers = |shard: &usize| {
@@ -376,9 +394,11 @@ fn opening(role: Role, source: usize, outside: &mut Outside<'_>) -> (Offset, BTr
         is_fed && !matches!(outside.around.faults[*shard], StoreFault::Down | StoreFault::Blocked)
     };
     let mark = |shard: usize| (shard, outside.around.databases[shard].mark(key_of(role, source)));
-    let mut marks: BTreeMap<usize, SettledMark> = (0..SHARDS).filter(answers).map(mark).collect();
-    let compared = marks.iter().filter_map(|(shard, found)| Some((*found, *known.get(shard)?)));
+    let found: BTreeMap<usize, SettledMark> = (0..SHARDS).filter(answers).map(mark).collect();
+    let compared = found.iter().filter_map(|(shard, found)| Some((*found, *known.get(shard)?)));
     let position = begin(committed_at, compared);
+    let mut marks: BTreeMap<usize, KnownMark> =
+        found.into_iter().map(|(shard, mark)| (shard, mark.known())).collect();
     // What a shard that does not answer has is compared by its first write.
     for (shard, mark) in known {
         marks.entry(shard).or_insert(mark);
@@ -400,20 +420,6 @@ fn committed<'o>(role: Role, source: usize, outside: &'o mut Outside<'_>) -> &'o
 
 fn key_of(role: Role, source: usize) -> SourceKey {
     (role, source)
-}
-
-/// What a batch settles, by the sources of its rows.
-fn settling_of(role: Role, readings: &[Reading], shard: usize, batch: &[Pending]) -> Vec<(usize, Settling)> {
-    let sources: BTreeSet<usize> = batch.iter().map(|write| write.ticket.source).collect();
-    let settling = |source: usize| {
-        let state = &readings[source].state;
-        let of_source = batch.iter().filter(|write| write.ticket.source == source);
-        let end = of_source.map(|write| write.ticket.offset.0 + 1).max().unwrap_or(0);
-        let range = WriteRange { settled: state.committable()[0], end: Offset(end) };
-        let known = state.marks(0).get(&shard).copied().unwrap_or_default();
-        (source, Settling { source: key_of(role, source), range, known })
-    };
-    sources.into_iter().map(settling).collect()
 }
 
 /// Small bounds, so that short runs meet them.

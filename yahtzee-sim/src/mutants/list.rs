@@ -124,7 +124,7 @@ fn shell_mutants() -> Vec<Mutant> {
         of_shell("stamps-not-bounded", &shell::StampsNotBounded, Property::Clocks, 50, "the log takes any stamp, and one fast clock makes late what all others send"),
         of_shell("partitions-added", &shell::PartitionsAdded, Conservation, 20, "the partition count of a live topic changes"),
         of_shell("generation-not-raised", &shell::GenerationNotRaised, Chain, 50, "a changed fold publishes under the old generation"),
-        of_shell("generation-not-in-key", &shell::GenerationNotInKey, Stores, 2_000, "compaction keeps the last record of a key, whatever its generation"),
+        of_shell("generation-not-in-key", &shell::GenerationNotInKey, Stores, 5_000, "compaction keeps the last record of a key, whatever its generation"),
         of_shell("compacts-without-fence", &shell::CompactsWithoutFence, Final, 2_000, "a summary topic whose last record need not be the newest is compacted"),
         of_shell("no-fence", &shell::NoFence, NoDip, 100, "every process has a transactional id of its own"),
         of_shell("barrier-at-last-stable-offset", &shell::BarrierAtLastStableOffset, Liveness, 500, "the end of the log is taken for the last stable offset; a slot refuses it, because it has read further"),

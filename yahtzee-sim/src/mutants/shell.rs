@@ -1,6 +1,7 @@
 //! Mistakes around the shipped machines: each type replaces one rule of what surrounds them.
 
-use yahtzee_core::delivery::{SettledMark, WriteRange};
+use yahtzee_core::delivery::{KnownMark, SettledMark, WriteId};
+use yahtzee_core::record::Offset;
 use yahtzee_core::summary::Provenance;
 
 use crate::raw::RawLog;
@@ -202,8 +203,8 @@ mistake!(
 
 mistake!(
     MarkMovedWhenBehind,
-    fn mark_after(found: SettledMark, range: WriteRange, _known: SettledMark) -> Option<SettledMark> {
-        found.after_write(range, found)
+    fn mark_after(found: SettledMark, write: (Offset, WriteId), _known: KnownMark) -> Option<SettledMark> {
+        found.after_write(write.0, write.1, found.known())
     }
 );
 

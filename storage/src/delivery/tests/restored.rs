@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use yahtzee_core::delivery::{CommittedMarks, SettledMark};
+use yahtzee_core::delivery::{CommittedMarks, KnownMark, WriteId};
 use yahtzee_core::owner::Partition;
 use yahtzee_core::record::Offset;
 use yahtzee_runtime::health::Condition;
@@ -181,7 +181,7 @@ fn shards_that_a_commit_has_no_room_for_are_named() {
             topic_id: [1; 16],
             partition: Partition(0),
         };
-        let mark = SettledMark { offset: Offset(1_000_000_000), writes: 1_000_000, ..SettledMark::default() };
+        let mark = KnownMark::Write(WriteId { writer: u64::MAX, number: 1_000_000_000 });
         let marks = (0..shards as usize).map(|shard| (shard, mark)).collect();
         assert!(shared.metadata(&source, &marks).len() < 4_096);
         let remarks = world.health.remarks();
@@ -227,18 +227,6 @@ fn a_commit_of_another_topic_makes_all_be_read() {
     }
     check(true, [(1, 1)]);
     check(false, [(0, 1), (1, 1)]);
-}
-
-#[test]
-fn a_mark_ends_behind_the_last_summary_that_was_written() {
-    let world = World::with_partitions(1, 1, &["job"]);
-    publish_and_settle(&world, &[(0, 1), (1, 1), (2, 1)]);
-    let (topics, partition) = (&world.jobs[0], world.jobs[0].all_partitions()[0]);
-    let group = sink_group("model", &topics.job, VERSION);
-    let committed = world.log.committed(&group, &topics.summary, &[partition]).unwrap()[0].clone().unwrap();
-    let marks = CommittedMarks::read(&committed.metadata).unwrap();
-    let ends: Vec<Offset> = marks.by_shard.values().map(|mark| mark.written_end).collect();
-    assert_eq!((committed.offset, ends), (Offset(3), vec![Offset(3)]));
 }
 
 /// What a shard got by way of RETRY is read again from RETRY.

@@ -1,5 +1,6 @@
 //! Folding: the way of one record's measurements into the windows, and the outcome of each.
 
+use crate::accumulate::Occurrence;
 use crate::incomplete::IncompleteWindows;
 use crate::owner::Owner;
 use crate::record::{FrameKey, MeasurementCounts, Offset};
@@ -54,6 +55,8 @@ pub(crate) struct RecordFold<'a, A> {
     /// The series whose key is in `scratch`: most records have all their measurements in one.
     series: Option<Series>,
     counts: MeasurementCounts,
+    /// Occurrences that the job has asked for.
+    occurrences: u32,
     /// Copies of the states that the record would change, if it is only tried.
     rehearsal: Option<Vec<RehearsedState<A>>>,
 }
@@ -87,12 +90,19 @@ impl<'a, A: Default + Clone> RecordFold<'a, A> {
     ) -> Self {
         scratch.newly_seen.clear();
         let counts = MeasurementCounts::default();
-        Self { acceptance, origin, windows, scratch, series: None, counts, rehearsal: None }
+        Self { acceptance, origin, windows, scratch, series: None, counts, occurrences: 0, rehearsal: None }
     }
 
     /// Folds into copies: nothing changes but the scratch memory, whatever the job's code does.
     pub(crate) fn rehearse(&mut self) {
         self.rehearsal = Some(Vec::new());
+    }
+
+    /// Returns the next occurrence of the record.
+    pub(crate) fn occurrence(&mut self) -> Occurrence {
+        let number = self.occurrences;
+        self.occurrences += 1;
+        Occurrence::of(self.origin.owner, self.origin.offset, number)
     }
 
     /// Returns what became of the measurements.

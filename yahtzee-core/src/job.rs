@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 
 use prost::Message;
 
-use crate::accumulate::Accumulator;
+use crate::accumulate::{Accumulator, Occurrence};
 use crate::fold::RecordFold;
 use crate::window::Policy;
 use crate::wire::Malformed;
@@ -130,6 +130,12 @@ impl<J: Job> Intake<'_, J> {
     ) {
         const { assert!(N == J::DIMENSIONS.len(), "a measurement has one value per dimension of its job") };
         self.0.add(time_us, &dimensions, fold);
+    }
+
+    /// Returns what tells an occurrence from all others, for [`TopK`](crate::accumulate::TopK). Another one every time, and the same
+    /// ones when the record is folded again.
+    pub fn occurrence(&mut self) -> Occurrence {
+        self.0.occurrence()
     }
 }
 

@@ -18,7 +18,8 @@ const DAMAGED_BYTES: usize = 200;
 
 /// Holds a job to its laws on these raw records, all received in one minute:
 ///
-/// - *order*: the summaries do not depend on the order of the records;
+/// - *order*: the summaries do not depend on the order of the records, and with it of their offsets (a
+///   [`TopK`](yahtzee_core::accumulate::TopK) of more values than it counts draws others from other offsets: keep within them here);
 /// - *merge*: accumulators of two halves, merged, give the summary of the whole;
 /// - *round trip*: an accumulator that is encoded and decoded gives the same summary;
 /// - *replay*: a crash at any write leaves the same bytes;

@@ -11,6 +11,8 @@ use yahtzee_core::wire::Malformed;
 
 use super::*;
 
+mod top_k;
+
 #[derive(Clone, PartialEq, Message)]
 struct Numbers {
     #[prost(bytes = "vec", tag = "7")]

@@ -58,7 +58,9 @@ pub use yahtzee_core::{accumulate, accumulator, job, window, wire};
 
 /// The names that every job needs: `use yahtzee::prelude::*;`.
 pub mod prelude {
-    pub use yahtzee_core::accumulate::{Accumulator, Counts, Distinct, Distribution, Gauge, Moments};
+    pub use yahtzee_core::accumulate::{
+        Accumulator, Counts, Distinct, Distribution, Gauge, Moments, Rate, Ratio, TopK,
+    };
     pub use yahtzee_core::accumulator;
     pub use yahtzee_core::erased::AnyJob;
     pub use yahtzee_core::job::{Figures, Intake, Job, RawMessage, Record, figures_of};

@@ -14,7 +14,10 @@ mod gauge;
 #[cfg(test)]
 mod laws;
 mod moments;
+mod rate;
+mod ratio;
 mod tally;
+mod top_k;
 
 pub use crate::byte_reader::DecodeError;
 #[doc(hidden)]
@@ -24,6 +27,9 @@ pub use distinct::Distinct;
 pub use distribution::Distribution;
 pub use gauge::Gauge;
 pub use moments::Moments;
+pub use rate::Rate;
+pub use ratio::Ratio;
+pub use top_k::{Occurrence, TopK, TopValue};
 
 /// State that folds measurements of one series in one window and merges with its like.
 ///

@@ -13,6 +13,7 @@ mod fold;
 pub mod measure;
 pub mod oracle;
 mod predecoded;
+mod readers;
 pub mod report;
 pub mod rounds;
 mod samples;

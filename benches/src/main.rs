@@ -1,4 +1,4 @@
-//! `cargo run --profile dist -p yahtzee-benches -- [fold|worker|client|all|accumulators|store]`: figures, see README.md
+//! `cargo run --profile dist -p yahtzee-benches -- [fold|worker|client|all|accumulators|readers|store]`: figures, see README.md
 //! beside this package.
 
 use std::io::Write as _;

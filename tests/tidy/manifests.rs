@@ -53,7 +53,7 @@ const KNOWS: &[(&str, Knows)] = &[
 /// Crates that cannot do I/O because nothing they are built from can.
 const PURE: &[(&str, &[&str])] = &[
     ("yahtzee-core", &["base64", "hashbrown", "prost", "xxhash-rust"]),
-    ("yahtzee", &["prost", "yahtzee-core"]),
+    ("yahtzee", &["prost", "serde", "serde_json", "yahtzee-core"]),
     ("yahtzee-proto", &["prost"]),
     ("proto", &["prost", "yahtzee-core"]),
     ("jobs", &["yahtzee", "yahtzee-pipeline-proto"]),

@@ -102,7 +102,7 @@ impl<'a, A: Default + Clone> RecordFold<'a, A> {
     pub(crate) fn occurrence(&mut self) -> Occurrence {
         let number = self.occurrences;
         self.occurrences += 1;
-        Occurrence::of(self.origin.owner, self.origin.offset, number)
+        Occurrence::of(self.origin.owner, self.origin.offset.0, number)
     }
 
     /// Returns what became of the measurements.

@@ -14,6 +14,7 @@ mod crc32c;
 
 pub mod accumulate;
 pub mod assignment;
+pub mod logfmt;
 pub mod owner;
 pub mod window;
 pub mod wire;

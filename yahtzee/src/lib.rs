@@ -1,8 +1,8 @@
 //! The facade for authors of metric jobs.
 //!
-//! [`prelude`] has what every job names; [`accumulate`], [`job`], [`window`] and [`wire`] have the rest that a job may
-//! need. The partition, its commits and its rules are the framework's and are not here. Tests of a job use
-//! `yahtzee-testkit`. How a job is written, step by step: `docs/writing-a-job.md`.
+//! [`prelude`] has what every job names; [`accumulate`], [`job`] and [`window`] have the rest that a job may need. Values
+//! are read by prost, in place by [`wire`] (Protocol Buffers), [`logfmt`] or [`json`]. The partition, its commits and its
+//! rules are the framework's and are not here. Tests of a job use `yahtzee-testkit`. How a job is written, step by step: `docs/writing-a-job.md`.
 //!
 //! ```
 //! use yahtzee::prelude::*;
@@ -52,9 +52,12 @@
 //! }
 //! ```
 
+#[cfg(feature = "json")]
+pub mod json;
+
 pub use prost;
 pub use yahtzee_core::owner::Owner;
-pub use yahtzee_core::{accumulate, accumulator, job, window, wire};
+pub use yahtzee_core::{accumulate, accumulator, job, logfmt, window, wire};
 
 /// The names that every job needs: `use yahtzee::prelude::*;`.
 pub mod prelude {

@@ -21,6 +21,8 @@ pub(super) const POSTGRES: &str = "YAHTZEE_TEST_POSTGRES";
 pub enum Command {
     /// Memory, wire size, speed and error of the accumulators
     Accumulators(Options),
+    /// Reading the values of records: logfmt and JSON
+    Readers(Options),
     /// Stores, and the sink and retry processes before them
     Store(Options),
     /// Runs one case in this process and prints JSON
@@ -58,6 +60,7 @@ impl Command {
     pub fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Accumulators(options) => options.run(&["accumulators/"]),
+            Self::Readers(options) => options.run(&["readers/"]),
             Self::Store(options) => options.run(&["store/", "sink/", "retry/"]),
             Self::RunFigures { case, setting } => {
                 let bench = named(case)?;

@@ -3,7 +3,6 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::owner::Owner;
-use crate::record::Offset;
 
 /// One occurrence of something in a log, as a number that is as good as random and the same whenever the log is read.
 ///
@@ -13,12 +12,12 @@ use crate::record::Offset;
 pub struct Occurrence(pub(super) u64);
 
 impl Occurrence {
-    /// Returns the occurrence of this number in a record.
+    /// Returns the occurrence of this number in the record at an offset.
     #[must_use]
-    pub fn of(owner: Owner, offset: Offset, number: u32) -> Self {
+    pub fn of(owner: Owner, offset: u64, number: u32) -> Self {
         let mut place = [0; 28];
         place[..16].copy_from_slice(&owner.0);
-        place[16..24].copy_from_slice(&offset.0.to_be_bytes());
+        place[16..24].copy_from_slice(&offset.to_be_bytes());
         place[24..].copy_from_slice(&number.to_be_bytes());
         Self(xxh3_64(&place))
     }

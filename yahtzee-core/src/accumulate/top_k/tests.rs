@@ -6,10 +6,9 @@ use proptest::prelude::*;
 use super::super::laws;
 use super::*;
 use crate::owner::Owner;
-use crate::record::Offset;
 
 fn occurrence(offset: u64) -> Occurrence {
-    Occurrence::of(Owner([7; 16]), Offset(offset), 0)
+    Occurrence::of(Owner([7; 16]), offset, 0)
 }
 
 /// Values by offset.
@@ -33,7 +32,7 @@ fn encoded(top: &TopK) -> Vec<u8> {
 
 #[test]
 fn occurrences_are_told_apart_and_pinned() {
-    let of = |owner, offset, number| Occurrence::of(Owner([owner; 16]), Offset(offset), number);
+    let of = |owner, offset, number| Occurrence::of(Owner([owner; 16]), offset, number);
     let all = [of(1, 2, 3), of(2, 2, 3), of(1, 3, 3), of(1, 2, 4), of(1, 3 << 32, 0)];
     for (index, one) in all.iter().enumerate() {
         assert!(all[..index].iter().all(|other| other != one), "{index}");

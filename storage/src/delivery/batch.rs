@@ -11,22 +11,40 @@ pub(super) fn write(
     batch: &[Summary<'_>],
     settling: &[Settling],
 ) -> WrittenBatch {
-    let mut written = writer.write_and_settle(batch, settling);
     let mut settling = settling.to_vec();
+    let mut answers = vec![Marked::Unknown; settling.len()];
+    let mut follow = |settling: &mut [Settling], marks: Vec<Marked>| -> Vec<Marked> {
+        let of_all = settling.iter_mut().zip(&mut answers).zip(marks);
+        of_all.for_each(|((settling, answer), marked)| settling.follow(answer, marked));
+        answers.clone()
+    };
+    let WrittenBatch { mut outcomes, marks } = writer.write_and_settle(batch, &settling);
+    let mut marks = follow(&mut settling, marks);
     loop {
-        let hidden = hidden_by_poison(batch, &written.outcomes);
+        let hidden = hidden_by_poison(batch, &outcomes);
         if hidden.is_empty() {
-            return written;
+            return WrittenBatch { outcomes, marks };
         }
         let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
-        settling.iter_mut().zip(&written.marks).for_each(|(settling, &marked)| settling.follow(marked));
-        let WrittenBatch { outcomes, marks } = writer.write_and_settle(&again, &settling);
-        for (index, outcome) in hidden.into_iter().zip(outcomes) {
-            written.outcomes[index] = outcome;
+        if is_unanswered(&outcomes) {
+            settling.iter_mut().for_each(|settling| settling.writer = new_writer());
         }
-        let known = written.marks.iter_mut().zip(marks).filter(|(_, marked)| *marked != Marked::Unknown);
-        known.for_each(|(before, marked)| *before = marked);
+        let written = writer.write_and_settle(&again, &settling);
+        marks = follow(&mut settling, written.marks);
+        for (index, outcome) in hidden.into_iter().zip(written.outcomes) {
+            outcomes[index] = outcome;
+        }
     }
+}
+
+/// Returns whether a transaction of the batch may be in the database although it counts as failed: its answer may have been lost.
+pub(super) fn is_unanswered(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().any(|outcome| outcome.kind() == OutcomeKind::Retryable)
+}
+
+/// Returns the id of a writer that nobody has had: see [`yahtzee_core::delivery::WriteId::writer`].
+pub(super) fn new_writer() -> u64 {
+    fastrand::u64(1..)
 }
 
 /// Returns the stale summaries of keys of which nothing was tried but poison.
@@ -74,13 +92,21 @@ mod tests {
         marks: VecDeque<Marked>,
         /// What each call knew.
         known: Vec<KnownMark>,
+        /// By whom each call was.
+        writers: Vec<u64>,
+        /// Series that the first call does not answer.
+        unanswered: Option<u8>,
     }
 
     impl ShardWriter for Picky {
         fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
             self.calls += 1;
             self.known.extend(settling.iter().map(|settling| settling.known));
+            self.writers.extend(settling.iter().map(|settling| settling.writer));
             let outcome = |summary: &Summary<'_>| {
+                if self.calls == 1 && self.unanswered == Some(summary.parts.owner.0[0]) {
+                    return Outcome::Retryable(Cause::new("planned", "as planned"));
+                }
                 let is_newest =
                     |other: &Summary<'_>| other.key != summary.key || other.revision() <= summary.revision();
                 let (series, revision) = (summary.parts.owner.0[0], summary.provenance.last_offset);
@@ -118,15 +144,44 @@ mod tests {
             let owned = owned(&[(1, 1), (1, 2)]);
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
             let mut writer = Picky { poison: vec![2], marks: marks.into(), ..Picky::default() };
-            let written = write(&mut writer, &lent, &[]);
+            let written = write(&mut writer, &lent, &[settling()]);
             assert_eq!((written.marks.as_slice(), writer.calls), ([expected].as_slice(), 2), "{marks:?}");
         }
         let at = |writes| Marked::At(SettledMark { offset: Offset(7), writes, ..SettledMark::default() });
         check([at(1), at(2)], at(2));
         check([at(1), Marked::Unknown], at(1));
         check([Marked::Behind, Marked::Unknown], Marked::Behind);
+        // What the first try wrote went into a database that was set back, and is not in the one that has all again.
+        check([Marked::Behind, at(1)], Marked::Behind);
+        check([at(1), Marked::Behind], Marked::Behind);
         check([Marked::Unknown, at(1)], at(1));
         check([Marked::Unknown, Marked::Unknown], Marked::Unknown);
+    }
+
+    /// By the writer 5, which knows nothing.
+    fn settling() -> Settling {
+        let source = SourcePartition {
+            group: "group".into(),
+            topic: "topic".into(),
+            topic_id: [1; 16],
+            partition: Partition(0),
+        };
+        Settling { source, settled: Offset(0), writer: 5, known: KnownMark::Nothing }
+    }
+
+    /// Others may know of a transaction whose answer was lost: what is written without knowing of it is by another writer.
+    #[test]
+    fn another_writer_goes_on_after_a_try_without_an_answer() {
+        fn check(unanswered: Option<u8>, is_same: bool) {
+            let owned = owned(&[(1, 1), (1, 2), (2, 1)]);
+            let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
+            let mut writer = Picky { poison: vec![2], unanswered, ..Picky::default() };
+            write(&mut writer, &lent, &[settling()]);
+            let &[first, second] = writer.writers.as_slice() else { panic!("{:?}", writer.writers) };
+            assert_eq!((first, first == second), (5, is_same), "{unanswered:?}");
+        }
+        check(None, true);
+        check(Some(2), false);
     }
 
     /// Else the database could lose the first try before the second, and nobody would notice.
@@ -136,13 +191,7 @@ mod tests {
         let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
         let mut mark = SettledMark { writes: 1, ..SettledMark::default() };
         mark.writers[0] = WriteId { writer: 5, number: 9 };
-        let source = SourcePartition {
-            group: "group".into(),
-            topic: "topic".into(),
-            topic_id: [1; 16],
-            partition: Partition(0),
-        };
-        let settling = Settling { source, settled: Offset(0), writer: 5, known: KnownMark::Nothing };
+        let settling = settling();
         let mut writer =
             Picky { poison: vec![2], marks: [Marked::At(mark), Marked::Unknown].into(), ..Picky::default() };
         write(&mut writer, &lent, &[settling]);

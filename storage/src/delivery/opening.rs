@@ -28,6 +28,8 @@ struct FoundPartition<'a> {
 impl SourceOpening {
     /// Finds out where to begin. A commit that lies beyond what a restored database has, or beyond the end of the log, is moved back
     /// at once: from then on a successor begins there as well, however far this process comes, and however long the log has become.
+    /// One that retention has overtaken, or that tells of what a database has lost, is made anew too: else every opening would find
+    /// the same loss until there is a new summary.
     pub(super) fn of(shared: &TaskContext, source: &Source) -> Result<Self, LogError> {
         let (mut opening, mut committed, mut bounds) = (Self::default(), Vec::new(), Vec::new());
         for TopicStreams { topic, job, partitions, .. } in source.by_topic() {
@@ -48,7 +50,7 @@ impl SourceOpening {
         for (number, (((stream, committed), bounds), marks)) in found.enumerate() {
             opening.open(shared, number, FoundPartition { stream, committed, bounds, marks });
         }
-        opening.move_commits_back(shared, source)?;
+        opening.recommit(shared, source)?;
         Ok(opening)
     }
 
@@ -68,20 +70,24 @@ impl SourceOpening {
                 // Reading all of it again changes no row that is newer.
                 tracing::error!(%topic, %partition, %committed, end = %bounds.end,
                     "the topic was made anew, or ends before what was stored from it: it is read again from its start");
-                self.moved_back.push(number);
+                self.recommitted.push(number);
             } else {
                 let known = shared.known_marks(known);
                 position = begin(committed, compared(&marks, &known).map(|(_, found, known)| (found, known)));
                 self.lost += shared.count_lost(topic, *partition, position, bounds.start);
+                let mut is_behind = false;
                 for (shard, found, known) in compared(&marks, &known) {
                     if found.is_behind(known) {
+                        is_behind = true;
                         shared.report_restored(shard, topic, *partition, again(found, bounds, committed));
                     }
                 }
                 position = position.max(bounds.start);
                 if position < committed {
                     self.again.insert(number, committed);
-                    self.moved_back.push(number);
+                }
+                if is_behind || position != committed {
+                    self.recommitted.push(number);
                 }
                 // What a shard that does not answer has is compared by its first write.
                 for (shard, mark) in known {
@@ -93,14 +99,14 @@ impl SourceOpening {
         self.marks.push(known_marks);
     }
 
-    fn move_commits_back(&self, shared: &TaskContext, source: &Source) -> Result<(), LogError> {
+    fn recommit(&self, shared: &TaskContext, source: &Source) -> Result<(), LogError> {
         let commit = |&number: &usize| {
             let Stream { topic, partition, .. } = &source.streams[number];
             let metadata = shared.metadata(&self.partitions[number], &self.marks[number]);
             let committed = CommittedOffset { offset: self.positions[number], metadata };
             OffsetCommit { topic, partition: *partition, committed }
         };
-        let commits: Vec<OffsetCommit<'_>> = self.moved_back.iter().map(commit).collect();
+        let commits: Vec<OffsetCommit<'_>> = self.recommitted.iter().map(commit).collect();
         if commits.is_empty() { Ok(()) } else { shared.log.commit(&source.group, &commits) }
     }
 }

@@ -79,11 +79,16 @@ impl ShardThread {
             rows.iter().map(|row| (row.ticket.source, row.ticket.stream)).collect();
         let settling =
             |&(source, stream): &(usize, usize)| self.shared.sources[source].settling(stream, self.shard);
-        let settling: Vec<Settling> = streams.iter().map(settling).collect();
+        let (epochs, settling): (Vec<u64>, Vec<Settling>) = streams.iter().map(settling).unzip();
         let started = self.shared.now();
         let WrittenBatch { outcomes, marks } = batch::write(&mut *self.writer, &summaries, &settling);
-        for ((source, stream), marked) in streams.into_iter().zip(marks) {
-            self.shared.sources[source].marked(stream, self.shard, marked);
+        let is_unanswered = batch::is_unanswered(&outcomes);
+        for (((source, stream), epoch), marked) in streams.into_iter().zip(epochs).zip(marks) {
+            let source = &self.shared.sources[source];
+            source.marked(epoch, stream, self.shard, marked);
+            if is_unanswered {
+                source.unanswered(self.shard);
+            }
         }
         self.queue().metrics.record_write(rows.len(), self.shared.now().saturating_sub(started));
         if let Some(observer) = &self.shared.observer {

@@ -11,6 +11,7 @@ use yahtzee_core::record::Offset;
 use yahtzee_runtime::log::{CommittedOffset, LogError};
 
 use super::TaskContext;
+use super::batch::new_writer;
 use super::generation_watch::{GenerationSeen, GenerationWatch};
 use crate::dead_letter::headers::RecordPosition;
 use crate::store::{Marked, Settling, Shard, SourcePartition};
@@ -45,8 +46,8 @@ pub(super) struct SourceOpening {
     pub(super) marks: Vec<BTreeMap<usize, KnownMark>>,
     /// Streams that are read again because the database of a shard was restored, with the offset that was reached before.
     pub(super) again: BTreeMap<usize, Offset>,
-    /// Streams that are read from an offset before their commit.
-    pub(super) moved_back: Vec<usize>,
+    /// Streams whose commit does not say any more what is so: where to begin, or what a database has.
+    pub(super) recommitted: Vec<usize>,
     /// Summaries that retention has deleted before they were stored.
     pub(super) lost: u64,
     /// Summaries that shards have stored and that the log does not have any more.
@@ -138,7 +139,7 @@ impl Source {
     pub(super) fn open(&self, opening: SourceOpening) -> u64 {
         let mut state = self.lock();
         state.failure = None;
-        let epoch = state.source.open(&opening.positions, fastrand::u64(1..));
+        let epoch = state.source.open(&opening.positions, new_writer());
         for (stream, marks) in opening.marks.into_iter().enumerate() {
             marks.into_iter().for_each(|(shard, mark)| state.source.know(stream, shard, mark));
         }
@@ -177,28 +178,36 @@ impl Source {
         self.lock().has_older
     }
 
-    /// Returns what a write of summaries of this stream to a shard settles.
-    pub(super) fn settling(&self, stream: usize, shard: Shard) -> Settling {
+    /// Returns what a write of summaries of this stream to a shard settles, and the epoch of the opening.
+    pub(super) fn settling(&self, stream: usize, shard: Shard) -> (u64, Settling) {
         let state = self.lock();
-        Settling {
+        let settling = Settling {
             source: state.partitions[stream].clone(),
             settled: state.source.committable()[stream],
-            writer: state.source.writer(),
+            writer: state.source.writer(shard.index()),
             known: state.source.marks(stream).get(&shard.index()).copied().unwrap_or_default(),
-        }
+        };
+        (state.source.epoch(), settling)
     }
 
-    /// Records what the database of a shard has after a write. Before the records of the write are settled, so that no
-    /// commit goes past them without the mark.
-    pub(super) fn marked(&self, stream: usize, shard: Shard, marked: Marked) {
-        match marked {
-            Marked::Unknown => {}
-            Marked::At(mark) => self.with(|state| state.know(stream, shard.index(), mark.known())),
-            Marked::Behind => self.change(|state| {
-                state.source.restored();
-                true
-            }),
-        }
+    /// Records what the database of a shard has after a write of the opening `epoch`. Before the records of the write are settled, so
+    /// that no commit goes past them without the mark. A later opening may know more than an earlier one is told now.
+    pub(super) fn marked(&self, epoch: u64, stream: usize, shard: Shard, marked: Marked) {
+        self.change(|state| {
+            let is_behind = marked == Marked::Behind;
+            match marked {
+                _ if epoch != state.source.epoch() => return false,
+                Marked::Unknown => {}
+                Marked::At(mark) => state.source.know(stream, shard.index(), mark.known()),
+                Marked::Behind => state.source.restored(),
+            }
+            is_behind
+        });
+    }
+
+    /// Notes that a write to a shard may be in its database although nobody has said so.
+    pub(super) fn unanswered(&self, shard: Shard) {
+        self.with(|state| state.unanswered(shard.index(), new_writer()));
     }
 
     /// Returns what is to be committed, by stream.
@@ -304,34 +313,106 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use yahtzee_core::delivery::{SettledMark, WriteId};
+
     use super::*;
 
     /// What an opening knows of a database, an earlier one did not, although it may have written more.
     #[test]
     fn every_opening_writes_under_an_id_of_its_own() {
+        let source = source_of_one_stream();
+        let write = || source.settling(0, Shard(0)).1.next_write();
+        let open = || {
+            open_knowing(&source, KnownMark::Nothing);
+            (write(), write())
+        };
+        let ((first, second), (anew, _)) = (open(), open());
+        assert!(first.writer != 0 && first.writer == second.writer && first.number < second.number);
+        assert!(anew.writer != first.writer && anew.number > second.number);
+        // And so does what comes after a write without an answer, in its shard.
+        source.unanswered(Shard(0));
+        let after = write();
+        assert!(after.writer != 0 && after.writer != anew.writer);
+        assert_eq!(source.settling(0, Shard(1)).1.writer, anew.writer);
+    }
+
+    fn source_of_one_stream() -> Source {
         let name = || "source".to_owned();
         let stream = Stream { job: 0, topic: "topic".into(), partition: Partition(0) };
-        let source = Source::new(name(), name(), name(), vec![stream], None);
+        Source::new(name(), name(), name(), vec![stream], None)
+    }
+
+    fn open_knowing(source: &Source, known: KnownMark) {
         let partition = SourcePartition {
             group: "group".into(),
             topic: "topic".into(),
             topic_id: [1; 16],
             partition: Partition(0),
         };
-        let open = || {
-            let (partitions, marks) = (vec![partition.clone()], vec![BTreeMap::new()]);
-            source.open(SourceOpening {
-                partitions,
-                marks,
-                positions: vec![Offset(0)],
-                ..SourceOpening::default()
-            });
-            let settling = source.settling(0, Shard(0));
-            (settling.next_write(), settling.next_write())
+        source.open(SourceOpening {
+            partitions: vec![partition],
+            marks: vec![BTreeMap::from([(0, known)])],
+            positions: vec![Offset(0)],
+            ..SourceOpening::default()
+        });
+    }
+
+    #[test]
+    fn what_is_known_is_known_by_stream_and_shard() {
+        let name = || "source".to_owned();
+        let stream = |number| Stream { job: 0, topic: "topic".into(), partition: Partition(number) };
+        let source = Source::new(name(), name(), name(), vec![stream(0), stream(1)], None);
+        let known = |writer, number| KnownMark::Write(WriteId { writer, number });
+        let partition = |number| SourcePartition {
+            group: "group".into(),
+            topic: "topic".into(),
+            topic_id: [1; 16],
+            partition: Partition(number),
         };
-        let ((first, second), (anew, _)) = (open(), open());
-        assert!(first.writer != 0 && first.writer == second.writer && first.number < second.number);
-        assert!(anew.writer != first.writer && anew.number > second.number);
+        let epoch = source.open(SourceOpening {
+            partitions: vec![partition(0), partition(1)],
+            marks: vec![BTreeMap::from([(0, known(6, 2))]), BTreeMap::from([(1, known(6, 3))])],
+            positions: vec![Offset(0), Offset(9)],
+            ..SourceOpening::default()
+        });
+        let check = |stream, shard, expected| {
+            let (of_epoch, settling) = source.settling(stream, Shard(shard));
+            let partition = settling.source.partition.0 as usize;
+            assert_eq!((of_epoch, partition, settling.known), (epoch, stream, expected), "{stream} {shard}");
+        };
+        check(0, 0, known(6, 2));
+        check(0, 1, KnownMark::Nothing);
+        check(1, 0, KnownMark::Nothing);
+        check(1, 1, known(6, 3));
+        assert_eq!(source.settling(1, Shard(0)).1.settled, Offset(9));
+    }
+
+    /// The answer to a write comes when the source has begun anew, and others have written meanwhile: what the opening has found in the
+    /// database is more.
+    #[test]
+    fn what_an_earlier_opening_has_written_tells_a_later_one_nothing() {
+        fn check(is_late: bool, marked: Marked, expected: (KnownMark, bool)) {
+            let source = source_of_one_stream();
+            open_knowing(&source, KnownMark::Nothing);
+            let (mut epoch, _) = source.settling(0, Shard(0));
+            open_knowing(&source, known(6, 2));
+            if !is_late {
+                (epoch, _) = source.settling(0, Shard(0));
+            }
+            source.marked(epoch, 0, Shard(0), marked);
+            let found = (source.settling(0, Shard(0)).1.known, source.interruption().is_some());
+            assert_eq!(found, expected, "{is_late} {marked:?}");
+        }
+        fn known(writer: u64, number: u64) -> KnownMark {
+            KnownMark::Write(WriteId { writer, number })
+        }
+        let mut mark = SettledMark { writes: 1, ..SettledMark::default() };
+        mark.writers[0] = WriteId { writer: 5, number: 1 };
+        check(false, Marked::At(mark), (known(5, 1), false));
+        check(false, Marked::Unknown, (known(6, 2), false));
+        check(false, Marked::Behind, (known(6, 2), true));
+        check(true, Marked::At(mark), (known(6, 2), false));
+        check(true, Marked::Behind, (known(6, 2), false));
     }
 
     /// A source opens after every failure: what retention has taken meanwhile adds up, and what the log lacks is still the same.

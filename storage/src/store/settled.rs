@@ -44,11 +44,16 @@ impl Settling {
         WriteId { writer: self.writer, number: WRITES.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
-    /// Takes the answer to a transaction, before another one of the same batch.
-    pub fn follow(&mut self, marked: Marked) {
+    /// Takes the answer to a transaction of a batch: another one of the batch is written knowing of it. `answer` is the one to the
+    /// batch so far. A database that was behind once has not got what was written then, although it is not behind any more.
+    pub fn follow(&mut self, answer: &mut Marked, marked: Marked) {
         if let Marked::At(mark) = marked {
             self.known = mark.known();
         }
+        *answer = match (*answer, marked) {
+            (Marked::Behind, _) | (_, Marked::Unknown) => *answer,
+            _ => marked,
+        };
     }
 }
 

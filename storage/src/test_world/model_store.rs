@@ -20,6 +20,8 @@ pub(crate) enum Mode {
     Works,
     /// Nothing is stored.
     Down,
+    /// Everything is stored, and the answer is lost.
+    Unanswered,
     /// Writes do not return until the mode changes.
     Blocked,
     /// Everything is refused for the configuration.
@@ -59,6 +61,16 @@ fn mark_key(shard: usize, of: &SourcePartition) -> MarkKey {
 pub(crate) struct Backup {
     rows: BTreeMap<(String, Vec<u8>), Provenance>,
     marks: BTreeMap<MarkKey, SettledMark>,
+}
+
+impl Backup {
+    /// The only mark in it.
+    pub(crate) fn mark(&self) -> SettledMark {
+        let mut marks = self.marks.values();
+        let mark = marks.next().expect("there is a mark");
+        assert!(marks.next().is_none());
+        *mark
+    }
 }
 
 #[derive(Default)]
@@ -253,17 +265,23 @@ impl ShardWriter for ModelWriter {
             drop(model);
             panic!("as planned");
         }
+        let is_unanswered = model.modes[self.shard] == Mode::Unanswered;
         let outcomes = batch.iter().map(|summary| {
-            let outcome = model.write(self.shard, summary);
+            let mut outcome = model.write(self.shard, summary);
+            if is_unanswered {
+                outcome = Outcome::Retryable(Cause::new("cut", "the connection was cut"));
+            }
             let id = (summary.parts.owner.0[0], summary.provenance.last_offset);
             model.written.push(Written { id, outcome: outcome.name(), call });
             outcome
         });
         let outcomes: Vec<Outcome> = outcomes.collect();
         // A transaction that stores nothing is not there.
-        let is_written = outcomes.iter().any(Outcome::is_settled);
-        let marks =
-            settling.iter().map(|it| if is_written { model.settle(self.shard, it) } else { Marked::Unknown });
+        let is_written = is_unanswered || outcomes.iter().any(Outcome::is_settled);
+        let marks = settling.iter().map(|it| {
+            let marked = if is_written { model.settle(self.shard, it) } else { Marked::Unknown };
+            if is_unanswered { Marked::Unknown } else { marked }
+        });
         let marks = marks.collect();
         drop(model);
         self.shared.bell.ring();
@@ -293,7 +311,12 @@ impl Model {
             }
             Mode::Wrong => true,
             Mode::WrongFor(job) => job == summary.job,
-            Mode::Works | Mode::Blocked | Mode::Panics | Mode::Flaky | Mode::FailsFor(_) => false,
+            Mode::Works
+            | Mode::Unanswered
+            | Mode::Blocked
+            | Mode::Panics
+            | Mode::Flaky
+            | Mode::FailsFor(_) => false,
         };
         if is_wrong {
             return Outcome::Misconfigured(Cause::new("wrong-password", "wrong password"));

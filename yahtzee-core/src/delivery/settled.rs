@@ -10,8 +10,9 @@ use crate::record::Offset;
 /// A transaction that has written summaries to the database of a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteId {
-    /// The opening of a source that has written: an id that no other one has, and not 0. What one opening writes, it writes
-    /// knowing of what it has written before, which a process that has begun anew does not.
+    /// Who has written: an opening of a source, as long as it was told of all that it wrote. An id that no other one has, and not 0. What
+    /// one writer writes, it writes knowing of what it has written before, which a process that has begun anew does not, nor one
+    /// that an answer has not reached.
     pub writer: u64,
     /// Its number among the transactions of this writer in this database: greater than those before it.
     pub number: u64,
@@ -89,7 +90,7 @@ impl SettledMark {
         let place = self.writers.iter().position(|last| last.writer == write.writer);
         let mut writers = self.writers;
         writers[..=place.unwrap_or(WRITERS_MAX - 1)].rotate_right(1);
-        // A transaction may come after a later one of its writer, if that has not waited for its answer.
+        // Numbers never fall, in whatever order the transactions of a writer arrive.
         let before = place.map_or(0, |_| writers[0].number);
         writers[0] = WriteId { number: write.number.max(before), ..write };
         Some(Self { offset: self.offset.max(settled), writes: self.writes + 1, writers })

@@ -37,6 +37,8 @@ pub struct SourceState {
     rules: &'static dyn DeliveryRules,
     epoch: u64,
     writer: u64,
+    /// By shard: who writes after a transaction without an answer.
+    next_writers: BTreeMap<usize, u64>,
     /// By stream.
     trackers: Vec<OffsetTracker>,
     /// By stream: what was committed last.
@@ -51,7 +53,8 @@ impl SourceState {
     #[must_use]
     pub fn new(rules: &'static dyn DeliveryRules) -> Self {
         let (trackers, committed, marks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rules, epoch: 0, writer: 0, trackers, committed, marks, interruption: None }
+        let (writer, next_writers) = (0, BTreeMap::new());
+        Self { rules, epoch: 0, writer, next_writers, trackers, committed, marks, interruption: None }
     }
 
     /// Begins anew at these positions, by stream, and returns the epoch of the opening. Whatever an earlier opening
@@ -60,6 +63,7 @@ impl SourceState {
     pub fn open(&mut self, positions: &[Offset], writer: u64) -> u64 {
         self.epoch += 1;
         self.writer = writer;
+        self.next_writers = BTreeMap::new();
         self.trackers = positions.iter().copied().map(OffsetTracker::new).collect();
         self.committed = positions.to_vec();
         self.marks = vec![BTreeMap::new(); positions.len()];
@@ -130,10 +134,23 @@ impl SourceState {
         self.interruption.get_or_insert(Interruption::Restored);
     }
 
-    /// Returns the id under which this opening writes: see [`super::WriteId::writer`].
+    /// Returns the id under which this opening writes to a shard: see [`super::WriteId::writer`].
     #[must_use]
-    pub fn writer(&self) -> u64 {
-        self.writer
+    pub fn writer(&self, shard: usize) -> u64 {
+        self.next_writers.get(&shard).copied().unwrap_or(self.writer)
+    }
+
+    /// Notes that a transaction has had no answer, so that the database of the shard may have it. The next one is written by `writer`,
+    /// an id as that of an opening: others may know of the first and must miss it if the database loses it before the second,
+    /// which this opening would not.
+    pub fn unanswered(&mut self, shard: usize, writer: u64) {
+        self.next_writers.insert(shard, writer);
+    }
+
+    /// Returns which opening this is.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Notes what the database of a shard has.
@@ -245,11 +262,13 @@ mod tests {
         let mut source = SourceState::new(&ProductionDelivery);
         let before = source.open(&[Offset(0)], 1);
         assert_eq!(source.take(ticket(before, 0), 10), Ok(()));
+        source.know(0, 0, KnownMark::Numbers { offset: Offset(1), writes: 1 });
         let after = source.open(&[Offset(0)], 1);
         assert_eq!(source.take(ticket(after, 0), 10), Ok(()));
         source.settle(ticket(before, 0));
         source.hold(ticket(before, 0));
         source.appended(ticket(before, 0), false);
+        assert_eq!(source.marks(0), &BTreeMap::new());
         assert_eq!(source.committable(), [Offset(0)]);
         assert!(source.interruption().is_none());
         source.settle(ticket(after, 0));
@@ -257,6 +276,22 @@ mod tests {
         assert_eq!(source.uncommitted(), [(0, Offset(1))]);
         source.committed(&[(0, Offset(1))]);
         assert!(source.uncommitted().is_empty());
+    }
+
+    #[test]
+    fn another_writer_goes_on_in_the_shard_that_has_not_answered() {
+        fn check(source: &SourceState, expected: [u64; 2]) {
+            assert_eq!([0, 1].map(|shard| source.writer(shard)), expected);
+        }
+        let mut source = SourceState::new(&ProductionDelivery);
+        source.open(&[Offset(0)], 7);
+        check(&source, [7, 7]);
+        source.unanswered(1, 8);
+        check(&source, [7, 8]);
+        source.unanswered(1, 9);
+        check(&source, [7, 9]);
+        source.open(&[Offset(0)], 10);
+        check(&source, [10, 10]);
     }
 
     #[test]

@@ -292,7 +292,7 @@ impl Process {
         let settling = |source: usize| {
             let state = &self.readings[source].state;
             let settled = state.committable()[0];
-            let write = WriteId { writer: state.writer(), number: self.writes };
+            let write = WriteId { writer: state.writer(shard), number: self.writes };
             let known = state.marks(0).get(&shard).copied().unwrap_or_default();
             (source, Settling { source: key_of(self.role, source), settled, write, known })
         };

@@ -307,6 +307,68 @@ fn what_is_gone_from_the_log_is_lost_and_the_rest_read_again() {
     settle(&world);
     assert!(world.health.is_ready(), "{:?}", world.health.parts());
     assert_eq!(world.store.rows("job"), rows([(1, 2), (4, 1)]));
+    // From the mark on, which lies below the commit.
+    let remarks = world.health.remarks();
+    assert!(remarks["sink-job"].starts_with("6 summaries were lost"), "{remarks:?}");
+}
+
+/// Nothing new comes: without a commit of its own every opening would count the same loss again.
+#[test]
+fn what_retention_has_taken_from_a_topic_without_summaries_is_lost_once() {
+    let world = World::new(1, &["job"]);
+    let sink = world.sink(|_| {});
+    world.publish(&[(0, 1), (1, 1)]);
+    world.wait("the first to be settled", || world.is_all_settled());
+    sink.end();
+    world.publish(&[(0, 2), (1, 2), (2, 2)]);
+    world.expire_records();
+    assert_eq!(world.committed(0), Some(Offset(2)));
+    let sink = world.sink(|_| {});
+    let is_told = || world.health.remarks().contains_key("sink-job");
+    world.wait("the loss to be told", || is_told() || !world.health.is_ready());
+    sink.end();
+    assert_eq!(world.committed(0), Some(Offset(5)));
+}
+
+/// Else every opening would find the same loss again, until a new summary comes.
+#[test]
+fn a_loss_that_cannot_be_read_again_is_told_once() {
+    let (world, _) = restored_world();
+    world.expire_records();
+    world.store.restore(0, Backup::default());
+    assert_eq!(shards_in_the_commit(&world), ["s0", "s1"]);
+    settle(&world);
+    assert_eq!(shards_in_the_commit(&world), ["s1"]);
+}
+
+/// The shards that the commit of the first partition knows something of.
+fn shards_in_the_commit(world: &World) -> Vec<String> {
+    let (topics, partition) = (&world.jobs[0], world.jobs[0].all_partitions()[0]);
+    let group = sink_group("model", &topics.job, VERSION);
+    let committed = world.log.committed(&group, &topics.summary, &[partition]).unwrap()[0].clone().unwrap();
+    CommittedMarks::read(&committed.metadata).unwrap().by_shard.into_keys().collect()
+}
+
+/// Somebody else may have found the transaction and commit by it. If the database loses it before the sink tries again, what that
+/// one commits by must be missing, whatever the sink, which knows nothing of the transaction, writes then.
+#[test]
+fn what_a_lost_answer_has_hidden_is_missed_when_the_database_loses_it() {
+    let world = World::new(1, &["job"]);
+    publish_and_settle(&world, &[(0, 1)]);
+    let backup = world.store.back_up(0);
+    world.store.set(0, Mode::Unanswered);
+    world.publish(&[(1, 1)]);
+    let sink = world.sink(|plan| plan.role = DeliveryRole::Sink { has_retry: false });
+    world.wait("a try", || world.store.ids_of("retryable").contains(&(1, 1)));
+    // The next try waits until the database is another one.
+    world.store.set(0, Mode::Blocked);
+    let found = world.store.back_up(0).mark().known();
+    world.store.restore(0, backup);
+    world.store.set(0, Mode::Works);
+    world.wait("all to be settled", || world.is_all_settled());
+    sink.end();
+    assert_eq!(world.store.rows("job"), rows([(0, 1), (1, 1)]));
+    assert!(world.store.back_up(0).mark().is_behind(found));
 }
 
 /// The real store: its folder is put back to an earlier copy.

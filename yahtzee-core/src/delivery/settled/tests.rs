@@ -46,6 +46,8 @@ struct Process {
 enum Step {
     /// A process writes a transaction that settles so much, if the database lets it.
     Write(usize, u64),
+    /// The same, but nobody tells the process what became of it: it goes on as another writer.
+    WriteUnanswered(usize, u64),
     /// A process starts anew, with what it finds.
     Start(usize),
     /// The database is set back to a state that it once had, also one of a history that was given up.
@@ -55,6 +57,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..3_usize, 0..4_u64).prop_map(|(process, settled)| Step::Write(process, settled)),
+        1 => (0..3_usize, 0..4_u64).prop_map(|(process, settled)| Step::WriteUnanswered(process, settled)),
         1 => (0..3_usize).prop_map(Step::Start),
         2 => any::<prop::sample::Index>().prop_map(Step::Restore),
     ];
@@ -113,6 +116,19 @@ proptest! {
                         states.push(database.clone());
                         (process.known, process.transactions) = (mark.known(), database.transactions.clone());
                     }
+                }
+                Step::WriteUnanswered(process, more) => {
+                    let process = &mut processes[process];
+                    process.number += 1;
+                    settled += more;
+                    let write = WriteId { writer: process.writer, number: process.number };
+                    if let Some(mark) = database.mark.after_write(Offset(settled), write, process.known) {
+                        database.mark = mark;
+                        database.transactions.insert(transaction);
+                        states.push(database.clone());
+                    }
+                    starts += 1;
+                    process.writer = starts;
                 }
                 Step::Start(process) => {
                     starts += 1;

@@ -43,6 +43,7 @@ macro_rules! each_property {
                 keeps_the_marks_of_partitions_apart,
                 keeps_the_last_writers,
                 leaves_a_mark_that_is_behind,
+                moves_marks_as_the_rule_says,
             }
             keys {
                 gives_back_any_key_and_value,

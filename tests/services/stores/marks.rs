@@ -92,14 +92,19 @@ pub(crate) fn moves_a_mark_with_every_write(bench: &dyn Bench) {
     assert_eq!(found[0].map(Seen::of), Some(seen(40, 6, &[two, one])));
 }
 
-pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
-    let store = bench.store();
-    let others = [
+/// Partitions that differ from the first one in one thing each.
+fn others() -> [SourcePartition; 4] {
+    [
         source(1),
         SourcePartition { group: "yahtzee.retry.v1".into(), ..source(0) },
         SourcePartition { topic: "RETRY.ERROR_SUMMARY.v1".into(), ..source(0) },
         SourcePartition { topic_id: [8; 16], ..source(0) },
-    ];
+    ]
+}
+
+pub(crate) fn keeps_the_marks_of_partitions_apart(bench: &dyn Bench) {
+    let store = bench.store();
+    let others = others();
     let of = |source: SourcePartition, offset| settling(source, offset, offset, KnownMark::Nothing);
     let found = |of: &[SourcePartition]| -> Vec<Option<Seen>> {
         marks_of(&*store, of).into_iter().map(|mark| mark.map(Seen::of)).collect()
@@ -145,6 +150,43 @@ pub(crate) fn keeps_the_last_writers(bench: &dyn Bench) {
     assert!(after[2] > before[2]);
 }
 
+/// Whatever writers write, and whatever each knows, what the store makes of a mark is what the rule of the core makes of it.
+pub(crate) fn moves_marks_as_the_rule_says(bench: &dyn Bench) {
+    let store = bench.store();
+    let (mut found, mut marks) = (SettledMark::default(), vec![SettledMark::default()]);
+    for (turn, bytes) in
+        (1..).zip((1..40_u64).map(|turn| (turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ turn).to_be_bytes()))
+    {
+        // Half of the ids have the top bit.
+        let writer = u64::from(bytes[0] % 12 + 1) | u64::from(bytes[0] % 2) << 63;
+        let known = marks[marks.len() - 1 - usize::from(bytes[1]) % marks.len().min(24)];
+        let known = match (bytes[2] % 4, known.known()) {
+            (0, _) => KnownMark::Numbers {
+                offset: known.offset,
+                writes: known.writes + u64::from(bytes[3] % 8 / 7),
+            },
+            (1, KnownMark::Write(last)) => KnownMark::Write(WriteId { number: last.number + 1, ..last }),
+            (_, known) => known,
+        };
+        let settling = settling(source(0), u64::from(bytes[4]), writer, known);
+        let (_, marked) = write(&*store, turn, std::slice::from_ref(&settling));
+        match marked[0] {
+            Marked::At(mark) => {
+                let expected = found.after_write(settling.settled, mark.writers[0], known);
+                assert_eq!(Some(mark), expected, "{found:?} {settling:?}");
+                found = mark;
+            }
+            Marked::Behind => assert!(found.is_behind(known), "{found:?} {settling:?}"),
+            Marked::Unknown => panic!("the shard works"),
+        }
+        marks.push(found);
+        let kept = marks_of(&*store, &[source(0)])[0].unwrap_or_default();
+        assert_eq!(kept, found, "{settling:?}");
+    }
+    let behind = marks.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!((1..marks.len() / 2).contains(&behind), "{behind} of {}", marks.len());
+}
+
 /// Rows are written all the same: revisions guard them.
 pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     let store = bench.store();
@@ -168,5 +210,11 @@ pub(crate) fn leaves_a_mark_that_is_behind(bench: &dyn Bench) {
     assert_eq!(marked[0], Marked::Behind);
     assert_eq!(Seen::of(answered(marked[1])), seen(90, 1, &[6]));
     let (_, marked) = write(&*store, 9, &[settling(source(0), 90, 6, numbers(20, 1))]);
-    assert_eq!(Seen::of(answered(marked[0])), seen(90, 2, &[6, 5]));
+    let mark = answered(marked[0]);
+    assert_eq!(Seen::of(mark), seen(90, 2, &[6, 5]));
+    // A writer is the same in all partitions that it reads: what one of them has, another one may have lost.
+    for other in others() {
+        let (_, marked) = write(&*store, 10, &[settling(other.clone(), 90, 6, mark.known())]);
+        assert_eq!(marked, [Marked::Behind], "{other:?}");
+    }
 }

@@ -132,6 +132,7 @@ impl ShardWriter for EmbeddedWriter {
             WrittenBatch {
                 outcomes: vec![outcome; batch.len()],
                 marks: vec![Marked::Unknown; settling.len()],
+                is_in_doubt: true,
             }
         })
     }

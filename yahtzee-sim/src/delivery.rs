@@ -70,7 +70,7 @@ pub(crate) struct Surroundings {
     orphans: Vec<OrphanWrite>,
     /// Rows written so far, by which flaky shards fail.
     asked: u64,
-    /// Openings of sources so far.
+    /// Openings of sources so far, and writes without an answer: each writes under an id of its own.
     openings: u64,
 }
 

@@ -507,7 +507,7 @@ impl Generator {
         let rng = &mut self.delivery_rng;
         let (store, shard) = (rng.below(STORES as u64), rng.below(SHARDS as u64));
         if rng.chance(fault) {
-            let fault = rng.pick(&StoreFault::ALL);
+            let fault = rng.pick(&StoreFault::OF_ANY_WORLD);
             self.ops.push(Op::Shard { store, shard, fault });
         } else if rng.chance(repair) {
             self.ops.push(Op::Shard { store, shard, fault: StoreFault::None });
@@ -543,6 +543,10 @@ impl Generator {
         if let Some(rng) = &mut self.duel_rng
             && rng.chance(700)
         {
+            if rng.chance(300) {
+                let fault = rng.pick(&[StoreFault::Unanswered, StoreFault::None]);
+                self.ops.push(Op::Shard { store, shard, fault });
+            }
             let (sink, records) = (1 + rng.below(2), rng.within(1, 5));
             let (is_reversed, crashes) = (rng.chance(300), rng.chance(400));
             self.ops.push(Op::Sink { sink, records, is_reversed, crashes });

@@ -18,28 +18,24 @@ pub(super) fn write(
         of_all.for_each(|((settling, answer), marked)| settling.follow(answer, marked));
         answers.clone()
     };
-    let WrittenBatch { mut outcomes, marks } = writer.write_and_settle(batch, &settling);
+    let WrittenBatch { mut outcomes, marks, mut is_in_doubt } = writer.write_and_settle(batch, &settling);
     let mut marks = follow(&mut settling, marks);
     loop {
         let hidden = hidden_by_poison(batch, &outcomes);
         if hidden.is_empty() {
-            return WrittenBatch { outcomes, marks };
+            return WrittenBatch { outcomes, marks, is_in_doubt };
         }
         let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
-        if is_unanswered(&outcomes) {
+        if is_in_doubt {
             settling.iter_mut().for_each(|settling| settling.writer = new_writer());
         }
         let written = writer.write_and_settle(&again, &settling);
         marks = follow(&mut settling, written.marks);
+        is_in_doubt |= written.is_in_doubt;
         for (index, outcome) in hidden.into_iter().zip(written.outcomes) {
             outcomes[index] = outcome;
         }
     }
-}
-
-/// Returns whether a transaction of the batch may be in the database although it counts as failed: its answer may have been lost.
-pub(super) fn is_unanswered(outcomes: &[Outcome]) -> bool {
-    outcomes.iter().any(|outcome| outcome.kind() == OutcomeKind::Retryable)
 }
 
 /// Returns the id of a writer that nobody has had: see [`yahtzee_core::delivery::WriteId::writer`].
@@ -126,7 +122,8 @@ mod tests {
                     self.stored.push((summary.parts.owner.0[0], summary.provenance.last_offset));
                 }
             }
-            WrittenBatch { outcomes, marks: self.marks.pop_front().into_iter().collect() }
+            let is_in_doubt = self.calls == 1 && self.unanswered.is_some();
+            WrittenBatch { outcomes, marks: self.marks.pop_front().into_iter().collect(), is_in_doubt }
         }
     }
 

@@ -81,12 +81,12 @@ impl ShardThread {
             |&(source, stream): &(usize, usize)| self.shared.sources[source].settling(stream, self.shard);
         let (epochs, settling): (Vec<u64>, Vec<Settling>) = streams.iter().map(settling).unzip();
         let started = self.shared.now();
-        let WrittenBatch { outcomes, marks } = batch::write(&mut *self.writer, &summaries, &settling);
-        let is_unanswered = batch::is_unanswered(&outcomes);
+        let WrittenBatch { outcomes, marks, is_in_doubt } =
+            batch::write(&mut *self.writer, &summaries, &settling);
         for (((source, stream), epoch), marked) in streams.into_iter().zip(epochs).zip(marks) {
             let source = &self.shared.sources[source];
             source.marked(epoch, stream, self.shard, marked);
-            if is_unanswered {
+            if is_in_doubt {
                 source.unanswered(self.shard);
             }
         }

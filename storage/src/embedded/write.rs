@@ -36,7 +36,7 @@ pub(super) fn write(
     }
     let marks = marks::settle(folder.settled(), &mut writes, settling)?;
     writes.commit()?;
-    Ok(WrittenBatch { outcomes, marks })
+    Ok(WrittenBatch { outcomes, marks, is_in_doubt: false })
 }
 
 /// Compares a summary with the stored value. One that cannot be read is replaced.

@@ -66,6 +66,7 @@ impl PostgresWriter {
                 }
                 Err(failure) => {
                     // The shard itself does not work: nothing that is left would fare better.
+                    written.is_in_doubt = true;
                     work.push(portion);
                     for group in work.drain(..).flatten() {
                         bisect::fail(&self.shard, &group, &failure, outcomes);
@@ -207,7 +208,8 @@ impl ShardWriter for PostgresWriter {
     fn write_and_settle(&mut self, batch: &[Summary<'_>], settling: &[Settling]) -> WrittenBatch {
         // What is not the newest of its key in the batch stays at this.
         let outcomes = vec![Outcome::Stale; batch.len()];
-        let mut written = WrittenBatch { outcomes, marks: vec![Marked::Unknown; settling.len()] };
+        let marks = vec![Marked::Unknown; settling.len()];
+        let mut written = WrittenBatch { outcomes, marks, is_in_doubt: false };
         let groups = group(batch, &mut written.outcomes);
         let io = Arc::clone(&self.io);
         io.wait(self.write_all(groups, settling, &mut written));

@@ -86,4 +86,6 @@ pub struct WrittenBatch {
     pub outcomes: Vec<Outcome>,
     /// Answer to each settling, in their order.
     pub marks: Vec<Marked>,
+    /// Whether it is unknown how a transaction has ended: it may be in the database although its summaries count as failed.
+    pub is_in_doubt: bool,
 }

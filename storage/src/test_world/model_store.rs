@@ -285,7 +285,7 @@ impl ShardWriter for ModelWriter {
         let marks = marks.collect();
         drop(model);
         self.shared.bell.ring();
-        WrittenBatch { outcomes, marks }
+        WrittenBatch { outcomes, marks, is_in_doubt: is_unanswered }
     }
 }
 

@@ -270,9 +270,7 @@ impl Process {
         } else {
             outside.write(shard, rows)
         };
-        if outcomes.iter().any(has_answered) {
-            self.settle(shard, &settling, outside);
-        }
+        let outcomes = self.hear(shard, &settling, outcomes, outside);
         let finished = self.queues[shard].finish(batch, &outcomes, outside.now, outside.jitter);
         for ticket in finished.superseded {
             self.readings[ticket.source].state.settle(ticket);
@@ -283,6 +281,33 @@ impl Process {
         for ticket in finished.parked {
             self.readings[ticket.source].state.hold(ticket);
         }
+    }
+
+    /// Moves the marks with a write that was done, and returns what the process hears of it: nothing, where answers are lost. Then
+    /// another writer goes on.
+    fn hear(
+        &mut self,
+        shard: usize,
+        settling: &[(usize, Settling)],
+        outcomes: Vec<OutcomeKind>,
+        outside: &mut Outside<'_>,
+    ) -> Vec<OutcomeKind> {
+        let is_written = outcomes.iter().any(has_answered);
+        if outside.around.faults[shard] != StoreFault::Unanswered {
+            if is_written {
+                self.settle(shard, settling, outside);
+            }
+            return outcomes;
+        }
+        if is_written {
+            let of_sources: Vec<Settling> = settling.iter().map(|(_, settling)| *settling).collect();
+            outside.settle(shard, &of_sources);
+        }
+        for (source, _) in settling {
+            outside.around.openings += 1;
+            self.readings[*source].state.unanswered(shard, outside.around.openings);
+        }
+        vec![OutcomeKind::Retryable; outcomes.len()]
     }
 
     /// What a batch settles, by the sources of its rows.

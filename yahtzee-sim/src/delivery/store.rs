@@ -35,10 +35,17 @@ pub(crate) enum StoreFault {
     Wrong,
     /// A write does not come back; the store does it when it works again.
     Blocked,
+    /// It does what it is asked for, and its answers are lost.
+    Unanswered,
 }
 
 impl StoreFault {
-    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Down, Self::Flaky, Self::Wrong, Self::Blocked];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::None, Self::Down, Self::Flaky, Self::Wrong, Self::Blocked, Self::Unanswered];
+
+    /// Those of every world; answers are lost in duels only.
+    pub(crate) const OF_ANY_WORLD: [Self; 5] =
+        [Self::None, Self::Down, Self::Flaky, Self::Wrong, Self::Blocked];
 }
 
 impl Outside<'_> {
@@ -57,7 +64,7 @@ impl Outside<'_> {
             StoreFault::Down => return OutcomeKind::Retryable,
             StoreFault::Wrong => return OutcomeKind::Misconfigured,
             StoreFault::Flaky if self.around.asked.is_multiple_of(3) => return OutcomeKind::Retryable,
-            StoreFault::None | StoreFault::Flaky | StoreFault::Blocked => {}
+            StoreFault::None | StoreFault::Flaky | StoreFault::Blocked | StoreFault::Unanswered => {}
         }
         if self.around.is_picky && row.is_poison() {
             return OutcomeKind::Poison;

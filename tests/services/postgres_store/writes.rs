@@ -4,8 +4,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use yahtzee_core::delivery::KnownMark;
+use yahtzee_core::owner::Partition;
+use yahtzee_core::record::Offset;
 use yahtzee_core::summary::{Provenance, Revision, SummaryKey};
-use yahtzee_storage::store::{Outcome, SummaryStore};
+use yahtzee_storage::store::{Outcome, Settling, SourcePartition, SummaryStore};
 
 use super::support::{DAY, Database, Entry, JOB, check_all, table, write};
 
@@ -134,7 +137,7 @@ fn writers_with_the_same_keys_in_other_orders_do_not_wait_for_each_other() {
             let mut writer = store.writer(yahtzee_storage::store::Shard(0));
             scope.spawn(move || {
                 for round in 0..10 {
-                    let place = |index: u64| u32::try_from(index * step % 500).unwrap();
+                    let place = |index: u64| u32::try_from((index + 17) * step % 500).unwrap();
                     let batch: Vec<_> =
                         (0..500).map(|index| Entry::of(place(index), 0, round * 10 + step)).collect();
                     let outcomes = write(&mut *writer, &batch);
@@ -145,6 +148,40 @@ fn writers_with_the_same_keys_in_other_orders_do_not_wait_for_each_other() {
     });
     let newest = database.run(&format!("SELECT DISTINCT last_offset FROM {}", table()));
     assert_eq!(newest, ["101"]);
+}
+
+/// Each writer with an owner of its own, so that only the marks of the partitions are in common.
+#[test]
+fn writers_that_settle_the_same_partitions_in_other_orders_do_not_wait_for_each_other() {
+    let Some(database) = Database::create() else { return };
+    let store = database.store();
+    const PARTITIONS: u32 = 500;
+    std::thread::scope(|scope| {
+        for step in [1_u32, 3, 7, 11] {
+            let mut writer = store.writer(yahtzee_storage::store::Shard(0));
+            scope.spawn(move || {
+                let settling = |index: u32| Settling {
+                    source: SourcePartition {
+                        group: "group".into(),
+                        topic: "topic".into(),
+                        topic_id: [1; 16],
+                        partition: Partition((index + 17) * step % PARTITIONS),
+                    },
+                    settled: Offset(1),
+                    writer: step.into(),
+                    known: KnownMark::Nothing,
+                };
+                let settling: Vec<Settling> = (0..PARTITIONS).map(settling).collect();
+                for round in 0..30 {
+                    let entry = Entry::of(step, 0, round);
+                    let written = writer.write_and_settle(&[entry.summary()], &settling);
+                    assert!(written.outcomes[0].is_settled(), "{:?}", written.outcomes);
+                }
+            });
+        }
+    });
+    let writes = database.run("SELECT DISTINCT writes FROM yahtzee.settled");
+    assert_eq!(writes, ["120"]);
 }
 
 /// What is only possible where somebody else has a hand in the topic.

@@ -5,7 +5,7 @@
 //! - pairs stand between bytes up to 0x20 (blanks, tabs, line ends), of which there may be any number;
 //! - a key has one byte at least, none of them a blank, `=` or `"`;
 //! - behind `=` a value is bare, up to the next blank and without `"`, or it stands between `"`, in which `\` takes the next byte as it
-//!   is; behind the closing `"` is a blank or the end;
+//!   is, so that it ends nothing (what both are in the text says [`Value::text`]); behind the closing `"` is a blank or the end;
 //! - a key without `=` has no value.
 //!
 //! ```
@@ -27,6 +27,7 @@ use std::str::{self, FromStr};
 
 use crate::wire::Malformed;
 
+mod escape;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -63,29 +64,19 @@ impl<'a> Pair<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Returns the text, which is borrowed unless it has escapes: `\n`, `\t` and `\r` are what they are in C, any other byte behind `\`
-    /// stands for itself.
+    /// Returns the text, which is borrowed unless it has escapes.
+    ///
+    /// Behind `\`, `a`, `b`, `f`, `n`, `r`, `t` and `v` are what they are in C; `xHH` is a byte, `uHHHH` and `UHHHHHHHH` are characters,
+    /// those beyond U+FFFF also as two surrogates; what is neither a letter nor a digit stands for itself.
     ///
     /// # Errors
-    /// If it is not UTF-8.
+    /// If another letter or digit is behind `\`, if what it stands for is no character, or if the text is not UTF-8.
     pub fn text(self) -> Result<Cow<'a, str>, Malformed> {
-        if !self.is_escaped {
-            return self.as_str().map(Cow::Borrowed);
+        if self.is_escaped {
+            escape::read(self.raw).map(Cow::Owned)
+        } else {
+            self.as_str().map(Cow::Borrowed)
         }
-        let (mut text, mut bytes) = (Vec::with_capacity(self.raw.len()), self.raw.iter());
-        while let Some(&byte) = bytes.next() {
-            text.push(match byte {
-                b'\\' => match bytes.next() {
-                    Some(b'n') => b'\n',
-                    Some(b't') => b'\t',
-                    Some(b'r') => b'\r',
-                    Some(&escaped) => escaped,
-                    None => return Err(Malformed),
-                },
-                _ => byte,
-            });
-        }
-        String::from_utf8(text).map(Cow::Owned).map_err(|_| Malformed)
     }
 
     /// Returns the text where it has no escapes.
@@ -97,12 +88,13 @@ impl<'a> Value<'a> {
         if self.is_escaped { Err(Malformed) } else { str::from_utf8(self.raw).map_err(|_| Malformed) }
     }
 
-    /// Returns the value as a number, or whatever reads itself from a text.
+    /// Returns the [text](Self::text) as a number, or whatever reads itself from a text. (An `f64` reads `NaN`, `inf`, and numbers beyond
+    /// its range as infinity: whether it is finite is for the job to ask.)
     ///
     /// # Errors
     /// If the whole of it is not such a thing.
     pub fn parse<T: FromStr>(self) -> Result<T, Malformed> {
-        str::from_utf8(self.raw).ok().and_then(|text| text.parse().ok()).ok_or(Malformed)
+        self.parse_in("")
     }
 
     /// Returns the number before a unit, as in `12ms`.
@@ -110,8 +102,8 @@ impl<'a> Value<'a> {
     /// # Errors
     /// If the unit is another one or missing, or the rest is no such number.
     pub fn parse_in<T: FromStr>(self, unit: &str) -> Result<T, Malformed> {
-        let number = self.raw.strip_suffix(unit.as_bytes()).ok_or(Malformed)?;
-        Value { raw: number, is_escaped: false }.parse()
+        let text = self.text()?;
+        text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or(Malformed)
     }
 }
 

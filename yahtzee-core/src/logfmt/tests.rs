@@ -34,11 +34,65 @@ fn pairs_are_read_in_their_order() {
     check("a=1 a=2", Some(&[("a", Some("1")), ("a", Some("2"))]));
     check(r#"path="/a b" q="" r=2"#, Some(&[("path", Some("/a b")), ("q", Some("")), ("r", Some("2"))]));
     check(
-        r#"a="x\"y" b="\\" c="1\n2\t\r\d""#,
-        Some(&[("a", Some("x\"y")), ("b", Some("\\")), ("c", Some("1\n2\t\rd"))]),
+        r#"a="x\"y" b="\\" c="1\n2\t\r\#""#,
+        Some(&[("a", Some("x\"y")), ("b", Some("\\")), ("c", Some("1\n2\t\r#"))]),
     );
     check("schlüssel=wört ✓=\"größe 1\"", Some(&[("schlüssel", Some("wört")), ("✓", Some("größe 1"))]));
     check(r"path=c:\dir", Some(&[("path", Some(r"c:\dir"))]));
+}
+
+/// What writers put for bytes that do not print; a letter behind `\` is never taken for itself.
+#[test]
+fn an_escape_is_what_its_writer_meant_or_is_refused() {
+    fn check(raw: &str, expected: Option<&str>) {
+        let value = Value { raw: raw.as_bytes(), is_escaped: true };
+        assert_eq!(value.text().ok().as_deref(), expected, "{raw}");
+    }
+    check(r"\a\b\f\n\r\t\v", Some("\x07\x08\x0c\n\r\t\x0b"));
+    check(r#"\"\\\/\'\#\ \é"#, Some("\"\\/'# é"));
+    check(r"\u001b[0m \u00E9 \ufffd \u20ac", Some("\x1b[0m é \u{fffd} €"));
+    check(r"\ud83d\ude00 \U0001F600", Some("😀 😀"));
+    check(r"\x00\x7F\xc3\xa9", Some("\0\x7fé"));
+    for raw in [
+        r"\d",
+        r"\e",
+        r"\0",
+        r"\N",
+        r"c:\dir",
+        r"\u00e",
+        r"\u00eg",
+        r"\u+0e9",
+        r"\ud83d",
+        r"\ud83d\n",
+        r"\ud83d\u0041",
+        r"\ude00",
+        r"\ud83dxude00",
+        r"\U00110000",
+        r"\U0001F60",
+        r"\x7",
+        r"\x+7",
+        r"\xff",
+        r"a\",
+    ] {
+        check(raw, None);
+    }
+}
+
+#[test]
+fn what_reads_itself_from_a_text_reads_the_text() {
+    fn check(line: &str, unit: &str, expected: Option<&str>) {
+        let value = pairs(line.as_bytes()).next().unwrap().unwrap().value().unwrap();
+        assert_eq!(value.parse_in::<String>(unit).ok().as_deref(), expected, "{line}");
+        if unit.is_empty() {
+            assert_eq!(value.parse::<String>().ok().as_deref(), expected, "{line}");
+        }
+    }
+    check(r#"a="x\"y""#, "", Some("x\"y"));
+    check(r#"a="5\"" "#, "\"", Some("5"));
+    check(r#"a="1\u00b5s""#, "µs", Some("1"));
+    check(r#"a="1\ms""#, "ms", None);
+    check(r#"a="1\\ms""#, "ms", Some("1\\"));
+    check(r#"a="1 ms""#, " ms", Some("1"));
 }
 
 #[test]

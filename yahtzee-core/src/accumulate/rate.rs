@@ -8,7 +8,8 @@ use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 /// The amount of each second that has any is kept, of up to [`SLICES_MAX`](Self::SLICES_MAX) seconds, so that the peak of a window of
 /// two minutes is exact. Where more seconds have an amount, slices of 2, 4, 8 and more seconds are told apart, the shortest of which
 /// there are few enough, and the peak is that of a slice. Which length that is follows from the seconds alone, not from their order.
-/// The total is exact in any case.
+/// The total is exact in any case. A second or slice that is not wholly in the window counts as if it were: the peak may be below the mean
+/// where windows are shorter than a slice.
 ///
 /// 40 bytes, and 16 for each slice. Sums that reach `u64::MAX` stay there.
 ///
@@ -24,8 +25,11 @@ pub struct Rate {
     length_log2: u8,
 }
 
-/// Beyond it a slice holds all times that there are.
-const LENGTH_LOG2_MAX: u8 = 62;
+/// Beyond it two slices hold all times that there are.
+const LENGTH_LOG2_MAX: u8 = 43;
+
+/// The first and the last second that an event time can have.
+const SECONDS: (i64, i64) = (i64::MIN.div_euclid(1_000_000), i64::MAX.div_euclid(1_000_000));
 
 impl Rate {
     /// The most slices that are told apart.
@@ -81,17 +85,19 @@ impl Rate {
         self.total
     }
 
-    /// The amount per second of a window of this length. `None` if the length is 0 or the total is saturated.
+    /// The amount per second of a window of this length, which the key of a summary says: a job cannot know it, as configuration may
+    /// override the length. `None` if the length is 0 or the total is saturated.
     #[must_use]
     pub fn per_second(&self, window_ms: u64) -> Option<f64> {
         (window_ms > 0 && self.total < u64::MAX).then(|| self.total as f64 * 1_000.0 / window_ms as f64)
     }
 
-    /// The amount per second in the busiest slice, 0 if there is none: see [`Self::slice_seconds`].
+    /// The amount per second in the busiest slice, 0 if there is none: see [`Self::slice_seconds`]. `None` if the amount of a slice is
+    /// saturated.
     #[must_use]
-    pub fn peak_per_second(&self) -> f64 {
+    pub fn peak_per_second(&self) -> Option<f64> {
         let most = self.slices.iter().map(|entry| entry.1).max().unwrap_or(0);
-        most as f64 / self.slice_seconds() as f64
+        (most < u64::MAX).then(|| most as f64 / self.slice_seconds() as f64)
     }
 
     /// Length of a slice in seconds: 1 where the peak is that of a second.
@@ -144,6 +150,8 @@ impl Accumulator for Rate {
             rate.slices.push((slice, amount));
         }
         reader.ensure(rate.has_its_total(), "another total than that of the slices")?;
+        reader.ensure(rate.is_within_time(), "a slice beyond all time")?;
+        reader.ensure(rate.needs_its_length(), "slices longer than they need to be")?;
         reader.finish()?;
         Ok(rate)
     }
@@ -157,6 +165,24 @@ impl Rate {
     fn has_its_total(&self) -> bool {
         self.total == self.slices.iter().fold(0_u64, |total, entry| total.saturating_add(entry.1))
     }
+
+    fn is_within_time(&self) -> bool {
+        self.slices.iter().all(|entry| is_of_time(entry.0, self.length_log2))
+    }
+
+    /// Whether the same amounts can have been in too many slices of half the length.
+    fn needs_its_length(&self) -> bool {
+        let Some(half_log2) = self.length_log2.checked_sub(1) else { return true };
+        let halves =
+            |slice: i64| [slice << 1, slice << 1 | 1].into_iter().filter(|&half| is_of_time(half, half_log2));
+        let most = |&(slice, amount): &(i64, u64)| amount.min(halves(slice).count() as u64);
+        self.slices.iter().map(most).sum::<u64>() > Self::SLICES_MAX as u64
+    }
+}
+
+/// Whether an event time can be in a slice of this length.
+fn is_of_time(slice: i64, length_log2: u8) -> bool {
+    (SECONDS.0 >> length_log2..=SECONDS.1 >> length_log2).contains(&slice)
 }
 
 /// The slice at the given distance from the one `before`, or the first one.
@@ -185,14 +211,14 @@ mod tests {
     fn the_peak_is_that_of_the_busiest_second() {
         fn check(amounts: &[(i64, u64)], total: u64, peak: f64) {
             let rate = rate(amounts.iter().copied());
-            assert_eq!((rate.total(), rate.peak_per_second(), rate.slice_seconds()), (total, peak, 1));
+            assert_eq!((rate.total(), rate.peak_per_second(), rate.slice_seconds()), (total, Some(peak), 1));
         }
         check(&[], 0, 0.0);
         check(&[(7, 0)], 0, 0.0);
         check(&[(7, 2), (-7, 3), (7, 2)], 7, 4.0);
         let mut rate = Rate::default();
         [0, 999_999, 1_000_000, -1].into_iter().for_each(|time_us| rate.add(time_us, 1));
-        assert_eq!((rate.total(), rate.peak_per_second()), (4, 2.0));
+        assert_eq!((rate.total(), rate.peak_per_second()), (4, Some(2.0)));
     }
 
     #[test]
@@ -210,7 +236,7 @@ mod tests {
     fn slices_become_longer_where_there_are_too_many() {
         fn check(seconds: &[i64], slice_seconds: u64, peak: f64) {
             let rate = rate(seconds.iter().map(|&second| (second, 3)));
-            assert_eq!((rate.slice_seconds(), rate.peak_per_second()), (slice_seconds, peak));
+            assert_eq!((rate.slice_seconds(), rate.peak_per_second()), (slice_seconds, Some(peak)));
             assert_eq!(rate.total(), 3 * seconds.len() as u64);
             assert!(rate.heap_bytes() <= Rate::HEAP_BYTES_MAX.unwrap());
         }
@@ -235,9 +261,61 @@ mod tests {
         check(&[5, 2, 0, 4, 2, 0, 3], false);
         check(&[5, 2, 0, 4, 5, 1, 0], false);
         check(&[6, 2, 0, 4, 2, 1, 3], false);
-        check(&[5, 1, 62, 0, 5], true);
-        check(&[5, 1, 63, 0, 5], false);
+        check(&[5, 1, 0, 0, 5], true);
         check(&[5, 1, 0, 0], false);
+        // Slices that are longer than they would have become.
+        for length_log2 in [1, 2, 62, 63, 255] {
+            check(&[5, 1, length_log2, 0, 5], false);
+        }
+    }
+
+    /// A state of slices of one length and amount.
+    fn sliced(length_log2: u8, slices: impl IntoIterator<Item = (i64, u64)>) -> Rate {
+        let slices: Vec<(i64, u64)> = slices.into_iter().collect();
+        let total = slices.iter().fold(0_u64, |total, slice| total.saturating_add(slice.1));
+        Rate { total, slices, length_log2 }
+    }
+
+    #[test]
+    fn only_states_that_amounts_lead_to_are_read() {
+        fn check(state: &Rate, is_accepted: bool) {
+            let mut bytes = Vec::new();
+            state.encode(&mut bytes);
+            assert_eq!(Rate::decode(&bytes).is_ok(), is_accepted, "{state:?}");
+        }
+        let of = |length_log2, slices: i64, amount| sliced(length_log2, (0..slices).map(|n| (n, amount)));
+        // At half the length there would be one slice too many, or not.
+        check(&of(1, 65, 2), true);
+        check(&of(1, 64, 2), false);
+        check(&of(1, 64, u64::MAX), false);
+        check(&of(9, 65, u64::MAX), true);
+        check(&of(1, 128, 1), false);
+        check(&sliced(1, (0..128).map(|n| (n, 1 + u64::from(n == 127)))), true);
+        // The first and the last second that an event time can have.
+        let (first, last) = (i64::MIN.div_euclid(1_000_000), i64::MAX / 1_000_000);
+        check(&sliced(0, [(first, 1), (last, 1)]), true);
+        check(&sliced(0, [(first - 1, 1)]), false);
+        check(&sliced(0, [(last + 1, 1)]), false);
+        // Of 65 slices one holds a single amount. All others must be two of half the length, and the outermost of all times are not.
+        let ends = |from: i64| sliced(37, (0..65).map(|n| (from + n, if n == 32 { 1 } else { 2 })));
+        check(&ends(-67), true);
+        check(&ends(-68), false);
+        check(&ends(66 - 64), true);
+        check(&ends(67 - 64), false);
+        let beyond = |from: i64| sliced(37, (from..from + 70).map(|n| (n, 2)));
+        check(&beyond(-68), true);
+        check(&beyond(-69), false);
+        check(&beyond(67 - 69), true);
+        check(&beyond(68 - 69), false);
+    }
+
+    #[test]
+    fn a_peak_that_is_beyond_its_range_is_none() {
+        fn check(amounts: &[(i64, u64)], expected: Option<f64>) {
+            assert_eq!(rate(amounts.iter().copied()).peak_per_second(), expected, "{amounts:?}");
+        }
+        check(&[(0, u64::MAX), (0, 1)], None);
+        check(&[(0, 1 << 63), (1, 1 << 63)], Some((1_u64 << 63) as f64));
     }
 
     fn amounts() -> impl Strategy<Value = Vec<(i64, u64)>> {

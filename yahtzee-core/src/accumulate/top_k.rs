@@ -182,7 +182,7 @@ impl Accumulator for TopK {
             _ => return Err(reader.invalid("neither counters nor a sample")),
         };
         let state = if is_exact { read_counted(&mut reader)? } else { read_sampled(&mut reader)? };
-        reader.ensure(state.total >= state.sample.len() as u64, "more in the sample than there are")?;
+        reader.ensure(state.has_its_sample(), "another sample than that of its values")?;
         reader.finish()?;
         Ok(state)
     }
@@ -193,6 +193,24 @@ impl Accumulator for TopK {
             counters.capacity() * size_of::<(Value, u64)>() + values
         });
         counters + self.sample.heap_bytes()
+    }
+}
+
+impl TopK {
+    /// Whether occurrences exist that leave this sample: a sample that is not full has them all.
+    fn has_its_sample(&self) -> bool {
+        let sampled = self.sample.by_value();
+        let is_full = self.sample.len() == Sample::LEN_MAX;
+        let Some(counters) = &self.counters else {
+            let unseen = if is_full { (Self::VALUES_MAX + 1).saturating_sub(sampled.len()) } else { 0 };
+            return sampled.len() + unseen > Self::VALUES_MAX
+                && self.total >= (self.sample.len() + unseen) as u64;
+        };
+        let is_counted = |(value, occurrences): &(&[u8], u64)| {
+            let at = counters.binary_search_by(|(counted, _)| (**counted).cmp(value));
+            at.is_ok_and(|at| counters[at].1 >= *occurrences)
+        };
+        sampled.iter().all(is_counted) && (is_full || sampled.len() == counters.len())
     }
 }
 
@@ -222,7 +240,6 @@ fn read_sampled(reader: &mut ByteReader<'_>) -> Result<TopK, DecodeError> {
     let total = reader.varint()?;
     let sample = Sample::read(reader, &values)?;
     reader.ensure(sample.by_value().len() == values.len(), "a value that is not in the sample")?;
-    reader.ensure(!values.is_empty(), "a sample of nothing")?;
     Ok(TopK { total, counters: None, sample })
 }
 

@@ -138,13 +138,40 @@ fn other_spellings_are_refused() {
     check(&[&[COUNTERS_FORM, 1, 1, b'a', 0, 0]], false);
     // More in the sample than have occurred.
     check(&[&[COUNTERS_FORM, 1, 1, b'a', 1, 2], &hash(1, 0), &hash(2, 0)], false);
-    // A sample of "a", of 9 occurrences.
-    let sampled: &[u8] = &[SAMPLE_FORM, 1, 1, b'a', 9];
-    check(&[sampled, &[1], &hash(1, 0)], true);
-    check(&[sampled, &[0]], false);
+    // More of one value in the sample than there are of it.
+    check(&[counted, &[3], &hash(1, 0), &hash(2, 1), &hash(3, 1)], false);
+    // A sample that has room, and not every value.
+    check(&[counted, &[1], &hash(1, 0)], false);
+    check(&[counted, &[0]], false);
+    // A sample of "a", of 9 occurrences: they would be counted.
+    check(&[&[SAMPLE_FORM, 1, 1, b'a', 9, 1], &hash(1, 0)], false);
+    check(&[&[SAMPLE_FORM, 1, 1, b'a', 9, 0]], false);
     check(&[&[SAMPLE_FORM, 0, 0, 0]], false);
-    check(&[&[SAMPLE_FORM, 2, 1, b'a', 1, b'b', 9, 1], &hash(1, 0)], false);
     check(&[&[2, 0, 0]], false);
+}
+
+#[test]
+fn a_sample_that_counters_would_do_for_is_refused() {
+    /// So many values in the sample of so many occurrences, and what occurred in all.
+    fn check(values: u16, sampled: u16, total: u64, is_accepted: bool) {
+        let mut sample = Sample::default();
+        (0..sampled).for_each(|n| sample.add(u64::from(n), &(n % values).to_be_bytes()));
+        let bytes = encoded(&TopK { total, counters: None, sample });
+        assert_eq!(TopK::decode(&bytes).is_ok(), is_accepted, "{values} {sampled} {total}");
+    }
+    check(257, 257, 257, true);
+    check(256, 256, 300, false);
+    check(256, 511, 600, false);
+    check(257, 511, 511, true);
+    check(257, 511, 510, false);
+    check(512, 512, 512, true);
+    check(512, 512, 511, false);
+    // As many other values as are needed have occurred outside of the sample.
+    check(256, 512, 513, true);
+    check(256, 512, 512, false);
+    check(1, 512, 768, true);
+    check(1, 512, 767, false);
+    check(1, 512, u64::MAX, true);
 }
 
 /// A few values or many, of occurrences of which each belongs to one of the three sets.

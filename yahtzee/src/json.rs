@@ -9,6 +9,8 @@ use yahtzee_core::wire::Malformed;
 /// A text with an escape (`\"`, `\u00e9`) cannot be borrowed: a field that may have one is a `Cow<str>` with `#[serde(borrow)]`.
 pub trait JsonRecord<'a>: Deserialize<'a> {
     /// See [`Record::frame_id`].
+    ///
+    /// An id of another length than 16 bytes is as good as none: the 36 characters of a UUID in text are to be read into its bytes.
     fn frame_id(&self) -> &[u8] {
         &[]
     }
@@ -17,8 +19,9 @@ pub trait JsonRecord<'a>: Deserialize<'a> {
 /// A raw record whose value is one JSON document and nothing else.
 ///
 /// Poison is every value that `T` does not describe: cut, with another document behind it, with a field missing, twice, of another
-/// type or out of its range, read from more than 127 levels deep, not UTF-8. A number is never rounded into an integer. (Serde reads a struct
-/// from an array too, field by field.)
+/// type or out of its range, read from more than 127 levels deep, not UTF-8 even where nobody reads it. A number is never rounded into an
+/// integer, and an `f64` is the one nearest to it. (Serde reads a struct from an array too, field by field, and into an `f32` what is
+/// beyond its range as infinity: take an `f64`.)
 ///
 /// ```
 /// use yahtzee::json::{Json, JsonRecord};
@@ -41,7 +44,9 @@ pub struct Json<T>(pub T);
 
 impl<'a, T: JsonRecord<'a>> Record<'a> for Json<T> {
     fn read(value: &'a [u8]) -> Result<Self, Malformed> {
-        serde_json::from_slice(value).map(Self).map_err(|_| Malformed)
+        // What is skipped is only in this way known to be UTF-8.
+        let value = str::from_utf8(value).map_err(|_| Malformed)?;
+        serde_json::from_str(value).map(Self).map_err(|_| Malformed)
     }
 
     fn frame_id(&self) -> &[u8] {
@@ -94,7 +99,39 @@ mod tests {
         check(r#"[7, "/"]x"#, None);
         check("", None);
         check("null", None);
-        assert_eq!(read(b"{\"page\": \"\xff\", \"bytes\": 7}"), None, "not UTF-8");
+        for value in [
+            b"{\"page\": \"\xff\", \"bytes\": 7}".as_slice(),
+            b"{\"page\": \"/\", \"bytes\": 7, \"more\": \"\xff\"}",
+            b"{\"page\": \"/\", \"bytes\": 7, \"\xff\": 1}",
+            b"\xef\xbb\xbf{\"page\": \"/\", \"bytes\": 7}",
+        ] {
+            assert_eq!(read(value), None, "not UTF-8, or a mark before it: {value:x?}");
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Float {
+        number: f64,
+    }
+
+    impl JsonRecord<'_> for Float {}
+
+    #[test]
+    fn a_float_is_the_one_that_is_nearest() {
+        fn check(number: &str) {
+            let value = format!(r#"{{"number": {number}}}"#);
+            let expected = number.parse().ok().filter(|number: &f64| number.is_finite());
+            let read = Json::<Float>::read(value.as_bytes()).ok().map(|Json(float)| float.number);
+            assert_eq!(read, expected, "{number}");
+        }
+        for number in ["0.1", "-0", "7", "9007199254740993", "1e308", "1e309", "-1e400", "5e-324", "1e-400"] {
+            check(number);
+        }
+        for number in
+            ["1.7976931348623157e308", "51.24817837550540", "2.638344616030823e-256", "31.245270191439438"]
+        {
+            check(number);
+        }
     }
 
     #[test]

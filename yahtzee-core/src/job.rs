@@ -20,7 +20,7 @@ pub trait Record<'a>: Sized {
     fn read(value: &'a [u8]) -> Result<Self, Malformed>;
 
     /// Returns the id (16 bytes) of the frame the record came in, by which redelivered frames are recognised. Empty if
-    /// the record has none: it then counts as often as it is delivered.
+    /// the record has none: it then counts as often as it is delivered, and so does one with an id of another length.
     fn frame_id(&self) -> &[u8];
 }
 

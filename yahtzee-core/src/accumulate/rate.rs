@@ -25,8 +25,8 @@ pub struct Rate {
     length_log2: u8,
 }
 
-/// Beyond it two slices hold all times that there are.
-const LENGTH_LOG2_MAX: u8 = 43;
+/// No slice becomes longer: of this length there are few enough in all times.
+const LENGTH_LOG2_MAX: u8 = 38;
 
 /// The first and the last second that an event time can have.
 const SECONDS: (i64, i64) = (i64::MIN.div_euclid(1_000_000), i64::MAX.div_euclid(1_000_000));
@@ -261,6 +261,9 @@ mod tests {
         check(&[5, 2, 0, 4, 2, 0, 3], false);
         check(&[5, 2, 0, 4, 5, 1, 0], false);
         check(&[6, 2, 0, 4, 2, 1, 3], false);
+        // A distance that wraps around, to the slice before.
+        let around = [[0xff; 9].as_slice(), &[0x01]].concat();
+        check(&[[7, 2, 0, 4, 2].as_slice(), &around, &[5]].concat(), false);
         check(&[5, 1, 0, 0, 5], true);
         check(&[5, 1, 0, 0], false);
         // Slices that are longer than they would have become.
@@ -307,6 +310,33 @@ mod tests {
         check(&beyond(-69), false);
         check(&beyond(67 - 69), true);
         check(&beyond(68 - 69), false);
+    }
+
+    #[test]
+    fn all_times_there_are_fit_into_the_longest_slices() {
+        let all: Vec<i64> = (-68..=67_i64).map(|n| (n << 37).max(SECONDS.0 + 1)).collect();
+        let (left, right) = all.split_at(70);
+        let of = |seconds: &[i64]| rate(seconds.iter().map(|&second| (second, 2)));
+        assert_eq!(of(&all).slice_seconds(), 1 << LENGTH_LOG2_MAX);
+        laws::check_fold(&of(left), &of(right), &of(&all));
+        laws::check([of(&all), of(left), of(right)]);
+        let mut ends = Rate::default();
+        [i64::MIN, i64::MAX].into_iter().for_each(|time_us| ends.add(time_us, 1));
+        laws::check([ends, of(&all), Rate::default()]);
+    }
+
+    /// Slices are counted as what they take, spare room included, and doubling from a copy ends at the bound.
+    #[test]
+    fn memory_is_what_is_allocated_and_has_an_end() {
+        for from in [1, 5, 65, 100, 127, 128] {
+            let mut rate = rate((0..from).map(|second| (second, 1))).clone();
+            assert_eq!(rate.heap_bytes(), rate.slices.capacity() * 16);
+            for second in from..400 {
+                rate.add(second * 1_000_000, 1);
+                assert!(rate.heap_bytes() >= rate.slices.capacity() * 16);
+                assert!(rate.heap_bytes() <= Rate::HEAP_BYTES_MAX.unwrap(), "{from} {second}");
+            }
+        }
     }
 
     #[test]

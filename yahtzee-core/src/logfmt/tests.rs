@@ -65,6 +65,9 @@ fn an_escape_is_what_its_writer_meant_or_is_refused() {
         r"\ud83d",
         r"\ud83d\n",
         r"\ud83d\u0041",
+        r"\ud83d\ud83d",
+        r"\ud83d\ue000",
+        r"\U0000d83d\ude00",
         r"\ude00",
         r"\ud83dxude00",
         r"\U00110000",
@@ -96,6 +99,19 @@ fn what_reads_itself_from_a_text_reads_the_text() {
 }
 
 #[test]
+fn a_text_that_must_be_borrowed_has_no_escapes() {
+    fn check(line: &str, expected: Option<&str>) {
+        let value = pairs(line.as_bytes()).next().unwrap().unwrap().value().unwrap();
+        assert_eq!(value.as_str().ok(), expected, "{line}");
+        assert_eq!(matches!(value.text(), Ok(Cow::Borrowed(_))), expected.is_some(), "{line}");
+    }
+    check("a=b", Some("b"));
+    check(r"a=b\c", Some(r"b\c"));
+    check(r#"a="b c""#, Some("b c"));
+    check(r#"a="b\"c""#, None);
+}
+
+#[test]
 fn what_is_not_logfmt_is_refused() {
     for line in [
         "=1",
@@ -107,6 +123,7 @@ fn what_is_not_logfmt_is_refused() {
         r#"a="1\""#,
         r#"a="1\"#,
         r#"a="1"b=2"#,
+        r#"a="1"!"#,
         r#"a=1"2"#,
         r#"a="1""2""#,
     ] {
@@ -115,6 +132,9 @@ fn what_is_not_logfmt_is_refused() {
     assert_eq!(read(b"a=\xff"), None, "not UTF-8");
     let after: Vec<bool> = pairs(b"a=1 =2 b=3").map(|pair| pair.is_ok()).collect();
     assert_eq!(after, [true, false], "nothing comes behind an error");
+    for line in [r#"a=1"2""#, r#"a=1"2"#, r#"a"=1"#, r#"a="1"!"#, r#"a="1""2""#] {
+        assert_eq!(pairs(line.as_bytes()).next(), Some(Err(Malformed)), "a part of a value is none: {line}");
+    }
 }
 
 /// What lies on the border of two blocks, at every distance.

@@ -150,6 +150,100 @@ fn other_spellings_are_refused() {
     check(&[&[2, 0, 0]], false);
 }
 
+/// Two values under one hash, which is unlikely, or a job that has asked for one occurrence and used it twice.
+#[test]
+fn values_of_one_hash_do_not_depend_on_order() {
+    fn check(others: u64) {
+        let fold = |values: [&[u8]; 2]| {
+            let mut top = TopK::default();
+            (0..others).for_each(|hash| top.add(Occurrence(hash), b"x"));
+            values.into_iter().for_each(|value| top.add(Occurrence(others), value));
+            top
+        };
+        let (one, other) = (fold([b"a", b"b"]), fold([b"b", b"a"]));
+        laws::check_fold(&one, &TopK::default(), &other);
+        let sampled = one.sample.by_value();
+        assert_eq!(sampled.contains(&(b"a", 1)), others < 512, "{others}");
+        assert_eq!(sampled.contains(&(b"b", 1)), others < 511, "{others}");
+    }
+    [0, 510, 511, 512].into_iter().for_each(check);
+}
+
+#[test]
+fn estimates_are_rounded_to_the_nearest() {
+    /// What is estimated of `b"x"`, so many of the 512 in the sample.
+    fn check(total: u64, sampled: u64, expected: u64) {
+        let mut sample = Sample::default();
+        (0..512).for_each(|n| sample.add(n, if n < sampled { b"x" } else { b"y" }));
+        let top = TopK { total, counters: None, sample };
+        let found = top.top(2).into_iter().find(|top| top.value == b"x").unwrap();
+        assert_eq!(found.occurrences, expected, "{total} {sampled}");
+    }
+    check(1_024, 3, 6);
+    check(1_279, 1, 2);
+    check(1_280, 1, 3);
+    check(u64::MAX, 512, u64::MAX);
+    check(u64::MAX, 256, 1 << 63);
+}
+
+#[test]
+fn counts_stay_at_the_end_of_their_range() {
+    let counted = |occurrences: &[u64]| {
+        let values = (b'a'..).zip(occurrences).map(|(value, count)| (Value::from([value]), *count));
+        let mut sample = Sample::default();
+        (b'a'..).zip(occurrences).for_each(|(value, _)| sample.add(u64::from(value), &[value]));
+        let total = occurrences.iter().fold(0_u64, |total, count| total.saturating_add(*count));
+        TopK { total, counters: Some(values.collect()), sample }
+    };
+    let [a, b, c] = [counted(&[u64::MAX - 1, 7]), counted(&[3, u64::MAX]), counted(&[1])];
+    laws::check([a.clone(), b.clone(), c]);
+    let mut both = a;
+    both.merge(&b);
+    assert_eq!(both.total(), u64::MAX);
+    assert!(both.top(2).iter().all(|top| top.occurrences == u64::MAX));
+}
+
+/// A clone has no room to spare, and doubling from there would end beyond the bound.
+#[test]
+fn a_state_that_grows_on_from_a_copy_keeps_to_its_bound() {
+    fn check(values: u64, from: u64) {
+        let add = |top: &mut TopK, n: u64| {
+            top.add(occurrence(n), &[(n % values).to_be_bytes().as_slice(), &[b'x'; 300]].concat());
+        };
+        let (mut cloned, mut bytes) = (TopK::default(), Vec::new());
+        (0..from).for_each(|n| add(&mut cloned, n));
+        cloned.encode(&mut bytes);
+        let (mut cloned, mut decoded) = (cloned.clone(), TopK::decode(&bytes).unwrap());
+        for n in from..700 {
+            add(&mut cloned, n);
+            add(&mut decoded, n);
+            let most = cloned.heap_bytes().max(decoded.heap_bytes());
+            assert!(most <= TopK::HEAP_BYTES_MAX.unwrap(), "{values} {from} {n}: {most}");
+        }
+    }
+    for from in [1, 5, 129, 200, 255, 256, 257, 300, 511, 512] {
+        check(256, from);
+        check(400, from);
+    }
+}
+
+/// Values that stand in the encoding and nowhere else, or twice; the sample is full, so that it need not have them all.
+#[test]
+fn values_are_spelt_once_beside_a_full_sample_too() {
+    fn check(head: &[u8], is_accepted: bool) {
+        let sample = (0..512_u64).flat_map(|hash| [hash.to_be_bytes().as_slice(), &[0]].concat());
+        let bytes: Vec<u8> = head.iter().copied().chain([0x80, 0x04]).chain(sample).collect();
+        assert_eq!(TopK::decode(&bytes).is_ok(), is_accepted, "{head:x?}");
+    }
+    // Of 768 occurrences, counters of which "a" has as many.
+    check(&[SAMPLE_FORM, 1, 1, b'a', 0x80, 0x06], true);
+    check(&[SAMPLE_FORM, 2, 1, b'a', 1, b'b', 0x80, 0x06], false);
+    check(&[COUNTERS_FORM, 2, 1, b'a', 0x80, 0x06, 1, b'b', 1], true);
+    check(&[COUNTERS_FORM, 2, 1, b'a', 0x80, 0x06, 1, b'a', 0x80, 0x06], false);
+    check(&[COUNTERS_FORM, 2, 1, b'b', 0x80, 0x06, 1, b'a', 1], false);
+    check(&[COUNTERS_FORM, 2, 1, b'a', 0xff, 0x03, 1, b'b', 1], false);
+}
+
 #[test]
 fn a_sample_that_counters_would_do_for_is_refused() {
     /// So many values in the sample of so many occurrences, and what occurred in all.

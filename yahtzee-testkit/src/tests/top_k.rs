@@ -1,8 +1,15 @@
 //! A job whose accumulator draws a sample of occurrences.
 
-use yahtzee_core::accumulate::TopK;
+use yahtzee_core::accumulate::{Accumulator, TopK};
 
 use super::*;
+
+fn fold<J: Job<Accumulator = TopK>>(record: &Numbers, intake: &mut Intake<'_, J>) {
+    for &number in &record.numbers {
+        let occurrence = intake.occurrence();
+        intake.add(START_US, [], |top| top.add(occurrence, &number.to_be_bytes()));
+    }
+}
 
 /// How often the number occurred that occurred most.
 struct Most;
@@ -17,10 +24,7 @@ impl Job for Most {
     type Summary = Answer;
 
     fn fold(&self, record: &Numbers, intake: &mut Intake<'_, Self>) {
-        for &number in &record.numbers {
-            let occurrence = intake.occurrence();
-            intake.add(START_US, [], |top| top.add(occurrence, &number.to_be_bytes()));
-        }
+        fold(record, intake);
     }
 
     fn summarize(&self, top: &TopK) -> Answer {
@@ -46,4 +50,41 @@ fn every_occurrence_is_drawn_by_itself() {
     let (_, Answer { answer }) = summaries.values().next().unwrap();
     // 1,000 of 2,000, and 4.5 standard errors of 2.2 %.
     assert!((802..=1_198).contains(answer), "{answer}");
+}
+
+/// The hash of an only occurrence.
+struct Hash;
+
+impl Job for Hash {
+    const NAME: &'static str = "hash";
+    const MEASUREMENT: &'static str = "NUMBERS";
+    const GENERATION: u32 = 1;
+    const DIMENSIONS: &'static [&'static str] = &[];
+    type Record<'a> = Numbers;
+    type Accumulator = TopK;
+    type Summary = Answer;
+
+    fn fold(&self, record: &Numbers, intake: &mut Intake<'_, Self>) {
+        fold(record, intake);
+    }
+
+    /// The wire form ends with the hash and the index of the value.
+    fn summarize(&self, top: &TopK) -> Answer {
+        let mut bytes = Vec::new();
+        top.encode(&mut bytes);
+        let (_, hash) = bytes[..bytes.len() - 1].split_last_chunk().unwrap();
+        Answer { answer: u64::from_be_bytes(*hash) }
+    }
+}
+
+/// At one offset of two partitions are records of two owners: what is drawn of one says nothing of the other.
+#[test]
+fn occurrences_of_two_owners_are_drawn_by_themselves() {
+    let drawn = |owner: u8| {
+        let record = Numbers { frame_id: Vec::new(), numbers: vec![7] };
+        let summaries = Bench::new(Hash).feed(Owner([owner; 16]), &record).flush().summaries();
+        summaries.values().next().unwrap().1.answer
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1), drawn(2));
 }

@@ -8,18 +8,38 @@
 //!   is, so that it ends nothing (what both are in the text says [`Value::text`]); behind the closing `"` is a blank or the end;
 //! - a key without `=` has no value.
 //!
-//! ```
-//! use yahtzee_core::logfmt;
+//! A line that was cut within a number looks like a whole one: write units behind numbers, or something behind the last one, and ask
+//! for it.
 //!
-//! let mut service_ms = None;
-//! for pair in logfmt::pairs(br#"method=GET path="/a b" service=12ms"#) {
-//!     let pair = pair?;
-//!     if pair.key == b"service" {
-//!         service_ms = Some(pair.value()?.parse_in::<u64>("ms")?);
+//! ```
+//! use yahtzee_core::job::Record;
+//! use yahtzee_core::logfmt;
+//! use yahtzee_core::wire::Malformed;
+//!
+//! struct Request {
+//!     service_ms: u64,
+//! }
+//!
+//! impl Record<'_> for Request {
+//!     fn read(line: &[u8]) -> Result<Self, Malformed> {
+//!         let mut service_ms = None;
+//!         for pair in logfmt::pairs(line) {
+//!             let pair = pair?;
+//!             if pair.key == b"service" {
+//!                 service_ms = Some(pair.value()?.parse_in("ms")?);
+//!             }
+//!         }
+//!         Ok(Self { service_ms: service_ms.ok_or(Malformed)? })
+//!     }
+//!
+//!     fn frame_id(&self) -> &[u8] {
+//!         &[]
 //!     }
 //! }
-//! assert_eq!(service_ms, Some(12));
-//! # Ok::<(), yahtzee_core::wire::Malformed>(())
+//!
+//! assert_eq!(Request::read(br#"method=GET path="/a b" service=12ms"#)?.service_ms, 12);
+//! assert!(Request::read(br#"method=GET path="/a b" service=12"#).is_err());
+//! # Ok::<(), Malformed>(())
 //! ```
 
 use std::borrow::Cow;

@@ -122,8 +122,10 @@ impl<'a> Value<'a> {
     /// # Errors
     /// If the unit is another one or missing, or the rest is no such number.
     pub fn parse_in<T: FromStr>(self, unit: &str) -> Result<T, Malformed> {
-        let text = self.text()?;
-        text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or(Malformed)
+        let parse = |text: &str| text.strip_suffix(unit).and_then(|number| number.parse().ok());
+        // Without the text of values with escapes, which most often are none.
+        let parsed = if self.is_escaped { parse(&self.text()?) } else { parse(self.as_str()?) };
+        parsed.ok_or(Malformed)
     }
 }
 

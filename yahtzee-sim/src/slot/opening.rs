@@ -51,7 +51,9 @@ impl Slot {
     }
 
     fn fence(&mut self, outside: &mut Outside<'_>) -> SlotAnswer {
-        if let Some(partition) = self.succeeded {
+        // Not where a predecessor, started again under its old number, has taken the slot back since: its commit is that of a
+        // predecessor.
+        if let Some(partition) = self.succeeded.and_then(|_| self.succeeded(outside)) {
             let process = self.holder.process;
             outside.watch.findings.fail(Property::Succession, || {
                 format!("process {process} fences whoever has committed partition {partition} after it")

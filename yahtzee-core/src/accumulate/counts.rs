@@ -1,6 +1,6 @@
 //! Counters under a few keys.
 
-use super::Accumulator;
+use super::{Accumulator, make_room};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// Counters under small integer keys: status codes, error numbers, seats of an enum.
@@ -105,17 +105,10 @@ fn add_sorted(list: &mut Vec<(u32, u64)>, key: u32, occurrences: u64) {
     match list.binary_search_by_key(&key, |entry| entry.0) {
         Ok(at) => list[at].1 = list[at].1.saturating_add(occurrences),
         Err(at) if list.len() < Counts::KEYS_MAX => {
-            make_room(list);
+            make_room(list, Counts::KEYS_MAX);
             list.insert(at, (key, occurrences));
         }
         Err(at) => add_to_full(list, at, (key, occurrences)),
-    }
-}
-
-/// Doubles a full list, up to as many keys as there can be: a clone has begun at any length.
-fn make_room(list: &mut Vec<(u32, u64)>) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(list.len().clamp(1, Counts::KEYS_MAX - list.len()));
     }
 }
 

@@ -66,3 +66,10 @@ pub trait Accumulator: Default + Clone + Send {
     /// any decision that a replay must repeat.
     fn heap_bytes(&self) -> usize;
 }
+
+/// Doubles a full list, up to `most` entries: a clone has begun at any length.
+fn make_room<T>(list: &mut Vec<T>, most: usize) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len().clamp(1, most - list.len()));
+    }
+}

@@ -1,6 +1,6 @@
 //! How much there was per second, on average and in the busiest second.
 
-use super::Accumulator;
+use super::{Accumulator, make_room};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint, unzigzag, zigzag};
 
 /// An amount per second: requests, bytes, errors.
@@ -49,10 +49,7 @@ impl Rate {
             Ok(at) => self.slices[at].1 = self.slices[at].1.saturating_add(amount),
             Err(at) => {
                 // One more than there may be, until they are joined.
-                if self.slices.len() == self.slices.capacity() {
-                    let most = Self::SLICES_MAX + 1;
-                    self.slices.reserve_exact(self.slices.len().clamp(1, most - self.slices.len()));
-                }
+                make_room(&mut self.slices, Self::SLICES_MAX + 1);
                 self.slices.insert(at, (slice, amount));
                 self.shorten();
             }

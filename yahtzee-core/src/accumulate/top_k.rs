@@ -18,7 +18,7 @@
 //! occurrences in ascending order as hash (8 bytes, big endian) and varint index of its value. Without counters every value is in the
 //! sample.
 
-use super::Accumulator;
+use super::{Accumulator, make_room};
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 mod occurrence;
@@ -87,7 +87,7 @@ impl TopK {
         match counters.binary_search_by(|(counted, _)| (**counted).cmp(value)) {
             Ok(at) => counters[at].1 = counters[at].1.saturating_add(occurrences),
             Err(at) if counters.len() < Self::VALUES_MAX => {
-                sample::make_room(counters, Self::VALUES_MAX);
+                make_room(counters, Self::VALUES_MAX);
                 counters.insert(at, (value.into(), occurrences));
             }
             Err(_) => self.counters = None,

@@ -1,5 +1,6 @@
 //! The occurrences with the smallest hashes.
 
+use super::super::make_room;
 use crate::byte_reader::{ByteReader, DecodeError, put_varint};
 
 /// A value.
@@ -78,12 +79,5 @@ impl Sample {
     pub(super) fn heap_bytes(&self) -> usize {
         let values: usize = self.occurrences.iter().map(|(_, value)| value.len()).sum();
         self.occurrences.capacity() * size_of::<(u64, Value)>() + values
-    }
-}
-
-/// Doubles a full list, up to `most` entries: a clone has begun at any length.
-pub(super) fn make_room<T>(list: &mut Vec<T>, most: usize) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(list.len().clamp(1, most - list.len()));
     }
 }

@@ -9,28 +9,22 @@ use crate::store::{Marked, Outcome, Settling, ShardWriter, Summary, WrittenBatch
 pub(super) fn write(
     writer: &mut dyn ShardWriter,
     batch: &[Summary<'_>],
-    settling: &[Settling],
+    mut settling: Vec<Settling>,
 ) -> WrittenBatch {
-    let mut settling = settling.to_vec();
     let mut answers = vec![Marked::Unknown; settling.len()];
-    let mut follow = |settling: &mut [Settling], marks: Vec<Marked>| -> Vec<Marked> {
-        let of_all = settling.iter_mut().zip(&mut answers).zip(marks);
-        of_all.for_each(|((settling, answer), marked)| settling.follow(answer, marked));
-        answers.clone()
-    };
     let WrittenBatch { mut outcomes, marks, mut is_in_doubt } = writer.write_and_settle(batch, &settling);
-    let mut marks = follow(&mut settling, marks);
+    Settling::follow_all(&mut settling, &mut answers, &marks);
     loop {
         let hidden = hidden_by_poison(batch, &outcomes);
         if hidden.is_empty() {
-            return WrittenBatch { outcomes, marks, is_in_doubt };
+            return WrittenBatch { outcomes, marks: answers, is_in_doubt };
         }
         let again: Vec<Summary<'_>> = hidden.iter().map(|&index| batch[index]).collect();
         if is_in_doubt {
             settling.iter_mut().for_each(|settling| settling.writer = new_writer());
         }
         let written = writer.write_and_settle(&again, &settling);
-        marks = follow(&mut settling, written.marks);
+        Settling::follow_all(&mut settling, &mut answers, &written.marks);
         is_in_doubt |= written.is_in_doubt;
         for (index, outcome) in hidden.into_iter().zip(written.outcomes) {
             outcomes[index] = outcome;
@@ -141,7 +135,7 @@ mod tests {
             let owned = owned(&[(1, 1), (1, 2)]);
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
             let mut writer = Picky { poison: vec![2], marks: marks.into(), ..Picky::default() };
-            let written = write(&mut writer, &lent, &[settling()]);
+            let written = write(&mut writer, &lent, vec![settling()]);
             assert_eq!((written.marks.as_slice(), writer.calls), ([expected].as_slice(), 2), "{marks:?}");
         }
         let at = |writes| Marked::At(SettledMark { offset: Offset(7), writes, ..SettledMark::default() });
@@ -173,7 +167,7 @@ mod tests {
             let owned = owned(&[(1, 1), (1, 2), (2, 1)]);
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
             let mut writer = Picky { poison: vec![2], unanswered, ..Picky::default() };
-            write(&mut writer, &lent, &[settling()]);
+            write(&mut writer, &lent, vec![settling()]);
             let &[first, second] = writer.writers.as_slice() else { panic!("{:?}", writer.writers) };
             assert_eq!((first, first == second), (5, is_same), "{unanswered:?}");
         }
@@ -191,7 +185,7 @@ mod tests {
         let settling = settling();
         let mut writer =
             Picky { poison: vec![2], marks: [Marked::At(mark), Marked::Unknown].into(), ..Picky::default() };
-        write(&mut writer, &lent, &[settling]);
+        write(&mut writer, &lent, vec![settling]);
         assert_eq!(writer.known, [KnownMark::Nothing, mark.known()]);
     }
 
@@ -201,7 +195,7 @@ mod tests {
             let owned = owned(batch);
             let lent: Vec<Summary<'_>> = owned.iter().map(OwnedSummary::lend).collect();
             let mut writer = Picky { poison: poison.to_vec(), ..Picky::default() };
-            let outcomes = write(&mut writer, &lent, &[]).outcomes;
+            let outcomes = write(&mut writer, &lent, Vec::new()).outcomes;
             let names: Vec<&str> = outcomes.iter().map(Outcome::name).collect();
             assert_eq!((names.as_slice(), writer.calls), (expected, calls), "{batch:?} {poison:?}");
         }

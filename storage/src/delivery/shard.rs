@@ -82,7 +82,7 @@ impl ShardThread {
         let (epochs, settling): (Vec<u64>, Vec<Settling>) = streams.iter().map(settling).unzip();
         let started = self.shared.now();
         let WrittenBatch { outcomes, marks, is_in_doubt } =
-            batch::write(&mut *self.writer, &summaries, &settling);
+            batch::write(&mut *self.writer, &summaries, settling);
         for (((source, stream), epoch), marked) in streams.into_iter().zip(epochs).zip(marks) {
             let source = &self.shared.sources[source];
             source.marked(epoch, stream, self.shard, marked);

@@ -58,8 +58,7 @@ impl PostgresWriter {
             match self.write_portion(&portion, &settling).await {
                 Ok((settled, marks)) => {
                     settled.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
-                    let answers = settling.iter_mut().zip(&mut written.marks).zip(marks);
-                    answers.for_each(|((settling, answer), marked)| settling.follow(answer, marked));
+                    Settling::follow_all(&mut settling, &mut written.marks, &marks);
                 }
                 Err(failure) if failure.is_local() => {
                     work.extend(bisect::divide(&self.shard, portion, &failure, outcomes));

@@ -44,9 +44,16 @@ impl Settling {
         WriteId { writer: self.writer, number: WRITES.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
+    /// Takes the answers to a transaction of a batch, as [`Self::follow`] does; all are by settling.
+    pub fn follow_all(settling: &mut [Self], answers: &mut [Marked], marks: &[Marked]) {
+        for ((settling, answer), &marked) in settling.iter_mut().zip(answers).zip(marks) {
+            settling.follow(answer, marked);
+        }
+    }
+
     /// Takes the answer to a transaction of a batch: another one of the batch is written knowing of it. `answer` is the one to the
     /// batch so far. A database that was behind once has not got what was written then, although it is not behind any more.
-    pub fn follow(&mut self, answer: &mut Marked, marked: Marked) {
+    fn follow(&mut self, answer: &mut Marked, marked: Marked) {
         if let Marked::At(mark) = marked {
             self.known = mark.known();
         }
